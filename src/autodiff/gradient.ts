@@ -1,0 +1,175 @@
+/**
+ * Reverse-mode automatic differentiation as a graph transform.
+ *
+ * For a scalar L and the node y = f(x1, x2, …), dL/dxi = (dL/dy) (dy/dxi), summed over all the uses of xi. The walker
+ * visits the nodes from L backwards, asks the table of rules for each node's vector-Jacobian product as new ONNX
+ * nodes, adds up what several uses contribute, and sums a broadcast gradient to its input's dimensions: rules do
+ * neither. Source: Griewank and Walther, Evaluating Derivatives, 2nd ed., chapter 3.
+ */
+import { ShiboriError } from '../errors.js';
+import { formatDims, isStatic } from '../graph/dims.js';
+import type { Graph, Node, Value } from '../graph/model.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { attributesOf, opOf } from '../ops/table.js';
+import { startRewrite } from '../passes/rewrite.js';
+import { isFloat } from '../tensor/dtype.js';
+import type { RuleContext, RuleEntry } from './rule.js';
+import { rules } from './rules/table.js';
+
+/** The static dimensions of a value. Throws when one is symbolic: bind the input dimensions first. */
+export function staticDims(value: Value): readonly number[] {
+  const dims = value.type?.dims;
+  if (dims && isStatic(dims)) return dims;
+  throw new ShiboriError(
+    `Gradients need fixed dimensions, but "${value.name}" has ${formatDims(dims)}. Bind the input dimensions first (bindInputs).`,
+  );
+}
+
+/** Sums a gradient that has broadcast dimensions back to the dimensions of what was broadcast. */
+export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly number[]): Value {
+  const from = staticDims(gradient);
+  const extra = from.length - dims.length;
+  const axes = from.flatMap((size, axis) => (axis < extra || (dims[axis - extra] === 1 && size !== 1) ? [axis] : []));
+  let summed = gradient;
+  if (axes.length > 0) summed = builder.op('ReduceSum', [gradient, builder.ints(axes)], { keepdims: 1 });
+  return extra > 0 ? builder.op('Reshape', [summed, builder.ints(dims)]) : summed;
+}
+
+function contextOf(
+  builder: GraphBuilder,
+  node: Node,
+  dy: Value,
+  wanted: ReadonlySet<Value>,
+): RuleContext<ReturnType<typeof opOf>> {
+  const fail = (message: string): ShiboriError => new ShiboriError(`Gradient of node "${node.name}" (${node.op}): ${message}`);
+  const y = node.outputs[0];
+  if (!y) throw fail('its first output is left out.');
+  return {
+    builder,
+    node,
+    attributes: attributesOf(opOf(node), node),
+    dy,
+    y,
+    x(i) {
+      const input = node.inputs[i];
+      if (input) return input;
+      throw fail(`input ${i} is missing.`);
+    },
+    has: (i) => node.inputs[i] !== undefined,
+    needs(i) {
+      const input = node.inputs[i];
+      return input !== undefined && wanted.has(input);
+    },
+    dims: staticDims,
+    constant(i) {
+      const input = node.inputs[i];
+      const data = input && builder.tensorOf(input)?.data;
+      return data && Array.from(data, Number);
+    },
+    fail,
+  };
+}
+
+/**
+ * Appends to a builder the nodes that compute dL/dv for each of `wrt`.
+ *
+ * @param of the scalar L, float, one element.
+ * @param wrt values that L depends on; their gradients have their dimensions and dtype.
+ * @returns the gradient of each value of `wrt`.
+ * @throws ShiboriError when L does not depend on a value, when a dimension is symbolic, or when an operator on the way
+ *   has no rule: names the node and what to do.
+ */
+export function appendGradients(builder: GraphBuilder, of: Value, wrt: readonly Value[]): Map<Value, Value> {
+  const forward = [...builder.nodes];
+  const wanted = new Set<Value>(wrt);
+  for (const node of forward) {
+    // A gradient passes through a node only if it can come out of one of its inputs.
+    const entry: RuleEntry<never> = rules[opOf(node)];
+    if (typeof entry === 'object' && entry.kind === 'not-differentiable') continue;
+    if (!node.inputs.some((input) => input && wanted.has(input))) continue;
+    for (const output of node.outputs) if (output?.type && isFloat(output.type.dtype)) wanted.add(output);
+  }
+
+  const gradients = new Map<Value, Value>();
+  const dtype = of.type?.dtype === 'float64' ? 'float64' : 'float32';
+  const one = builder.scalar(1, dtype);
+  const dims = staticDims(of);
+  gradients.set(of, dims.length === 0 ? one : builder.op('Expand', [one, builder.ints(dims)]));
+  const scope = builder.scope;
+  for (let i = forward.length - 1; i >= 0; i--) {
+    const node = forward[i];
+    const output = node?.outputs[0];
+    const dy = output && gradients.get(output);
+    if (!node || !output || !dy || !wanted.has(output)) continue;
+    for (const extra of node.outputs.slice(1)) {
+      if (extra && gradients.has(extra)) {
+        throw new ShiboriError(`Gradient of node "${node.name}" (${node.op}): only its first output is differentiated.`);
+      }
+    }
+    builder.scope = `gradient/${node.name}`;
+    for (const [index, gradient] of vectorJacobianProduct(builder, node, dy, wanted).entries()) {
+      const input = node.inputs[index];
+      if (!gradient || !input || !wanted.has(input)) continue;
+      const own = sumTo(builder, gradient, staticDims(input));
+      const before = gradients.get(input);
+      gradients.set(input, before ? builder.op('Add', [before, own]) : own);
+    }
+  }
+  builder.scope = scope;
+
+  const results = new Map<Value, Value>();
+  for (const value of wrt) {
+    const gradient = gradients.get(value);
+    if (!gradient) throw new ShiboriError(`"${of.name}" does not depend on "${value.name}": there is no gradient to compute.`);
+    results.set(value, gradient);
+  }
+  return results;
+}
+
+function vectorJacobianProduct(
+  builder: GraphBuilder,
+  node: Node,
+  dy: Value,
+  wanted: ReadonlySet<Value>,
+): readonly (Value | undefined)[] {
+  const op = opOf(node);
+  // The table pairs each operator with the rule for exactly its attributes; the walker does not know which it holds.
+  const entry = rules[op] as RuleEntry<typeof op>;
+  if (typeof entry === 'function') return entry(contextOf(builder, node, dy, wanted));
+  if (entry.kind === 'not-differentiable') return [];
+  throw new ShiboriError(
+    `Node "${node.name}" (${op}) has no gradient rule: ${entry.reason} Choose a layer after it, or train only parameters after it.`,
+  );
+}
+
+/**
+ * A graph that computes the outputs of `graph` and, after them, the gradients of a scalar output.
+ *
+ * @param options.of the scalar value to differentiate (default: the first output).
+ * @param options.wrt inputs, initializers or activations of `graph`.
+ * @param options.inputDims fixed dimensions of the inputs, where the graph leaves them open.
+ * @returns the new graph; gradient outputs follow the original outputs in the order of `wrt`.
+ * @example
+ * const { graph: withGradients } = gradient(graph, { of: loss, wrt: [weight] });
+ */
+export function gradient(
+  graph: Graph,
+  options: {
+    readonly of?: Value;
+    readonly wrt: readonly Value[];
+    readonly inputDims?: Readonly<Record<string, readonly number[]>>;
+  },
+): { readonly graph: Graph; readonly gradients: readonly Value[] } {
+  const of = options.of ?? graph.outputs[0];
+  if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`);
+  const { builder, of: moved } = startRewrite(graph, {
+    outputs: [...new Set([...graph.outputs, of])],
+    ...(options.inputDims ? { inputDims: options.inputDims } : {}),
+  });
+  const wrt = options.wrt.map(moved);
+  const found = appendGradients(builder, moved(of), wrt);
+  for (const output of graph.outputs) builder.output(moved(output));
+  const gradients = wrt.flatMap((value) => found.get(value) ?? []);
+  for (const value of gradients) builder.output(value);
+  return { graph: builder.build(graph.name), gradients };
+}

@@ -1,0 +1,51 @@
+import type { Graph, Node, Value } from './model.js';
+
+/** The use-def links of a graph. */
+export interface Uses {
+  /** The node that computes a value; `undefined` for inputs and initializers. */
+  producer(value: Value): Node | undefined;
+  /** The nodes that read a value, in graph order. */
+  consumers(value: Value): readonly Node[];
+}
+
+/** Indexes who makes and who reads each value. One pass over the nodes. */
+export function usesOf(graph: Graph): Uses {
+  const producers = new Map<Value, Node>();
+  const consumers = new Map<Value, Node[]>();
+  for (const node of graph.nodes) {
+    for (const output of node.outputs) if (output) producers.set(output, node);
+    for (const input of new Set(node.inputs)) {
+      if (!input) continue;
+      const list = consumers.get(input);
+      if (list) list.push(node);
+      else consumers.set(input, [node]);
+    }
+  }
+  return {
+    producer: (value) => producers.get(value),
+    consumers: (value) => consumers.get(value) ?? [],
+  };
+}
+
+/** The values that depend on any of `sources` (the sources included). */
+export function reachableFrom(graph: Graph, sources: Iterable<Value>): Set<Value> {
+  const reached = new Set<Value>(sources);
+  for (const node of graph.nodes) {
+    if (!node.inputs.some((input) => input && reached.has(input))) continue;
+    for (const output of node.outputs) if (output) reached.add(output);
+  }
+  return reached;
+}
+
+/** The nodes that `targets` depend on, in graph order: everything else is dead code for them. */
+export function nodesFor(graph: Graph, targets: Iterable<Value>, stopAt: ReadonlySet<Value> = new Set()): Node[] {
+  const needed = new Set<Value>(targets);
+  const kept: Node[] = [];
+  for (let i = graph.nodes.length - 1; i >= 0; i--) {
+    const node = graph.nodes[i];
+    if (!node?.outputs.some((output) => output && needed.has(output) && !stopAt.has(output))) continue;
+    kept.push(node);
+    for (const input of node.inputs) if (input) needed.add(input);
+  }
+  return kept.reverse();
+}

@@ -1,0 +1,156 @@
+import type { Dim } from '../graph/model.js';
+import { sizeOf } from '../tensor/dims.js';
+import { defineOp, type InferContext, int, ints, type Parsed, string, typed } from './spec.js';
+
+const windowAttributes = {
+  auto_pad: string('NOTSET'),
+  kernel_shape: ints,
+  strides: ints,
+  pads: ints,
+  dilations: ints,
+};
+
+const poolAttributes = { ...windowAttributes, ceil_mode: int(0), storage_order: int(0) };
+
+/** A sliding window with every default filled in. `pads` is `[begin…, end…]` as in ONNX. */
+export interface Window {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly pads: readonly number[];
+  readonly dilations: readonly number[];
+}
+
+/**
+ * The window of a convolution or pooling node, `auto_pad` resolved against the input's spatial dimensions.
+ *
+ * @param spatial input height, width, …; needed only for `SAME_UPPER` and `SAME_LOWER`.
+ */
+export function windowOf(
+  attributes: Parsed<typeof windowAttributes>,
+  kernel: readonly number[],
+  spatial: readonly Dim[],
+): Window {
+  const ones = kernel.map(() => 1);
+  const strides = attributes.strides ?? ones;
+  const dilations = attributes.dilations ?? ones;
+  const pads = [...(attributes.pads ?? [...ones, ...ones].map(() => 0))];
+  if (attributes.auto_pad === 'SAME_UPPER' || attributes.auto_pad === 'SAME_LOWER') {
+    for (const [axis, size] of spatial.entries()) {
+      if (typeof size !== 'number') continue;
+      const stride = strides[axis] ?? 1;
+      const extent = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
+      const total = Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent - size);
+      const small = Math.floor(total / 2);
+      const [begin, end] = attributes.auto_pad === 'SAME_UPPER' ? [small, total - small] : [total - small, small];
+      pads[axis] = begin;
+      pads[axis + kernel.length] = end;
+    }
+  }
+  return { kernel, strides, pads, dilations };
+}
+
+/** Output size of a window along each spatial axis. */
+function slide(window: Window, spatial: readonly Dim[], ceil: boolean): Dim[] {
+  return spatial.map((size, axis) => {
+    if (typeof size !== 'number') return '?';
+    const { kernel, strides, pads, dilations } = window;
+    const stride = strides[axis] ?? 1;
+    const begin = pads[axis] ?? 0;
+    const extent = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
+    const room = size + begin + (pads[axis + kernel.length] ?? 0) - extent;
+    let count = (ceil ? Math.ceil(room / stride) : Math.floor(room / stride)) + 1;
+    // A window that ceil_mode adds may not start inside the end padding (as PyTorch and ONNX 1.16 define it).
+    if (ceil && (count - 1) * stride >= size + begin) count--;
+    return count;
+  });
+}
+
+function pool(c: InferContext<Parsed<typeof poolAttributes>>): Dim[] {
+  const { dims } = c.type(0);
+  const kernel = c.attributes.kernel_shape;
+  if (!kernel) throw c.fail('attribute "kernel_shape" is missing.');
+  const spatial = dims.slice(2);
+  if (kernel.length !== spatial.length) {
+    throw c.fail(`kernel_shape has ${kernel.length} axes for ${spatial.length} spatial dimensions.`);
+  }
+  const out = slide(windowOf(c.attributes, kernel, spatial), spatial, c.attributes.ceil_mode === 1);
+  if (out.some((size) => typeof size === 'number' && size < 1)) throw c.fail('the window is larger than its input.');
+  return [...dims.slice(0, 2), ...out];
+}
+
+const globalPool = defineOp({
+  attributes: {},
+  inputs: [1, 1],
+  infer(c) {
+    const { dtype, dims } = c.type(0);
+    return [typed(dtype, [...dims.slice(0, 2), ...dims.slice(2).map(() => 1)])];
+  },
+});
+
+/** Convolutions and poolings, `[N, C, spatial…]`. */
+export const convolution = {
+  Conv: defineOp({
+    attributes: { ...windowAttributes, group: int(1) },
+    inputs: [2, 3],
+    infer(c) {
+      const [x, w] = [c.type(0), c.type(1)];
+      const kernel = w.dims.slice(2);
+      if (!kernel.every((size) => typeof size === 'number')) throw c.fail('the kernel dimensions are not known.');
+      if (x.dims.length !== w.dims.length) throw c.fail(`the kernel has ${w.dims.length} axes for ${x.dims.length}.`);
+      const channels = w.dims[1];
+      if (typeof channels === 'number' && typeof x.dims[1] === 'number' && channels * c.attributes.group !== x.dims[1]) {
+        throw c.fail(`the kernel expects ${channels * c.attributes.group} channels, found ${x.dims[1]}.`);
+      }
+      const spatial = x.dims.slice(2);
+      const out = slide(windowOf(c.attributes, kernel, spatial), spatial, false);
+      if (out.some((size) => typeof size === 'number' && size < 1)) throw c.fail('the kernel is larger than its input.');
+      return [typed(x.dtype, [x.dims[0] ?? 1, w.dims[0] ?? 1, ...out])];
+    },
+    multiplyAdds: (_, [, w], output) => sizeOf(output) * sizeOf(w?.slice(1) ?? []),
+  }),
+  ConvTranspose: defineOp({
+    attributes: { ...windowAttributes, group: int(1), output_padding: ints, output_shape: ints },
+    inputs: [2, 3],
+    infer(c) {
+      const [x, w] = [c.type(0), c.type(1)];
+      const kernel = w.dims.slice(2);
+      if (!kernel.every((size) => typeof size === 'number')) throw c.fail('the kernel dimensions are not known.');
+      const { strides, pads, dilations } = windowOf({ ...c.attributes, auto_pad: 'NOTSET' }, kernel, []);
+      const out = x.dims.slice(2).map((size, axis): Dim => {
+        const fixed = c.attributes.output_shape?.[axis];
+        if (fixed !== undefined) return fixed;
+        if (typeof size !== 'number') return '?';
+        const padding = (pads[axis] ?? 0) + (pads[axis + kernel.length] ?? 0);
+        const extent = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
+        return (strides[axis] ?? 1) * (size - 1) + (c.attributes.output_padding?.[axis] ?? 0) + extent - padding;
+      });
+      const channels = w.dims[1];
+      return [typed(x.dtype, [x.dims[0] ?? 1, typeof channels === 'number' ? channels * c.attributes.group : '?', ...out])];
+    },
+    multiplyAdds: (_, [x, w]) => sizeOf(x ?? []) * sizeOf(w?.slice(1) ?? []),
+  }),
+  MaxPool: defineOp({
+    attributes: poolAttributes,
+    inputs: [1, 1],
+    infer(c) {
+      const dims = pool(c);
+      return [typed(c.type(0).dtype, dims), typed('int64', dims)];
+    },
+  }),
+  AveragePool: defineOp({
+    attributes: { ...poolAttributes, count_include_pad: int(0) },
+    inputs: [1, 1],
+    infer: (c) => [typed(c.type(0).dtype, pool(c))],
+  }),
+  GlobalAveragePool: globalPool,
+  GlobalMaxPool: globalPool,
+  MaxUnpool: defineOp({
+    attributes: { kernel_shape: ints, pads: ints, strides: ints },
+    inputs: [2, 3],
+    infer(c) {
+      const shape = c.constant(2);
+      if (!shape) throw c.fail('its output shape must be a constant.');
+      return [typed(c.type(0).dtype, shape)];
+    },
+  }),
+};

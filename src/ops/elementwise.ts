@@ -1,0 +1,96 @@
+import { broadcastDims } from '../graph/dims.js';
+import type { DType } from '../tensor/dtype.js';
+import { type AttributeSpecs, defineOp, float, type InferContext, int, optionalInt, type OpSpec, typed } from './spec.js';
+
+/** One input, an output of the same type. */
+const unary = defineOp({ attributes: {}, inputs: [1, 1], infer: (c) => [c.type(0)] });
+
+function broadcast<A>(c: InferContext<A>, first: number, dtype?: DType): ReturnType<OpSpec['infer']> {
+  let dims = c.type(first).dims;
+  for (let i = first + 1; i < c.types.length; i++) {
+    const wider = broadcastDims(dims, c.type(i).dims);
+    if (!wider) throw c.fail('the dimensions of its inputs do not broadcast.');
+    dims = wider;
+  }
+  return [typed(dtype ?? c.type(first).dtype, dims)];
+}
+
+/** Two inputs that broadcast (NumPy's rules). */
+const binary = defineOp({ attributes: {}, inputs: [2, 2], infer: (c) => broadcast(c, 0) });
+
+/** A comparison: two inputs that broadcast, a bool output. */
+const comparison = defineOp({ attributes: {}, inputs: [2, 2], infer: (c) => broadcast(c, 0, 'bool') });
+
+const sameTypeWith = <const S extends AttributeSpecs>(attributes: S): OpSpec<S> =>
+  defineOp({ attributes, inputs: [1, 1], infer: (c) => [c.type(0)] });
+
+/** ONNX's numbers for element types (`TensorProto.DataType`), those that this project handles. */
+export const dataTypes: Readonly<Record<number, DType>> = {
+  1: 'float32',
+  2: 'uint8',
+  3: 'int8',
+  4: 'uint16',
+  5: 'int16',
+  6: 'int32',
+  7: 'int64',
+  9: 'bool',
+  10: 'float16',
+  11: 'float64',
+  12: 'uint32',
+  13: 'uint64',
+  16: 'bfloat16',
+};
+
+/** Operators that work element by element. */
+export const elementwise = {
+  Add: binary,
+  Sub: binary,
+  Mul: binary,
+  Div: binary,
+  Pow: binary,
+  Min: defineOp({ attributes: {}, inputs: [1, 64], infer: (c) => broadcast(c, 0) }),
+  Max: defineOp({ attributes: {}, inputs: [1, 64], infer: (c) => broadcast(c, 0) }),
+  Neg: unary,
+  Abs: unary,
+  Sign: unary,
+  Reciprocal: unary,
+  Exp: unary,
+  Log: unary,
+  Sqrt: unary,
+  Erf: unary,
+  Relu: unary,
+  Sigmoid: unary,
+  Tanh: unary,
+  Identity: unary,
+  Not: unary,
+  LeakyRelu: sameTypeWith({ alpha: float(0.01) }),
+  Clip: defineOp({ attributes: {}, inputs: [1, 3], infer: (c) => [c.type(0)] }),
+  Softmax: sameTypeWith({ axis: int(-1) }),
+  LogSoftmax: sameTypeWith({ axis: int(-1) }),
+  Equal: comparison,
+  Greater: comparison,
+  GreaterOrEqual: comparison,
+  Less: comparison,
+  LessOrEqual: comparison,
+  And: comparison,
+  Or: comparison,
+  Where: defineOp({
+    attributes: {},
+    inputs: [3, 3],
+    infer(c) {
+      const branches = broadcastDims(c.type(1).dims, c.type(2).dims);
+      const dims = branches && broadcastDims(c.type(0).dims, branches);
+      if (!dims) throw c.fail('the dimensions of its inputs do not broadcast.');
+      return [typed(c.type(1).dtype, dims)];
+    },
+  }),
+  Cast: defineOp({
+    attributes: { to: int(1), saturate: optionalInt },
+    inputs: [1, 1],
+    infer(c) {
+      const dtype = dataTypes[c.attributes.to];
+      if (!dtype) throw c.fail(`it casts to ONNX's element type ${c.attributes.to}, which is not supported.`);
+      return [typed(dtype, c.type(0).dims)];
+    },
+  }),
+};

@@ -1,0 +1,46 @@
+import { broadcastDims } from '../graph/dims.js';
+import { sizeOf } from '../tensor/dims.js';
+import { defineOp, float, int, typed } from './spec.js';
+
+/** Matrix products. */
+export const linear = {
+  Gemm: defineOp({
+    attributes: { alpha: float(1), beta: float(1), transA: int(0), transB: int(0) },
+    inputs: [2, 3],
+    infer(c) {
+      const [a, b] = [c.type(0), c.type(1)];
+      if (a.dims.length !== 2 || b.dims.length !== 2) throw c.fail('A and B must be matrices.');
+      const [rows, inner] = c.attributes.transA ? [a.dims[1], a.dims[0]] : a.dims;
+      const [innerB, columns] = c.attributes.transB ? [b.dims[1], b.dims[0]] : b.dims;
+      if (typeof inner === 'number' && typeof innerB === 'number' && inner !== innerB) {
+        throw c.fail(`A has ${inner} columns but B has ${innerB} rows.`);
+      }
+      return [typed(a.dtype, [rows ?? 1, columns ?? 1])];
+    },
+    multiplyAdds(attributes, [a], output) {
+      return sizeOf(output) * ((attributes.transA ? a?.[0] : a?.[1]) ?? 0);
+    },
+  }),
+  MatMul: defineOp({
+    attributes: {},
+    inputs: [2, 2],
+    infer(c) {
+      const [a, b] = [c.type(0), c.type(1)];
+      if (a.dims.length === 0 || b.dims.length === 0) throw c.fail('a scalar cannot be multiplied as a matrix.');
+      // A vector is a row on the left and a column on the right; its extra axis is dropped again.
+      const left = a.dims.length === 1 ? [1, ...a.dims] : a.dims;
+      const right = b.dims.length === 1 ? [...b.dims, 1] : b.dims;
+      const [inner, innerB] = [left.at(-1), right.at(-2)];
+      if (typeof inner === 'number' && typeof innerB === 'number' && inner !== innerB) {
+        throw c.fail(`the left matrix has ${inner} columns but the right one has ${innerB} rows.`);
+      }
+      const batch = broadcastDims(left.slice(0, -2), right.slice(0, -2));
+      if (!batch) throw c.fail('the batch dimensions do not broadcast.');
+      const dims = [...batch];
+      if (a.dims.length > 1) dims.push(left.at(-2) ?? 1);
+      if (b.dims.length > 1) dims.push(right.at(-1) ?? 1);
+      return [typed(a.dtype, dims)];
+    },
+    multiplyAdds: (_, [a], output) => sizeOf(output) * (a?.at(-1) ?? 1),
+  }),
+};

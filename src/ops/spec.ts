@@ -1,0 +1,92 @@
+import { ShiboriError } from '../errors.js';
+import { formatDims } from '../graph/dims.js';
+import type { Attribute, Dim, Node, ValueType } from '../graph/model.js';
+import type { DType } from '../tensor/dtype.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** How one attribute is read from a node and written to it. `T` includes `undefined` where there is no default. */
+export interface AttributeSpec<T> {
+  readonly type: Attribute['type'];
+  readonly fallback: T;
+  /** Whether the operator is meaningless without it. */
+  readonly required: boolean;
+}
+
+export type AttributeSpecs = Readonly<Record<string, AttributeSpec<unknown>>>;
+
+/** The typed attributes that a record of specs describes. */
+export type Parsed<S extends AttributeSpecs> = {
+  readonly [K in keyof S]: S[K] extends AttributeSpec<infer T> ? T : never;
+};
+
+export const int = (fallback: number): AttributeSpec<number> => ({ type: 'int', fallback, required: false });
+export const optionalInt: AttributeSpec<number | undefined> = { type: 'int', fallback: undefined, required: false };
+export const float = (fallback: number): AttributeSpec<number> => ({ type: 'float', fallback, required: false });
+export const string = (fallback: string): AttributeSpec<string> => ({ type: 'string', fallback, required: false });
+export const ints: AttributeSpec<readonly number[] | undefined> = { type: 'ints', fallback: undefined, required: false };
+export const requiredInts: AttributeSpec<readonly number[]> = { type: 'ints', fallback: [], required: true };
+export const requiredInt: AttributeSpec<number> = { type: 'int', fallback: 0, required: true };
+export const optionalTensor: AttributeSpec<Tensor | undefined> = { type: 'tensor', fallback: undefined, required: false };
+
+/** What type inference knows about a node. */
+export interface InferContext<A> {
+  readonly node: Node;
+  readonly attributes: A;
+  /** Types of the inputs; `undefined` where an optional input is left out. */
+  readonly types: readonly (ValueType | undefined)[];
+  /** The type of a required input. Throws when it is missing or unknown. */
+  type(index: number): ValueType;
+  /** The value of an input that is known before running (an initializer), as numbers. */
+  constant(index: number): readonly number[] | undefined;
+  /** An error that names the node, its operator and its input dimensions. */
+  fail(message: string): ShiboriError;
+}
+
+/** Everything the system knows about one operator apart from how to run and differentiate it. */
+export interface OpSpec<S extends AttributeSpecs = AttributeSpecs> {
+  readonly attributes: S;
+  /** Fewest and most inputs. */
+  readonly inputs: readonly [number, number];
+  /** Types of all outputs that the node may have (those beyond the node's own are ignored). */
+  infer(context: InferContext<Parsed<S>>): readonly ValueType[];
+  /** Multiply-adds of one run, for static dimensions. Default: 0. */
+  multiplyAdds?(attributes: Parsed<S>, inputs: readonly (readonly number[])[], output: readonly number[]): number;
+}
+
+/** Types an operator's entry from its attribute specs. */
+export function defineOp<const S extends AttributeSpecs>(spec: OpSpec<S>): OpSpec<S> {
+  return spec;
+}
+
+/** The context in which `spec.infer` runs. */
+export function inferContext<A>(
+  node: Node,
+  attributes: A,
+  constantOf: (index: number) => readonly number[] | undefined,
+): InferContext<A> {
+  const types = node.inputs.map((input) => input?.type);
+  const fail = (message: string): ShiboriError =>
+    new ShiboriError(
+      `Node "${node.name}" (${node.op}): ${message} Its inputs are ${
+        node.inputs.map((input) => (input ? `${input.name} ${formatDims(input.type?.dims)}` : 'left out')).join(', ') || 'none'
+      }.`,
+    );
+  return {
+    node,
+    attributes,
+    types,
+    fail,
+    constant: constantOf,
+    type(index) {
+      const type = types[index];
+      if (type) return type;
+      const input = node.inputs[index];
+      throw fail(input ? `the dimensions of input "${input.name}" are not known.` : `input ${index} is missing.`);
+    },
+  };
+}
+
+/** Shorthand for a type. */
+export function typed(dtype: DType, dims: readonly Dim[]): ValueType {
+  return { dtype, dims };
+}

@@ -1,0 +1,105 @@
+import { ShiboriError, suggestion } from '../errors.js';
+import type { Attribute, Node, ValueType } from '../graph/model.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { convolution } from './convolution.js';
+import { elementwise } from './elementwise.js';
+import { linear } from './linear.js';
+import { normalization } from './normalization.js';
+import { reduction } from './reduction.js';
+import { shape } from './shape.js';
+import { type AttributeSpec, inferContext, type OpSpec, type Parsed } from './spec.js';
+
+/** The one table of operators: attributes, type inference, cost. Rules and kernels are tables over the same keys. */
+export const ops = { ...elementwise, ...linear, ...convolution, ...normalization, ...reduction, ...shape };
+
+/** An operator that this project knows, named as in ONNX. */
+export type Op = keyof typeof ops;
+
+/** The typed attributes of an operator, defaults filled in. */
+export type AttributesOf<K extends Op> = Parsed<(typeof ops)[K]['attributes']>;
+
+/** What a caller may give: any of the attributes, the rest take their defaults. */
+export type AttributeValues<K extends Op> = { readonly [A in keyof AttributesOf<K>]?: AttributesOf<K>[A] };
+
+/** Whether the table has this operator. */
+export function isOp(name: string): name is Op {
+  return Object.hasOwn(ops, name);
+}
+
+/**
+ * The operator of a node.
+ *
+ * @throws ShiboriError for an operator that is not in the table, with the nearest one that is.
+ */
+export function opOf(node: Node): Op {
+  if ((node.domain === '' || node.domain === 'ai.onnx') && isOp(node.op)) return node.op;
+  const name = node.domain ? `${node.domain}.${node.op}` : node.op;
+  throw new ShiboriError(
+    `Node "${node.name}" uses operator ${name}, which is not supported.${suggestion(node.op, Object.keys(ops))} Supported: ${Object.keys(ops).sort().join(', ')}.`,
+  );
+}
+
+/** The table's entry for an operator, seen without its particular attribute types. */
+export function specOf(op: Op): OpSpec {
+  return ops[op] as OpSpec;
+}
+
+function parseAttribute(node: Node, name: string, spec: AttributeSpec<unknown>): unknown {
+  const attribute = node.attributes[name];
+  if (attribute === undefined) {
+    if (spec.required) {
+      throw new ShiboriError(`Node "${node.name}" (${node.op}): attribute "${name}" (${spec.type}) is missing.`);
+    }
+    return spec.fallback;
+  }
+  if (attribute.type !== spec.type) {
+    throw new ShiboriError(
+      `Node "${node.name}" (${node.op}): attribute "${name}" should be of type ${spec.type}, found ${attribute.type}.`,
+    );
+  }
+  return attribute.value;
+}
+
+/**
+ * The attributes of a node, parsed once into their types.
+ *
+ * @throws ShiboriError for a missing required attribute or one of another type.
+ */
+export function attributesOf<K extends Op>(op: K, node: Node): AttributesOf<K> {
+  const parsed: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(specOf(op).attributes)) parsed[name] = parseAttribute(node, name, spec);
+  return parsed as AttributesOf<K>;
+}
+
+/** Attribute values in the tagged form that a node holds; those left out or `undefined` are not written. */
+export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>): Record<string, Attribute> {
+  const encoded: Record<string, Attribute> = {};
+  const specs = specOf(op).attributes;
+  for (const [name, value] of Object.entries(values)) {
+    const spec = specs[name];
+    if (spec === undefined || value === undefined) continue;
+    encoded[name] = { type: spec.type, value } as Attribute;
+  }
+  return encoded;
+}
+
+/**
+ * Types of a node's outputs.
+ *
+ * @param constantOf the tensor of an input value where it is known.
+ * @throws ShiboriError when the node's inputs do not fit its operator.
+ */
+export function inferTypes(node: Node, constantOf: (index: number) => Tensor | undefined): readonly ValueType[] {
+  const op = opOf(node);
+  const spec = specOf(op);
+  const context = inferContext(node, attributesOf(op, node), (index) => {
+    const known = constantOf(index);
+    return known && Array.from(known.data, Number);
+  });
+  const [fewest, most] = spec.inputs;
+  const given = node.inputs.length;
+  if (given < fewest || given > most) {
+    throw context.fail(`it takes ${fewest === most ? fewest : `${fewest} to ${most}`} inputs, found ${given}.`);
+  }
+  return spec.infer(context);
+}

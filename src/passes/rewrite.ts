@@ -1,0 +1,92 @@
+import { ShiboriError } from '../errors.js';
+import type { Dim, Graph, Node, Value } from '../graph/model.js';
+import { nodesFor } from '../graph/uses.js';
+import { GraphBuilder } from '../ops/builder.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** How `rewrite` changes a graph on its way through the builder. Everything left out stays as it is. */
+export interface RewriteOptions {
+  /** New dimensions of graph inputs, by name; types after them are inferred anew. */
+  readonly inputDims?: Readonly<Record<string, readonly Dim[]>>;
+  /** Old values whose computation is kept; the rest is dropped as dead. Default: the graph's outputs. */
+  readonly outputs?: readonly Value[];
+  /**
+   * Old values that become inputs of the new graph: what computed them is cut off, and an initializer among them is
+   * fed from then on.
+   */
+  readonly cutAt?: readonly Value[];
+  /** The tensor an initializer has from now on. */
+  readonly initializer?: (value: Value, data: Tensor) => Tensor;
+  /** Replaces a node: returns its new outputs, or `undefined` to copy it. Inputs are already the new values. */
+  readonly node?: (
+    node: Node,
+    inputs: readonly (Value | undefined)[],
+    builder: GraphBuilder,
+  ) => readonly (Value | undefined)[] | undefined;
+}
+
+/** A graph being rewritten: the builder, still open, and where each old value went. */
+export interface Rewriting {
+  readonly builder: GraphBuilder;
+  /** The new value of an old one. Throws when it was dropped as dead. */
+  of(old: Value): Value;
+}
+
+/**
+ * Copies a graph node by node into a new builder, changing what the options say. The caller may go on building
+ * (a loss, gradients) before it calls `builder.build`.
+ */
+export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewriting {
+  const builder = new GraphBuilder();
+  const moved = new Map<Value, Value>();
+  const cut = new Set(options.cutAt);
+  const nodes = nodesFor(graph, options.outputs ?? graph.outputs, cut);
+  const used = new Set<Value>(options.outputs ?? graph.outputs);
+  for (const node of nodes) for (const input of node.inputs) if (input) used.add(input);
+
+  for (const input of graph.inputs) {
+    if (!used.has(input)) continue;
+    const dims = options.inputDims?.[input.name] ?? input.type?.dims;
+    if (!input.type || !dims) {
+      throw new ShiboriError(`Input "${input.name}" has no declared type. Give its dimensions (option --input).`);
+    }
+    moved.set(input, builder.input(input.name, input.type.dtype, dims));
+  }
+  for (const value of cut) {
+    if (moved.has(value)) continue;
+    const type = value.type ?? graph.initializers.get(value);
+    if (!type) throw new ShiboriError(`The graph cannot be cut at "${value.name}": its dimensions are not known.`);
+    moved.set(value, builder.input(value.name, type.dtype, options.inputDims?.[value.name] ?? type.dims));
+  }
+  for (const [value, data] of graph.initializers) {
+    if (!used.has(value) || moved.has(value)) continue;
+    moved.set(value, builder.initializer(value.name, options.initializer?.(value, data) ?? data));
+  }
+
+  const of = (old: Value): Value => {
+    const value = moved.get(old);
+    if (value) return value;
+    throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`);
+  };
+  for (const node of nodes) {
+    const inputs = node.inputs.map((input) => input && of(input));
+    const outputs = options.node?.(node, inputs, builder) ?? builder.copy(node, inputs);
+    for (const [i, output] of node.outputs.entries()) {
+      const replacement = outputs[i];
+      if (output && replacement && !moved.has(output)) moved.set(output, replacement);
+    }
+  }
+  return { builder, of };
+}
+
+/** `startRewrite` and the finished graph, with the same outputs in the same order. */
+export function rewrite(graph: Graph, options: RewriteOptions = {}): Graph {
+  const { builder, of } = startRewrite(graph, options);
+  for (const output of options.outputs ?? graph.outputs) builder.output(of(output));
+  return builder.build(graph.name);
+}
+
+/** The graph with these input dimensions and every type after them inferred anew. */
+export function bindInputs(graph: Graph, inputDims: Readonly<Record<string, readonly Dim[]>> = {}): Graph {
+  return rewrite(graph, { inputDims });
+}
