@@ -1,0 +1,48 @@
+/*
+ * Pearson's correlation of two maps, pixel by pixel:
+ *   r = Σ (a − mean a)(b − mean b) / √(Σ (a − mean a)² Σ (b − mean b)²)
+ */
+import { ShiboriError } from '../errors.js';
+
+function meanOf(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] as number;
+  return sum / values.length;
+}
+
+function isConstant(values: ArrayLike<number>): boolean {
+  for (let i = 1; i < values.length; i++) if (values[i] !== values[0]) return false;
+  return true;
+}
+
+/**
+ * Pearson's correlation of two maps of the same size, −1…1.
+ *
+ * A constant map (Grad-CAM found nothing) has no correlation by the formula. Here two constant maps count as 1, since
+ * both say the same, and a constant map beside another as 0.
+ *
+ * @throws ShiboriError when the sizes differ, or when a map is empty or holds NaN or an infinity.
+ */
+export function pearson(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length || a.length === 0) {
+    throw new ShiboriError(`Correlating two maps: they have ${a.length} and ${b.length} pixels.`);
+  }
+  const meanA = meanOf(a);
+  const meanB = meanOf(b);
+  if (!Number.isFinite(meanA) || !Number.isFinite(meanB)) {
+    throw new ShiboriError('Correlating two maps: one holds NaN or an infinity.');
+  }
+  // Asked of the values, not of the variance: a mean that rounds leaves a constant map a tiny variance of noise.
+  if (isConstant(a) || isConstant(b)) return isConstant(a) && isConstant(b) ? 1 : 0;
+  let ab = 0;
+  let aa = 0;
+  let bb = 0;
+  for (let i = 0; i < a.length; i++) {
+    const da = (a[i] as number) - meanA;
+    const db = (b[i] as number) - meanB;
+    ab += da * db;
+    aa += da * da;
+    bb += db * db;
+  }
+  return Math.min(Math.max(ab / (Math.sqrt(aa) * Math.sqrt(bb)), -1), 1);
+}

@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { accuracyOf, addCounts, countCorrect, NO_IMAGES, predictedClasses } from '../../src/metrics/accuracy.js';
+import { pearson } from '../../src/metrics/pearson.js';
+import { peakOf, pointingGame } from '../../src/metrics/pointing-game.js';
+import { float32, zeros } from '../../src/tensor/tensor.js';
+
+const finite = fc.float({ noNaN: true, noDefaultInfinity: true, min: -100, max: 100 });
+
+describe('accuracy', () => {
+  // torch: (-x.gather(1, y[:, None])).mean(), x.topk(1), x.topk(5) on these rows.
+  const scores = float32([-0.5, -2, -3, -4, -5, -6, -7, -1, -2, -3, -4, -5, -0.1, -9], [2, 7]);
+
+  it('counts the first and the first five, and averages the loss', () => {
+    const accuracy = accuracyOf(countCorrect(scores, [0, 4]));
+    expect(accuracy).toEqual({ images: 2, top1Correct: 1, top5Correct: 1, top1: 50, top5: 50, nll: (0.5 + 5) / 2 });
+    expect(countCorrect(scores, [4, 3])).toMatchObject({ top1Correct: 0, top5Correct: 2 });
+  });
+
+  it('gives a tie to the lower class, so that a model that says nothing scores one in K', () => {
+    const same = zeros('float32', [10, 10]);
+    const counts = countCorrect(same, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(counts).toMatchObject({ top1Correct: 1, top5Correct: 5 });
+    expect([...predictedClasses(same)]).toEqual(new Array(10).fill(0));
+  });
+
+  it('adds up over batches', () => {
+    const batch = fc.array(fc.tuple(finite, finite, finite, fc.nat(2)), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(batch, batch, (first, second) => {
+        const count = (rows: typeof first) =>
+          countCorrect(
+            float32(
+              rows.flatMap((row) => row.slice(0, 3)),
+              [rows.length, 3],
+            ),
+            rows.map((row) => row[3]),
+          );
+        const parts = addCounts(addCounts(NO_IMAGES, count(first)), count(second));
+        const whole = count([...first, ...second]);
+        expect(parts).toMatchObject({
+          images: whole.images,
+          top1Correct: whole.top1Correct,
+          top5Correct: whole.images,
+        });
+        expect(parts.nllSum).toBeCloseTo(whole.nllSum, 6);
+      }),
+    );
+  });
+
+  it('agrees with predictedClasses', () => {
+    const predicted = predictedClasses(scores);
+    expect([...predicted]).toEqual([0, 5]);
+    expect(countCorrect(scores, predicted).top1Correct).toBe(2);
+  });
+
+  it('lets an impossible class cost infinitely, and refuses NaN, foreign labels and nothing', () => {
+    expect(countCorrect(float32([0, Number.NEGATIVE_INFINITY], [1, 2]), [1]).nllSum).toBe(Number.POSITIVE_INFINITY);
+    expect(() => countCorrect(float32([0, Number.NaN], [1, 2]), [0])).toThrow(/image 0 of the batch, class 1, is NaN/);
+    expect(() => countCorrect(scores, [0, 7])).toThrow(/label 7.*classes 0 to 6/);
+    expect(() => countCorrect(scores, [0])).toThrow(/2 predictions, but 1 labels/);
+    expect(() => countCorrect(float32([1, 2]), [0])).toThrow(/\[N, classes\]/);
+    expect(() => accuracyOf(NO_IMAGES)).toThrow(/no image/);
+  });
+});
+
+describe('pearson', () => {
+  it('equals numpy.corrcoef', () => {
+    // numpy.corrcoef([1, 2, 4, 8], [3, 1, 4, 1])[0, 1]
+    expect(pearson([1, 2, 4, 8], [3, 1, 4, 1])).toBeCloseTo(-0.340975, 6);
+  });
+
+  it('is 1 for a map and its rescaling, -1 for its negative, symmetric, and never outside', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(1000), fc.nat(1000)), { minLength: 2, maxLength: 20 }), (pairs) => {
+        const a = pairs.map((pair) => pair[0]);
+        const b = pairs.map((pair) => pair[1]);
+        const r = pearson(a, b);
+        expect(Math.abs(r)).toBeLessThanOrEqual(1);
+        expect(pearson(b, a)).toBeCloseTo(r, 12);
+        expect(
+          pearson(
+            a,
+            a.map((value) => 3 * value + 7),
+          ),
+        ).toBeCloseTo(1, 12);
+        const constant = a.every((value) => value === a[0]);
+        expect(
+          pearson(
+            a,
+            a.map((value) => -value),
+          ),
+        ).toBeCloseTo(constant ? 1 : -1, 12);
+      }),
+    );
+  });
+
+  it('has a defined answer for constant maps', () => {
+    expect(pearson([0, 0, 0], [0, 0, 0])).toBe(1);
+    expect(pearson([0.1, 0.1, 0.1], [0, 1, 2])).toBe(0);
+    expect(pearson([0, 1, 2], [0, 0, 0])).toBe(0);
+  });
+
+  it('refuses maps that cannot be compared', () => {
+    expect(() => pearson([1, 2], [1])).toThrow(/2 and 1 pixels/);
+    expect(() => pearson([], [])).toThrow(/0 and 0 pixels/);
+    expect(() => pearson([1, Number.NaN], [1, 2])).toThrow(/NaN/);
+  });
+});
+
+describe('the pointing game', () => {
+  const map = float32([0, 0, 0, 0, 0, 1, 0, 0.5, 0, 0, 0, 0], [3, 4]);
+  it('hits when the peak is in the box, whose far edges are outside', () => {
+    expect(peakOf(map)).toEqual({ x: 1, y: 1 });
+    expect(pointingGame(map, { x0: 1, y0: 1, x1: 2, y1: 2 })).toBe(true);
+    expect(pointingGame(map, { x0: 2, y0: 1, x1: 4, y1: 2 })).toBe(false);
+    expect(pointingGame(map, { x0: 0, y0: 0, x1: 1, y1: 3 })).toBe(false);
+    expect(pointingGame(map, { x0: 0, y0: 0, x1: 4, y1: 1 })).toBe(false);
+  });
+  it('misses with a map that shows nothing', () => {
+    expect(pointingGame(zeros('float32', [3, 4]), { x0: 0, y0: 0, x1: 4, y1: 3 })).toBe(false);
+  });
+});
