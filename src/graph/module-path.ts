@@ -20,7 +20,7 @@ export function modulePath(node: Node): string {
     else if (scope.startsWith(`${last}.`)) path += scope.slice(last.length);
     else path += `.${scope}`;
   }
-  return path === '' ? (node.name.slice(1) || node.name) : path;
+  return path === '' ? node.name.slice(1) || node.name : path;
 }
 
 /** A module of the graph: the nodes that share a path, and the one activation that leaves them. */

@@ -1,0 +1,21 @@
+import type { Graph } from '../graph/model.js';
+import { parametersOf } from '../graph/parameters.js';
+import { int64, type Tensor } from '../tensor/tensor.js';
+
+/** Named tensors, as PyTorch's `state_dict()` gives them. */
+export type StateDict = ReadonlyMap<string, Tensor>;
+
+/**
+ * The state dict of a graph: its parameters and running statistics by name. PyTorch's strict loading wants
+ * `num_batches_tracked` beside running statistics, which inference does not need: it is written as 0.
+ */
+export function stateDictOf(graph: Graph): Map<string, Tensor> {
+  const tensors = new Map<string, Tensor>();
+  for (const { name, tensor } of parametersOf(graph)) {
+    tensors.set(name, tensor);
+    if (name.endsWith('.running_var')) {
+      tensors.set(name.replace(/running_var$/, 'num_batches_tracked'), int64([0], []));
+    }
+  }
+  return tensors;
+}

@@ -1,0 +1,225 @@
+/**
+ * VGG (Simonyan and Zisserman 2014, arXiv:1409.1556) as torchvision lays it out, from the keys and shapes of a state
+ * dict: `features.N` 3×3 convolutions with ReLU and 2×2 max pooling, an adaptive average pooling, and a classifier.
+ *
+ * Modules without parameters leave gaps in the numbering, and the gaps say what they are: in `features` a convolution
+ * (or its batch norm) is followed by ReLU, and by MaxPool where one more number is skipped; in `classifier` the first
+ * gap after a linear layer is its ReLU, any later one is Dropout. Any depth and width is recognised that way, with or
+ * without batch norm, and with linear layers that were replaced by tensor trains.
+ */
+import { type Execution, emitTtLinear, ttDescriptorOf } from '../decompose/tt-layer.js';
+import { ShiboriError } from '../errors.js';
+import type { Graph, Value } from '../graph/model.js';
+import { CONSTANT_PREFIX } from '../graph/parameters.js';
+import { GraphBuilder } from '../ops/builder.js';
+import { toFloat32 } from '../tensor/float16.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
+import type { StateDict } from './state-dict.js';
+
+/** What a builder needs beyond the tensors. */
+export interface BuildOptions {
+  /** Spatial size of the input, `[height, width]`. */
+  readonly inputSize: readonly [number, number];
+  /** How tensor-train layers run. */
+  readonly execution: Execution;
+}
+
+/** The numbered modules of one container that have parameters: `features` or `classifier`. */
+interface Container {
+  readonly path: string;
+  readonly indices: readonly number[];
+}
+
+function containerOf(tensors: StateDict, path: string): Container {
+  const indices = new Set<number>();
+  for (const key of tensors.keys()) {
+    const rest = key.startsWith(`${path}.`) ? key.slice(path.length + 1) : undefined;
+    const index = rest?.match(/^(\d+)\./)?.[1];
+    if (index !== undefined) indices.add(Number(index));
+  }
+  return { path, indices: [...indices].sort((a, b) => a - b) };
+}
+
+/** What stands before `features.` and `classifier.`: `vgg16.` or nothing. `undefined` when this is no VGG. */
+export function vggPrefix(tensors: StateDict): string | undefined {
+  const first = [...tensors.keys()].find((key) => /(^|\.)features\.0\.weight$/.test(key));
+  if (first === undefined) return undefined;
+  const prefix = first.slice(0, first.length - 'features.0.weight'.length);
+  const features = containerOf(tensors, `${prefix}features`);
+  const classifier = containerOf(tensors, `${prefix}classifier`);
+  const kernels = features.indices
+    .map((index) => tensors.get(`${features.path}.${index}.weight`)?.dims ?? [])
+    .filter((dims) => dims.length === 4);
+  const plain = kernels.length > 0 && kernels.every((dims) => dims[2] === 3 && dims[3] === 3);
+  const dense = classifier.indices.length > 0;
+  // Every key must be one of the two containers': a network with more than these is another architecture.
+  const all = [...tensors.keys()].every((key) => key.startsWith(features.path) || key.startsWith(classifier.path));
+  return plain && dense && all ? prefix : undefined;
+}
+
+/** Whether the classifier has batch norms, as the study's has: such models end in LogSoftmax. */
+export function hasLogSoftmax(tensors: StateDict, prefix: string): boolean {
+  return [...tensors.keys()].some((key) => key.startsWith(`${prefix}classifier.`) && key.endsWith('.running_mean'));
+}
+
+class VggBuilder {
+  readonly b = new GraphBuilder();
+  constructor(
+    readonly tensors: StateDict,
+    readonly options: BuildOptions,
+  ) {}
+
+  parameter(name: string): Value {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw new ShiboriError(`Building VGG: the state dict has no "${name}".`);
+    return this.b.initializer(name, toFloat32(tensor));
+  }
+
+  optional(name: string): Value | undefined {
+    return this.tensors.has(name) ? this.parameter(name) : undefined;
+  }
+
+  batchNorm(x: Value, path: string): Value {
+    const inputs = ['weight', 'bias', 'running_mean', 'running_var'].map((name) => this.parameter(`${path}.${name}`));
+    return this.b.op('BatchNormalization', [x, ...inputs], {}, { name: path });
+  }
+
+  features(input: Value, { path, indices }: Container): Value {
+    let x = input;
+    for (const [i, index] of indices.entries()) {
+      const name = `${path}.${index}`;
+      const dims = this.tensors.get(`${name}.weight`)?.dims ?? [];
+      if (dims.length === 4) {
+        const pads = [1, 1, 1, 1];
+        const inputs = [x, this.parameter(`${name}.weight`), this.optional(`${name}.bias`)];
+        x = this.b.op('Conv', inputs, { kernel_shape: [3, 3], pads, strides: [1, 1] }, { name });
+      } else x = this.batchNorm(x, name);
+      const next = indices[i + 1];
+      // The convolution's own batch norm follows at once; ReLU comes after it.
+      if (next === index + 1) continue;
+      x = this.b.op('Relu', [x], {}, { name: `${path}.${index + 1}` });
+      if (next === undefined || next === index + 3) {
+        x = this.b.op('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] }, { name: `${path}.${index + 2}` });
+      }
+    }
+    return x;
+  }
+
+  classifier(input: Value, { path, indices }: Container): Value {
+    let x = input;
+    for (const [i, index] of indices.entries()) {
+      const name = `${path}.${index}`;
+      const weight = this.tensors.get(`${name}.weight`);
+      const isLinear = weight?.dims.length !== 1;
+      if (weight && !isLinear) x = this.batchNorm(x, name);
+      else if (weight) {
+        const inputs = [x, this.parameter(`${name}.weight`), this.optional(`${name}.bias`)];
+        x = this.b.op('Gemm', inputs, { transB: 1 }, { name });
+      } else x = this.tensorTrain(x, name);
+      const next = indices[i + 1] ?? index + 1;
+      for (let gap = index + 1; gap < next; gap++) {
+        const gapName = `${path}.${gap}`;
+        x =
+          isLinear && gap === index + 1
+            ? this.b.op('Relu', [x], {}, { name: gapName })
+            : this.b.op('Dropout', [x, this.b.scalar(0.5)], {}, { name: gapName });
+      }
+    }
+    return x;
+  }
+
+  tensorTrain(x: Value, path: string): Value {
+    const cores: Value[] = [];
+    for (let k = 0; this.tensors.has(`${path}.tt_W${k}`); k++) cores.push(this.parameter(`${path}.tt_W${k}`));
+    const bias = this.optional(`${path}.B`);
+    const inFeatures = x.type?.dims[1];
+    const descriptor = ttDescriptorOf(
+      path,
+      cores.map((core) => this.b.tensorOf(core)?.dims ?? []),
+      bias && this.b.tensorOf(bias)?.dims,
+      typeof inFeatures === 'number' ? inFeatures : 0,
+    );
+    this.b.scope = path;
+    const y = emitTtLinear(this.b, x, cores, bias, { ...descriptor, execution: this.options.execution });
+    this.b.scope = '';
+    return y;
+  }
+}
+
+/**
+ * `torch.nn.AdaptiveAvgPool2d(size)`: output cell i averages input rows floor(i·in/out) … ceil((i+1)·in/out) − 1.
+ *
+ * Written as two products with constant matrices, rows first, which covers sizes that do not divide each other (7 from
+ * 2); where each cell averages a whole block it is an AveragePool.
+ */
+function adaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, number], path: string): Value {
+  const [, , height, width] = x.type?.dims ?? [];
+  if (typeof height !== 'number' || typeof width !== 'number') {
+    throw new ShiboriError(`Building "${path}": the spatial size before the adaptive pooling must be known.`);
+  }
+  if (height === size[0] && width === size[1]) return x;
+  if (height % size[0] === 0 && width % size[1] === 0) {
+    const kernel = [height / size[0], width / size[1]];
+    return b.op('AveragePool', [x], { kernel_shape: kernel, strides: kernel }, { name: path });
+  }
+  const rows = b.initializer(`${CONSTANT_PREFIX}${path}.rows`, averagingMatrix(height, size[0], false));
+  const columns = b.initializer(`${CONSTANT_PREFIX}${path}.columns`, averagingMatrix(width, size[1], true));
+  return b.op('MatMul', [b.op('MatMul', [rows, x], {}, { name: path }), columns], {}, { name: path });
+}
+
+/** `[out, in]` averaging weights of adaptive pooling along one axis, or their transpose. */
+function averagingMatrix(size: number, out: number, transposed: boolean): Tensor<'float32'> {
+  const weights = new Float32Array(out * size);
+  for (let i = 0; i < out; i++) {
+    const from = Math.floor((i * size) / out);
+    const to = Math.ceil(((i + 1) * size) / out);
+    for (let j = from; j < to; j++) weights[transposed ? j * out + i : i * size + j] = 1 / (to - from);
+  }
+  return float32(weights, transposed ? [size, out] : [out, size]);
+}
+
+/** Features that enter the first linear layer. */
+function classifierInputs(tensors: StateDict, path: string, channels: number): number {
+  const dense = tensors.get(`${path}.weight`)?.dims[1];
+  if (dense !== undefined) return dense;
+  const dims: (readonly number[])[] = [];
+  for (let k = 0; ; k++) {
+    const core = tensors.get(`${path}.tt_W${k}`);
+    if (!core) break;
+    dims.push(core.dims);
+  }
+  const { inModes } = ttDescriptorOf(path, dims, tensors.get(`${path}.B`)?.dims, undefined, channels);
+  return inModes.reduce((product, mode) => product * mode, 1);
+}
+
+/**
+ * The graph of a VGG from its state dict: input `input` `[N, 3, H, W]`, output `output` `[N, classes]`.
+ *
+ * @throws ShiboriError when a tensor is missing or does not fit.
+ */
+export function buildVgg(tensors: StateDict, options: BuildOptions): Graph {
+  const prefix = vggPrefix(tensors);
+  if (prefix === undefined) throw new ShiboriError('Building VGG: the keys and shapes are not those of a VGG.');
+  const builder = new VggBuilder(tensors, options);
+  const { b } = builder;
+  const channelsIn = tensors.get(`${prefix}features.0.weight`)?.dims[1] ?? 3;
+  let x = b.input('input', 'float32', ['N', channelsIn, ...options.inputSize]);
+  x = builder.features(x, containerOf(tensors, `${prefix}features`));
+  const channels = Number(x.type?.dims[1]);
+  const classifier = containerOf(tensors, `${prefix}classifier`);
+  const inFeatures = classifierInputs(tensors, `${classifier.path}.${classifier.indices[0]}`, channels);
+  const side = Math.round(Math.sqrt(inFeatures / channels));
+  if (side * side * channels !== inFeatures) {
+    throw new ShiboriError(
+      `Building VGG: ${classifier.path}.${classifier.indices[0]} takes ${inFeatures} features, which is no square map of ${channels} channels.`,
+    );
+  }
+  x = adaptiveAveragePool(b, x, [side, side], `${prefix}avgpool`);
+  x = b.op('Flatten', [x], { axis: 1 }, { name: `${prefix}flatten` });
+  x = builder.classifier(x, classifier);
+  const [op, name] = hasLogSoftmax(tensors, prefix)
+    ? (['LogSoftmax', 'log_softmax'] as const)
+    : (['Identity', 'output'] as const);
+  b.output(b.op(op, [x], {}, { name, outputName: 'output' }));
+  return b.build('vgg');
+}
