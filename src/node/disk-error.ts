@@ -1,0 +1,42 @@
+import { statfs } from 'node:fs/promises';
+
+const plain: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file would be larger than this system allows',
+  EROFS: 'the disk is read-only',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EISDIR: 'it is a folder',
+};
+
+/** The code of a failed system call, such as `ENOSPC`; `undefined` for any other error. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Free bytes for an ordinary user on the disk of `folder`, or `undefined` where the system does not tell. */
+export async function freeBytes(folder: string): Promise<number | undefined> {
+  try {
+    const disk = await statfs(folder);
+    return disk.bavail * disk.bsize;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A failed write in words: `the disk is full (12,000 bytes needed, 4,096 free)`. */
+export async function describeWriteError(error: unknown, folder: string, bytesNeeded: string): Promise<string> {
+  const code = errorCode(error);
+  const reason = plain[code ?? ''] ?? (error instanceof Error ? error.message : String(error));
+  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return reason;
+  const free = await freeBytes(folder);
+  return `${reason} (${bytesNeeded} needed${free === undefined ? '' : `, ${formatBytes(free)} free`})`;
+}
+
+/** `1,234,567 bytes`. */
+export function formatBytes(bytes: number): string {
+  return `${bytes.toLocaleString('en-US')} bytes`;
+}
