@@ -1,0 +1,50 @@
+import { ShiboriError } from '../errors.js';
+
+/** An image of 8-bit RGB pixels: `data[(y * width + x) * 3 + channel]`. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** A rectangle of an image, in whole pixels. */
+export interface Rectangle {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The part of an image inside a rectangle, as a copy. Throws when the rectangle is empty or reaches outside. */
+export function crop(image: RgbImage, { left, top, width, height }: Rectangle): RgbImage {
+  if (
+    !(width > 0 && height > 0 && left >= 0 && top >= 0 && left + width <= image.width && top + height <= image.height)
+  ) {
+    throw new ShiboriError(
+      `Cannot crop ${width}×${height} pixels at (${left}, ${top}) from an image of ${image.width}×${image.height} pixels.`,
+    );
+  }
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    const start = ((top + y) * image.width + left) * 3;
+    data.set(image.data.subarray(start, start + width * 3), y * width * 3);
+  }
+  return { width, height, data };
+}
+
+/**
+ * The middle of an image, as `torchvision.transforms.CenterCrop`: a margin of an odd number of pixels is split with
+ * half to even. Throws when the image is smaller than `width` × `height`.
+ */
+export function centerCrop(image: RgbImage, width: number, height: number): RgbImage {
+  const left = roundHalfToEven((image.width - width) / 2);
+  const top = roundHalfToEven((image.height - height) / 2);
+  return crop(image, { left, top, width, height });
+}
+
+/** The nearest integer, halves to the even one, as Python's `round`. */
+export function roundHalfToEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
