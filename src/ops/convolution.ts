@@ -10,6 +10,8 @@ const windowAttributes = {
   dilations: ints,
 };
 
+const transposeAttributes = { ...windowAttributes, group: int(1), output_padding: ints, output_shape: ints };
+
 const poolAttributes = { ...windowAttributes, ceil_mode: int(0), storage_order: int(0) };
 
 /** A sliding window with every default filled in. `pads` is `[begin…, end…]` as in ONNX. */
@@ -47,6 +49,35 @@ export function windowOf(
     }
   }
   return { kernel, strides, pads, dilations };
+}
+
+/**
+ * The window of a transposed convolution, whose output is what a convolution with this window would read, and the
+ * output's spatial dimensions. A given or `auto_pad`ded output size decides the padding, as ONNX defines.
+ */
+export function transposedWindow(
+  attributes: Parsed<typeof transposeAttributes>,
+  kernel: readonly number[],
+  spatial: readonly Dim[],
+): { readonly window: Window; readonly output: readonly Dim[] } {
+  const window = windowOf({ ...attributes, auto_pad: 'NOTSET' }, kernel, []);
+  const pads = [...window.pads];
+  const same = attributes.auto_pad === 'SAME_UPPER' || attributes.auto_pad === 'SAME_LOWER';
+  const output = spatial.map((size, axis): Dim => {
+    if (typeof size !== 'number') return attributes.output_shape?.[axis] ?? '?';
+    const stride = window.strides[axis] ?? 1;
+    const extent = ((kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
+    const full = stride * (size - 1) + (attributes.output_padding?.[axis] ?? 0) + extent;
+    const wanted = attributes.output_shape?.[axis] ?? (same ? size * stride : undefined);
+    if (wanted === undefined) return full - (pads[axis] ?? 0) - (pads[axis + kernel.length] ?? 0);
+    const total = Math.max(0, full - wanted);
+    const small = Math.floor(total / 2);
+    const [begin, end] = attributes.auto_pad === 'SAME_UPPER' ? [small, total - small] : [total - small, small];
+    pads[axis] = begin;
+    pads[axis + kernel.length] = end;
+    return wanted;
+  });
+  return { window: { ...window, pads }, output };
 }
 
 /** Output size of a window along each spatial axis. */
@@ -98,34 +129,33 @@ export const convolution = {
       if (!kernel.every((size) => typeof size === 'number')) throw c.fail('the kernel dimensions are not known.');
       if (x.dims.length !== w.dims.length) throw c.fail(`the kernel has ${w.dims.length} axes for ${x.dims.length}.`);
       const channels = w.dims[1];
-      if (typeof channels === 'number' && typeof x.dims[1] === 'number' && channels * c.attributes.group !== x.dims[1]) {
+      if (
+        typeof channels === 'number' &&
+        typeof x.dims[1] === 'number' &&
+        channels * c.attributes.group !== x.dims[1]
+      ) {
         throw c.fail(`the kernel expects ${channels * c.attributes.group} channels, found ${x.dims[1]}.`);
       }
       const spatial = x.dims.slice(2);
       const out = slide(windowOf(c.attributes, kernel, spatial), spatial, false);
-      if (out.some((size) => typeof size === 'number' && size < 1)) throw c.fail('the kernel is larger than its input.');
+      if (out.some((size) => typeof size === 'number' && size < 1))
+        throw c.fail('the kernel is larger than its input.');
       return [typed(x.dtype, [x.dims[0] ?? 1, w.dims[0] ?? 1, ...out])];
     },
     multiplyAdds: (_, [, w], output) => sizeOf(output) * sizeOf(w?.slice(1) ?? []),
   }),
   ConvTranspose: defineOp({
-    attributes: { ...windowAttributes, group: int(1), output_padding: ints, output_shape: ints },
+    attributes: transposeAttributes,
     inputs: [2, 3],
     infer(c) {
       const [x, w] = [c.type(0), c.type(1)];
       const kernel = w.dims.slice(2);
       if (!kernel.every((size) => typeof size === 'number')) throw c.fail('the kernel dimensions are not known.');
-      const { strides, pads, dilations } = windowOf({ ...c.attributes, auto_pad: 'NOTSET' }, kernel, []);
-      const out = x.dims.slice(2).map((size, axis): Dim => {
-        const fixed = c.attributes.output_shape?.[axis];
-        if (fixed !== undefined) return fixed;
-        if (typeof size !== 'number') return '?';
-        const padding = (pads[axis] ?? 0) + (pads[axis + kernel.length] ?? 0);
-        const extent = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
-        return (strides[axis] ?? 1) * (size - 1) + (c.attributes.output_padding?.[axis] ?? 0) + extent - padding;
-      });
+      const out = transposedWindow(c.attributes, kernel, x.dims.slice(2)).output;
       const channels = w.dims[1];
-      return [typed(x.dtype, [x.dims[0] ?? 1, typeof channels === 'number' ? channels * c.attributes.group : '?', ...out])];
+      return [
+        typed(x.dtype, [x.dims[0] ?? 1, typeof channels === 'number' ? channels * c.attributes.group : '?', ...out]),
+      ];
     },
     multiplyAdds: (_, [x, w]) => sizeOf(x ?? []) * sizeOf(w?.slice(1) ?? []),
   }),
@@ -148,9 +178,17 @@ export const convolution = {
     attributes: { kernel_shape: ints, pads: ints, strides: ints },
     inputs: [2, 3],
     infer(c) {
+      const { dtype, dims } = c.type(0);
+      const { kernel_shape: kernel, strides, pads } = c.attributes;
+      if (!kernel) throw c.fail('attribute "kernel_shape" is missing.');
+      const out = dims.slice(2).map((size, axis) => {
+        const padding = (pads?.[axis] ?? 0) + (pads?.[axis + kernel.length] ?? 0);
+        return typeof size === 'number' ? (size - 1) * (strides?.[axis] ?? 1) + (kernel[axis] ?? 1) - padding : '?';
+      });
+      // The third input decides what several input sizes would give.
       const shape = c.constant(2);
-      if (!shape) throw c.fail('its output shape must be a constant.');
-      return [typed(c.type(0).dtype, shape)];
+      if (!shape && c.types[2]) throw c.fail('its output shape must be a constant.');
+      return [typed(dtype, shape ?? [...dims.slice(0, 2), ...out])];
     },
   }),
 };

@@ -1,0 +1,52 @@
+import type { linear as specs } from '../../ops/linear.js';
+import { sizeOf } from '../../tensor/dims.js';
+import { at, broadcastWalk, fromNumbers, generate, type Kernels, numbers } from './kernel.js';
+
+export const linear: Kernels<keyof typeof specs> = {
+  // Y = alpha A' B' + beta C, where A' and B' are A and B or their transposes.
+  Gemm: ({ alpha, beta, transA, transB }, inputs, types) => {
+    const [A, B, C, type] = [at(inputs, 0), at(inputs, 1), inputs[2], at(types, 0)];
+    const [a, b] = [numbers(A), numbers(B)];
+    const [rows = 0, columns = 0] = type.dims;
+    const inner = A.dims[transA ? 0 : 1] ?? 0;
+    const c = C && { data: numbers(C), from: broadcastWalk(C.dims, type.dims) };
+    return [
+      generate(type, (at) => {
+        const [i, j] = [Math.floor(at / columns), at % columns];
+        let sum = 0;
+        for (let k = 0; k < inner; k++) {
+          sum +=
+            (a[transA ? k * rows + i : i * inner + k] as number) *
+            (b[transB ? j * inner + k : k * columns + j] as number);
+        }
+        return alpha * sum + (c ? beta * (c.data[c.from[at] as number] as number) : 0);
+      }),
+    ];
+  },
+  // Y[…, i, j] = Σk A[…, i, k] B[…, k, j]
+  MatMul: (_, inputs, types) => {
+    const [A, B, type] = [at(inputs, 0), at(inputs, 1), at(types, 0)];
+    const [a, b] = [numbers(A), numbers(B)];
+    // A vector is a row on the left and a column on the right.
+    const left = A.dims.length === 1 ? [1, ...A.dims] : A.dims;
+    const right = B.dims.length === 1 ? [...B.dims, 1] : B.dims;
+    const [rows, inner, columns] = [left.at(-2) ?? 1, left.at(-1) ?? 1, right.at(-1) ?? 1];
+    const batch = type.dims.slice(0, type.dims.length - (A.dims.length > 1 ? 1 : 0) - (B.dims.length > 1 ? 1 : 0));
+    const [fromA, fromB] = [broadcastWalk(left.slice(0, -2), batch), broadcastWalk(right.slice(0, -2), batch)];
+    const out = new Float64Array(sizeOf(type.dims));
+    let position = 0;
+    for (let n = 0; n < fromA.length; n++) {
+      const [startA, startB] = [(fromA[n] as number) * rows * inner, (fromB[n] as number) * inner * columns];
+      for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < columns; j++) {
+          let sum = 0;
+          for (let k = 0; k < inner; k++) {
+            sum += (a[startA + i * inner + k] as number) * (b[startB + k * columns + j] as number);
+          }
+          out[position++] = sum;
+        }
+      }
+    }
+    return [fromNumbers(type, out)];
+  },
+};

@@ -1,0 +1,67 @@
+import { reducedAxes, type reduction as specs } from '../../ops/reduction.js';
+import { normalizeAxis, stridesOf } from '../../tensor/dims.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { at, generate, integers, type Kernel, type Kernels, numbers, walk } from './kernel.js';
+
+/** The strided walks over what is kept and over what is reduced: element (i, k) is at `kept[i] + reduced[k]`. */
+function split(
+  source: Tensor,
+  axes: readonly number[],
+): { readonly kept: Float64Array; readonly reduced: Float64Array } {
+  const strides = stridesOf(source.dims);
+  const along = (inside: boolean) => {
+    const chosen = [...source.dims.keys()].filter((axis) => axes.includes(axis) === inside);
+    return walk(
+      chosen.map((axis) => source.dims[axis] ?? 1),
+      chosen.map((axis) => strides[axis] ?? 1),
+    );
+  };
+  return { kept: along(false), reduced: along(true) };
+}
+
+function reduce(
+  start: number,
+  combine: (sum: number, x: number) => number,
+  finish: (sum: number, count: number) => number = (sum) => sum,
+): Kernel<'ReduceSum'> {
+  return (attributes, inputs, types) => {
+    const X = at(inputs, 0);
+    const x = numbers(X);
+    const axes =
+      reducedAxes(attributes, inputs[1] && integers(inputs[1]), inputs[1] !== undefined, X.dims.length) ?? [];
+    const { kept, reduced } = split(X, axes);
+    return [
+      generate(at(types, 0), (i) => {
+        let sum = start;
+        for (const offset of reduced) sum = combine(sum, x[(kept[i] as number) + offset] as number);
+        return finish(sum, reduced.length);
+      }),
+    ];
+  };
+}
+
+export const reduction: Kernels<keyof typeof specs> = {
+  ReduceSum: reduce(0, (sum, x) => sum + x),
+  ReduceMean: reduce(
+    0,
+    (sum, x) => sum + x,
+    (sum, count) => sum / count,
+  ),
+  ReduceMax: reduce(Number.NEGATIVE_INFINITY, (most, x) => Math.max(most, x)),
+  ReduceMin: reduce(Number.POSITIVE_INFINITY, (least, x) => Math.min(least, x)),
+  ArgMax: (attributes, inputs, types) => {
+    const X = at(inputs, 0);
+    const x = numbers(X);
+    const { kept, reduced } = split(X, [normalizeAxis(attributes.axis, X.dims.length)]);
+    return [
+      generate(at(types, 0), (i) => {
+        let best = 0;
+        for (let k = 1; k < reduced.length; k++) {
+          const [value, most] = [k, best].map((at) => x[(kept[i] as number) + (reduced[at] as number)] as number);
+          if ((value as number) > (most as number) || (attributes.select_last_index && value === most)) best = k;
+        }
+        return best;
+      }),
+    ];
+  },
+};
