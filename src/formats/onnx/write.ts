@@ -1,0 +1,144 @@
+import { ShiboriError } from '../../errors.js';
+import { type Graph, type Model, type Node, OPSET, type Value } from '../../graph/model.js';
+import { byteSize, bytesOf, type Tensor } from '../../tensor/tensor.js';
+import { attributeProto } from './attribute.js';
+import { type ExternalData, locationProblem } from './external.js';
+import { encode } from './message.js';
+import { type GraphProto, modelFields, type NodeProto } from './proto.js';
+import { Scope } from './scope.js';
+import { tensorProto } from './tensor.js';
+import { valueInfoProto } from './value-info.js';
+import { concatenate } from './wire-writer.js';
+
+/** Readers refuse messages of 2 GiB and more. */
+const MAX_FILE_BYTES = 2 ** 31 - 1;
+/** Initializers up to this size stay in the model file, which then can be looked at without its data file. */
+const MAX_INLINE_BYTES = 1024;
+/** Tensors start at multiples of a cache line, which is a multiple of every element size: they can be read in place. */
+const ALIGNMENT = 64;
+
+/** Decides for an initializer whether its elements are stored outside of the model file. */
+type Placement = (data: Tensor) => ExternalData | undefined;
+
+/**
+ * The model as an ONNX file in pieces, to be written one after the other: weights are the tensors' own memory, not
+ * copies. The same model always gives the same bytes.
+ *
+ * @throws ShiboriError when the file would be 2 GiB or larger, or two values that are read have the same name.
+ */
+export function writeOnnxChunks(model: Model): Uint8Array[] {
+  return encodeModel(model, () => undefined);
+}
+
+/** The model as an ONNX file. See `writeOnnxChunks`. */
+export function writeOnnx(model: Model): Uint8Array {
+  return concatenate(writeOnnxChunks(model));
+}
+
+/** A graph alone as an ONNX file, for an engine. Default operator set: the one that graphs here are written in. */
+export function writeGraph(graph: Graph, about: Partial<Omit<Model, 'graph'>> = {}): Uint8Array {
+  return writeOnnx({ opset: OPSET, domains: {}, metadata: {}, ...about, graph });
+}
+
+/**
+ * The model as an ONNX file and a data file beside it that holds the initializers above 1 KB, both in pieces.
+ *
+ * @param dataFileName the data file's path relative to the model's folder.
+ */
+export function writeOnnxExternal(model: Model, dataFileName: string): { model: Uint8Array[]; data: Uint8Array[] } {
+  const problem = locationProblem(dataFileName);
+  if (problem) {
+    throw new ShiboriError(`Cannot write weights to "${dataFileName}": the path ${problem}. Give a file name.`);
+  }
+  const data: Uint8Array[] = [];
+  let offset = 0;
+  const chunks = encodeModel(model, (tensor) => {
+    const length = byteSize(tensor);
+    if (length <= MAX_INLINE_BYTES) return undefined;
+    const padding = (ALIGNMENT - (offset % ALIGNMENT)) % ALIGNMENT;
+    if (padding > 0) data.push(new Uint8Array(padding));
+    data.push(bytesOf(tensor));
+    const start = offset + padding;
+    offset = start + length;
+    return { location: dataFileName, offset: start, length };
+  });
+  return { model: chunks, data };
+}
+
+/** The file format's version that came with an operator set. 8 reads everywhere and covers all that graphs here hold. */
+function irVersionFor(opset: number): number {
+  if (opset <= 18) return 8;
+  if (opset <= 20) return 9;
+  if (opset <= 22) return 10;
+  return opset === 23 ? 11 : 12;
+}
+
+function encodeModel(model: Model, place: Placement): Uint8Array[] {
+  const domains = Object.entries({ '': model.opset, ...model.domains });
+  const writer = encode(modelFields, {
+    irVersion: irVersionFor(model.opset),
+    producerName: 'shibori',
+    graph: graphProto(model.graph, new Scope(), place),
+    opsetImport: domains.map(([domain, version]) => ({ domain, version })),
+    metadataProps: Object.entries(model.metadata).map(([key, value]) => ({ key, value })),
+  });
+  if (writer.size > MAX_FILE_BYTES) {
+    throw new ShiboriError(
+      `The model takes ${writer.size} bytes, more than the 2 GiB that an ONNX file can hold. Save its weights in a file beside it.`,
+    );
+  }
+  return writer.chunks();
+}
+
+function graphProto(graph: Graph, scope: Scope, place: Placement): GraphProto {
+  const declare = (value: Value): void => {
+    if (value.name === '') throw new ShiboriError(`Cannot write graph "${graph.name}": a value has no name.`);
+    if (!scope.declare(value)) {
+      throw new ShiboriError(`Cannot write graph "${graph.name}": two values are called "${value.name}". Rename one.`);
+    }
+  };
+  for (const input of graph.inputs) declare(input);
+  for (const value of graph.initializers.keys()) declare(value);
+  const computed: Value[] = [];
+  for (const node of graph.nodes) {
+    for (const output of node.outputs) {
+      if (!output) continue;
+      declare(output);
+      computed.push(output);
+    }
+  }
+  const nameOf = (value: Value, reader: string): string => {
+    if (scope.find(value.name) === value) return value.name;
+    throw new ShiboriError(
+      `Cannot write graph "${graph.name}": ${reader} reads the value "${value.name}", which is not part of it (another one may have its name).`,
+    );
+  };
+  const outputs = new Set(graph.outputs);
+  for (const output of outputs) nameOf(output, 'its list of outputs');
+  return {
+    node: graph.nodes.map((node) => nodeProto(node, nameOf, scope, place)),
+    name: graph.name,
+    initializer: Array.from(graph.initializers, ([value, data]) => tensorProto(data, value.name, place(data))),
+    input: graph.inputs.map(valueInfoProto),
+    output: graph.outputs.map(valueInfoProto),
+    valueInfo: computed.filter((value) => value.type && !outputs.has(value)).map(valueInfoProto),
+  };
+}
+
+function nodeProto(
+  node: Node,
+  nameOf: (value: Value, reader: string) => string,
+  scope: Scope,
+  place: Placement,
+): NodeProto {
+  const reader = `node "${node.name}" (${node.op})`;
+  const inner = (graph: Graph) => graphProto(graph, new Scope(scope), place);
+  return {
+    input: node.inputs.map((input) => (input ? nameOf(input, reader) : '')),
+    output: node.outputs.map((output) => output?.name ?? ''),
+    name: node.name,
+    opType: node.op,
+    attribute: Object.entries(node.attributes).map(([name, attribute]) => attributeProto(name, attribute, inner)),
+    domain: node.domain,
+  };
+}
