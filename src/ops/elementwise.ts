@@ -1,6 +1,15 @@
 import { broadcastDims } from '../graph/dims.js';
 import type { DType } from '../tensor/dtype.js';
-import { type AttributeSpecs, defineOp, float, type InferContext, int, optionalInt, type OpSpec, typed } from './spec.js';
+import {
+  type AttributeSpecs,
+  defineOp,
+  float,
+  type InferContext,
+  int,
+  type OpSpec,
+  optionalInt,
+  typed,
+} from './spec.js';
 
 /** One input, an output of the same type. */
 const unary = defineOp({ attributes: {}, inputs: [1, 1], infer: (c) => [c.type(0)] });

@@ -41,7 +41,9 @@ const argReduce = defineOp({
   inputs: [1, 1],
   infer(c) {
     const { dims } = c.type(0);
-    return [typed('int64', reducedDims(dims, [normalizeAxis(c.attributes.axis, dims.length)], c.attributes.keepdims === 1))];
+    return [
+      typed('int64', reducedDims(dims, [normalizeAxis(c.attributes.axis, dims.length)], c.attributes.keepdims === 1)),
+    ];
   },
 });
 

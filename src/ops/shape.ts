@@ -1,7 +1,17 @@
 import { broadcastDims, divide, isStatic, productOf } from '../graph/dims.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
-import { defineOp, type InferContext, int, ints, optionalInt, optionalTensor, requiredInt, string, typed } from './spec.js';
+import {
+  defineOp,
+  type InferContext,
+  int,
+  ints,
+  optionalInt,
+  optionalTensor,
+  requiredInt,
+  string,
+  typed,
+} from './spec.js';
 
 /** Axes from the attribute of older operator sets or from the constant input of newer ones. */
 function axesOf(c: InferContext<{ readonly axes: readonly number[] | undefined }>, rank: number): number[] | undefined {
@@ -57,7 +67,12 @@ export const shape = {
       if (!wanted) {
         const rank = c.type(1).dims[0];
         if (typeof rank !== 'number') throw c.fail('the new shape is computed at run time.');
-        return [typed(dtype, range(rank).map(() => '?'))];
+        return [
+          typed(
+            dtype,
+            range(rank).map(() => '?'),
+          ),
+        ];
       }
       const out: Dim[] = wanted.map((size, axis) => (size === 0 && !c.attributes.allowzero ? (dims[axis] ?? 0) : size));
       const open = wanted.indexOf(-1);
@@ -79,7 +94,12 @@ export const shape = {
       const { dtype, dims } = c.type(0);
       const perm = c.attributes.perm ?? range(dims.length).reverse();
       if (perm.length !== dims.length) throw c.fail(`perm has ${perm.length} axes for ${dims.length} dimensions.`);
-      return [typed(dtype, perm.map((axis) => dims[axis] ?? 1))];
+      return [
+        typed(
+          dtype,
+          perm.map((axis) => dims[axis] ?? 1),
+        ),
+      ];
     },
   }),
   Concat: defineOp({
@@ -93,10 +113,17 @@ export const shape = {
         const { dims } = c.type(i);
         const size = dims[axis];
         total = typeof total === 'number' && typeof size === 'number' ? total + size : '?';
-        const clash = dims.some((dim, at) => at !== axis && isStatic([dim, first.dims[at] ?? 0]) && dim !== first.dims[at]);
+        const clash = dims.some(
+          (dim, at) => at !== axis && isStatic([dim, first.dims[at] ?? 0]) && dim !== first.dims[at],
+        );
         if (dims.length !== first.dims.length || clash) throw c.fail(`its inputs differ beyond axis ${axis}.`);
       }
-      return [typed(first.dtype, first.dims.map((dim, at) => (at === axis ? total : dim)))];
+      return [
+        typed(
+          first.dtype,
+          first.dims.map((dim, at) => (at === axis ? total : dim)),
+        ),
+      ];
     },
   }),
   Slice: defineOp({
@@ -108,7 +135,13 @@ export const shape = {
       const ends = c.attributes.ends ?? c.constant(2);
       const axes = c.attributes.axes ?? c.constant(3);
       const steps = c.constant(4);
-      if (!starts || !ends) return [typed(dtype, dims.map(() => '?'))];
+      if (!starts || !ends)
+        return [
+          typed(
+            dtype,
+            dims.map(() => '?'),
+          ),
+        ];
       const out = [...dims];
       // A symbolic axis that is cut has an unknown size; the others keep theirs.
       const numeric = dims.map((dim) => (typeof dim === 'number' ? dim : 0));
@@ -143,7 +176,12 @@ export const shape = {
     infer(c) {
       const { dtype, dims } = c.type(0);
       const axes = axesOf(c, dims.length) ?? range(dims.length).filter((axis) => dims[axis] === 1);
-      return [typed(dtype, dims.filter((_, axis) => !axes.includes(axis)))];
+      return [
+        typed(
+          dtype,
+          dims.filter((_, axis) => !axes.includes(axis)),
+        ),
+      ];
     },
   }),
   Unsqueeze: defineOp({
@@ -156,7 +194,12 @@ export const shape = {
       const rank = dims.length + wanted.length;
       const inserted = new Set(wanted.map((axis) => normalizeAxis(axis, rank)));
       const rest = dims.values();
-      return [typed(dtype, range(rank).map((axis) => (inserted.has(axis) ? 1 : (rest.next().value ?? 1))))];
+      return [
+        typed(
+          dtype,
+          range(rank).map((axis) => (inserted.has(axis) ? 1 : (rest.next().value ?? 1))),
+        ),
+      ];
     },
   }),
   Expand: defineOp({
@@ -191,10 +234,9 @@ export const shape = {
     attributes: { start: int(0), end: optionalInt },
     inputs: [1, 1],
     infer(c) {
-      const rank = c.type(0).dims.length;
-      const from = normalizeAxis(c.attributes.start, rank);
-      const to = normalizeAxis(c.attributes.end ?? rank, rank);
-      return [typed('int64', [Math.max(0, Math.min(to, rank) - from)])];
+      // ONNX clamps both ends to the rank, as Array.slice does.
+      const { dims } = c.type(0);
+      return [typed('int64', [dims.slice(c.attributes.start, c.attributes.end ?? dims.length).length])];
     },
   }),
   ConstantOfShape: defineOp({

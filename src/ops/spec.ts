@@ -21,12 +21,25 @@ export type Parsed<S extends AttributeSpecs> = {
 
 export const int = (fallback: number): AttributeSpec<number> => ({ type: 'int', fallback, required: false });
 export const optionalInt: AttributeSpec<number | undefined> = { type: 'int', fallback: undefined, required: false };
-export const float = (fallback: number): AttributeSpec<number> => ({ type: 'float', fallback, required: false });
+/** Single precision, as files hold it: an epsilon kept in double would differ from the one that an engine reads. */
+export const float = (fallback: number): AttributeSpec<number> => ({
+  type: 'float',
+  fallback: Math.fround(fallback),
+  required: false,
+});
 export const string = (fallback: string): AttributeSpec<string> => ({ type: 'string', fallback, required: false });
-export const ints: AttributeSpec<readonly number[] | undefined> = { type: 'ints', fallback: undefined, required: false };
+export const ints: AttributeSpec<readonly number[] | undefined> = {
+  type: 'ints',
+  fallback: undefined,
+  required: false,
+};
 export const requiredInts: AttributeSpec<readonly number[]> = { type: 'ints', fallback: [], required: true };
 export const requiredInt: AttributeSpec<number> = { type: 'int', fallback: 0, required: true };
-export const optionalTensor: AttributeSpec<Tensor | undefined> = { type: 'tensor', fallback: undefined, required: false };
+export const optionalTensor: AttributeSpec<Tensor | undefined> = {
+  type: 'tensor',
+  fallback: undefined,
+  required: false,
+};
 
 /** What type inference knows about a node. */
 export interface InferContext<A> {
@@ -68,7 +81,8 @@ export function inferContext<A>(
   const fail = (message: string): ShiboriError =>
     new ShiboriError(
       `Node "${node.name}" (${node.op}): ${message} Its inputs are ${
-        node.inputs.map((input) => (input ? `${input.name} ${formatDims(input.type?.dims)}` : 'left out')).join(', ') || 'none'
+        node.inputs.map((input) => (input ? `${input.name} ${formatDims(input.type?.dims)}` : 'left out')).join(', ') ||
+        'none'
       }.`,
     );
   return {

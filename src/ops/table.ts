@@ -57,7 +57,7 @@ function parseAttribute(node: Node, name: string, spec: AttributeSpec<unknown>):
       `Node "${node.name}" (${node.op}): attribute "${name}" should be of type ${spec.type}, found ${attribute.type}.`,
     );
   }
-  return attribute.value;
+  return attribute.type === 'float' ? Math.fround(attribute.value) : attribute.value;
 }
 
 /**

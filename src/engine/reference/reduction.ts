@@ -1,5 +1,6 @@
 import { reducedAxes, type reduction as specs } from '../../ops/reduction.js';
 import { normalizeAxis, stridesOf } from '../../tensor/dims.js';
+import { type DType, isFloat } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { at, generate, integers, type Kernel, type Kernels, numbers, walk } from './kernel.js';
 
@@ -22,7 +23,7 @@ function split(
 function reduce(
   start: number,
   combine: (sum: number, x: number) => number,
-  finish: (sum: number, count: number) => number = (sum) => sum,
+  finish: (sum: number, count: number, dtype: DType) => number = (sum) => sum,
 ): Kernel<'ReduceSum'> {
   return (attributes, inputs, types) => {
     const X = at(inputs, 0);
@@ -34,7 +35,7 @@ function reduce(
       generate(at(types, 0), (i) => {
         let sum = start;
         for (const offset of reduced) sum = combine(sum, x[(kept[i] as number) + offset] as number);
-        return finish(sum, reduced.length);
+        return finish(sum, reduced.length, X.dtype);
       }),
     ];
   };
@@ -45,7 +46,8 @@ export const reduction: Kernels<keyof typeof specs> = {
   ReduceMean: reduce(
     0,
     (sum, x) => sum + x,
-    (sum, count) => sum / count,
+    // Integers are divided as in C: towards zero.
+    (sum, count, dtype) => (isFloat(dtype) ? sum / count : Math.trunc(sum / count)),
   ),
   ReduceMax: reduce(Number.NEGATIVE_INFINITY, (most, x) => Math.max(most, x)),
   ReduceMin: reduce(Number.POSITIVE_INFINITY, (least, x) => Math.min(least, x)),

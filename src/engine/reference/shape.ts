@@ -182,7 +182,7 @@ export const shape: Kernels<keyof typeof specs> = {
   },
   Shape: ({ start, end }, inputs, types) => {
     const { dims } = at(inputs, 0);
-    return [fromNumbers(at(types, 0), dims.slice(normalizeAxis(start, dims.length), end ?? dims.length))];
+    return [fromNumbers(at(types, 0), dims.slice(start, end ?? dims.length))];
   },
   ConstantOfShape: ({ value }, _, types) => {
     const { dtype, dims } = at(types, 0);
