@@ -88,20 +88,23 @@ export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>):
     loading ??= load();
     const module = await loading;
     complaints.length = 0;
+    let decoded: ReturnType<JpegModule['decode']>;
     try {
-      const decoded = module.decode(bytes, false);
-      const truncated = complaints.find((line) => line.includes('Premature end of JPEG file'));
-      if (decoded === null || truncated !== undefined) {
-        throw new ShiboriError(`Cannot decode "${file}": the JPEG data ends too early (the file is truncated).`);
-      }
-      if (width * height > PIXELS_WORTH_RELEASING) loading = undefined;
-      return { width: decoded.width, height: decoded.height, data: dropAlpha(decoded.data) };
+      decoded = module.decode(bytes, false);
     } catch (error) {
-      if (error instanceof ShiboriError) throw error;
       // libjpeg gave up in the middle of its work and freed nothing: the next image gets a fresh instance.
       loading = undefined;
-      throw new ShiboriError(`Cannot decode "${file}" as a JPEG image: ${complaints.at(-1) ?? String(error)}.`);
+      if (complaints.length === 0) complaints.push(String(error));
+      decoded = null;
     }
+    if (complaints.some((line) => line.includes('Premature end of JPEG file'))) {
+      throw new ShiboriError(`Cannot decode "${file}": its JPEG data ends too early (the file is truncated).`);
+    }
+    if (decoded === null) {
+      throw new ShiboriError(`Cannot decode "${file}" as a JPEG image: ${complaints.at(-1) ?? 'no pixels came out'}.`);
+    }
+    if (width * height > PIXELS_WORTH_RELEASING) loading = undefined;
+    return { width: decoded.width, height: decoded.height, data: dropAlpha(decoded.data) };
   };
 }
 

@@ -1,0 +1,164 @@
+import { ShiboriError, suggestion, UsageError } from '../errors.js';
+
+export interface ImageItem {
+  /** Path inside the data set, with forward slashes. */
+  readonly path: string;
+  /** Index into the source's classes. */
+  readonly label: number;
+}
+
+export interface ImageClass {
+  /** The folder's name, a WordNet id in ImageNet's case. */
+  readonly id: string;
+  /** What people call it. */
+  readonly name: string;
+}
+
+/** Labelled images, wherever they are. */
+export interface ImageSource {
+  /** What to call it in messages and reports. */
+  readonly name: string;
+  readonly items: readonly ImageItem[];
+  /** In the order of the labels. All of the data set's classes, also those that no item has. */
+  readonly classes: readonly ImageClass[];
+  /** The encoded image of item `index`. */
+  read(index: number): Promise<Uint8Array>;
+  /** Gives back what the source holds open. */
+  close?(): Promise<void>;
+}
+
+/**
+ * Items `indices` of a source, in that order, under the same classes. Closing it closes the source.
+ *
+ * @throws UsageError for an index that the source does not have.
+ */
+export function subset(source: ImageSource, indices: ArrayLike<number>, name = source.name): ImageSource {
+  const chosen = Array.from(indices);
+  const items = chosen.map((index) => itemAt(source, index));
+  const { close } = source;
+  return {
+    name,
+    items,
+    classes: source.classes,
+    async read(index) {
+      itemAt({ name, items }, index);
+      return source.read(chosen[index] as number);
+    },
+    ...(close && { close: () => close.call(source) }),
+  };
+}
+
+/** Item `index` of a source. Throws a UsageError when there is none. */
+export function itemAt(source: Pick<ImageSource, 'name' | 'items'>, index: number): ImageItem {
+  const item = source.items[index];
+  if (item === undefined) {
+    throw new UsageError(`"${source.name}" has images 0…${source.items.length - 1}, there is no image ${index}.`);
+  }
+  return item;
+}
+
+/** The last part of a path. */
+export function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** A path with forward slashes and without `./` in front. */
+export function normalizePath(path: string): string {
+  return path.replaceAll('\\', '/').replace(/^(\.\/+)+/, '');
+}
+
+/**
+ * Looks items up by path. A path that says more than the items' own (`../tiny-imagenet-200/train/…`) or less (the file
+ * name alone) finds the item whose parts agree as far as both go, when there is exactly one.
+ */
+export function createPathIndex(source: ImageSource): (path: string) => number | undefined {
+  const exact = new Map<string, number>();
+  const byName = new Map<string, number[]>();
+  source.items.forEach(({ path }, index) => {
+    exact.set(path, index);
+    const name = baseName(path);
+    const same = byName.get(name);
+    if (same === undefined) byName.set(name, [index]);
+    else same.push(index);
+  });
+  return (raw) => {
+    const path = normalizePath(raw);
+    const found = exact.get(path);
+    if (found !== undefined) return found;
+    const agreeing = (byName.get(baseName(path)) ?? []).filter((index) => {
+      const own = itemAt(source, index).path;
+      return own.endsWith(`/${path}`) || path.endsWith(`/${own}`);
+    });
+    if (agreeing.length > 1) {
+      const [first = 0, second = 0] = agreeing;
+      throw new UsageError(
+        `"${raw}" names ${agreeing.length} images of "${source.name}", among them "${itemAt(source, first).path}" and "${itemAt(source, second).path}". Give more of the path.`,
+      );
+    }
+    return agreeing[0];
+  };
+}
+
+/**
+ * The index of the image with this path, or with this end of a path when only one image has it.
+ *
+ * @throws UsageError when there is none (with the nearest name) or more than one.
+ */
+export function indexOfPath(source: ImageSource, path: string): number {
+  const index = createPathIndex(source)(path);
+  if (index !== undefined) return index;
+  const name = baseName(normalizePath(path));
+  // File names of one length are near enough to one another for the suggestion, and few enough to compare.
+  const names = source.items.map((item) => baseName(item.path)).filter((other) => other.length === name.length);
+  throw new UsageError(`"${source.name}" has no image "${path}".${suggestion(name, names.slice(0, 1000))}`);
+}
+
+/** Names of `ids` from `words.txt`: lines of an id, a tab and names divided by commas, of which the first is taken. */
+export function parseWords(text: string, ids: Iterable<string>): Map<string, string> {
+  const wanted = new Set(ids);
+  const names = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const id = line.slice(0, Math.max(0, line.indexOf('\t')));
+    if (!wanted.has(id)) continue;
+    const name = line
+      .slice(id.length + 1)
+      .split(',')[0]
+      ?.trim();
+    if (name) names.set(id, name);
+  }
+  return names;
+}
+
+/** Paths of a split file: one a line, blank lines left out, with the number of each line (from 1). */
+export function parseSplit(text: string): { path: string; line: number }[] {
+  return text
+    .split(/\r?\n/)
+    .map((path, i) => ({ path: path.trim(), line: i + 1 }))
+    .filter(({ path }) => path !== '');
+}
+
+/**
+ * The images that a split file names, in its order.
+ *
+ * @param file names the split file in errors.
+ * @throws ShiboriError with the line of an image that the source does not have.
+ */
+export function applySplit(source: ImageSource, splitText: string, file: string): ImageSource {
+  const lookUp = createPathIndex(source);
+  const lines = parseSplit(splitText);
+  if (lines.length === 0) throw new ShiboriError(`The split file "${file}" names no images.`);
+  const found = lines.map(({ path, line }) => ({ path, line, index: lookUp(path) }));
+  const missing = found.filter(({ index }) => index === undefined);
+  const first = missing[0];
+  if (first !== undefined) {
+    const others = missing.length > 1 ? ` (and ${missing.length - 1} more lines are missing)` : '';
+    throw new ShiboriError(
+      `Line ${first.line} of the split file "${file}" names "${first.path}", which "${source.name}" does not have${others}. It was made for another data set, or the data set is incomplete.`,
+    );
+  }
+  return subset(
+    source,
+    found.map(({ index }) => index ?? 0),
+    baseName(normalizePath(file)).replace(/\.[^.]+$/, ''),
+  );
+}

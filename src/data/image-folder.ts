@@ -1,0 +1,142 @@
+/*
+ * Which files of a tree are labelled images, from their paths alone: torchvision's `ImageFolder` (one folder a class) in
+ * the places where data sets keep it, and Tiny ImageNet's `val` folder with its annotations.
+ */
+import { ShiboriError } from '../errors.js';
+import { baseName, type ImageItem } from './dataset.js';
+
+/** The endings `torchvision.datasets.ImageFolder` takes for images, in any case. */
+export const IMAGE_EXTENSIONS = ['.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'] as const;
+
+const imagePattern = new RegExp(`(${IMAGE_EXTENSIONS.map((extension) => `\\${extension}`).join('|')})$`, 'i');
+
+/** Whether a path is that of an image, and neither it nor a folder on the way is hidden. */
+export function isImagePath(path: string): boolean {
+  return imagePattern.test(path) && !/(^|\/)(\.|__MACOSX\/)/.test(path);
+}
+
+/** By code unit, as Python sorts strings of the basic plane. */
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/') + 1);
+}
+
+/**
+ * The images in `paths`, relative to a folder of class folders, as `torchvision.datasets.ImageFolder` lists them: the
+ * classes sorted; within a class by folder, then by file name. Files outside any class folder are left out.
+ *
+ * @param knownClasses all classes of the data set, when they are known from elsewhere. Default: the folders there are.
+ */
+export function imageFolderItems(
+  paths: Iterable<string>,
+  knownClasses: readonly string[] = [],
+): { classes: string[]; items: ImageItem[] } {
+  const images = [...paths]
+    .filter((path) => isImagePath(path) && path.includes('/'))
+    .map((path) => ({ path, id: path.slice(0, path.indexOf('/')), folder: folderOf(path) }));
+  const folders = new Set(images.map(({ id }) => id));
+  const known = new Set(knownClasses);
+  // A list that lacks a folder belongs to other data, and would give its images no label.
+  const ids = [...folders].every((id) => known.has(id)) ? known : folders;
+  const classes = [...ids].sort(compare);
+  const labels = new Map(classes.map((id, label) => [id, label]));
+  const items = images
+    .sort((a, b) => compare(a.id, b.id) || compare(a.folder, b.folder) || compare(a.path, b.path))
+    .map(({ path, id }) => ({ path, label: labels.get(id) ?? 0 }));
+  return { classes, items };
+}
+
+/**
+ * The images that Tiny ImageNet's `val_annotations.txt` labels (lines of file name, tab, class, …), sorted by path.
+ *
+ * @throws ShiboriError for an image without a label.
+ */
+export function annotatedItems(
+  paths: Iterable<string>,
+  annotations: string,
+  knownClasses: readonly string[],
+): { classes: string[]; items: ImageItem[] } {
+  const classOf = new Map<string, string>();
+  for (const line of annotations.split(/\r?\n/)) {
+    const [file, id] = line.split('\t');
+    if (file && id) classOf.set(file, id);
+  }
+  const known = new Set(knownClasses);
+  const ids = new Set(classOf.values());
+  const classes = [...([...ids].every((id) => known.has(id)) ? known : ids)].sort(compare);
+  const labels = new Map(classes.map((id, label) => [id, label]));
+  const items = [...paths]
+    .filter(isImagePath)
+    .sort(compare)
+    .map((path) => {
+      const label = labels.get(classOf.get(baseName(path)) ?? '');
+      if (label === undefined) throw new ShiboriError(`The annotations have no class for the image "${path}".`);
+      return { path, label };
+    });
+  return { classes, items };
+}
+
+/** Where a data set lies in a tree: both end in `/` or are empty. */
+export interface Layout {
+  /** The data set's folder, with `words.txt`: paths of images and split files are relative to it. */
+  readonly root: string;
+  /** The folder with the class folders: `root` itself or its `train` or `val`. */
+  readonly itemRoot: string;
+}
+
+/** The folders directly in `root` that hold images, and whether images lie in `root` itself. */
+function foldersIn(images: readonly string[], root: string): { folders: Set<string>; hasImages: boolean } {
+  const folders = new Set<string>();
+  let hasImages = false;
+  for (const path of images) {
+    if (!path.startsWith(root)) continue;
+    const end = path.indexOf('/', root.length);
+    if (end < 0) hasImages = true;
+    else folders.add(path.slice(root.length, end));
+  }
+  return { folders, hasImages };
+}
+
+/**
+ * Finds the data set in a tree: goes down while there is but one folder, and takes its `train` (or `part`) when it has one.
+ *
+ * @param name names the tree in errors.
+ * @throws ShiboriError when there are no images, no class folders, or no such part.
+ */
+export function findLayout(paths: readonly string[], name: string, part?: 'train' | 'val'): Layout {
+  const images = paths.filter(isImagePath);
+  if (images.length === 0) {
+    throw new ShiboriError(
+      `"${name}" holds no images: looked through ${paths.length} files for names ending in ${IMAGE_EXTENSIONS.join(', ')}. Expected a folder for each class with its images inside.`,
+    );
+  }
+  let root = '';
+  for (;;) {
+    const { folders, hasImages } = foldersIn(images, root);
+    const wanted = `${root}${part ?? 'train'}/`;
+    // A folder of images alone is a class that happens to be called so (trains).
+    if (foldersIn(images, wanted).folders.size > 0) return { root, itemRoot: wanted };
+    const [only] = folders;
+    const isLonely = only !== undefined && folders.size === 1 && !hasImages;
+    if (!isLonely || foldersIn(images, `${root}${only}/`).folders.size === 0) {
+      if (part !== undefined) {
+        throw new ShiboriError(`"${name}" has no folder "${part}" of class folders; found ${list(folders)}.`);
+      }
+      if (folders.size === 0) {
+        throw new ShiboriError(
+          `"${name}" holds ${images.length} images but no class folders. Expected a folder for each class with its images inside.`,
+        );
+      }
+      return { root, itemRoot: root };
+    }
+    root = `${root}${only}/`;
+  }
+}
+
+function list(folders: ReadonlySet<string>): string {
+  const names = [...folders].slice(0, 5).map((name) => `"${name}"`);
+  return names.length === 0 ? 'no folders' : `${names.join(', ')}${folders.size > 5 ? ', …' : ''}`;
+}

@@ -1,0 +1,233 @@
+import { existsSync } from 'node:fs';
+import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import {
+  applySplit,
+  type ImageSource,
+  itemAt,
+  normalizePath,
+  parseSplit,
+  parseWords,
+  subset,
+} from '../data/dataset.js';
+import { annotatedItems, findLayout, imageFolderItems, isImagePath, type Layout } from '../data/image-folder.js';
+import { suggestion, UsageError } from '../errors.js';
+import { randomSplit } from '../tensor/random.js';
+import { type FileTree, openFolder } from './image-source-tree.js';
+import { openZip } from './image-source-zip.js';
+
+export interface ImageSourceOptions {
+  /** For a split file: the folder or zip archive its images are in. Default: found from beside the split file. */
+  readonly root?: string;
+  /** A split file: these images only, in its order. */
+  readonly split?: string;
+  /** Part `part` of PyTorch's `random_split` with these fractions and seed. */
+  readonly randomSplit?: { readonly fractions: readonly number[]; readonly seed: number; readonly part: number };
+  /** The folder of the data set to take. Default: `train` when there is one. */
+  readonly subset?: 'train' | 'val';
+}
+
+type Kind = 'folder' | 'zip' | 'split';
+
+/** A local header, or the end record of an empty archive. */
+const zipStarts: readonly number[] = [0x04034b50, 0x06054b50];
+
+/** A split file is read whole; a line for each of a million images fits. */
+const MAX_SPLIT_BYTES = 256 * 2 ** 20;
+
+async function readStart(handle: FileHandle, length: number): Promise<Buffer> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, 0);
+  return buffer.subarray(0, bytesRead);
+}
+
+/** What a path holds, by its first bytes. */
+async function kindOf(path: string): Promise<Kind> {
+  const info = await stat(path).catch(() => undefined);
+  if (info === undefined) {
+    const siblings = await readdir(dirname(path)).catch(() => []);
+    throw new UsageError(
+      `There is no data at "${path}". Expected a folder of class folders, a .zip of one, or a split file.${suggestion(basename(path), siblings)}`,
+    );
+  }
+  if (info.isDirectory()) return 'folder';
+  const handle = await open(path);
+  const start = await readStart(handle, 4096).finally(() => handle.close());
+  if (start.length >= 4 && zipStarts.includes(start.readUInt32LE(0))) return 'zip';
+  const firstLine = start.toString('utf8').trimStart().split(/\r?\n/)[0]?.trim() ?? '';
+  if (!path.toLowerCase().endsWith('.zip') && !start.includes(0) && isImagePath(firstLine)) return 'split';
+  throw new UsageError(
+    info.size === 0
+      ? `The file "${path}" is empty. Expected a folder of class folders, a .zip of one, or a split file.`
+      : `The file "${path}" is neither a zip archive nor a split file (paths of images, one a line).`,
+  );
+}
+
+/** Text of a file of the data set, wanted for its class names; `undefined` when there is none. */
+async function readText(tree: FileTree, layout: Layout, name: string): Promise<string | undefined> {
+  for (const folder of [layout.root, layout.itemRoot]) {
+    if (tree.paths.includes(`${folder}${name}`)) return new TextDecoder().decode(await tree.read(`${folder}${name}`));
+  }
+  // Someone who names the `train` folder itself has the class names beside it.
+  const beside = join(tree.name, '..', name);
+  return layout.root === '' && existsSync(beside) ? readFile(beside, 'utf8') : undefined;
+}
+
+/** Classes that a data set has by its `wnids.txt` or, for one that has its labels in a file, by its `train` folder. */
+async function knownClasses(tree: FileTree, layout: Layout): Promise<string[]> {
+  const listed = await readText(tree, layout, 'wnids.txt');
+  if (listed !== undefined) return listed.split(/\s+/).filter((id) => id !== '');
+  const train = `${layout.root}train/`;
+  const ids = tree.paths
+    .filter((path) => path.startsWith(train) && isImagePath(path))
+    .map((path) => path.slice(train.length).split('/')[0] ?? '');
+  return layout.itemRoot === train ? [] : [...new Set(ids)];
+}
+
+async function sourceOfTree(tree: FileTree, part: 'train' | 'val' | undefined): Promise<ImageSource> {
+  const layout = findLayout(tree.paths, tree.name, part);
+  const { root, itemRoot } = layout;
+  const paths = tree.paths.filter((path) => path.startsWith(itemRoot)).map((path) => path.slice(itemRoot.length));
+  const known = await knownClasses(tree, layout);
+  const annotations = paths.includes('val_annotations.txt')
+    ? new TextDecoder().decode(await tree.read(`${itemRoot}val_annotations.txt`))
+    : undefined;
+  const { classes, items: inFolder } =
+    annotations === undefined ? imageFolderItems(paths, known) : annotatedItems(paths, annotations, known);
+  const prefix = itemRoot.slice(root.length);
+  const items = inFolder.map(({ path, label }) => ({ path: `${prefix}${path}`, label }));
+  const words = parseWords((await readText(tree, layout, 'words.txt')) ?? '', classes);
+  const name = basename(resolve(tree.name)).replace(/\.zip$/i, '');
+  return {
+    name,
+    items,
+    classes: classes.map((id) => ({ id, name: words.get(id) ?? id })),
+    read: async (index) => tree.read(`${root}${itemAt({ name, items }, index).path}`),
+    close: () => tree.close(),
+  };
+}
+
+async function openTree(
+  path: string,
+  kind: 'folder' | 'zip',
+  part?: 'train' | 'val',
+  only?: string,
+): Promise<ImageSource> {
+  const tree = kind === 'zip' ? await openZip(path) : await openFolder(path, only);
+  try {
+    return await sourceOfTree(tree, part);
+  } catch (error) {
+    await tree.close();
+    throw error;
+  }
+}
+
+/** The part of a data set that a path of a split file is in, when it says so. */
+function partOf(path: string): 'train' | 'val' | undefined {
+  const [first] = path.split('/');
+  return first === 'train' || first === 'val' ? first : undefined;
+}
+
+async function holdsPath(candidate: string, path: string): Promise<boolean> {
+  if ((await stat(candidate)).isDirectory()) {
+    const inside = await readdir(candidate, { withFileTypes: true });
+    const folders = inside.filter((entry) => entry.isDirectory());
+    const roots = [candidate, ...(folders.length === 1 ? [join(candidate, folders[0]?.name ?? '')] : [])];
+    return roots.some((root) => existsSync(join(root, path)));
+  }
+  if (!candidate.toLowerCase().endsWith('.zip')) return false;
+  // An archive that cannot be opened holds nothing for us; named explicitly, it says what is wrong.
+  const archive = await openZip(candidate).catch(() => undefined);
+  await archive?.close();
+  return archive?.paths.some((own) => own === path || own.endsWith(`/${path}`)) ?? false;
+}
+
+/** The data set that a split file without a `root` option belongs to. */
+async function openBeside(splitFile: string, splitText: string): Promise<ImageSource> {
+  const first = parseSplit(splitText)[0];
+  const folder = dirname(resolve(splitFile));
+  if (first === undefined) throw new UsageError(`The split file "${splitFile}" names no images.`);
+  const path = normalizePath(first.path);
+  const part = partOf(path);
+  if (existsSync(join(folder, path))) return openTree(folder, 'folder', part, part);
+  const siblings = (await readdir(folder)).filter((name) => !name.startsWith('.')).map((name) => join(folder, name));
+  const holding: string[] = [];
+  for (const sibling of siblings) if (await holdsPath(sibling, path)) holding.push(sibling);
+  const [only] = holding;
+  if (only === undefined || holding.length > 1) {
+    const found =
+      only === undefined ? 'none has it' : `${holding.map((name) => `"${basename(name)}"`).join(' and ')} have it`;
+    throw new UsageError(
+      `Line ${first.line} of the split file "${splitFile}" names "${first.path}": looked in "${folder}" and in the folders and zip archives there, ${found}. Say with the root option which folder or zip archive the images are in.`,
+    );
+  }
+  return openTree(only, await treeKind(only), part);
+}
+
+async function treeKind(path: string): Promise<'folder' | 'zip'> {
+  const kind = await kindOf(path);
+  if (kind === 'split')
+    throw new UsageError(`"${path}" is a split file. Expected a folder of class folders or a .zip of one.`);
+  return kind;
+}
+
+async function readSplit(file: string): Promise<string> {
+  const info = await stat(file).catch(() => undefined);
+  if (!info?.isFile()) throw new UsageError(`There is no split file "${file}".`);
+  if (info.size > MAX_SPLIT_BYTES) throw new UsageError(`"${file}" has ${info.size} bytes, too many for a split file.`);
+  return readFile(file, 'utf8');
+}
+
+async function openWhole(spec: string, options: ImageSourceOptions): Promise<ImageSource> {
+  const kind = await kindOf(spec);
+  const { root } = options;
+  if (kind !== 'split') {
+    if (root !== undefined) throw new UsageError(`The root option goes with a split file, "${spec}" is not one.`);
+    return openTree(spec, kind, options.subset);
+  }
+  const text = await readSplit(spec);
+  const part = options.subset ?? partOf(normalizePath(parseSplit(text)[0]?.path ?? ''));
+  const whole = await (root === undefined ? openBeside(spec, text) : openTree(root, await treeKind(root), part));
+  return closeOnError(whole, () => applySplit(whole, text, spec));
+}
+
+async function closeOnError(
+  source: ImageSource,
+  derive: () => ImageSource | Promise<ImageSource>,
+): Promise<ImageSource> {
+  try {
+    return await derive();
+  } catch (error) {
+    await source.close?.();
+    throw error;
+  }
+}
+
+function takePart(
+  source: ImageSource,
+  { fractions, seed, part }: NonNullable<ImageSourceOptions['randomSplit']>,
+): ImageSource {
+  const indices = randomSplit(source.items.length, fractions, seed)[part];
+  if (indices === undefined) {
+    throw new UsageError(`The random split has parts 0…${fractions.length - 1}, there is no part ${part}.`);
+  }
+  return subset(source, indices);
+}
+
+/**
+ * Opens labelled images: a folder of class folders (torchvision's `ImageFolder`), a `.zip` of one, or a split file.
+ *
+ * Descends through single folders, takes `train` (or `options.subset`) where there is one, and reads class names from
+ * `words.txt`. Labels are positions in the sorted list of all the data set's classes, also when a split has fewer. Zip
+ * archives are read in place: `close()` the source when done.
+ *
+ * @throws UsageError when nothing usable is at `spec`; ShiboriError for a damaged archive, a folder without images, or a
+ *   split file that names a missing image.
+ */
+export async function openImageSource(spec: string, options: ImageSourceOptions = {}): Promise<ImageSource> {
+  const whole = await openWhole(spec, options);
+  return closeOnError(whole, async () => {
+    const { split, randomSplit: random } = options;
+    const chosen = split === undefined ? whole : applySplit(whole, await readSplit(split), split);
+    return random === undefined ? chosen : takePart(chosen, random);
+  });
+}
