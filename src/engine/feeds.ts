@@ -11,9 +11,10 @@ const describe = ({ dtype, dims }: { readonly dtype: string; readonly dims: read
  * Checks that the feeds are exactly the graph's inputs, of the declared types. A symbol stands for one size in the whole
  * graph: two inputs may not disagree about `N`.
  *
+ * @returns the size of each symbol.
  * @throws ShiboriError naming the input that is missing, unknown or does not fit.
  */
-export function checkFeeds(graph: Graph, feeds: NamedTensors): void {
+export function checkFeeds(graph: Graph, feeds: NamedTensors): ReadonlyMap<string, number> {
   const names = graph.inputs.map((input) => input.name);
   for (const name of Object.keys(feeds)) {
     if (names.includes(name)) continue;
@@ -21,7 +22,8 @@ export function checkFeeds(graph: Graph, feeds: NamedTensors): void {
       `Graph "${graph.name}" has no input "${name}".${suggestion(name, names)} Its inputs are ${names.join(', ') || 'none'}.`,
     );
   }
-  const sizes = new Map<string, { readonly size: number; readonly input: string }>();
+  const sizes = new Map<string, number>();
+  const givenBy = new Map<string, string>();
   for (const input of graph.inputs) {
     const feed = feeds[input.name];
     if (!feed) {
@@ -34,14 +36,17 @@ export function checkFeeds(graph: Graph, feeds: NamedTensors): void {
       if (typeof dim !== 'string' || dim === '?' || dim.includes('*')) continue;
       const size = feed.dims[axis] ?? 0;
       const before = sizes.get(dim);
-      if (!before) sizes.set(dim, { size, input: input.name });
-      else if (before.size !== size) {
+      if (before === undefined) {
+        sizes.set(dim, size);
+        givenBy.set(dim, input.name);
+      } else if (before !== size) {
         throw new ShiboriError(
-          `Graph "${graph.name}": "${dim}" is ${before.size} in input "${before.input}" but ${size} in input "${input.name}".`,
+          `Graph "${graph.name}": "${dim}" is ${before} in input "${givenBy.get(dim)}" but ${size} in input "${input.name}".`,
         );
       }
     }
   }
+  return sizes;
 }
 
 function checkFeed(graph: Graph, input: Value, feed: Tensor): void {

@@ -67,8 +67,8 @@ class NodeSession implements Session {
   async run(feeds: NamedTensors, into: NamedTensors = {}): Promise<Record<string, Tensor>> {
     const graph = this.#graph;
     if (!this.#session) throw new ShiboriError(`Graph "${graph.name}" was run after its session was disposed of.`);
-    checkFeeds(graph, feeds);
-    checkInto(graph, into, declaredTypes(graph));
+    const sizes = checkFeeds(graph, feeds);
+    checkInto(graph, into, outputTypes(graph, sizes));
     const inputs: Record<string, OrtTensor> = {};
     for (const [name, feed] of Object.entries(feeds)) inputs[name] = wrap(feed);
     const fetches: Record<string, OrtTensor | null> = {};
@@ -89,8 +89,10 @@ class NodeSession implements Session {
   }
 }
 
-function declaredTypes(graph: Graph): Record<string, ValueType> {
-  return Object.fromEntries(graph.outputs.flatMap(({ name, type }) => (type ? [[name, type]] : [])));
+/** What is known of the outputs' types before running, symbols replaced by the sizes that the feeds give them. */
+function outputTypes(graph: Graph, sizes: ReadonlyMap<string, number>): Record<string, ValueType> {
+  const resolve = ({ dtype, dims }: ValueType) => ({ dtype, dims: dims.map((dim) => sizes.get(String(dim)) ?? dim) });
+  return Object.fromEntries(graph.outputs.flatMap(({ name, type }) => (type ? [[name, resolve(type)]] : [])));
 }
 
 /** Throws where a caller could not be given, or give, a value's elements. */
@@ -151,6 +153,7 @@ function fail(graph: Graph, doing: 'load' | 'run', cause: unknown): never {
   const where = node ? ` Node "${node.name}" (${node.op}) of ${types?.join(', ')}:` : '';
   const reason = message
     .replace(/^.*Status Message: /s, '')
+    .replace(/\[ONNXRuntimeError\] : \d+ : \w+ : /, '')
     .replace(/\/onnxruntime_src\S+:\d+ (?:.* was false\. |.*?\) (?=\[|[A-Z]))/s, '');
   const unimplemented = message.includes('Could not find an implementation');
   const next = unimplemented ? ' This operator has no kernel for that element type: cast its inputs to float32.' : '';

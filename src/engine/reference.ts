@@ -40,7 +40,13 @@ export function evaluateNode(node: Node, inputs: readonly (Tensor | undefined)[]
   const op = opOf(node);
   // The table pairs each operator with the kernel for exactly its attributes; here it is not known which it is.
   const kernel = kernels[op] as Kernel<typeof op>;
-  return kernel(attributesOf(op, node), inputs, outputTypes(node, inputs));
+  const [attributes, types] = [attributesOf(op, node), outputTypes(node, inputs)];
+  try {
+    return kernel(attributes, inputs, types);
+  } catch (cause) {
+    if (!(cause instanceof ShiboriError)) throw cause;
+    throw new ShiboriError(`Node "${node.name}" (${op}): ${cause.message}`, { cause });
+  }
 }
 
 /** Whether the tensor has the declared dtype and dimensions; symbols fit every size. */

@@ -1,0 +1,58 @@
+import { ShiboriError } from '../errors.js';
+import type { Graph } from '../graph/model.js';
+import { matrix } from '../linalg/matrix.js';
+import { type MatrixProducts, type ProductOptions, productDims } from '../linalg/products.js';
+import { GraphBuilder } from '../ops/builder.js';
+import { tensor } from '../tensor/tensor.js';
+import type { Engine, Session } from './engine.js';
+
+/** Matrix products on an engine. Dispose them when done: each kind of product keeps a session. */
+export interface EngineProducts extends MatrixProducts {
+  dispose(): Promise<void>;
+}
+
+/** C = op(A) op(B) for matrices of any size. Gemm reads its operands transposed where MatMul needs a copy first. */
+function productGraph(options: ProductOptions): Graph {
+  const builder = new GraphBuilder();
+  const a = builder.input('a', 'float64', ['rows of a', 'columns of a']);
+  const b = builder.input('b', 'float64', ['rows of b', 'columns of b']);
+  const attributes = { transA: options.transposeA ? 1 : 0, transB: options.transposeB ? 1 : 0 };
+  builder.output(builder.op('Gemm', [a, b], attributes, { outputName: 'c' }));
+  return builder.build('matrix product');
+}
+
+/**
+ * float64 matrix products computed by an engine's `Gemm`: on ONNX Runtime with two threads, a matrix of 512×25088 times
+ * its own transpose takes 0.14 s, and Gemm was 1.0 to 2 times as fast as Transpose and MatMul.
+ *
+ * @example
+ * const products = engineProducts(nodeEngine());
+ * const gram = await products.multiply(w, w, { transposeB: true });
+ * await products.dispose();
+ */
+export function engineProducts(engine: Engine): EngineProducts {
+  const sessions = new Map<string, Promise<Session>>();
+  return {
+    async multiply(a, b, options) {
+      const [rows, , cols] = productDims(a, b, options);
+      const kind = `${options.transposeA ?? false},${options.transposeB ?? false}`;
+      let session = sessions.get(kind);
+      if (!session) {
+        session = engine.load(productGraph(options));
+        sessions.set(kind, session);
+      }
+      const { c } = await (await session).run({
+        a: tensor('float64', [a.rows, a.cols], a.data),
+        b: tensor('float64', [b.rows, b.cols], b.data),
+      });
+      if (c?.dtype !== 'float64')
+        throw new ShiboriError(`${engine.name} returned a product of ${c?.dtype}, not float64.`);
+      return matrix(rows, cols, c.data);
+    },
+    async dispose() {
+      const open = [...sessions.values()];
+      sessions.clear();
+      await Promise.all(open.map(async (session) => (await session).dispose()));
+    },
+  };
+}
