@@ -74,6 +74,11 @@ class NodeSession implements Session {
     const fetches: Record<string, OrtTensor | null> = {};
     for (const { name } of graph.outputs) {
       const target = into[name];
+      if (target?.data.buffer instanceof SharedArrayBuffer) {
+        throw new ShiboriError(
+          `ONNX Runtime cannot write output "${name}" into shared memory. Give a tensor of its own.`,
+        );
+      }
       fetches[name] = target ? wrap(target) : null;
     }
     const outputs = await this.#session.run(inputs, fetches).catch((cause) => fail(graph, 'run', cause));

@@ -238,6 +238,13 @@ describe('onnxruntime-node', () => {
     await expect(nodeEngine().load(b.build('t'))).rejects.toThrow(/no bfloat16 tensors in Node, but "x" is one/);
   });
 
+  it('refuses to write into shared memory, which it would only see a copy of', async () => {
+    const session = await nodeEngine().load(smallGraph());
+    const sum = tensor('float32', [2], new Float32Array(new SharedArrayBuffer(8)));
+    await expect(session.run({ pixels: batch }, { sum })).rejects.toThrow(/"sum" into shared memory/);
+    await session.dispose();
+  });
+
   it('refuses to run after dispose', async () => {
     const session = await nodeEngine().load(smallGraph());
     await session.dispose();
