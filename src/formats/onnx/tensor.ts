@@ -5,7 +5,7 @@ import { dtypeOf, elementTypeName, elementTypeOf, supportedElementTypes } from '
 import { type ExternalData, type ExternalReader, externalEntries, parseExternalData } from './external.js';
 import { decode } from './message.js';
 import { type TensorProto, tensorFields } from './proto.js';
-import { WireReader } from './wire-reader.js';
+import { plainBytes, WireReader } from './wire-reader.js';
 import { concatenate } from './wire-writer.js';
 
 /** Where tensors come from: the file, for errors, and the files beside it. */
@@ -99,7 +99,7 @@ function externalBytes(
   if (!source.external) {
     throw fail(`its elements are in the file "${location}", which is not at hand. Open the model by its path.`);
   }
-  const found = source.external(location, offset, size);
+  const found = plainBytes(source.external(location, offset, size));
   expect(found.length, 'bytes', size);
   return found;
 }

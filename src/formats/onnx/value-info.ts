@@ -12,7 +12,9 @@ export function typeOf({ name, type }: ValueInfoProto, fail: (problem: string) =
   const { tensorType, ...others } = type;
   const [other] = Object.keys(others);
   if (other) {
-    throw fail(`value "${name}" is no tensor, but a ${other.replace('Type', '')}; only tensors are supported.`);
+    throw fail(
+      `value "${name}" is not a tensor but of the type ${other.replace('Type', '')}; only tensors are supported.`,
+    );
   }
   if (!tensorType?.elemType) return undefined;
   const dtype = dtypeOf(tensorType.elemType);

@@ -16,11 +16,12 @@ const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Reads one message of a file. Byte strings are views: nothing is copied. Every failure is a ShiboriError. */
 export class WireReader {
+  readonly bytes: Uint8Array;
   #position: number;
   readonly #view: DataView;
 
   constructor(
-    readonly bytes: Uint8Array,
+    bytes: Uint8Array,
     /** Named in errors. */
     readonly file: string,
     /** Which message this is, for errors: `graph.node[3]`. Empty for the file itself. */
@@ -29,6 +30,7 @@ export class WireReader {
     readonly end = bytes.length,
     readonly depth = 0,
   ) {
+    this.bytes = plainBytes(bytes);
     this.#position = start;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -147,4 +149,10 @@ export class WireReader {
     this.#position = start + length;
     return start;
   }
+}
+
+/** The same bytes as a `Uint8Array` proper: Node's `Buffer` is one too, but its `slice` makes views, not copies. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  if (bytes.constructor === Uint8Array) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
