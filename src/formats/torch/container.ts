@@ -1,0 +1,17 @@
+import type { Fail, Storage, Value } from './values.js';
+
+/** The advice for a file that is not as it was written. */
+export const COPY_AGAIN = 'It is cut short or damaged: copy or download it again.';
+
+/** A PyTorch file taken apart: the pickled object, and the bytes of the storages it refers to. */
+export interface Container {
+  readonly format: 'zip' | 'legacy';
+  readonly value: Value;
+  /** Exactly the bytes of a storage; each is read once. Throws when the file holds more or fewer. */
+  readonly bytesOf: (storage: Storage) => Promise<Uint8Array>;
+  /** Parts of the file that are not read, for the list of what was ignored. */
+  readonly ignored: readonly string[];
+}
+
+/** What opens one of the two file formats. */
+export type OpenContainer = (bytes: Uint8Array, fail: Fail) => Promise<Container> | Container;
