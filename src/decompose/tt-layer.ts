@@ -1,42 +1,170 @@
 /**
  * A linear layer y = x Wᵀ + b whose weight is a tensor train, as stock ONNX nodes.
  *
- * `factored`: the cheapest order of contracting the input with the cores (Reshape, Transpose, MatMul).
+ * `factored`: the order of contraction that needs the fewest multiply-adds at run time (Reshape, Transpose, MatMul).
  * `rebuilt`: the cores are contracted to the dense weight first. They are constants in a finished model, so a runtime
  * folds that part when it loads: the file stays small and the layer runs at dense speed.
  */
 import { ShiboriError } from '../errors.js';
-import type { Value } from '../graph/model.js';
+import type { Graph, Value } from '../graph/model.js';
+import { moduleInput } from '../graph/module-path.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { sizeOf } from '../tensor/dims.js';
+import { type ContractionPlan, networkOf, planContraction } from './contraction.js';
+import { BIAS_NAME, coreName, shapeOfStored, type TtShape } from './modes.js';
 
 /** How a tensor-train layer runs. */
 export type Execution = 'factored' | 'rebuilt';
-export type Layout = 'tt' | 'tt-matrix';
 
-/** What describes a tensor-train layer beside its numbers. */
-export interface TtDescriptor {
+/** A tensor-train layer of a model: where it is and its shape. */
+export interface TtDescriptor extends TtShape {
   /** The module path of the layer. */
   readonly path: string;
-  readonly layout: Layout;
-  readonly outModes: readonly number[];
-  readonly inModes: readonly number[];
-  /** Inner bond dimensions r(1) … r(d−1). */
-  readonly bonds: readonly number[];
 }
 
-export declare function ttDescriptorOf(
+/** A tensor-train layer in a graph. */
+export interface TtLayer extends TtDescriptor {
+  readonly execution: Execution;
+}
+
+/**
+ * Reads a layer's layout, modes and bonds off the shapes that its cores and its bias are stored with.
+ *
+ * Which modes of layout `tt` are outputs is told by the bias, shaped `[out modes…]`, or else by the number of inputs.
+ *
+ * @param inFeatures number of inputs, used when there is no bias; `undefined`: any that is `channels` times a square.
+ * @throws ShiboriError when the shapes do not fit together.
+ */
+export function ttDescriptorOf(
   path: string,
   coreDims: readonly (readonly number[])[],
   biasDims: readonly number[] | undefined,
   inFeatures: number | undefined,
-  channels?: number,
-): TtDescriptor;
+  channels = 1,
+): TtDescriptor {
+  const modes = coreDims.map((dims, k) => dims[k === 0 ? 0 : 1] ?? 1);
+  const outCount = biasDims?.length ?? outputCount(modes, inFeatures, channels) ?? 0;
+  const shape = shapeOfStored(coreDims, outCount);
+  if (biasDims && sizeOf(biasDims) !== sizeOf(shape.outModes)) {
+    throw new ShiboriError(`Tensor train "${path}": expected a bias of [${shape.outModes}], found [${biasDims}].`);
+  }
+  return { path, ...shape };
+}
 
-export declare function emitTtLinear(
-  builder: GraphBuilder,
+function outputCount(modes: readonly number[], inFeatures: number | undefined, channels: number): number | undefined {
+  for (let count = 1; count < modes.length; count++) {
+    const inputs = sizeOf(modes.slice(count));
+    const side = Math.sqrt(inputs / channels);
+    if (inFeatures === undefined ? Number.isInteger(side) : inputs === inFeatures) return count;
+  }
+  return undefined;
+}
+
+/** A value whose axes are named; `n` is the batch, whose size may be open. */
+interface Named {
+  readonly value: Value;
+  readonly indices: readonly string[];
+}
+
+/** Emits the nodes of a contraction plan. Axes are regrouped only where an operand does not already have them so. */
+class Emitter {
+  constructor(
+    readonly b: GraphBuilder,
+    readonly sizes: Readonly<Record<string, number>>,
+  ) {}
+
+  sizeOf(indices: readonly string[]): number {
+    return indices.includes('n') ? -1 : indices.reduce((product, index) => product * (this.sizes[index] ?? 1), 1);
+  }
+
+  /** The operand's axes in another order; nothing is emitted when they have it already. */
+  ordered({ value, indices }: Named, order: readonly string[]): Value {
+    const perm = order.map((index) => indices.indexOf(index));
+    return perm.every((axis, i) => axis === i) ? value : this.b.op('Transpose', [value], { perm });
+  }
+
+  /** The operand as a matrix of two groups of axes. */
+  matrix(operand: Named, rows: readonly string[], columns: readonly string[]): Value {
+    const value = this.ordered(operand, [...rows, ...columns]);
+    if (rows.length === 1 && columns.length === 1) return value;
+    return this.b.op('Reshape', [value, this.b.ints([this.sizeOf(rows), this.sizeOf(columns)])]);
+  }
+
+  shaped(value: Value, indices: readonly string[]): Named {
+    const dims = indices.map((index) => (index === 'n' ? -1 : (this.sizes[index] ?? 1)));
+    return { value: this.b.op('Reshape', [value, this.b.ints(dims)]), indices };
+  }
+
+  run(plan: ContractionPlan, tensors: readonly Named[]): Named {
+    const operands = [...tensors];
+    for (const { left, right, leftFree, contracted, rightFree } of plan.steps) {
+      const [a, c] = [operands[left], operands[right]];
+      if (!a || !c) throw new ShiboriError('A contraction plan names an operand that it does not have.');
+      const product = this.b.op('MatMul', [
+        this.matrix(a, leftFree, contracted),
+        this.matrix(c, contracted, rightFree),
+      ]);
+      const indices = [...leftFree, ...rightFree];
+      operands.push(
+        indices.length === 2 && leftFree.length === 1 ? { value: product, indices } : this.shaped(product, indices),
+      );
+    }
+    const result = operands.at(-1);
+    if (!result) throw new ShiboriError('A contraction plan has no operands.');
+    return result;
+  }
+}
+
+/**
+ * Emits the layer's nodes under the builder's scope.
+ *
+ * @param x `[N, product(in modes)]`.
+ * @param cores as stored: `[n1, r1]`, `[r, n, r]` …, `[r, nd]` (tt-matrix with two modes each).
+ * @param bias `[out modes…]`, or `undefined`.
+ * @returns `[N, product(out modes)]`.
+ */
+export function emitTtLinear(
+  b: GraphBuilder,
   x: Value,
   cores: readonly Value[],
   bias: Value | undefined,
-  layer: TtDescriptor & { readonly execution: Execution },
-): Value;
-void ShiboriError;
+  layer: TtLayer,
+): Value {
+  // One image at a time is planned for: the order that is best for one is best for many, since costs grow alike.
+  const network = networkOf(layer, 1);
+  const emitter = new Emitter(b, network.sizes);
+  const named = cores.map((value, k) => ({ value, indices: network.cores[k]?.indices ?? [] }));
+  const outFeatures = sizeOf(layer.outModes);
+  const flatBias = bias && layer.outModes.length > 1 ? b.op('Reshape', [bias, b.ints([outFeatures])]) : bias;
+  if (layer.execution === 'rebuilt') {
+    const plan = planContraction(network.cores, network.sizes, network.weight);
+    const dense = emitter.run(plan, named);
+    const ordered = emitter.ordered(dense, network.weight);
+    const weight = b.op('Reshape', [ordered, b.ints([outFeatures, sizeOf(layer.inModes)])]);
+    return b.op('Gemm', [x, weight, flatBias], { transB: 1 });
+  }
+  const plan = planContraction([network.input, ...network.cores], network.sizes, network.output);
+  const input =
+    layer.inModes.length === 1
+      ? { value: x, indices: network.input.indices }
+      : emitter.shaped(x, network.input.indices);
+  const result = emitter.run(plan, [input, ...named]);
+  const ordered = emitter.ordered(result, network.output);
+  const flat = layer.outModes.length === 1 ? ordered : b.op('Reshape', [ordered, b.ints([-1, outFeatures])]);
+  return flatBias ? b.op('Add', [flat, flatBias]) : flat;
+}
+
+/** The tensor-train layers of a graph, found by the names of their cores (`PATH.tt_W0`, …, `PATH.B`). */
+export function ttDescriptorsOf(graph: Graph): TtDescriptor[] {
+  const byName = new Map([...graph.initializers].map(([value, tensor]) => [value.name, tensor.dims]));
+  const first = `.${coreName(0)}`;
+  return [...byName.keys()].flatMap((name) => {
+    if (!name.endsWith(first)) return [];
+    const path = name.slice(0, -first.length);
+    const cores: (readonly number[])[] = [];
+    for (let dims = byName.get(name); dims; dims = byName.get(`${path}.${coreName(cores.length)}`)) cores.push(dims);
+    const features = moduleInput(graph, path)?.type?.dims[1];
+    const bias = byName.get(`${path}.${BIAS_NAME}`);
+    return [ttDescriptorOf(path, cores, bias, typeof features === 'number' ? features : undefined)];
+  });
+}

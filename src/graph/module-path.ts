@@ -80,6 +80,15 @@ export function findLayer(graph: Graph, name: string): Layer {
   );
 }
 
+/** The activation that enters a module: what its nodes read that is neither theirs nor an initializer. */
+export function moduleInput(graph: Graph, path: string): Value | undefined {
+  const own = graph.nodes.filter((node) => modulePath(node) === path);
+  const inside = new Set(own.flatMap(({ outputs }) => outputs));
+  return own
+    .flatMap(({ inputs }) => inputs)
+    .find((value) => value && !inside.has(value) && !graph.initializers.has(value));
+}
+
 /**
  * Whether a module path or parameter name fits a pattern such as `classifier.*`: `*` stands for anything, and the
  * pattern may leave out leading modules.

@@ -1,5 +1,5 @@
 import { ShiboriError } from '../errors.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Sums over images, which batches can add up: see {@link countCorrect}. */
 export interface AccuracyCounts {
@@ -105,4 +105,27 @@ export function predictedClasses(scores: Tensor<'float32'>): Int32Array {
     const row = scores.data.subarray(i * classes, (i + 1) * classes);
     return row.indexOf(row.reduce((best, score) => Math.max(best, score), Number.NEGATIVE_INFINITY));
   });
+}
+
+/** Log-probabilities `[N, classes]` from whatever scores a classifier gives. */
+export function logProbabilitiesOf(
+  scores: Tensor<'float32'>,
+  kind: 'log-probabilities' | 'probabilities' | 'logits',
+): Tensor<'float32'> {
+  if (kind === 'log-probabilities') return scores;
+  const [rows = 0, classes = 1] = scores.dims;
+  const out = new Float32Array(scores.data.length);
+  for (let row = 0; row < rows; row++) {
+    const own = scores.data.subarray(row * classes, (row + 1) * classes);
+    if (kind === 'probabilities') out.set(own.map(Math.log), row * classes);
+    else {
+      let max = Number.NEGATIVE_INFINITY;
+      for (const score of own) max = Math.max(max, score);
+      let sum = 0;
+      for (const score of own) sum += Math.exp(score - max);
+      const shift = max + Math.log(sum);
+      for (let c = 0; c < classes; c++) out[row * classes + c] = (own[c] ?? 0) - shift;
+    }
+  }
+  return tensor('float32', scores.dims, out);
 }

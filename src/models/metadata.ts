@@ -4,7 +4,7 @@ import { ShiboriError } from '../errors.js';
 /** Metadata keys under which a saved model carries what a graph cannot say. */
 const KEY = 'shibori';
 
-const modes = z.array(z.number().int().positive());
+const modes = z.array(z.number().int().positive()).readonly();
 
 const schema = z.object({
   /** The architecture that the state-dict keys belong to. */
@@ -12,15 +12,15 @@ const schema = z.object({
   /** How images become the model's input. */
   preprocess: z
     .object({
-      size: z.tuple([z.number().int().positive(), z.number().int().positive()]),
+      size: z.tuple([z.number().int().positive(), z.number().int().positive()]).readonly(),
       resize: z.enum(['shorter-side', 'stretch', 'none']),
-      resizeTo: z.number().int().positive().optional(),
-      mean: z.tuple([z.number(), z.number(), z.number()]),
-      std: z.tuple([z.number(), z.number(), z.number()]),
+      shorterSide: z.number().int().positive().optional(),
+      mean: z.tuple([z.number(), z.number(), z.number()]).readonly(),
+      std: z.tuple([z.number(), z.number(), z.number()]).readonly(),
     })
     .optional(),
   /** Names of the classes, in the order of the outputs. */
-  classes: z.array(z.string()).optional(),
+  classes: z.array(z.string()).readonly().optional(),
   /** The layers that were replaced by tensor trains. */
   layers: z
     .array(
@@ -33,6 +33,7 @@ const schema = z.object({
         execution: z.enum(['factored', 'rebuilt']),
       }),
     )
+    .readonly()
     .optional(),
 });
 

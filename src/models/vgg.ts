@@ -20,8 +20,8 @@ import type { StateDict } from './state-dict.js';
 export interface BuildOptions {
   /** Spatial size of the input, `[height, width]`. */
   readonly inputSize: readonly [number, number];
-  /** How tensor-train layers run. */
-  readonly execution: Execution;
+  /** How the tensor-train layer at a module path runs. */
+  readonly execution: (path: string) => Execution;
 }
 
 /** The numbered modules of one container that have parameters: `features` or `classifier`. */
@@ -140,7 +140,7 @@ class VggBuilder {
       typeof inFeatures === 'number' ? inFeatures : 0,
     );
     this.b.scope = path;
-    const y = emitTtLinear(this.b, x, cores, bias, { ...descriptor, execution: this.options.execution });
+    const y = emitTtLinear(this.b, x, cores, bias, { ...descriptor, execution: this.options.execution(path) });
     this.b.scope = '';
     return y;
   }

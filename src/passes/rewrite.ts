@@ -4,6 +4,14 @@ import { nodesFor } from '../graph/uses.js';
 import { GraphBuilder } from '../ops/builder.js';
 import type { Tensor } from '../tensor/tensor.js';
 
+/** What computes an old value from now on. */
+export interface Replacement {
+  /** The old values that it reads: they must come before the replaced one. */
+  readonly reads: readonly Value[];
+  /** Adds the new nodes; gets the new values of `reads`. */
+  emit(reads: readonly Value[], builder: GraphBuilder): Value;
+}
+
 /** How `rewrite` changes a graph on its way through the builder. Everything left out stays as it is. */
 export interface RewriteOptions {
   /** New dimensions of graph inputs, by name; types after them are inferred anew. */
@@ -15,6 +23,8 @@ export interface RewriteOptions {
    * fed from then on.
    */
   readonly cutAt?: readonly Value[];
+  /** Old values that are computed in another way; what only served to compute them is dropped. */
+  readonly replace?: ReadonlyMap<Value, Replacement>;
   /** The tensor an initializer has from now on. */
   readonly initializer?: (value: Value, data: Tensor) => Tensor;
   /** Replaces a node: returns its new outputs, or `undefined` to copy it. Inputs are already the new values. */
@@ -40,7 +50,17 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
   const builder = new GraphBuilder();
   const moved = new Map<Value, Value>();
   const cut = new Set(options.cutAt);
-  const nodes = nodesFor(graph, options.outputs ?? graph.outputs, cut);
+  // A replacement stands in for the node that it replaces, so that what is alive is told by what it reads.
+  const standIns = new Map<Node, Replacement>();
+  const withStandIns = graph.nodes.map((node) => {
+    const output = node.outputs.find((value) => value && options.replace?.has(value));
+    const replacement = output && options.replace?.get(output);
+    if (!replacement) return node;
+    const standIn = { ...node, inputs: replacement.reads, outputs: [output] };
+    standIns.set(standIn, replacement);
+    return standIn;
+  });
+  const nodes = nodesFor({ ...graph, nodes: withStandIns }, options.outputs ?? graph.outputs, cut);
   const used = new Set<Value>(options.outputs ?? graph.outputs);
   for (const node of nodes) for (const input of node.inputs) if (input) used.add(input);
 
@@ -70,7 +90,15 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
   };
   for (const node of nodes) {
     const inputs = node.inputs.map((input) => input && of(input));
-    const outputs = options.node?.(node, inputs, builder) ?? builder.copy(node, inputs);
+    const standIn = standIns.get(node);
+    const outputs = standIn
+      ? [
+          standIn.emit(
+            node.inputs.flatMap((input) => (input ? of(input) : [])),
+            builder,
+          ),
+        ]
+      : (options.node?.(node, inputs, builder) ?? builder.copy(node, inputs));
     for (const [i, output] of node.outputs.entries()) {
       const replacement = outputs[i];
       if (output && replacement && !moved.has(output)) moved.set(output, replacement);

@@ -56,7 +56,8 @@ export function allocate<T extends DType>(dtype: T, length: number): DTypeArrays
  */
 export function fromBytes<T extends DType>(dtype: T, bytes: Uint8Array): DTypeArrays[T] {
   const size = bytesPerElement(dtype);
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  // Not `slice`: on a Node Buffer that gives a view, which would be as unaligned.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new constructors[dtype](aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / size));
 }
 

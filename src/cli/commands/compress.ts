@@ -1,0 +1,118 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { UsageError } from '../../errors.js';
+import { compress } from '../../verbs/compress.js';
+import { type Plan, parseYaml, planSchema } from '../../verbs/recipe.js';
+import {
+  type CommonOptions, integers, type ModelOptions, openOptions, patterns, start, withCommon, withModel,
+} from '../options.js'; // biome-ignore format: one line reads better
+import { integer, megabytes, percent, table } from '../output.js';
+import { required } from './required.js';
+
+interface CompressOptions extends CommonOptions, ModelOptions {
+  readonly plan?: string;
+  readonly layer?: string;
+  readonly in?: number[];
+  readonly out?: number[];
+  readonly bonds?: number[];
+  readonly layout: Plan['layers'][string]['layout'];
+  readonly execution?: Plan['execution'];
+  readonly train?: string[];
+  readonly output?: string;
+}
+
+function planOf(options: CompressOptions): Plan {
+  if (options.plan !== undefined) {
+    if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
+    let text: string;
+    try {
+      text = readFileSync(options.plan, 'utf8');
+    } catch {
+      throw new UsageError(`The plan "${options.plan}" cannot be read.`);
+    }
+    const plan = parseYaml(text, options.plan, planSchema);
+    return options.execution === undefined ? plan : { ...plan, execution: options.execution };
+  }
+  const layer = required(options.layer, '--plan or --layer', 'compress needs to know what to squeeze');
+  const modes = {
+    in: required(options.in, '--in', 'compress needs the modes of the layer’s inputs'),
+    out: required(options.out, '--out', 'compress needs the modes of the layer’s outputs'),
+  };
+  const bonds = options.bonds === undefined ? {} : { bonds: options.bonds };
+  return {
+    layers: { [layer]: { layout: options.layout, ...modes, ...bonds } },
+    execution: options.execution ?? 'auto',
+  };
+}
+
+/** `shibori compress MODEL --plan plan.yaml` */
+export function compressCommand(): Command {
+  const command = new Command('compress')
+    .description('replace linear layers by tensor trains')
+    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .option(
+      '--plan <file>',
+      'YAML: layers: { classifier.0: { layout: tt, in: [112, 224], out: [16, 32], bonds: [16, 100, 150] } }',
+    )
+    .option('--layer <name>', 'one layer, by module path or unique suffix')
+    .option('--in <modes>', 'modes whose product is the number of inputs, such as 112,224', integers)
+    .option('--out <modes>', 'modes whose product is the number of outputs, such as 16,32', integers)
+    .option('--bonds <ranks>', 'inner bond dimensions, one fewer than modes (default: full rank)', integers)
+    .addOption(new Option('--layout <layout>', 'order of the cores').choices(['tt', 'tt-matrix']).default('tt'))
+    .addOption(
+      new Option(
+        '--execution <how>',
+        'run the cores one by one, rebuild the dense weight at load, or measure both',
+      ).choices(['factored', 'rebuilt', 'auto']),
+    )
+    .option(
+      '--train <patterns>',
+      "parameters counted as trainable (default: the model's head, such as classifier.*)",
+      patterns,
+    )
+    .option('-o, --output <file>', 'where the model goes, format by extension (default: MODEL-compressed.onnx)')
+    .addHelpText(
+      'after',
+      '\nExample:\n  shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --bonds 16,100,150 -o small.onnx',
+    );
+  return withCommon(withModel(command)).action(async (file: string, options: CompressOptions) => {
+    const { output, context, finish } = start(options);
+    const result = await compress(
+      file,
+      planOf(options),
+      {
+        ...openOptions(options),
+        ...(options.train ? { train: options.train } : {}),
+        ...(options.output ? { output: options.output } : {}),
+      },
+      context,
+    );
+    finish();
+    output.result(result, ({ before, after, layers, output: written }) =>
+      [
+        table(
+          ['layer', 'layout', 'bonds', 'parameters', 'error', 'bound', 'runs'],
+          layers.map((layer) => [
+            layer.name,
+            layer.layout,
+            layer.bonds.join(','),
+            `${integer(layer.parametersBefore)} → ${integer(layer.parametersAfter)}`,
+            percent(100 * layer.error),
+            percent(100 * layer.bound),
+            layer.execution,
+          ]),
+        ),
+        ...layers.flatMap(({ name, clipped }) =>
+          clipped.map(
+            ({ bond, requested, kept }) =>
+              `${name}: bond ${bond} was clipped from ${requested} to ${kept}, all that its unfolding allows.`,
+          ),
+        ),
+        '',
+        `Parameters ${integer(before.parameters)} → ${integer(after.parameters)} (${percent((100 * after.parameters) / before.parameters, 1)}); trainable ${integer(after.trainable)}, frozen ${integer(after.frozen)}`,
+        `Size       ${megabytes(before.sizeBytes)} → ${megabytes(after.sizeBytes)}`,
+        `Written to ${written}`,
+      ].join('\n'),
+    );
+  });
+}

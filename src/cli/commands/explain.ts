@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { terminalImage } from '../../node/terminal-image.js';
+import { explain } from '../../verbs/explain.js';
+import { listLayers } from '../../verbs/layers.js';
+import {
+  type CommonOptions, dataOptions, type ImageOptions, type ModelOptions, openOptions, start, withCommon, withData, withModel,
+} from '../options.js'; // biome-ignore format: one line reads better
+import { percent, table } from '../output.js';
+
+interface ExplainOptions extends CommonOptions, ModelOptions, ImageOptions {
+  readonly layer?: string;
+  readonly class?: string;
+  readonly output?: string;
+  readonly maps?: string;
+  readonly picture: boolean;
+}
+
+/** `shibori explain MODEL IMAGE…` */
+export function explainCommand(): Command {
+  const command = new Command('explain')
+    .description('show where a model looks: Grad-CAM triptychs (image | map | overlay)')
+    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('[images...]', 'image files; with --data: positions or paths inside the data set')
+    .option('--layer <name>', 'layer to look at; "list" shows the candidates (default: the last spatial activation)')
+    .option('--class <class>', 'class to explain: index, name or id (default: the predicted one)')
+    .option('-o, --output <folder>', 'where the pictures go (default: shibori-out/explain)')
+    .option('--maps <folder>', 'also write each map as float32 .npy [H, W]')
+    .option('--no-picture', 'write no pictures')
+    .addHelpText('after', '\nExample:\n  shibori explain vgg16.pt goldfish.jpeg --layer features.29 --class goldfish');
+  return withCommon(withData(withModel(command))).action(
+    async (file: string, images: string[], options: ExplainOptions) => {
+      const { output, context, finish } = start(options);
+      if (options.layer === 'list') {
+        output.result(await listLayers(file, openOptions(options)), (layers) =>
+          table(
+            ['layer', 'activation'],
+            layers.map((l) => [l.name, `[${l.shape.join(', ')}]`]),
+          ),
+        );
+        return;
+      }
+      const result = await explain(
+        file,
+        images,
+        {
+          ...openOptions(options),
+          ...dataOptions(options),
+          ...(options.data === undefined ? {} : { data: options.data }),
+          ...(options.layer === undefined ? {} : { layer: options.layer }),
+          ...(options.class === undefined ? {} : { target: options.class }),
+          ...(options.maps === undefined ? {} : { maps: options.maps }),
+          ...(options.picture ? (options.output === undefined ? {} : { output: options.output }) : { output: null }),
+        },
+        context,
+      );
+      finish();
+      output.result(result, ({ layer, images: rows }) =>
+        [
+          `Layer ${layer}`,
+          table(
+            ['image', 'predicted', 'probability', 'explained', 'picture'],
+            rows.map((row) => [
+              row.file,
+              row.predictedName,
+              percent(100 * row.probability),
+              row.targetName,
+              row.picture ?? '–',
+            ]),
+          ),
+        ].join('\n'),
+      );
+      if (output.json || !process.stdout.isTTY) return;
+      for (const { picture } of result.images) {
+        if (picture !== null) process.stdout.write(await terminalImage(readFileSync(picture)));
+      }
+    },
+  );
+}

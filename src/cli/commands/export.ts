@@ -1,0 +1,35 @@
+import { Command, Option } from 'commander';
+import { exportModel } from '../../verbs/export.js';
+import { type CommonOptions, type ModelOptions, openOptions, start, withCommon, withModel } from '../options.js';
+import { megabytes } from '../output.js';
+
+/** `shibori export MODEL OUT` */
+export function exportCommand(): Command {
+  const command = new Command('export')
+    .description('write a model in another format: .onnx, .safetensors or .pt, by the extension')
+    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('<out>', 'the file to write')
+    .addOption(
+      new Option(
+        '--execution <how>',
+        'how tensor trains run in the .onnx: one by one, rebuilt at load, or measured',
+      ).choices(['factored', 'rebuilt', 'auto']),
+    )
+    .addHelpText('after', '\nExample:\n  shibori export vgg16.pt vgg16.onnx');
+  return withCommon(withModel(command)).action(
+    async (
+      file: string,
+      out: string,
+      options: CommonOptions & ModelOptions & { execution?: 'factored' | 'rebuilt' | 'auto' },
+    ) => {
+      const { output, context } = start(options);
+      const result = await exportModel(
+        file,
+        out,
+        { ...openOptions(options), ...(options.execution ? { execution: options.execution } : {}) },
+        context,
+      );
+      output.result(result, (r) => `Written to ${r.file} (${megabytes(r.sizeBytes)})`);
+    },
+  );
+}

@@ -1,0 +1,39 @@
+import { Command } from 'commander';
+import { summary } from '../../verbs/summary.js';
+import {
+  type CommonOptions,
+  type ModelOptions,
+  openOptions,
+  patterns,
+  positiveInteger,
+  start,
+  withCommon,
+  withModel,
+} from '../options.js';
+import { summaryText } from '../summary-text.js';
+
+/** `shibori summary MODEL` */
+export function summaryCommand(): Command {
+  const command = new Command('summary')
+    .description('list the layers of a model: output shapes, parameters, mult-adds, sizes')
+    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .option(
+      '--train <patterns>',
+      'count only these parameters as trainable, such as "classifier.*" (default: all)',
+      patterns,
+    )
+    .option('--batch <n>', 'images a batch (default: 1)', positiveInteger)
+    .addHelpText('after', "\nExample:\n  shibori summary vgg16.pt --train 'classifier.*'");
+  return withCommon(withModel(command)).action(
+    async (file: string, options: CommonOptions & ModelOptions & { train?: string[]; batch?: number }) => {
+      const { output } = start(options);
+      const result = await summary(file, {
+        ...openOptions(options),
+        ...(options.train ? { train: options.train } : {}),
+        ...(options.batch ? { batch: options.batch } : {}),
+      });
+      if (result.ignored.length > 0) output.note(`Not part of the model, left out: ${result.ignored.join(', ')}`);
+      output.result(result, summaryText);
+    },
+  );
+}

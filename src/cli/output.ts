@@ -1,0 +1,73 @@
+import pc from 'picocolors';
+
+/** What every command knows about where it prints. */
+export interface Output {
+  /** Machine-readable output was asked for: one JSON document on standard output, nothing else. */
+  readonly json: boolean;
+  /** Prints the JSON document, or the text made of it for people. */
+  result<T>(value: T, text: (value: T) => string): void;
+  /** A remark for people, on standard error; silent with `--json` or `--quiet`. */
+  note(text: string): void;
+  /** A warning, on standard error, also with `--json`. */
+  warn(text: string): void;
+}
+
+/** Output to the process's streams. */
+export function processOutput(options: { readonly json?: boolean; readonly quiet?: boolean }): Output {
+  const json = options.json === true;
+  return {
+    json,
+    result(value, text) {
+      process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text(value)}\n`);
+    },
+    note(text) {
+      if (!json && options.quiet !== true) process.stderr.write(`${text}\n`);
+    },
+    warn(text) {
+      process.stderr.write(`${process.stderr.isTTY ? pc.yellow('warning:') : 'warning:'} ${text}\n`);
+    },
+  };
+}
+
+/** Columns padded to equal width; numbers go to the right. */
+export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const cells = [header, ...rows].map((row) => row.map((cell) => String(cell)));
+  const widths = header.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
+  const right = header.map((_, column) =>
+    rows.every((row) => typeof row[column] === 'number' || /^[-\d,.%× ]*$/.test(String(row[column]))),
+  );
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => (right[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd();
+  const rule = '─'.repeat(widths.reduce((sum, width) => sum + width + 2, -2));
+  return [line(cells[0] ?? []), rule, ...cells.slice(1).map(line)].join('\n');
+}
+
+/** `27,927,560`. */
+export function integer(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** `111.7 MB` (millions of bytes). */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 1)} MB`;
+}
+
+/** `40.10 %` of a number that is in percent already. */
+export function percent(value: number, digits = 2): string {
+  return `${value.toFixed(digits)} %`;
+}
+
+/** `1.27 G`, `13.8 M`. */
+export function engineering(value: number): string {
+  for (const [unit, size] of [
+    ['G', 1e9],
+    ['M', 1e6],
+    ['k', 1e3],
+  ] as const) {
+    if (value >= size) return `${(value / size).toFixed(2)} ${unit}`;
+  }
+  return String(value);
+}

@@ -1,0 +1,125 @@
+import { ShiboriError } from '../errors.js';
+import { isStatic } from '../graph/dims.js';
+import type { Graph, Node, Value } from '../graph/model.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { attributesOf } from '../ops/table.js';
+import { range, sizeOf } from '../tensor/dims.js';
+import { type RewriteOptions, startRewrite } from './rewrite.js';
+
+/** A random mask that a Dropout node needs in training: zeros with probability `ratio`, otherwise 1 / (1 − ratio). */
+export interface DropoutMask {
+  /** Name of the graph input that it is fed to. */
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly ratio: number;
+}
+
+/** A running statistic that a training step updates. */
+export interface StatisticUpdate {
+  /** Name of the initializer in the inference graph; the training graph takes it as an input of that name. */
+  readonly name: string;
+  /** The value that holds it after the step. */
+  readonly updated: Value;
+}
+
+/** A graph in training mode, still open for a loss and gradients. */
+export interface TrainingMode {
+  readonly builder: GraphBuilder;
+  /** The new value of one of the inference graph. */
+  of(old: Value): Value;
+  readonly masks: readonly DropoutMask[];
+  readonly statistics: readonly StatisticUpdate[];
+}
+
+function ratioOf(graph: Graph, node: Node): number {
+  const ratio = node.inputs[1];
+  if (!ratio) return 0.5;
+  const known = graph.initializers.get(ratio)?.data[0];
+  if (known === undefined)
+    throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be a constant to be trained.`);
+  return Number(known);
+}
+
+/**
+ * Rewrites an inference graph for training: BatchNormalization normalises with the batch's statistics and updates the
+ * running ones, Dropout multiplies with a mask that is fed.
+ *
+ * Batch normalisation is written out in primitives because runtimes disagree with PyTorch: ONNX Runtime updates the
+ * running variance with the biased variance of the batch, PyTorch with the unbiased one (Ioffe and Szegedy 2015,
+ * arXiv:1502.03167, algorithm 2). ONNX's momentum weighs the old value, PyTorch's the new.
+ *
+ * @param graph its input dimensions must be fixed.
+ * @param options.cutAt as in `startRewrite`: trained parameters become inputs. Running statistics that are updated do,
+ *   too.
+ */
+export function startTrainingMode(
+  graph: Graph,
+  options: Pick<RewriteOptions, 'cutAt' | 'inputDims'> = {},
+): TrainingMode {
+  const masks: DropoutMask[] = [];
+  const statistics: StatisticUpdate[] = [];
+  const running = graph.nodes.flatMap((node) =>
+    node.op === 'BatchNormalization' ? node.inputs.slice(3).filter((value) => value !== undefined) : [],
+  );
+  const rewriting = startRewrite(graph, {
+    ...options,
+    cutAt: [...(options.cutAt ?? []), ...running],
+    node(node, inputs, b) {
+      if (node.op === 'Dropout') {
+        const [x] = inputs;
+        if (!x?.type || !isStatic(x.type.dims))
+          throw new ShiboriError(`Node "${node.name}" (Dropout): its dimensions must be fixed.`);
+        const mask = { name: `mask/${node.name}`, dims: x.type.dims, ratio: ratioOf(graph, node) };
+        masks.push(mask);
+        return [b.op('Mul', [x, b.input(mask.name, 'float32', mask.dims)], {}, { name: node.name })];
+      }
+      return node.op === 'BatchNormalization' ? [batchNormalization(node, inputs, b, statistics)] : undefined;
+    },
+  });
+  return { ...rewriting, masks, statistics };
+}
+
+function batchNormalization(
+  node: Node,
+  [x, scale, bias, mean, variance]: readonly (Value | undefined)[],
+  b: GraphBuilder,
+  statistics: StatisticUpdate[],
+): Value {
+  const dims = x?.type?.dims;
+  const [, , , meanName, varianceName] = node.inputs;
+  if (!x || !scale || !bias || !mean || !variance || !meanName || !varianceName || !dims || !isStatic(dims)) {
+    throw new ShiboriError(
+      `Node "${node.name}" (BatchNormalization): its inputs must be complete and their dimensions fixed.`,
+    );
+  }
+  const { epsilon, momentum } = attributesOf('BatchNormalization', node);
+  const channels = dims[1] ?? 1;
+  const count = sizeOf(dims) / channels;
+  if (count < 2) {
+    throw new ShiboriError(
+      `Node "${node.name}" (BatchNormalization): training needs more than one value per channel; use a batch of at least 2.`,
+    );
+  }
+  const axes = b.ints(range(dims.length).filter((axis) => axis !== 1));
+  const perChannel = b.ints([1, channels, ...dims.slice(2).map(() => 1)]);
+  const shaped = (value: Value) => (dims.length === 2 ? value : b.op('Reshape', [value, perChannel]));
+  b.scope = node.name;
+  const batchMean = b.op('ReduceMean', [x, axes], { keepdims: 1 });
+  const centered = b.op('Sub', [x, batchMean]);
+  const batchVariance = b.op('ReduceMean', [b.op('Mul', [centered, centered]), axes], { keepdims: 1 });
+  const deviation = b.op('Sqrt', [b.op('Add', [batchVariance, b.scalar(epsilon)])]);
+  const normalized = b.op('Div', [centered, deviation]);
+  const y = b.op('Add', [b.op('Mul', [normalized, shaped(scale)]), shaped(bias)]);
+  const flat = b.ints([channels]);
+  const blend = (old: Value, fresh: Value, factor: number) =>
+    b.op('Add', [
+      b.op('Mul', [old, b.scalar(momentum)]),
+      b.op('Mul', [b.op('Reshape', [fresh, flat]), b.scalar((1 - momentum) * factor)]),
+    ]);
+  statistics.push(
+    { name: meanName.name, updated: blend(mean, batchMean, 1) },
+    { name: varianceName.name, updated: blend(variance, batchVariance, count / (count - 1)) },
+  );
+  b.scope = '';
+  return y;
+}

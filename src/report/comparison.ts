@@ -1,0 +1,81 @@
+import type { Accuracy } from '../metrics/accuracy.js';
+
+/** Sizes of one model. Bytes are those of the ONNX file, raw and gzipped. */
+export interface SizeFigures {
+  readonly parameters: number;
+  readonly onnxBytes: number;
+  readonly gzipBytes: number;
+  /** For one image. */
+  readonly multAdds: number;
+}
+
+/** Latency of both models at one batch size: medians of interleaved runs, in milliseconds. */
+export interface SpeedFigures {
+  readonly batch: number;
+  readonly runs: number;
+  readonly beforeMs: number;
+  readonly afterMs: number;
+  /** Median of the paired ratios after / before: below 1 is faster. */
+  readonly ratio: number;
+}
+
+/** An image whose prediction changed. */
+export interface Flip {
+  readonly file: string;
+  readonly label: number;
+  readonly labelName: string;
+  readonly before: number;
+  readonly beforeName: string;
+  readonly after: number;
+  readonly afterName: string;
+}
+
+/** Agreement of the two models' maps over the images that were explained with both. */
+export interface MapFigures {
+  readonly layer: string;
+  readonly images: number;
+  /** Pearson's correlation of the two maps of an image, for the class that the first model predicts. */
+  readonly pearson: { readonly mean: number; readonly min: number; readonly median: number };
+  /** Share of the maps whose peak lies inside the object's box, where boxes are known. */
+  readonly pointingGame?: { readonly images: number; readonly before: number; readonly after: number };
+}
+
+/** Two models side by side: what `report.json` holds. */
+export interface Comparison {
+  /** One sentence for people. */
+  readonly verdict: string;
+  readonly models: { readonly before: string; readonly after: string };
+  readonly data: string;
+  readonly accuracy: {
+    readonly before: Accuracy;
+    readonly after: Accuracy;
+    /** Points of top-1 lost; negative when gained. */
+    readonly top1Drop: number;
+    /** Images for which both predict the same, in percent. */
+    readonly agreement: number;
+  };
+  readonly size: { readonly before: SizeFigures; readonly after: SizeFigures };
+  readonly speed: readonly SpeedFigures[];
+  readonly maps: MapFigures;
+  readonly flips: readonly Flip[];
+  readonly machine: { readonly cpu: string; readonly threads: number; readonly node: string };
+}
+
+const percent = (value: number, digits = 1) => `${value.toFixed(digits)} %`;
+
+/** The comparison in one sentence. */
+export function verdictOf(comparison: Omit<Comparison, 'verdict'>): string {
+  const { accuracy, size, speed, maps } = comparison;
+  const share = (100 * size.after.parameters) / size.before.parameters;
+  const drop = accuracy.top1Drop;
+  const accuracyPart =
+    Math.abs(drop) < 0.005
+      ? `top-1 unchanged at ${percent(accuracy.after.top1, 2)}`
+      : `top-1 ${drop > 0 ? 'down' : 'up'} ${Math.abs(drop).toFixed(2)} points to ${percent(accuracy.after.top1, 2)}`;
+  const first = speed[0];
+  const speedPart = first ? `, ${(1 / first.ratio).toFixed(2)}x the speed at batch ${first.batch}` : '';
+  return (
+    `${percent(share)} of the parameters and ${percent((100 * size.after.gzipBytes) / size.before.gzipBytes)} of the download, ` +
+    `${accuracyPart}${speedPart}; the maps correlate ${maps.pearson.mean.toFixed(3)} with the original's.`
+  );
+}

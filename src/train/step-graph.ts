@@ -1,0 +1,82 @@
+/**
+ * The graph of one training step: forward in training mode, loss, gradients, running statistics.
+ *
+ * Loss: L = −(1/B) Σ_n Σ_k t(n, k) log p(k | x_n), with target distributions t (one-hot rows for labels), which is the
+ * negative log-likelihood for log-probabilities and the cross-entropy for logits.
+ */
+import { appendGradients } from '../autodiff/gradient.js';
+import { ShiboriError } from '../errors.js';
+import { formatDims } from '../graph/dims.js';
+import type { Graph, Value } from '../graph/model.js';
+import { outputKind } from '../graph/output-kind.js';
+import { bindInputs } from '../passes/rewrite.js';
+import { type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
+
+/** Names of the step graph's own inputs and outputs; parameters and statistics keep theirs. */
+export const TARGET = 'train/target';
+export const LOSS = 'train/loss';
+export const SCORES = 'train/scores';
+
+/** The output that holds a parameter's gradient. */
+export const gradientName = (parameter: string): string => `train/gradient/${parameter}`;
+/** The output that holds an updated running statistic. */
+export const updatedName = (statistic: string): string => `train/updated/${statistic}`;
+
+/** One training step as a graph, for one batch size. */
+export interface StepGraph {
+  readonly graph: Graph;
+  readonly masks: readonly DropoutMask[];
+  /** Names of the running statistics that the step updates. */
+  readonly statistics: readonly string[];
+  readonly classes: number;
+}
+
+/** The initializers of a graph with these names. */
+export function initializersNamed(graph: Graph, names: ReadonlySet<string>): Value[] {
+  return [...graph.initializers.keys()].filter(({ name }) => names.has(name));
+}
+
+/**
+ * Builds the step graph of a classifier.
+ *
+ * @param graph inference graph, first output `[N, classes]`: log-probabilities, probabilities or logits.
+ * @param parameters names of the initializers that are trained; they become inputs.
+ * @param batch images of a step.
+ */
+export function buildStepGraph(graph: Graph, parameters: ReadonlySet<string>, batch: number): StepGraph {
+  const input = graph.inputs[0];
+  if (!input?.type) throw new ShiboriError('The model has no typed input to train on.');
+  const bound = bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] });
+  const trained = initializersNamed(bound, parameters);
+  const kind = outputKind(bound);
+  const { builder: b, of, masks, statistics } = startTrainingMode(bound, { cutAt: trained });
+  const output = bound.outputs[0];
+  const classes = output?.type?.dims[1];
+  if (output?.type?.dims.length !== 2 || typeof classes !== 'number') {
+    throw new ShiboriError(
+      `Only classifiers are trained: the first output is ${formatDims(output?.type?.dims)}, expected [N, classes].`,
+    );
+  }
+  const scores = of(output);
+  b.scope = 'loss';
+  const target = b.input(TARGET, 'float32', [batch, classes]);
+  const logProbabilities =
+    kind === 'log-probabilities'
+      ? scores
+      : kind === 'probabilities'
+        ? b.op('Log', [scores])
+        : b.op('LogSoftmax', [scores], { axis: 1 });
+  const sum = b.op('ReduceSum', [b.op('Mul', [logProbabilities, target])], { keepdims: 0 });
+  const loss = b.op('Mul', [sum, b.scalar(-1 / batch)]);
+  const inputs = trained.map(of);
+  const gradients = appendGradients(b, loss, inputs);
+  const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
+  publish(loss, LOSS);
+  publish(logProbabilities, SCORES);
+  for (const parameter of inputs) {
+    const gradient = gradients.get(parameter);
+    if (gradient) publish(gradient, gradientName(parameter.name));
+  }
+  for (const { name, updated } of statistics) publish(updated, updatedName(name));
+  return { graph: b.build('training step'), masks, statistics: statistics.map(({ name }) => name), classes };
+}

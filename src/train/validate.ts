@@ -1,0 +1,47 @@
+import type { Engine } from '../engine/engine.js';
+import type { Graph } from '../graph/model.js';
+import { outputKind } from '../graph/output-kind.js';
+import { accuracyOf, addCounts, countCorrect, logProbabilitiesOf, NO_IMAGES } from '../metrics/accuracy.js';
+import { range } from '../tensor/dims.js';
+import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
+import type { Features } from './features.js';
+
+/** Images validated at a time. */
+const BATCH = 256;
+
+/** Mean negative log-likelihood (nats) and top-1 (percent) of an inference graph on features of view 0. */
+export async function validate(
+  engine: Engine,
+  graph: Graph,
+  features: Features,
+  onProgress: (done: number, total: number) => void,
+): Promise<{ readonly loss: number; readonly top1: number }> {
+  const { labels, count } = features.data;
+  await features.fill(0, range(count), (done) => onProgress(done, count));
+  const kind = outputKind(graph);
+  const session = await engine.load(graph);
+  let counts = NO_IMAGES;
+  try {
+    for (let start = 0; start < count; start += BATCH) {
+      const indices = range(Math.min(BATCH, count - start)).map((i) => start + i);
+      const results = await session.run({ [features.inputName(graph)]: await features.batch(indices, 0) });
+      const scores = expectFloat32(results[graph.outputs[0]?.name ?? ''], 'The scores');
+      const logProbabilities = logProbabilitiesOf(scores, kind);
+      // Unreadable images have no label and are not counted.
+      for (const [row, index] of indices.entries()) {
+        const label = labels[index] ?? -1;
+        if (label >= 0) counts = addCounts(counts, countCorrect(rowOf(logProbabilities, row), [label]));
+      }
+      onProgress(start + indices.length, count);
+    }
+  } finally {
+    await session.dispose();
+  }
+  const { nll, top1 } = accuracyOf(counts);
+  return { loss: nll, top1 };
+}
+
+function rowOf(matrix: Tensor<'float32'>, row: number): Tensor<'float32'> {
+  const columns = matrix.dims[1] ?? 1;
+  return tensor('float32', [1, columns], matrix.data.subarray(row * columns, (row + 1) * columns));
+}

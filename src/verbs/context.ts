@@ -1,0 +1,30 @@
+import type { Engine } from '../engine/engine.js';
+import { nodeEngine } from '../engine/node.js';
+
+/** How far a long job has come. */
+export interface ProgressEvent {
+  /** What is being done: `evaluate`, `finetune`, … */
+  readonly stage: string;
+  readonly done: number;
+  readonly total: number;
+  /** What to show beside the bar: loss, accuracy, … */
+  readonly fields?: Readonly<Record<string, string | number>>;
+}
+
+/** What every verb may be given beside its own options. */
+export interface VerbContext {
+  /** Default: ONNX Runtime on the CPU. */
+  readonly engine?: Engine;
+  /** Threads of the default engine. Default: all cores. */
+  readonly threads?: number;
+  readonly onProgress?: (event: ProgressEvent) => void;
+  /** Something is not as it should be, but work goes on (a corrupt image that is skipped). */
+  readonly onWarning?: (text: string) => void;
+  /** Stops long jobs; those that can be resumed save their state first. */
+  readonly signal?: AbortSignal;
+}
+
+/** The engine of a context. */
+export function engineOf(context: VerbContext): Engine {
+  return context.engine ?? nodeEngine(context.threads === undefined ? {} : { threads: context.threads });
+}

@@ -1,0 +1,119 @@
+import { batches } from '../data/loader.js';
+import type { Graph } from '../graph/model.js';
+import { outputKind } from '../graph/output-kind.js';
+import {
+  type Accuracy,
+  type AccuracyCounts,
+  accuracyOf,
+  addCounts,
+  countCorrect,
+  logProbabilitiesOf,
+  NO_IMAGES,
+} from '../metrics/accuracy.js';
+import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
+import { expectFloat32, type Tensor } from '../tensor/tensor.js';
+import { engineOf, type VerbContext } from './context.js';
+import { checkLabels, type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
+
+/** How well a model does on a data set, and how fast. */
+export interface Evaluation extends Accuracy {
+  /** Images that could not be read, and why. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+  readonly seconds: number;
+  readonly imagesPerSecond: number;
+}
+
+/** What a model said of one batch. */
+export interface ScoredBatch {
+  /** Positions in the data set. */
+  readonly indices: readonly number[];
+  readonly labels: Int32Array;
+  readonly images: Tensor<'float32'>;
+  /** `[n, classes]`. */
+  readonly logProbabilities: Tensor<'float32'>;
+}
+
+/** Runs a model over a data set batch by batch. Corrupt images are skipped and told of through `onBad`. */
+export async function* score(
+  model: LoadedModel,
+  dataset: Dataset,
+  options: {
+    readonly batch: number;
+    readonly indices?: readonly number[];
+    onBad(bad: { path: string; reason: string }): void;
+  },
+  context: VerbContext,
+): AsyncGenerator<ScoredBatch> {
+  const { graph } = model;
+  const kind = outputKind(graph);
+  const session = await engineOf(context).load(graph);
+  const inputName = graph.inputs[0]?.name ?? '';
+  const outputName = graph.outputs[0]?.name ?? '';
+  try {
+    const loader = batches(dataset.source, {
+      batchSize: options.batch,
+      preprocess: preprocessOf(graph, model.info),
+      decode: dataset.decode,
+      onBad: options.onBad,
+      ...(options.indices ? { indices: options.indices } : {}),
+    });
+    for await (const { images, labels, indices } of loader) {
+      context.signal?.throwIfAborted();
+      const results = await session.run({ [inputName]: images });
+      const scores = expectFloat32(results[outputName], `Output "${outputName}"`);
+      yield { indices, labels, images, logProbabilities: logProbabilitiesOf(scores, kind) };
+    }
+  } finally {
+    await session.dispose();
+  }
+}
+
+/** Evaluates a loaded model on an opened data set. */
+export async function evaluateModel(
+  model: { readonly graph: Graph } & LoadedModel,
+  dataset: Dataset,
+  options: { readonly batch?: number } = {},
+  context: VerbContext = {},
+): Promise<Evaluation> {
+  checkLabels(model.graph, dataset.source);
+  const total = dataset.source.items.length;
+  const skipped: { path: string; reason: string }[] = [];
+  let counts: AccuracyCounts = NO_IMAGES;
+  const start = performance.now();
+  const onBad = (bad: { path: string; reason: string }) => {
+    skipped.push(bad);
+    context.onWarning?.(`skipped ${bad.path}: ${bad.reason}`);
+  };
+  for await (const { logProbabilities, labels } of score(
+    model,
+    dataset,
+    { batch: options.batch ?? 64, onBad },
+    context,
+  )) {
+    counts = addCounts(counts, countCorrect(logProbabilities, labels));
+    const { top1 } = accuracyOf(counts);
+    context.onProgress?.({
+      stage: 'evaluate',
+      done: counts.images + skipped.length,
+      total,
+      fields: { top1: `${top1.toFixed(2)} %` },
+    });
+  }
+  const seconds = (performance.now() - start) / 1000;
+  return { ...accuracyOf(counts), skipped, seconds, imagesPerSecond: counts.images / seconds };
+}
+
+/**
+ * Evaluates a model file on a data set: top-1 and top-5 (counts and percent) and the mean negative log-likelihood.
+ *
+ * @param options.batch images at a time. Default: 64.
+ * @throws ShiboriError for files that cannot be read; corrupt images are skipped and counted instead.
+ */
+export async function evaluate(
+  file: string,
+  options: DataOptions & OpenOptions & { readonly batch?: number },
+  context: VerbContext = {},
+): Promise<Evaluation> {
+  const model = await openModel(file, options);
+  return evaluateModel(model, await openDataset(options), options, context);
+}

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { findLayer, fitsPattern, layersOf, modulePath } from '../../src/graph/module-path.js';
+import { GraphBuilder } from '../../src/ops/builder.js';
+
+function relus(...names: string[]) {
+  const b = new GraphBuilder();
+  let x = b.input('input', 'float32', ['N', 4]);
+  for (const name of names) x = b.op('Relu', [x], {}, { name });
+  b.output(x);
+  return b.build('relus');
+}
+
+describe('modulePath', () => {
+  const pathOf = (name: string) => {
+    const [node] = relus(name).nodes;
+    return node && modulePath(node);
+  };
+  it.each([
+    ['vgg16.features.0', 'vgg16.features.0'],
+    ['vgg16.avgpool/1', 'vgg16.avgpool'],
+    ['/features/features.0/Conv', 'features.0'],
+    ['/layer1/layer1.0/conv1/Conv', 'layer1.0.conv1'],
+    ['/Relu', 'Relu'],
+  ])('of node %s is %s', (name, path) => {
+    expect(pathOf(name)).toBe(path);
+  });
+});
+
+describe('findLayer', () => {
+  const graph = relus('vgg16.features.0', 'vgg16.classifier.0', 'vgg16.classifier.0', 'head.features.1');
+
+  it('takes a full path or a unique suffix', () => {
+    expect(findLayer(graph, 'vgg16.features.0').path).toBe('vgg16.features.0');
+    expect(findLayer(graph, 'classifier.0').path).toBe('vgg16.classifier.0');
+  });
+
+  it('gathers the nodes of a module and the activation that leaves it', () => {
+    const layer = findLayer(graph, 'classifier.0');
+    expect(layer.nodes).toHaveLength(2);
+    expect(layer.output).toBe(graph.nodes[2]?.outputs[0]);
+    expect(layersOf(graph).map(({ path }) => path)).toEqual([
+      'vgg16.features.0',
+      'vgg16.classifier.0',
+      'head.features.1',
+    ]);
+  });
+
+  it('suggests the nearest path for a typo and lists what an ambiguous name fits', () => {
+    expect(() => findLayer(graph, 'clasifier.0')).toThrow(/Did you mean "classifier.0"/);
+    const twice = relus('a.conv', 'b.conv');
+    expect(() => findLayer(twice, 'conv')).toThrow(/a\.conv, b\.conv/);
+  });
+});
+
+describe('fitsPattern', () => {
+  it('matches whole names, with leading modules optional', () => {
+    expect(fitsPattern('vgg16.classifier.0.weight', 'classifier.*')).toBe(true);
+    expect(fitsPattern('vgg16.features.0.weight', 'classifier.*')).toBe(false);
+    expect(fitsPattern('vgg16.myclassifier.0.weight', 'classifier.*')).toBe(false);
+    expect(fitsPattern('anything', '*')).toBe(true);
+  });
+});
