@@ -1,0 +1,46 @@
+"""The plain TT-SVD of a 512×25088 weight, as the benchmark's opponent: a full SVD of every unfolding through LAPACK.
+Usage: tt-svd.py [WEIGHT.npy]   (default: seeded random numbers). Needs NumPy on an optimised BLAS and LAPACK.
+Prints one line of JSON: seconds and the relative Frobenius error, in float32 as PyTorch users run it and in float64."""
+import json
+import sys
+import time
+
+import numpy as np
+
+MODES, BONDS = [16, 32, 112, 224], [16, 100, 150]
+
+
+def tt_svd(weight):
+    rest, cores, before = weight, [], 1
+    for mode, bond in zip(MODES, BONDS):
+        u, s, vt = np.linalg.svd(rest.reshape(before * mode, -1), full_matrices=False)
+        cores.append(u[:, :bond].reshape(before, mode, bond))
+        rest, before = s[:bond, None] * vt[:bond], bond
+    cores.append(rest.reshape(before, MODES[-1], 1))
+    return cores
+
+
+def rebuild(cores):
+    full = cores[-1]
+    for core in reversed(cores[:-1]):
+        full = np.tensordot(core, full, axes=([-1], [0]))
+    return full
+
+
+def measure(weight):
+    start = time.perf_counter()
+    cores = tt_svd(weight)
+    seconds = time.perf_counter() - start
+    difference = rebuild([core.astype(np.float64) for core in cores]).ravel() - weight.ravel()
+    return {"seconds": round(seconds, 3), "error": float(np.linalg.norm(difference) / np.linalg.norm(weight))}
+
+
+if len(sys.argv) > 1:
+    weight = np.load(sys.argv[1], allow_pickle=False)
+else:
+    weight = np.random.default_rng(0).standard_normal((512, 25088), dtype=np.float32) * np.float32(0.01)
+if weight.size != np.prod(MODES):
+    sys.exit(f"Expected a weight of 512×25088, found {weight.shape} in {sys.argv[1]}.")
+weight = np.ascontiguousarray(weight)
+float32 = measure(weight.astype(np.float32))
+print(json.dumps({**float32, "float64": measure(weight.astype(np.float64))}))
