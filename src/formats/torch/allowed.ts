@@ -101,7 +101,10 @@ export function refusal(module: string, name: string, fail: Fail): ShiboriError 
         `It looks as if a whole model or other objects were pickled. ${save}`,
     );
   }
-  return fail(`the file asks to call ${full}; a weight file never does, so it is refused: do not trust it. ${save}`);
+  return fail(
+    `the file asks to call ${full}; a weight file never does, so it is refused. Do not trust it, nor load it in Python. ` +
+      `If it is your own: ${save}`,
+  );
 }
 
 function dictionary([content]: readonly Value[], fail: Fail): Value {

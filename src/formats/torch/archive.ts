@@ -9,6 +9,7 @@ import {
   Uint8ArrayWriter,
   ZipReader,
 } from '@zip.js/zip.js';
+import { ShiboriError } from '../../errors.js';
 import { COPY_AGAIN, type Container } from './container.js';
 import { claimedBytes, storageOf } from './storage.js';
 import { unpickle } from './unpickle.js';

@@ -6,7 +6,7 @@ import { AllowedCall, type Fail, Opaque, type Value } from './values.js';
  * Each operation makes at most one object, so this bounds memory (some hundred MB) and time. A checkpoint takes about
  * 40 for a tensor.
  */
-const MOST_OPERATIONS = 10_000_000;
+const MOST_OPERATIONS = 5_000_000;
 
 /** The state of a pickle being read: a stack with marks, and the objects made so far by number. */
 export class PickleMachine {

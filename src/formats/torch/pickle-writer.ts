@@ -20,8 +20,9 @@ export class PickleWriter {
   text(text: string): this {
     const encoded = this.#encoder.encode(text);
     this.operations('X');
-    this.#view.setUint32(this.#grow(4), encoded.length, true);
-    this.#bytes.set(encoded, this.#grow(encoded.length));
+    const start = this.#grow(4 + encoded.length);
+    this.#view.setUint32(start, encoded.length, true);
+    this.#bytes.set(encoded, start + 4);
     return this;
   }
 
@@ -30,10 +31,12 @@ export class PickleWriter {
     if (value < 2 ** 8) return this.operations(`K${String.fromCharCode(value)}`);
     if (value < 2 ** 31) {
       this.operations('J');
-      this.#view.setInt32(this.#grow(4), value, true);
+      const start = this.#grow(4);
+      this.#view.setInt32(start, value, true);
     } else {
       this.operations('\x8a\x08');
-      this.#view.setBigInt64(this.#grow(8), BigInt(value), true);
+      const start = this.#grow(8);
+      this.#view.setBigInt64(start, BigInt(value), true);
     }
     return this;
   }
@@ -48,7 +51,7 @@ export class PickleWriter {
     return this.operations(`c${module}\n${name}\n`);
   }
 
-  /** Makes room for `count` bytes and gives the offset of the first. */
+  /** Makes room for `count` bytes, perhaps in a new buffer, and gives the offset of the first. */
   #grow(count: number): number {
     const start = this.#length;
     this.#length += count;

@@ -8,11 +8,11 @@ import { ByteReader } from './byte-reader.js';
 import { PickleMachine } from './pickle-machine.js';
 import { type Fail, Opaque, type Value } from './values.js';
 
-const STOP = '.';
+const STOP = 0x2e;
 
 type Operation = (machine: PickleMachine, reader: ByteReader) => void;
 
-const operations: ReadonlyMap<string, Operation> = new Map<string, Operation>([
+const byCharacter: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['\x80', checkProtocol], // PROTO
   ['\x95', (_, reader) => void reader.int64()], // FRAME, a hint for streams
 
@@ -65,6 +65,8 @@ const operations: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['Q', (machine) => machine.push(machine.persistent(machine.pop()))], // BINPERSID
 ]);
 
+const operations = Array.from({ length: 256 }, (_, code) => byCharacter.get(String.fromCharCode(code)));
+
 function checkProtocol(machine: PickleMachine, reader: ByteReader): void {
   const protocol = reader.uint8();
   if (protocol > 5) throw machine.malformed(`it is of protocol ${protocol}, and the latest known is 5`);
@@ -106,9 +108,8 @@ export function unpickle(bytes: Uint8Array, start: number, context: PickleContex
   for (;;) {
     machine.spend(1);
     const code = reader.uint8();
-    const name = String.fromCharCode(code);
-    if (name === STOP) return { value: machine.pop(), end: reader.position };
-    const operation = operations.get(name);
+    if (code === STOP) return { value: machine.pop(), end: reader.position };
+    const operation = operations[code];
     if (!operation) throw machine.malformed(`the operation 0x${code.toString(16)} is none that PyTorch writes`);
     operation(machine, reader);
   }
