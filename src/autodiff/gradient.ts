@@ -12,6 +12,7 @@ import type { Graph, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { attributesOf, opOf } from '../ops/table.js';
 import { startRewrite } from '../passes/rewrite.js';
+import { sameDims, sizeOf } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { RuleContext, RuleEntry } from './rule.js';
 import { rules } from './rules/table.js';
@@ -32,7 +33,13 @@ export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly num
   const axes = from.flatMap((size, axis) => (axis < extra || (dims[axis - extra] === 1 && size !== 1) ? [axis] : []));
   let summed = gradient;
   if (axes.length > 0) summed = builder.op('ReduceSum', [gradient, builder.ints(axes)], { keepdims: 1 });
-  return extra > 0 ? builder.op('Reshape', [summed, builder.ints(dims)]) : summed;
+  if (extra > 0) summed = builder.op('Reshape', [summed, builder.ints(dims)]);
+  if (!sameDims(staticDims(summed), dims)) {
+    throw new ShiboriError(
+      `A gradient of dimensions ${formatDims(from)} does not sum to ${formatDims(dims)}: the rule that made "${gradient.name}" is wrong.`,
+    );
+  }
+  return summed;
 }
 
 function contextOf(
@@ -41,7 +48,8 @@ function contextOf(
   dy: Value,
   wanted: ReadonlySet<Value>,
 ): RuleContext<ReturnType<typeof opOf>> {
-  const fail = (message: string): ShiboriError => new ShiboriError(`Gradient of node "${node.name}" (${node.op}): ${message}`);
+  const fail = (message: string): ShiboriError =>
+    new ShiboriError(`Gradient of node "${node.name}" (${node.op}): ${message}`);
   const y = node.outputs[0];
   if (!y) throw fail('its first output is left out.');
   return {
@@ -91,21 +99,29 @@ export function appendGradients(builder: GraphBuilder, of: Value, wrt: readonly 
   }
 
   const gradients = new Map<Value, Value>();
-  const dtype = of.type?.dtype === 'float64' ? 'float64' : 'float32';
-  const one = builder.scalar(1, dtype);
+  const dtype = of.type?.dtype;
   const dims = staticDims(of);
+  if ((dtype !== 'float32' && dtype !== 'float64') || sizeOf(dims) !== 1) {
+    throw new ShiboriError(
+      `A gradient is that of one float32 or float64 number, but "${of.name}" is ${dtype} ${formatDims(dims)}. Reduce it to a scalar first (ReduceSum).`,
+    );
+  }
+  const one = builder.scalar(1, dtype);
   gradients.set(of, dims.length === 0 ? one : builder.op('Expand', [one, builder.ints(dims)]));
   const scope = builder.scope;
   for (let i = forward.length - 1; i >= 0; i--) {
     const node = forward[i];
-    const output = node?.outputs[0];
-    const dy = output && gradients.get(output);
-    if (!node || !output || !dy || !wanted.has(output)) continue;
+    if (!node) continue;
     for (const extra of node.outputs.slice(1)) {
-      if (extra && gradients.has(extra)) {
-        throw new ShiboriError(`Gradient of node "${node.name}" (${node.op}): only its first output is differentiated.`);
+      if (extra && gradients.has(extra) && wanted.has(extra)) {
+        throw new ShiboriError(
+          `Gradient of node "${node.name}" (${node.op}): only its first output is differentiated.`,
+        );
       }
     }
+    const output = node.outputs[0];
+    const dy = output && gradients.get(output);
+    if (!output || !dy || !wanted.has(output)) continue;
     builder.scope = `gradient/${node.name}`;
     for (const [index, gradient] of vectorJacobianProduct(builder, node, dy, wanted).entries()) {
       const input = node.inputs[index];
@@ -120,7 +136,11 @@ export function appendGradients(builder: GraphBuilder, of: Value, wrt: readonly 
   const results = new Map<Value, Value>();
   for (const value of wrt) {
     const gradient = gradients.get(value);
-    if (!gradient) throw new ShiboriError(`"${of.name}" does not depend on "${value.name}": there is no gradient to compute.`);
+    if (!gradient) {
+      throw new ShiboriError(
+        `"${of.name}" does not depend on "${value.name}" (or only through operators without a gradient): there is no gradient to compute.`,
+      );
+    }
     results.set(value, gradient);
   }
   return results;
@@ -148,7 +168,8 @@ function vectorJacobianProduct(
  * @param options.of the scalar value to differentiate (default: the first output).
  * @param options.wrt inputs, initializers or activations of `graph`.
  * @param options.inputDims fixed dimensions of the inputs, where the graph leaves them open.
- * @returns the new graph; gradient outputs follow the original outputs in the order of `wrt`.
+ * @returns the new graph; the gradients follow the original outputs in the order of `wrt`, each called
+ *   `gradient/` and the name of its value.
  * @example
  * const { graph: withGradients } = gradient(graph, { of: loss, wrt: [weight] });
  */
@@ -169,7 +190,10 @@ export function gradient(
   const wrt = options.wrt.map(moved);
   const found = appendGradients(builder, moved(of), wrt);
   for (const output of graph.outputs) builder.output(moved(output));
-  const gradients = wrt.flatMap((value) => found.get(value) ?? []);
+  const gradients = wrt.map((value) =>
+    // One gradient may serve two values (dA = dB = dY), but every output needs a name of its own.
+    builder.op('Identity', [found.get(value)], {}, { name: 'gradient', outputName: `gradient/${value.name}` }),
+  );
   for (const value of gradients) builder.output(value);
   return { graph: builder.build(graph.name), gradients };
 }

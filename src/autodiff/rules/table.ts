@@ -1,5 +1,11 @@
 import type { Op } from '../../ops/table.js';
 import type { Rules } from '../rule.js';
+import { convolution } from './convolution.js';
+import { elementwise } from './elementwise.js';
+import { linear } from './linear.js';
+import { normalization } from './normalization.js';
+import { reduction } from './reduction.js';
+import { shape } from './shape.js';
 
 /** The rule of every operator: a missing one does not compile. */
-export const rules = {} as Rules<Op>;
+export const rules: Rules<Op> = { ...elementwise, ...linear, ...convolution, ...normalization, ...reduction, ...shape };

@@ -1,0 +1,99 @@
+/**
+ * Rules of convolutions and of their transposes, any number of spatial axes.
+ *
+ * With stride s, dilation d and padding p, a convolution and a transposed convolution of the same window are adjoint:
+ * the input gradient of each is the other. Source: Dumoulin and Visin 2016, arXiv:1603.07285, chapter 4.
+ */
+import type { Value } from '../../graph/model.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { type convolution as specs, type Window, windowOf } from '../../ops/convolution.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import type { Rules } from '../rule.js';
+import { type ConvolutionDims, convolutionWeightGradient } from './convolution-weight.js';
+import { pooling } from './pooling.js';
+import { reshaped, reversed } from './terms.js';
+
+/** From this many output positions on, a Conv with flipped weights beats ConvTranspose (measured on two cores). */
+const FLIPPED_FROM_POSITIONS = 16 * 16;
+
+/** Extent of the kernel along an axis, dilation included. */
+function extent(window: Window, axis: number): number {
+  return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
+}
+
+export const convolution: Rules<keyof typeof specs> = {
+  ...pooling,
+
+  // dX = dY * W, transposed; dW: see convolution-weight.ts; dB = sum(dY)
+  Conv({ builder: b, attributes, dy, ...c }) {
+    const [x, w] = [c.x(0), c.x(1)];
+    const dims = { x: c.dims(x), w: c.dims(w), y: c.dims(c.y) };
+    const window = windowOf(attributes, dims.w.slice(2), dims.x.slice(2));
+    return [
+      c.needs(0) ? inputGradient(b, w, dy, dims, window, attributes.group) : undefined,
+      c.needs(1) ? convolutionWeightGradient(b, x, dy, dims, window, attributes.group) : undefined,
+      c.needs(2) ? biasGradient(b, dy, dims.y.length) : undefined,
+    ];
+  },
+
+  // dX = Conv(dY, W); dW as of the Conv that maps dY to X; dB = sum(dY)
+  ConvTranspose({ builder: b, attributes, dy, ...c }) {
+    if (attributes.output_shape || attributes.auto_pad.startsWith('SAME')) {
+      throw c.fail('there is no rule for output_shape and auto_pad; write them as pads and output_padding.');
+    }
+    const [x, w] = [c.x(0), c.x(1)];
+    const dims = { x: c.dims(c.y), w: c.dims(w), y: c.dims(x) };
+    const window = windowOf({ ...attributes, auto_pad: 'NOTSET' }, dims.w.slice(2), []);
+    // Output padding adds positions that the adjoint Conv may see as one more window.
+    const excess = window.strides.some((stride, axis) => (attributes.output_padding?.[axis] ?? 0) >= stride);
+    if (excess) throw c.fail('its output_padding is not smaller than its stride.');
+    return [
+      c.needs(0) ? b.op('Conv', [dy, w], { ...conventional(window), group: attributes.group }) : undefined,
+      c.needs(1) ? convolutionWeightGradient(b, dy, x, dims, window, attributes.group) : undefined,
+      c.needs(2) ? biasGradient(b, dy, dims.x.length) : undefined,
+    ];
+  },
+};
+
+/** A window as the attributes of a node. */
+function conventional({ kernel, strides, pads, dilations }: Window) {
+  return { kernel_shape: kernel, strides, pads, dilations };
+}
+
+function biasGradient(b: GraphBuilder, dy: Value, rank: number): Value {
+  return b.op('ReduceSum', [dy, b.ints(range(rank).filter((axis) => axis !== 1))], { keepdims: 0 });
+}
+
+function inputGradient(
+  b: GraphBuilder,
+  w: Value,
+  dy: Value,
+  dims: ConvolutionDims,
+  window: Window,
+  group: number,
+): Value {
+  const spatial = dims.x.slice(2);
+  const positions = dims.y.slice(2);
+  const rank = spatial.length;
+  const rest = range(2 * rank).map((i) => extent(window, i % rank) - 1 - (window.pads[i] ?? 0));
+  const flippable = window.strides.every((stride) => stride === 1) && rest.every((pad) => pad >= 0);
+  if (flippable && sizeOf(positions) >= FLIPPED_FROM_POSITIONS) {
+    return b.op('Conv', [dy, flippedWeights(b, w, dims.w, group)], { ...conventional(window), pads: rest, group });
+  }
+  // Rows that the last window did not reach exist in X nevertheless: output padding puts them back.
+  const outputPadding = spatial.map((size, axis) => {
+    const [begin, end] = [window.pads[axis] ?? 0, window.pads[axis + rank] ?? 0];
+    return (size + begin + end - extent(window, axis)) % (window.strides[axis] ?? 1);
+  });
+  return b.op('ConvTranspose', [dy, w], { ...conventional(window), group, output_padding: outputPadding });
+}
+
+/** `[C, O / group, kernel…]` from `[O, C / group, kernel…]`, every kernel turned by 180 degrees. */
+function flippedWeights(b: GraphBuilder, w: Value, dims: readonly number[], group: number): Value {
+  const [outputs = 1, channelsEach = 1, ...kernel] = dims;
+  const taps = sizeOf(kernel);
+  const parted = reshaped(b, w, [group, outputs / group, channelsEach, taps]);
+  const swapped = b.op('Transpose', [parted], { perm: [0, 2, 1, 3] });
+  const flipped = taps === 1 ? swapped : reversed(b, swapped, 3);
+  return reshaped(b, flipped, [group * channelsEach, outputs / group, ...kernel]);
+}

@@ -1,0 +1,54 @@
+/** Rules of the matrix products. */
+import type { Value } from '../../graph/model.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import type { linear as specs } from '../../ops/linear.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import type { Rules } from '../rule.js';
+import { reshaped, scaled } from './terms.js';
+
+/** A stack of matrices with rows and columns swapped. */
+function transposed(builder: GraphBuilder, value: Value, rank: number): Value {
+  return builder.op('Transpose', [value], { perm: [...range(rank - 2), rank - 1, rank - 2] });
+}
+
+export const linear: Rules<keyof typeof specs> = {
+  // Y = alpha A' B' + beta C, where ' transposes if asked to.
+  // dA' = alpha dY B'^T, dB' = alpha A'^T dY, dC = beta dY
+  Gemm({ builder: b, attributes: { alpha, beta, transA, transB }, dy, ...c }) {
+    const [A, B] = [c.x(0), c.x(1)];
+    const product = (left: Value, right: Value, transLeft: number, transRight: number) =>
+      b.op('Gemm', [left, right], { alpha, transA: transLeft, transB: transRight });
+    let dA: Value | undefined;
+    if (c.needs(0)) dA = transA ? product(B, dy, transB, 1) : product(dy, B, 0, transB ? 0 : 1);
+    let dB: Value | undefined;
+    if (c.needs(1)) dB = transB ? product(dy, A, 1, transA) : product(A, dy, transA ? 0 : 1, 0);
+    return [dA, dB, c.needs(2) ? scaled(b, dy, beta) : undefined];
+  },
+
+  // dA = dY B^T, dB = A^T dY
+  MatMul({ builder: b, ...c }) {
+    const [dimsA, dimsB] = [c.dims(c.x(0)), c.dims(c.x(1))];
+    // A vector is a row on the left and a column on the right: its axis of size 1 comes back into dY.
+    const rowsA = dimsA.length === 1 ? [1, ...dimsA] : dimsA;
+    const columnsB = dimsB.length === 1 ? [...dimsB, 1] : dimsB;
+    const dimsY = [...c.dims(c.y)];
+    if (dimsB.length === 1) dimsY.push(1);
+    if (dimsA.length === 1) dimsY.splice(dimsY.length - 1, 0, 1);
+    const A = reshaped(b, c.x(0), rowsA);
+    const B = reshaped(b, c.x(1), columnsB);
+    const dY = reshaped(b, c.dy, dimsY);
+
+    const dA = c.needs(0) ? b.op('MatMul', [dY, transposed(b, B, columnsB.length)]) : undefined;
+    let dB: Value | undefined;
+    if (c.needs(1) && columnsB.length === 2) {
+      // One product over all rows of all matrices, instead of a product each and a sum.
+      const flat = (value: Value, dims: readonly number[]) =>
+        reshaped(b, value, [sizeOf(dims.slice(0, -1)), dims.at(-1) ?? 1]);
+      dB = b.op('Gemm', [flat(A, rowsA), flat(dY, dimsY)], { transA: 1 });
+    } else if (c.needs(1)) {
+      dB = b.op('MatMul', [transposed(b, A, rowsA.length), dY]);
+    }
+    // The row axis of a vector on the left is a leading one, which the walker sums away with the others.
+    return [dA, dB && dimsB.length === 1 ? reshaped(b, dB, c.dims(dB).slice(0, -1)) : dB];
+  },
+};

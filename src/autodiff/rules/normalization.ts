@@ -1,0 +1,89 @@
+/**
+ * Rules of normalisation and regularisation.
+ *
+ * BatchNormalization: Y = scale X' + B with X' = (X - mean) / sqrt(var + epsilon), per channel. In training mode mean
+ * and (biased) variance are those of the batch; source: Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.
+ */
+import type { Value } from '../../graph/model.js';
+import type { normalization as specs } from '../../ops/normalization.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import type { RuleContext, Rules } from '../rule.js';
+import { castLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
+
+export const normalization: Rules<keyof typeof specs> = {
+  BatchNormalization: (c) => (c.attributes.training_mode === 1 ? trainedBatchNorm(c) : fixedBatchNorm(c)),
+
+  // Y = X mask / (1 - ratio) in training, Y = X otherwise. dX = dY mask / (1 - ratio)
+  Dropout({ builder: b, dy, ...c }) {
+    const training = c.has(2) ? c.constant(2)?.[0] : 0;
+    if (training === undefined) throw c.fail('whether it trains (its third input) must be a constant.');
+    if (training === 0) return [dy];
+    const mask = c.node.outputs[1];
+    if (!mask) throw c.fail('in training mode its mask output is needed for the gradient; the model leaves it out.');
+    const ratio = c.has(1) ? c.constant(1)?.[0] : 0.5;
+    if (ratio === undefined) throw c.fail('its ratio (the second input) must be a constant.');
+    return [scaled(b, keepWhere(b, mask, dy), 1 / (1 - ratio))];
+  },
+};
+
+/** What both modes need: sums over everything but the channel, and per-channel values made to broadcast. */
+function channels(c: RuleContext<'BatchNormalization'>) {
+  const b = c.builder;
+  const x = c.x(0);
+  const dims = c.dims(x);
+  const axes = b.ints(range(dims.length).filter((axis) => axis !== 1));
+  const wide = dims.map((size, axis) => (axis === 1 ? size : 1));
+  return {
+    count: sizeOf(dims) / (dims[1] ?? 1),
+    /** `[1, C, 1, …]` from `[C]`. */
+    widen: (value: Value) => castLike(b, reshaped(b, value, wide), x),
+    sum: (value: Value) => b.op('ReduceSum', [value, axes], { keepdims: 1 }),
+    mean: (value: Value) => b.op('ReduceMean', [value, axes], { keepdims: 1 }),
+    /** `[C]` in the type of input `i`, from `[1, C, 1, …]`. */
+    narrow: (value: Value, i: number) => castLike(b, reshaped(b, value, c.dims(c.x(i))), c.x(i)),
+    /** `1 / sqrt(variance + epsilon)` */
+    inverseDeviation: (variance: Value) =>
+      b.op('Reciprocal', [b.op('Sqrt', [b.op('Add', [variance, numberLike(b, c.attributes.epsilon, variance)])])]),
+  };
+}
+
+// dX = dY scale r, dScale = sum(dY X'), dB = sum(dY), with r = 1 / sqrt(var + epsilon);
+// dMean = -scale r dB, dVar = -1/2 scale r^2 dScale
+function fixedBatchNorm(c: RuleContext<'BatchNormalization'>): (Value | undefined)[] {
+  const { builder: b, dy } = c;
+  const { widen, narrow, sum, inverseDeviation } = channels(c);
+  const r = inverseDeviation(widen(c.x(4)));
+  const gain = b.op('Mul', [widen(c.x(1)), r]);
+  const dX = c.needs(0) ? b.op('Mul', [dy, gain]) : undefined;
+  let dScale: Value | undefined;
+  if (c.needs(1) || c.needs(4)) {
+    const centred = b.op('Sub', [c.x(0), widen(c.x(3))]);
+    dScale = b.op('Mul', [sum(b.op('Mul', [dy, centred])), r]);
+  }
+  const dB = c.needs(2) || c.needs(3) ? sum(dy) : undefined;
+  return [
+    dX,
+    dScale && c.needs(1) ? narrow(dScale, 1) : undefined,
+    dB && c.needs(2) ? narrow(dB, 2) : undefined,
+    dB && c.needs(3) ? narrow(b.op('Neg', [b.op('Mul', [gain, dB])]), 3) : undefined,
+    dScale && c.needs(4) ? narrow(scaled(b, b.op('Mul', [b.op('Mul', [gain, r]), dScale]), -0.5), 4) : undefined,
+  ];
+}
+
+// dX = scale r (dY - dB / M - X' dScale / M), dScale = sum(dY X'), dB = sum(dY), over the M values of a channel.
+// The running mean and variance are not read in training: they have no gradient.
+function trainedBatchNorm(c: RuleContext<'BatchNormalization'>): (Value | undefined)[] {
+  const { builder: b, dy } = c;
+  const { count, widen, narrow, sum, mean, inverseDeviation } = channels(c);
+  const centred = b.op('Sub', [c.x(0), mean(c.x(0))]);
+  const r = inverseDeviation(mean(b.op('Mul', [centred, centred])));
+  const normalized = b.op('Mul', [centred, r]);
+  const dScale = sum(b.op('Mul', [dy, normalized]));
+  const dB = sum(dy);
+  let dX: Value | undefined;
+  if (c.needs(0)) {
+    const shared = b.op('Add', [b.op('Mul', [normalized, scaled(b, dScale, 1 / count)]), scaled(b, dB, 1 / count)]);
+    dX = b.op('Mul', [b.op('Sub', [dy, shared]), b.op('Mul', [widen(c.x(1)), r])]);
+  }
+  return [dX, c.needs(1) ? narrow(dScale, 1) : undefined, c.needs(2) ? narrow(dB, 2) : undefined];
+}

@@ -1,0 +1,92 @@
+/** Rules of the poolings, `[N, C, spatial…]`. */
+import type { Value } from '../../graph/model.js';
+import { type convolution as specs, type Window, windowOf } from '../../ops/convolution.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import type { RuleContext, Rules } from '../rule.js';
+import { constantLike, reshaped, scaled, zerosLike } from './terms.js';
+
+type Pooling = Exclude<keyof typeof specs, 'Conv' | 'ConvTranspose'>;
+
+export const pooling: Rules<Pooling> = {
+  MaxPool: maxPool,
+  AveragePool: averagePool,
+  // dX = dY / (number of positions), repeated
+  GlobalAveragePool({ builder: b, ...c }) {
+    const dims = c.dims(c.x(0));
+    return [b.op('Expand', [scaled(b, c.dy, 1 / sizeOf(dims.slice(2))), b.ints(dims)])];
+  },
+  // dX = dY at the first maximum
+  GlobalMaxPool({ builder: b, ...c }) {
+    const dims = c.dims(c.x(0));
+    const [batch = 1, channels = 1, ...spatial] = dims;
+    const flat = [batch, channels, sizeOf(spatial)];
+    const first = b.op('ArgMax', [reshaped(b, c.x(0), flat)], { axis: 2, keepdims: 1 });
+    const dy = reshaped(b, c.dy, [batch, channels, 1]);
+    return [reshaped(b, b.op('ScatterElements', [zerosLike(b, flat, dy), first, dy], { axis: 2 }), dims)];
+  },
+  // dX = dY at the positions that X was put to
+  MaxUnpool({ builder: b, ...c }) {
+    const dims = c.dims(c.x(0));
+    const [flat, index] = [reshaped(b, c.dy, [sizeOf(c.dims(c.y))]), reshaped(b, c.x(1), [sizeOf(dims)])];
+    return [reshaped(b, b.op('GatherElements', [flat, index]), dims)];
+  },
+};
+
+// dX[index of the window's first maximum] += dY. The positions come from a second MaxPool: asking the forward one for
+// them would take its fast kernel away.
+function maxPool({ builder: b, attributes, ...c }: RuleContext<'MaxPool'>): Value[] {
+  const x = c.x(0);
+  const [dims, dimsY] = [c.dims(x), c.dims(c.y)];
+  const kernel = attributes.kernel_shape ?? [];
+  const { strides, pads, dilations } = windowOf(attributes, kernel, dims.slice(2));
+  // The indices are those of the flattened tensor, batch and channels included.
+  const [, index] = b.node('MaxPool', [x], { ...attributes, storage_order: 0 }, { outputs: 2 });
+  if (!index) throw c.fail('it has no indices.');
+  const apart = kernel.every((size, axis) => (strides[axis] ?? 1) >= size && dilations[axis] === 1);
+  if (apart && pads.every((pad) => pad === 0)) {
+    return [b.op('MaxUnpool', [c.dy, index, b.ints(dims)], { kernel_shape: kernel, strides })];
+  }
+  const [size, sizeY] = [sizeOf(dims), sizeOf(dimsY)];
+  const [flatIndex, flatDy] = [reshaped(b, index, [sizeY]), reshaped(b, c.dy, [sizeY])];
+  const zeros = zerosLike(b, [size], c.dy);
+  return [reshaped(b, b.op('ScatterElements', [zeros, flatIndex, flatDy], { axis: 0, reduction: 'add' }), dims)];
+}
+
+/** `[outputs, size]`: how much each position along an axis contributes to each output. Rows sum to 1 or less. */
+function averages(window: Window, axis: number, size: number, outputs: number, countPadding: boolean): number[] {
+  const matrix = new Array<number>(outputs * size).fill(0);
+  const [begin, end] = [window.pads[axis] ?? 0, window.pads[axis + window.kernel.length] ?? 0];
+  for (let o = 0; o < outputs; o++) {
+    const taps = range(window.kernel[axis] ?? 1).map(
+      (k) => o * (window.strides[axis] ?? 1) - begin + k * (window.dilations[axis] ?? 1),
+    );
+    const inside = taps.filter((i) => i >= 0 && i < size);
+    // With ceil_mode a window may reach beyond the padding; what lies there is never counted.
+    const counted = countPadding ? taps.filter((i) => i >= -begin && i < size + end) : inside;
+    for (const i of inside) matrix[o * size + i] = 1 / counted.length;
+  }
+  return matrix;
+}
+
+// Y = A1 X A2' with one matrix of averages an axis (the count of a window is a product over the axes), so dX = A1' dY A2
+function averagePool({ builder: b, attributes, ...c }: RuleContext<'AveragePool'>): Value[] {
+  const dims = [...c.dims(c.dy)];
+  const target = c.dims(c.x(0));
+  const rank = target.length;
+  const window = windowOf(attributes, attributes.kernel_shape ?? [], target.slice(2));
+  let dX = c.dy;
+  for (let axis = rank - 1; axis >= 2; axis--) {
+    const [outputs, size] = [dims[axis] ?? 1, target[axis] ?? 1];
+    const values = averages(window, axis - 2, size, outputs, attributes.count_include_pad === 1);
+    const [before, after] = [sizeOf(dims.slice(0, axis)), sizeOf(dims.slice(axis + 1))];
+    dims[axis] = size;
+    if (axis === rank - 1) {
+      dX = b.op('MatMul', [dX, constantLike(b, values, [outputs, size], dX)]);
+    } else {
+      const turned = range(size * outputs).map((i) => values[(i % outputs) * size + Math.floor(i / outputs)] ?? 0);
+      const matrix = constantLike(b, turned, [size, outputs], dX);
+      dX = b.op('MatMul', [matrix, reshaped(b, dX, [before, outputs, after])]);
+    }
+  }
+  return [reshaped(b, dX, dims)];
+}
