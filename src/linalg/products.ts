@@ -174,7 +174,7 @@ function multiply(a: Matrix, b: Matrix, options: ProductOptions): Matrix {
   return c;
 }
 
-/** Products in plain TypeScript, on the calling thread: about 1 to 2 billion multiply-adds a second. */
+/** Products in plain TypeScript on the calling thread: for small matrices, tests, and where no engine is at hand. */
 export const plainProducts: MatrixProducts = {
   multiply: async (a, b, options) => multiply(a, b, options),
 };
