@@ -83,7 +83,7 @@ function explainingGraph(graph: Graph, layer: string, batch: number): { graph: G
   }
   const scores = bound.outputs[0];
   const classes = scores?.type?.dims[1];
-  if (!scores || scores.type?.dims.length !== 2 || typeof classes !== 'number') {
+  if (scores?.type?.dims.length !== 2 || typeof classes !== 'number') {
     throw new ShiboriError(
       `The model's first output is ${formatDims(scores?.type?.dims)}: a classifier gives [N, classes].`,
     );

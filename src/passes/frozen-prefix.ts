@@ -54,6 +54,8 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>): Fr
     live = new Set([...live].filter((value) => (lastUse.get(value) ?? -1) > i));
     const [only] = live;
     if (live.size !== 1 || !only?.type || !isFloat(only.type.dtype)) continue;
+    // Not where the batch is merged with other axes: records of single images could not be told apart.
+    if (only.type.dims[0] !== input.type?.dims[0]) continue;
     const size = elementsPerImage(only);
     const before = elementsPerImage(cut);
     if (size !== undefined && (cut === input || before === undefined || size <= before)) cut = only;

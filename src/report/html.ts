@@ -5,11 +5,11 @@ import type { Comparison, SizeFigures } from './comparison.js';
 export interface HistoryPoint {
   readonly epoch: number;
   readonly trainLoss: number;
-  readonly validationLoss?: number;
+  readonly validationLoss?: number | undefined;
   /** Percent. */
   readonly trainTop1: number;
   /** Percent. */
-  readonly validationTop1?: number;
+  readonly validationTop1?: number | undefined;
 }
 
 /** How one layer was squeezed. */
@@ -37,6 +37,8 @@ export interface ReportExtras {
   readonly title?: string;
   readonly history?: readonly HistoryPoint[];
   readonly layers?: readonly LayerRow[];
+  /** Top-1 after squeezing, before fine-tuning, in percent. */
+  readonly squeezedTop1?: number;
 }
 
 /** Flipped predictions listed one by one; the rest is only counted. */
@@ -246,7 +248,15 @@ export function reportHtml(
           ),
           '<p class="quiet">Error and bound: Frobenius norm of the difference, in percent of the weight’s norm (Oseledets 2011).</p>',
         ),
-    extras.history && extras.history.length > 0 ? section('Fine-tuning', historyCharts(extras.history)) : '',
+    extras.history && extras.history.length > 0
+      ? section(
+          'Fine-tuning',
+          extras.squeezedTop1 === undefined
+            ? ''
+            : `<p>Squeezed, before any training: top-1 ${percent(extras.squeezedTop1)}; after it: ${percent(accuracy.after.top1)}.</p>`,
+          historyCharts(extras.history),
+        )
+      : '',
     section(
       'Explanations',
       `<p>Grad-CAM at <code>${escapeHtml(maps.layer)}</code>, ${maps.images} images, the class that the first model predicts: correlation ${maps.pearson.mean.toFixed(3)} in the mean, ${maps.pearson.median.toFixed(3)} in the median, ${maps.pearson.min.toFixed(3)} at the least.</p>`,

@@ -13,6 +13,9 @@ import { openImageSource } from '../node/image-source.js';
 import { readMnist } from '../node/mnist.js';
 import { range } from '../tensor/dims.js';
 
+/** Data sets that are known by name. */
+export const builtInData: readonly string[] = ['tiny-imagenet', 'cluttered-digits'];
+
 /** Which images a verb works on. */
 export interface DataOptions {
   /** An ImageFolder directory, a .zip of one, a split file, `tiny-imagenet` or `cluttered-digits`. */

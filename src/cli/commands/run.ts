@@ -1,0 +1,45 @@
+import { Command } from 'commander';
+import { run } from '../../verbs/run.js';
+import { comparisonText } from '../comparison-text.js';
+import { type CommonOptions, start, withCommon } from '../options.js';
+
+interface RunOptions extends CommonOptions {
+  readonly model?: string;
+  readonly data?: string;
+  readonly trainSplit?: string;
+  readonly valSplit?: string;
+  readonly output?: string;
+  readonly fresh?: boolean;
+}
+
+/** `shibori run RECIPE.yaml` */
+export function runCommand(): Command {
+  const command = new Command('run')
+    .description('do a whole study as a recipe declares it: evaluate, explain, compress, fine-tune, compare, save')
+    .argument('<recipe>', 'YAML file, such as recipes/tiny-imagenet-vgg16.yaml')
+    .option('--model <file>', "use this model instead of the recipe's")
+    .option('--data <source>', "use this data instead of the recipe's")
+    .option('--train-split <file>', 'split file of the training images')
+    .option('--val-split <file>', 'split file of the validation images')
+    .option('-o, --output <folder>', 'where everything goes (default: the recipe’s, or shibori-out/RECIPE)')
+    .option('--fresh', 'start anew; otherwise a run that was interrupted is gone on with')
+    .addHelpText('after', '\nExample:\n  shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip');
+  return withCommon(command).action(async (file: string, options: RunOptions) => {
+    const { output, context, finish } = start(options);
+    const { model, data, trainSplit, valSplit, fresh } = options;
+    const result = await run(
+      file,
+      {
+        ...(model ? { model } : {}),
+        ...(data ? { data } : {}),
+        ...(trainSplit ? { trainSplit } : {}),
+        ...(valSplit ? { validationSplit: valSplit } : {}),
+        ...(options.output ? { output: options.output } : {}),
+        ...(fresh ? { fresh } : {}),
+      },
+      context,
+    );
+    finish();
+    output.result(result, (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`);
+  });
+}

@@ -1,0 +1,67 @@
+import type { Graph } from '../graph/model.js';
+import { sizeOf } from '../tensor/dims.js';
+import { type RandomStream, seeded } from '../tensor/random.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
+import { buildVgg } from './vgg.js';
+
+/** The shape of a VGG-style network with the study's classifier (linear, ReLU, batch norm, dropout; LogSoftmax). */
+export interface VggShape {
+  /** Channels of the convolutions of each block; a 2×2 max pooling ends a block. */
+  readonly channels: readonly (readonly number[])[];
+  /** Widths of the hidden linear layers. */
+  readonly classifier: readonly number[];
+  readonly classes: number;
+  /** Height and width of the input, divisible by 2 to the number of blocks. */
+  readonly inputSize: number;
+  /** What stands before `features.` and `classifier.` in parameter names. */
+  readonly prefix: string;
+}
+
+/** Normally distributed numbers (Box and Muller 1958). */
+function normal(random: RandomStream, deviation: number, dims: readonly number[]): Tensor<'float32'> {
+  const values = Array.from({ length: sizeOf(dims) }, () => {
+    const radius = Math.sqrt(-2 * Math.log(1 - random.uniform()));
+    return deviation * radius * Math.cos(2 * Math.PI * random.uniform());
+  });
+  return float32(values, dims);
+}
+
+/**
+ * A VGG-style network with fresh weights: normal with variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, equation
+ * 10), biases 0, batch norms the identity.
+ */
+export function initialVgg(shape: VggShape, seed: number): Graph {
+  const random = seeded(seed, 0);
+  const state = new Map<string, Tensor>();
+  const filled = (value: number, size: number) => float32(new Float32Array(size).fill(value));
+  const dense = (path: string, dims: readonly number[]) => {
+    state.set(`${path}.weight`, normal(random, Math.sqrt(2 / sizeOf(dims.slice(1))), dims));
+    state.set(`${path}.bias`, filled(0, dims[0] ?? 1));
+  };
+  let index = 0;
+  let inputs = 3;
+  for (const block of shape.channels) {
+    for (const channels of block) {
+      dense(`${shape.prefix}features.${index}`, [channels, inputs, 3, 3]);
+      inputs = channels;
+      // A convolution and its ReLU.
+      index += 2;
+    }
+    // The pooling.
+    index++;
+  }
+  const side = shape.inputSize / 2 ** shape.channels.length;
+  let features = inputs * side * side;
+  shape.classifier.forEach((width, layer) => {
+    const path = `${shape.prefix}classifier`;
+    dense(`${path}.${4 * layer}`, [width, features]);
+    const norm = `${path}.${4 * layer + 2}`;
+    state.set(`${norm}.weight`, filled(1, width));
+    state.set(`${norm}.bias`, filled(0, width));
+    state.set(`${norm}.running_mean`, filled(0, width));
+    state.set(`${norm}.running_var`, filled(1, width));
+    features = width;
+  });
+  dense(`${shape.prefix}classifier.${4 * shape.classifier.length}`, [shape.classes, features]);
+  return buildVgg(state, { inputSize: [shape.inputSize, shape.inputSize], execution: () => 'rebuilt' });
+}

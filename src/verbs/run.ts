@@ -1,0 +1,80 @@
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
+import { UsageError } from '../errors.js';
+import { openModel } from '../node/model-file.js';
+import type { VerbContext } from './context.js';
+import { builtInData, type DataOptions, openDataset } from './dataset.js';
+import { parseYaml, type Recipe, recipeSchema } from './recipe.js';
+import { type StudyResult, study } from './study.js';
+
+/** What may be given in place of what a recipe says. Paths are relative to the working folder. */
+export interface RunOptions {
+  readonly model?: string;
+  readonly data?: string;
+  readonly trainSplit?: string;
+  readonly validationSplit?: string;
+  readonly output?: string;
+  /** Start anew even if a study of this recipe was interrupted in the output folder. */
+  readonly fresh?: boolean;
+}
+
+/** Reads a recipe. Throws UsageError with file, line and column of every mistake. */
+export async function readRecipe(file: string): Promise<Recipe> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch {
+    throw new UsageError(`The recipe "${file}" cannot be read.`);
+  }
+  return parseYaml(text, file, recipeSchema);
+}
+
+/** The two halves of a recipe's data. */
+function halves(recipe: Recipe, file: string, options: RunOptions): { train: DataOptions | undefined; validation: DataOptions } {
+  // Paths in a recipe are relative to the recipe, so that it can be run from anywhere.
+  const here = (path: string) => (isAbsolute(path) || builtInData.includes(path) ? path : resolve(dirname(file), path));
+  const data = options.data ?? (recipe.data && here(recipe.data.source));
+  if (data === undefined) throw new UsageError(`${file}: no data. Add data: { source: … } to the recipe, or give --data.`);
+  const trainSplit = options.trainSplit ?? (recipe.data?.train && here(recipe.data.train));
+  const validationSplit = options.validationSplit ?? (recipe.data?.validation && here(recipe.data.validation));
+  // A split given by hand takes the place of a random one.
+  const random = trainSplit === undefined && validationSplit === undefined ? recipe.data?.randomSplit : undefined;
+  const part = (split: string | undefined, index: number): DataOptions => ({
+    data,
+    ...(split === undefined ? {} : { split }),
+    ...(random ? { randomSplit: { ...random, part: index } } : {}),
+  });
+  const hasTrain = trainSplit !== undefined || random !== undefined || builtInData.includes(data);
+  return { train: hasTrain ? part(trainSplit, 0) : undefined, validation: part(validationSplit, 1) };
+}
+
+/**
+ * Does the whole study that a recipe declares.
+ *
+ * @throws UsageError for a mistake in the recipe, with its line; ShiboriError for what goes wrong on the way.
+ */
+export async function run(file: string, options: RunOptions = {}, context: VerbContext = {}): Promise<StudyResult> {
+  const recipe = await readRecipe(file);
+  const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
+  if (modelFile === undefined) throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);
+  const name = basename(file, extname(file));
+  const { train, validation } = halves(recipe, file, options);
+  if (recipe.finetune && !train) {
+    throw new UsageError(`${file}: fine-tuning needs training images. Add data.train or data.randomSplit, or give --train-split.`);
+  }
+  const model = await openModel(modelFile, recipe.arch === undefined ? {} : { arch: recipe.arch });
+  const held = await openDataset(validation, 'validation');
+  const trained = recipe.finetune && train ? await openDataset(train, 'train') : undefined;
+  try {
+    return await study(
+      model,
+      { validation: held, ...(trained ? { train: trained } : {}) },
+      recipe,
+      { output: options.output ?? recipe.output ?? join('shibori-out', name), title: name, ...(options.fresh ? { fresh: true } : {}) },
+      context,
+    );
+  } finally {
+    await held.source.close?.();
+    await trained?.source.close?.();
+  }
+}

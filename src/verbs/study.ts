@@ -1,0 +1,163 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { indexOfPath, itemAt } from '../data/dataset.js';
+import { summarize } from '../models/summary.js';
+import { writeFileAtomic } from '../node/atomic-file.js';
+import { featureKey } from '../node/feature-store.js';
+import { encodeModel, type LoadedModel, openModel, saveModel } from '../node/model-file.js';
+import { renderTriptychs } from '../node/triptych.js';
+import type { Comparison } from '../report/comparison.js';
+import { classNames } from './classes.js';
+import { compareModels } from './compare.js';
+import { type Compression, compressModel } from './compress.js';
+import type { VerbContext } from './context.js';
+import { classCount, type Dataset } from './dataset.js';
+import { type Evaluation, evaluateModel } from './evaluate.js';
+import { explainImages, triptychRow } from './explain.js';
+import { type Finetuning, finetuneModel } from './finetune.js';
+import type { Recipe } from './recipe.js';
+
+/** What a whole study found. */
+export interface StudyResult {
+  /** Folder with models, pictures and report. */
+  readonly output: string;
+  readonly compression: Compression;
+  /** Accuracy after squeezing, before fine-tuning. */
+  readonly squeezed: Evaluation;
+  readonly finetuning: Finetuning | undefined;
+  readonly comparison: Comparison;
+  readonly seconds: number;
+}
+
+/** Results of the stages that are done, kept in `study.json`: an interrupted study goes on after them. */
+interface Done {
+  readonly key: string;
+  readonly compression?: Compression;
+  readonly squeezed?: Evaluation;
+  readonly finetuning?: Finetuning;
+}
+
+async function readDone(file: string, key: string): Promise<Done> {
+  try {
+    const done = JSON.parse(await readFile(file, 'utf8')) as Done;
+    if (done.key === key) return done;
+  } catch {
+    // No study was begun here, or its notes are damaged: everything is done anew.
+  }
+  return { key };
+}
+
+/** Positions in a data set of the images that a recipe names; by default the first eight. */
+function positionsOf(dataset: Dataset, images: Recipe['explain']['images']): number[] {
+  if (!images) return dataset.source.items.slice(0, 8).map((_, i) => i);
+  return images.map((image) => (typeof image === 'number' ? image : indexOfPath(dataset.source, image)));
+}
+
+/** Draws the triptychs of images at these positions into one PNG. */
+async function drawTriptychs(
+  model: LoadedModel,
+  dataset: Dataset,
+  positions: readonly number[],
+  layer: string | undefined,
+  context: VerbContext,
+): Promise<Uint8Array> {
+  const names = classNames(dataset.source.classes, classCount(model.graph));
+  const entries = await Promise.all(
+    positions.map(async (position) => {
+      const { path } = itemAt(dataset.source, position);
+      return { file: path, image: await dataset.decode(await dataset.source.read(position), path) };
+    }),
+  );
+  const explained = await explainImages(model, entries, { names, ...(layer === undefined ? {} : { layer }) }, context);
+  return renderTriptychs(
+    explained.images.map((image) => triptychRow(image)),
+    { layer: explained.layer },
+  );
+}
+
+/**
+ * Does a whole study on a loaded model: summary, triptychs, squeezing, fine-tuning, comparison, saving.
+ *
+ * Everything goes to `output`: `summary.json`, `triptychs.png`, `compressed.onnx`, `training/`, the final model as
+ * `model.onnx`, `model.safetensors` and `model.pt`, `report.html` and `report.json`. A study that was interrupted goes on
+ * where it was, unless `fresh` is set.
+ */
+export async function study(
+  model: LoadedModel,
+  data: { readonly train?: Dataset; readonly validation: Dataset },
+  recipe: Recipe,
+  options: { readonly output: string; readonly title: string; readonly fresh?: boolean },
+  context: VerbContext = {},
+): Promise<StudyResult> {
+  const start = performance.now();
+  const { output } = options;
+  await mkdir(output, { recursive: true });
+  const doneFile = join(output, 'study.json');
+  const parts = await encodeModel(model, 'safetensors');
+  const key = featureKey([JSON.stringify(recipe), ...parts, data.validation.source.items.map(({ path }) => path).join()]);
+  let done: Done = options.fresh ? { key } : await readDone(doneFile, key);
+  const keep = async (more: Partial<Done>) => {
+    done = { ...done, ...more };
+    await writeFileAtomic(doneFile, `${JSON.stringify(done, null, 2)}\n`);
+  };
+  const file = (name: string) => join(output, name);
+
+  await writeFileAtomic(file('summary.json'), `${JSON.stringify(summarize(model.graph), null, 2)}\n`);
+  const positions = positionsOf(data.validation, recipe.explain.images);
+  await writeFileAtomic(file('triptychs.png'), await drawTriptychs(model, data.validation, positions, recipe.explain.layer, context));
+
+  let squeezed: LoadedModel;
+  if (done.compression && existsSync(file('compressed.onnx'))) squeezed = await openModel(file('compressed.onnx'));
+  else {
+    const result = await compressModel(model, recipe.compress, {}, context);
+    squeezed = result.model;
+    await saveModel(squeezed, file('compressed.onnx'));
+    await keep({ compression: result.report });
+  }
+  if (!done.squeezed) await keep({ squeezed: await evaluateModel(squeezed, data.validation, {}, context) });
+
+  let final = squeezed;
+  if (recipe.finetune && data.train) {
+    if (done.finetuning && existsSync(file('model.onnx'))) final = await openModel(file('model.onnx'));
+    else {
+      // A checkpoint of another study is told by its fingerprint; one of this study is gone on with.
+      const resume = !options.fresh && done.compression !== undefined;
+      const result = await finetuneModel(
+        squeezed,
+        { train: data.train, validation: data.validation },
+        recipe.finetune,
+        { work: { folder: file('training'), resume } },
+        context,
+      );
+      if (result.report.interrupted) throw new DOMException('The study was interrupted; run it again to go on.', 'AbortError');
+      final = result.model;
+      await saveModel(final, file('model.onnx'));
+      await keep({ finetuning: result.report });
+    }
+  }
+  for (const extension of ['onnx', 'safetensors', 'pt']) await saveModel(final, file(`model.${extension}`));
+
+  const { compression, squeezed: evaluation, finetuning } = done;
+  if (!compression || !evaluation) throw new Error('unreachable: both stages were done above');
+  const comparison = await compareModels(
+    model,
+    final,
+    data.validation,
+    {
+      output,
+      names: ['original', finetuning ? 'squeezed, fine-tuned' : 'squeezed'],
+      featured: positions,
+      mapImages: recipe.compare.images,
+      ...(recipe.explain.layer === undefined ? {} : { layer: recipe.explain.layer }),
+      extras: {
+        title: options.title,
+        layers: compression.layers,
+        squeezedTop1: evaluation.top1,
+        ...(finetuning ? { history: finetuning.history } : {}),
+      },
+    },
+    context,
+  );
+  return { output, compression, squeezed: evaluation, finetuning, comparison, seconds: (performance.now() - start) / 1000 };
+}
