@@ -42,7 +42,12 @@ function maxPool({ builder: b, attributes, ...c }: RuleContext<'MaxPool'>): Valu
   // The indices are those of the flattened tensor, batch and channels included.
   const [, index] = b.node('MaxPool', [x], { ...attributes, storage_order: 0 }, { outputs: 2 });
   if (!index) throw c.fail('it has no indices.');
-  const apart = kernel.every((size, axis) => (strides[axis] ?? 1) >= size && dilations[axis] === 1);
+  // Windows that neither overlap nor reach beyond the input: nothing is added up, MaxUnpool puts each value back.
+  const apart = kernel.every((size, axis) => {
+    const stride = strides[axis] ?? 1;
+    const reach = ((dimsY[axis + 2] ?? 1) - 1) * stride + size;
+    return stride >= size && dilations[axis] === 1 && reach <= (dims[axis + 2] ?? 0);
+  });
   if (apart && pads.every((pad) => pad === 0)) {
     return [b.op('MaxUnpool', [c.dy, index, b.ints(dims)], { kernel_shape: kernel, strides })];
   }

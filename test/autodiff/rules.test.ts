@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { checkGradient, GRADIENT_TOLERANCE, projectedGradient } from '../../src/autodiff/check.js';
+import { rules } from '../../src/autodiff/rules/table.js';
+import { type NamedTensors, runOnce } from '../../src/engine/engine.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { referenceEngine } from '../../src/engine/reference.js';
+import type { Graph, Value } from '../../src/graph/model.js';
+import { GraphBuilder } from '../../src/ops/builder.js';
+import { type Op, ops } from '../../src/ops/table.js';
+import { isFloat } from '../../src/tensor/dtype.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+import { cases, type GradientCase } from './cases.js';
+
+/**
+ * Largest difference between the float32 gradients of two engines, relative to the largest element of the gradient:
+ * they add up some dozens of products in different orders, each rounded to 2^-24.
+ */
+const ENGINE_TOLERANCE = 1e-5;
+
+const every = Object.keys(ops) as Op[];
+const listed = every.flatMap((op) =>
+  (cases[op] ?? []).map((one): [string, Op, GradientCase] => [`${op}: ${one.name}`, op, one as GradientCase]),
+);
+
+/** The graph of one node, and the values to differentiate by. */
+function graphOf(op: Op, { inputs, attributes, outputs }: GradientCase) {
+  const b = new GraphBuilder();
+  const feeds: Record<string, Tensor> = {};
+  const wrt: Value[] = [];
+  const values = inputs.map((input, i) => {
+    if (!input) return undefined;
+    if (input.constant) return b.initializer(`constant/${i}`, input.data);
+    const value = b.input(`x${i}`, input.data.dtype, input.data.dims);
+    feeds[value.name] = input.data;
+    if (isFloat(input.data.dtype)) wrt.push(value);
+    return value;
+  });
+  b.output(b.op(op, values, attributes ?? {}, { outputs: outputs ?? 1 }));
+  return { graph: b.build(op), wrt, feeds };
+}
+
+function expectClose(found: Record<string, Tensor>, expected: Record<string, Tensor>, tolerance: number): void {
+  for (const [name, { data, dims }] of Object.entries(expected)) {
+    const other = found[name];
+    expect(other?.dims, name).toEqual(dims);
+    let largest = 1e-6;
+    let worst = 0;
+    for (let i = 0; i < data.length; i++) {
+      largest = Math.max(largest, Math.abs(Number(data[i])));
+      const difference = Math.abs(Number(other?.data[i]) - Number(data[i]));
+      if (!(difference <= worst)) worst = difference;
+    }
+    expect(worst / largest, name).toBeLessThan(tolerance);
+  }
+}
+
+async function pick(graph: Graph, feeds: NamedTensors): Promise<Record<string, Tensor>> {
+  return runOnce(referenceEngine(), graph, feeds);
+}
+
+describe('the table of rules', () => {
+  it('has a case for every operator with a rule, and for no other', () => {
+    const differentiable = every.filter((op) => typeof rules[op] === 'function');
+    expect(every.filter((op) => (cases[op] ?? []).length > 0)).toEqual(differentiable);
+  });
+});
+
+describe.each(listed)('%s', (_, op, one) => {
+  const { graph, wrt, feeds } = graphOf(op, one);
+
+  it('agrees with finite differences', async () => {
+    const worst = await checkGradient(graph, referenceEngine(), { wrt, feeds });
+    expect(worst.error, JSON.stringify(worst)).toBeLessThan(GRADIENT_TOLERANCE);
+  });
+
+  it('gives the same gradients one at a time', async () => {
+    const together = await pick(projectedGradient(graph, { wrt }).graph, feeds);
+    for (const value of wrt) {
+      const alone = await pick(projectedGradient(graph, { wrt: [value] }).graph, feeds);
+      for (const [name, { data }] of Object.entries(alone)) expect(data, name).toEqual(together[name]?.data);
+    }
+  });
+
+  it.skipIf(one.notOnRuntime !== undefined)('runs on ONNX Runtime', async () => {
+    const built = projectedGradient(graph, { wrt });
+    expectClose(await runOnce(nodeEngine(), built.graph, feeds), await pick(built.graph, feeds), ENGINE_TOLERANCE);
+  });
+});
