@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { ShiboriError } from '../errors.js';
 import { readSafetensors } from '../formats/safetensors/read.js';
 import { writeSafetensors } from '../formats/safetensors/write.js';
-import { expectFloat32, float32, tensor } from '../tensor/tensor.js';
+import { expectFloat32, tensor } from '../tensor/tensor.js';
 import { type CheckpointStore, progressSchema, type TrainingProgress } from '../train/training-state.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { readWhole } from './model-file.js';
@@ -38,7 +38,6 @@ export function fileCheckpoint(file: string): CheckpointStore {
     },
     async save({ progress, tensors }) {
       const named = new Map([...tensors].map(([name, data]) => [name, tensor('float32', [data.length], data)]));
-      if (named.size === 0) named.set('empty', float32([0]));
       await writeFileAtomic(file, writeSafetensors(named, { [KEY]: JSON.stringify(progress) }));
     },
   };

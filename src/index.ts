@@ -1,0 +1,51 @@
+/**
+ * Shibori's isomorphic core: graphs, gradients, explanations, tensor trains, training. Nothing here touches files or the
+ * network; `shibori/node` does.
+ *
+ * @packageDocumentation
+ */
+
+export { appendGradients, gradient } from './autodiff/gradient.js';
+export { type AugmentOptions, augment } from './data/augment.js';
+export type { RgbImage } from './data/image.js';
+export { fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from './data/preprocess.js';
+export { decomposeLinear, type LinearTrain, replaceLinears, withExecution } from './decompose/compress-linear.js';
+export { planContraction } from './decompose/contraction.js';
+export { ttSvd } from './decompose/tensor-train.js';
+export type { TtLayer } from './decompose/tt-layer.js';
+export type { Engine, NamedTensors, Session } from './engine/engine.js';
+export { engineProducts } from './engine/matrix-products.js';
+export { referenceEngine } from './engine/reference.js';
+export { ShiboriError, UsageError } from './errors.js';
+export { type Explainer, type Explanation, gradCam, spatialLayers } from './explain/grad-cam.js';
+export { overlayMap } from './explain/overlay.js';
+export { readNpy, writeNpy } from './formats/npy.js';
+export { readOnnx } from './formats/onnx/read.js';
+export { writeOnnx } from './formats/onnx/write.js';
+export { readSafetensors } from './formats/safetensors/read.js';
+export { writeSafetensors } from './formats/safetensors/write.js';
+export { readTorch } from './formats/torch/read.js';
+export { writeTorch } from './formats/torch/write.js';
+export type { Attribute, Dim, Graph, Model, Node, ValueType } from './graph/model.js';
+export { Value } from './graph/model.js';
+export { findLayer, fitsPattern, layersOf } from './graph/module-path.js';
+export { type OutputKind, outputKind } from './graph/output-kind.js';
+export { type Parameter, parametersOf } from './graph/parameters.js';
+export { accuracyOf, countCorrect } from './metrics/accuracy.js';
+export { pearson } from './metrics/pearson.js';
+export { pointingGame } from './metrics/pointing-game.js';
+export { initialVgg } from './models/initial-vgg.js';
+export { type Summary, summarize } from './models/summary.js';
+export { buildVgg } from './models/vgg.js';
+export { GraphBuilder } from './ops/builder.js';
+export { ops } from './ops/table.js';
+export { splitFrozenPrefix } from './passes/frozen-prefix.js';
+export { bindInputs, rewrite, startRewrite } from './passes/rewrite.js';
+export { upgradeOpset } from './passes/upgrade-opset.js';
+export type { Comparison } from './report/comparison.js';
+export type { DType } from './tensor/dtype.js';
+export { MersenneTwister, randomSplit, seeded } from './tensor/random.js';
+export { float32, int64, type Tensor, tensor, zeros } from './tensor/tensor.js';
+export { fit } from './train/fit.js';
+export { adam, sgd } from './train/optimizers.js';
+export { constant, cyclic } from './train/schedules.js';
