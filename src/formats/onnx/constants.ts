@@ -16,8 +16,8 @@ export function constantsToInitializers(graph: Graph): Graph {
   return { ...graph, nodes, initializers };
 }
 
-/** The tensor that a `Constant` node makes, or `undefined` for any other node. */
-function constantOf(node: Node): Tensor | undefined {
+/** The tensor that a `Constant` node makes, or `undefined` for any other node and for what no tensor holds (strings). */
+export function constantOf(node: Node): Tensor | undefined {
   if (node.op !== 'Constant' || node.domain !== '') return undefined;
   const attribute: Attribute | undefined = Object.values(node.attributes)[0];
   switch (attribute?.type) {
