@@ -1,25 +1,28 @@
 import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
-import { reachableFrom } from '../graph/uses.js';
+import { parametersOf } from '../graph/parameters.js';
+import { nodesFor, reachableFrom } from '../graph/uses.js';
 import { sizeOf } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
-import { rewrite, startRewrite } from './rewrite.js';
+import { rewrite } from './rewrite.js';
 
 /** A graph in two parts: what no trained parameter reaches, and the rest. */
 export interface FrozenPrefix {
-  /** From the graph's input to the cut. `undefined` when nothing before the trained part is worth keeping apart. */
+  /** From the graph's input to the cut, its only output. `undefined` when nothing before the cut is frozen. */
   readonly prefix: Graph | undefined;
-  /** From the cut to the graph's outputs; its first input is the cut. */
+  /** From the cut, its only input, to the graph's outputs. */
   readonly suffix: Graph;
+  /** The value of the whole graph at which it is cut; the graph's input when there is no prefix. */
+  readonly cut: Value;
   /** Elements of the cut for one image. */
   readonly elements: number;
 }
 
-/** Elements per image of a value whose first axis is the batch; `undefined` where they are not fixed. */
-function elementsPerImage(value: Value): number | undefined {
-  const dims = value.type?.dims.slice(1);
-  return dims && isStatic(dims) ? sizeOf(dims) : undefined;
+/** Elements per image of a value whose first axis is the batch; `undefined` for any other value. */
+function elementsPerImage(value: Value, input: Value): number | undefined {
+  const [batch, ...dims] = value.type?.dims ?? [];
+  return batch === input.type?.dims[0] && isStatic(dims) ? sizeOf(dims) : undefined;
 }
 
 /**
@@ -28,18 +31,40 @@ function elementsPerImage(value: Value): number | undefined {
  *
  * The cut is the smallest value per image, of those through which alone the input reaches the trained part: in the
  * study's VGG16 the 2×2 maps of `features.30` (2,048 numbers), not the 25,088 that the adaptive pooling spreads them to.
+ * Where frozen parameters are on several ways around the trained ones, the ways part after the cut, at the latest at the
+ * input.
  *
  * @param trained the initializers that are trained.
- * @throws ShiboriError when no parameter is trained.
+ * @throws ShiboriError when no parameter is trained, when the graph does not have one input, or when the input's
+ *   dimensions beyond the batch are not fixed.
  */
 export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>): FrozenPrefix {
   if (trained.size === 0) throw new ShiboriError('No parameter is trained: the pattern fits none.');
-  const input = graph.inputs[0];
-  if (!input) throw new ShiboriError('The graph has no input.');
+  const [input, second] = graph.inputs;
+  if (!input || second) {
+    const names = graph.inputs.map(({ name }) => `"${name}"`).join(', ');
+    throw new ShiboriError(`A model that is trained takes one input, the images; this one has ${names || 'none'}.`);
+  }
+  const cut = smallestCut({ ...graph, nodes: nodesFor(graph, graph.outputs) }, input, trained);
+  const elements = elementsPerImage(cut, input);
+  if (elements === undefined) {
+    throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`);
+  }
+  const prefix = cut === input ? undefined : rewrite(graph, { outputs: [cut] });
+  // Flattening and scaling the images is not worth keeping apart: only frozen parameters are.
+  if (!prefix || parametersOf(prefix).length === 0) {
+    return { prefix: undefined, suffix: graph, cut: input, elements: elementsPerImage(input, input) ?? elements };
+  }
+  return { prefix, suffix: rewrite(graph, { cutAt: [cut] }), cut, elements };
+}
+
+/**
+ * Scans the nodes in order, keeping which frozen activations are still read later on. Where there is only one, all that
+ * follows goes through it.
+ */
+function smallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>): Value {
   const touched = reachableFrom(graph, trained);
-  const fromInput = reachableFrom(graph, graph.inputs);
-  // Scans the nodes in order, keeping which frozen activations are still read later on. Where there is only one, all
-  // that follows goes through it.
+  const fromInput = reachableFrom(graph, [input]);
   const lastUse = new Map<Value, number>();
   graph.nodes.forEach((node, i) => {
     for (const value of node.inputs) if (value && fromInput.has(value)) lastUse.set(value, i);
@@ -54,17 +79,10 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>): Fr
     live = new Set([...live].filter((value) => (lastUse.get(value) ?? -1) > i));
     const [only] = live;
     if (live.size !== 1 || !only?.type || !isFloat(only.type.dtype)) continue;
-    // Not where the batch is merged with other axes: records of single images could not be told apart.
-    if (only.type.dims[0] !== input.type?.dims[0]) continue;
-    const size = elementsPerImage(only);
-    const before = elementsPerImage(cut);
+    const size = elementsPerImage(only, input);
+    const before = elementsPerImage(cut, input);
+    // Of equal ones the last: more is computed once only.
     if (size !== undefined && (cut === input || before === undefined || size <= before)) cut = only;
   }
-  const elements = elementsPerImage(cut);
-  if (elements === undefined)
-    throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`);
-  if (cut === input) return { prefix: undefined, suffix: graph, elements };
-  const { builder, of } = startRewrite(graph, { cutAt: [cut] });
-  for (const output of graph.outputs) builder.output(of(output));
-  return { prefix: rewrite(graph, { outputs: [cut] }), suffix: builder.build(graph.name), elements };
+  return cut;
 }

@@ -1,10 +1,11 @@
 import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
+import { reachableFrom } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { attributesOf } from '../ops/table.js';
 import { range, sizeOf } from '../tensor/dims.js';
-import { type RewriteOptions, startRewrite } from './rewrite.js';
+import { startRewrite } from './rewrite.js';
 
 /** A random mask that a Dropout node needs in training: zeros with probability `ratio`, otherwise 1 / (1 − ratio). */
 export interface DropoutMask {
@@ -37,43 +38,60 @@ function ratioOf(graph: Graph, node: Node): number {
   const known = graph.initializers.get(ratio)?.data[0];
   if (known === undefined)
     throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be a constant to be trained.`);
+  if (!(Number(known) >= 0 && Number(known) < 1)) {
+    throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be at least 0 and below 1, found ${known}.`);
+  }
   return Number(known);
 }
 
 /**
- * Rewrites an inference graph for training: BatchNormalization normalises with the batch's statistics and updates the
- * running ones, Dropout multiplies with a mask that is fed.
+ * Rewrites an inference graph for training: the trained initializers become inputs, and of the nodes that depend on
+ * them BatchNormalization normalises with the batch's statistics and updates the running ones (inputs, too), and Dropout
+ * multiplies with a mask that is fed. Everything else computes as it does in inference.
  *
  * Batch normalisation is written out in primitives because runtimes disagree with PyTorch: ONNX Runtime updates the
  * running variance with the biased variance of the batch, PyTorch with the unbiased one (Ioffe and Szegedy 2015,
  * arXiv:1502.03167, algorithm 2). ONNX's momentum weighs the old value, PyTorch's the new.
  *
  * @param graph its input dimensions must be fixed.
- * @param options.cutAt as in `startRewrite`: trained parameters become inputs. Running statistics that are updated do,
- *   too.
+ * @param trained initializers of `graph`.
+ * @throws ShiboriError when a ratio is not constant, when a batch gives a channel one value only, or when two
+ *   normalisations update the same running statistics.
  */
-export function startTrainingMode(
-  graph: Graph,
-  options: Pick<RewriteOptions, 'cutAt' | 'inputDims'> = {},
-): TrainingMode {
+export function startTrainingMode(graph: Graph, trained: readonly Value[]): TrainingMode {
   const masks: DropoutMask[] = [];
   const statistics: StatisticUpdate[] = [];
-  const running = graph.nodes.flatMap((node) =>
-    node.op === 'BatchNormalization' ? node.inputs.slice(3).filter((value) => value !== undefined) : [],
-  );
-  const rewriting = startRewrite(graph, {
-    ...options,
-    cutAt: [...(options.cutAt ?? []), ...running],
-    node(node, inputs, b) {
-      if (node.op === 'Dropout') {
-        const [x] = inputs;
-        if (!x?.type || !isStatic(x.type.dims))
-          throw new ShiboriError(`Node "${node.name}" (Dropout): its dimensions must be fixed.`);
-        const mask = { name: `mask/${node.name}`, dims: x.type.dims, ratio: ratioOf(graph, node) };
-        masks.push(mask);
-        return [b.op('Mul', [x, b.input(mask.name, 'float32', mask.dims)], {}, { name: node.name })];
+  const reached = reachableFrom(graph, trained);
+  const trains = (node: Node) => node.outputs.some((output) => output && reached.has(output));
+  const running = new Map<Value, Node>();
+  for (const node of graph.nodes) {
+    if (node.op !== 'BatchNormalization' || !trains(node)) continue;
+    for (const value of node.inputs.slice(3)) {
+      if (!value) continue;
+      const other = running.get(value);
+      if (other) {
+        throw new ShiboriError(
+          `Nodes "${other.name}" and "${node.name}" (BatchNormalization) both update "${value.name}": a module that is used twice cannot be trained. Freeze it.`,
+        );
       }
-      return node.op === 'BatchNormalization' ? [batchNormalization(node, inputs, b, statistics)] : undefined;
+      running.set(value, node);
+    }
+  }
+  const rewriting = startRewrite(graph, {
+    cutAt: [...trained, ...running.keys()],
+    node(node, inputs, b) {
+      if (!trains(node)) return undefined;
+      if (node.op === 'BatchNormalization') return [batchNormalization(node, inputs, b, statistics)];
+      if (node.op !== 'Dropout') return undefined;
+      const [x] = inputs;
+      const ratio = ratioOf(graph, node);
+      if (!x?.type || !isStatic(x.type.dims)) {
+        throw new ShiboriError(`Node "${node.name}" (Dropout): its dimensions must be fixed.`);
+      }
+      if (ratio === 0) return [x];
+      const mask = { name: `mask/${node.name}`, dims: x.type.dims, ratio };
+      masks.push(mask);
+      return [b.op('Mul', [x, b.input(mask.name, 'float32', mask.dims)], {}, { name: node.name })];
     },
   });
   return { ...rewriting, masks, statistics };
@@ -108,8 +126,9 @@ function batchNormalization(
   const centered = b.op('Sub', [x, batchMean]);
   const batchVariance = b.op('ReduceMean', [b.op('Mul', [centered, centered]), axes], { keepdims: 1 });
   const deviation = b.op('Sqrt', [b.op('Add', [batchVariance, b.scalar(epsilon)])]);
-  const normalized = b.op('Div', [centered, deviation]);
-  const y = b.op('Add', [b.op('Mul', [normalized, shaped(scale)]), shaped(bias)]);
+  // Scale and deviation are joined first: one product over all elements less, and fewer in the gradient.
+  const gain = b.op('Div', [shaped(scale), deviation]);
+  const y = b.op('Add', [b.op('Mul', [centered, gain]), shaped(bias)]);
   const flat = b.ints([channels]);
   const blend = (old: Value, fresh: Value, factor: number) =>
     b.op('Add', [

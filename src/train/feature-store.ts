@@ -1,3 +1,5 @@
+import { ShiboriError } from '../errors.js';
+
 /**
  * Where the frozen prefix's outputs are kept: one record of `elements` float32 numbers for each image of each view. A
  * view is one random variant of the data set; without augmentation there is one, view 0.
@@ -5,20 +7,31 @@
 export interface FeatureStore {
   /** Whether this record is there, whole. */
   has(view: number, index: number): boolean;
-  /** Copies records one after another into `target`. All must be there. */
+  /** Copies records one after another into `target`. What a record holds that is not there is not defined. */
   read(view: number, indices: ArrayLike<number>, target: Float32Array): void;
   /** Stores records that follow one another in `features`. */
   write(view: number, indices: ArrayLike<number>, features: Float32Array): void;
   close(): void;
 }
 
-/** A store in memory. */
+function allocateView(count: number, elements: number): Float32Array {
+  try {
+    return new Float32Array(count * elements);
+  } catch {
+    const gigabytes = ((count * elements * 4) / 1e9).toFixed(1);
+    throw new ShiboriError(
+      `The frozen part's outputs of ${count} images take ${gigabytes} GB a view, which this machine's memory does not hold. Train fewer layers, or on fewer images.`,
+    );
+  }
+}
+
+/** A store in memory. Throws ShiboriError when a view does not fit into it. */
 export function memoryStore(count: number, elements: number): FeatureStore {
   const views = new Map<number, { data: Float32Array; present: Uint8Array }>();
   const viewOf = (view: number) => {
     let found = views.get(view);
     if (!found) {
-      found = { data: new Float32Array(count * elements), present: new Uint8Array(count) };
+      found = { data: allocateView(count, elements), present: new Uint8Array(count) };
       views.set(view, found);
     }
     return found;

@@ -1,8 +1,10 @@
 import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
-import { expectFloat32, float32, type Tensor } from '../tensor/tensor.js';
+import { range } from '../tensor/dims.js';
+import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import type { FeatureStore } from './feature-store.js';
+import { createPacer } from './pacer.js';
 import type { TrainingData } from './training-data.js';
 
 /** Images put through the frozen prefix at a time. */
@@ -11,74 +13,113 @@ const PREFIX_BATCH = 64;
 /** What the trained suffix is fed: images themselves, or the cached outputs of the frozen prefix. */
 export interface Features {
   readonly data: TrainingData;
-  /** Name of the suffix's input. */
-  inputName(suffix: Graph): string;
-  /** Computes what is missing of a view, in this order. */
-  fill(view: number, order: ArrayLike<number>, onProgress: (done: number) => void, signal?: AbortSignal): Promise<void>;
-  /** The inputs of a batch. */
+  /** The view of the data that epoch `epoch` trains on. */
+  viewOf(epoch: number): number;
+  /**
+   * Computes what is missing of a view.
+   *
+   * @returns false when the signal ended it; what was computed by then is kept.
+   */
+  fill(view: number, onProgress: (done: number) => void, signal?: AbortSignal): Promise<boolean>;
+  /** The inputs of a batch, `[n, …]`. */
   batch(indices: readonly number[], view: number): Promise<Tensor<'float32'>>;
   dispose(): Promise<void>;
 }
 
-/** Features of a data set; without a prefix they are its images, made anew each time. */
-export async function featuresOf(
-  engine: Engine,
-  data: TrainingData,
-  prefix: Graph | undefined,
-  store: FeatureStore | undefined,
-  elements: number,
-): Promise<Features> {
-  const inputName = (suffix: Graph) => suffix.inputs[0]?.name ?? '';
-  if (!prefix || !store) {
-    return {
-      data,
-      inputName,
-      fill: async () => {},
-      batch: (indices, view) => data.images(indices, view),
-      dispose: async () => {},
-    };
-  }
-  const output = prefix.outputs[0];
-  const dims = output?.type?.dims.slice(1).map(Number) ?? [];
-  let session: Session | undefined;
+/** The images themselves, loaded anew for each batch: every epoch has a view of its own. */
+export function imageFeatures(data: TrainingData): Features {
   return {
     data,
-    inputName,
-    async fill(view, order, onProgress, signal) {
-      const missing = Array.from(order).filter((index) => !store.has(view, index));
-      if (missing.length === 0) return;
-      session ??= await engine.load(prefix);
-      const chunk = (start: number) => {
-        const indices = missing.slice(start, start + PREFIX_BATCH);
-        const images = indices.length === 0 ? undefined : data.images(indices, view);
+    viewOf: (epoch) => epoch,
+    fill: async () => true,
+    batch: (indices, view) => data.images(indices, view),
+    dispose: async () => {},
+  };
+}
+
+/**
+ * The frozen prefix's outputs, computed once for each image and view. Disposing closes the store.
+ *
+ * @param views how many views there are; epochs take them in turn.
+ */
+export function cachedFeatures(
+  engine: Engine,
+  data: TrainingData,
+  prefix: Graph,
+  store: FeatureStore,
+  views: number,
+): Features {
+  const [input, output] = [prefix.inputs[0], prefix.outputs[0]];
+  const dims = output?.type?.dims.slice(1).map(Number) ?? [];
+  const elements = dims.reduce((product, dim) => product * dim, 1);
+  let session: Session | undefined;
+
+  // Chunks are the same whatever is missing of them: a runtime may round a batch of another size differently, and an
+  // interrupted training could not go on to the same bits.
+  const chunks = range(Math.ceil(data.count / PREFIX_BATCH)).map((i) =>
+    range(Math.min(PREFIX_BATCH, data.count - i * PREFIX_BATCH)).map((k) => i * PREFIX_BATCH + k),
+  );
+
+  async function compute(images: Tensor<'float32'>, count: number): Promise<Float32Array> {
+    session ??= await engine.load(prefix);
+    const results = await session.run({ [input?.name ?? '']: images });
+    const { data: features } = expectFloat32(results[output?.name ?? ''], "The frozen prefix's output");
+    if (features.length === count * elements) return features;
+    throw new ShiboriError(
+      `The frozen prefix gave ${features.length} numbers for ${count} images, expected ${elements} each.`,
+    );
+  }
+
+  /** The records of images that could be read. */
+  function labelled(chunk: readonly number[], features: Float32Array): [number[], Float32Array] {
+    const rows = range(chunk.length).filter((row) => data.labels[chunk[row] ?? 0] !== -1);
+    if (rows.length === chunk.length) return [[...chunk], features];
+    const kept = new Float32Array(rows.length * elements);
+    for (const [to, row] of rows.entries())
+      kept.set(features.subarray(row * elements, (row + 1) * elements), to * elements);
+    return [rows.map((row) => chunk[row] ?? 0), kept];
+  }
+
+  return {
+    data,
+    viewOf: (epoch) => epoch % views,
+    async fill(view, onProgress, signal) {
+      // An image without a label cannot be read: it never gets a record.
+      const isMissing = (index: number) => data.labels[index] !== -1 && !store.has(view, index);
+      const missing = chunks.filter((chunk) => chunk.some(isMissing));
+      let done = data.count - missing.reduce((sum, chunk) => sum + chunk.length, 0);
+      const load = (chunk: readonly number[] | undefined) => {
+        const images = chunk && data.images(chunk, view);
+        // Awaited only if the chunk's turn comes.
         images?.catch(() => {});
-        return { indices, images };
+        return images;
       };
-      let next = chunk(0);
-      for (let start = 0; start < missing.length; start += PREFIX_BATCH) {
-        // What was computed is kept in the store, so stopping here loses nothing.
-        signal?.throwIfAborted();
-        const { indices, images } = next;
-        const batch = await images;
-        next = chunk(start + PREFIX_BATCH);
-        if (!batch) break;
-        const results = await session.run({ [prefix.inputs[0]?.name ?? '']: batch });
-        const features = expectFloat32(results[output?.name ?? ''], 'The frozen prefix’s output');
-        if (features.data.length !== indices.length * elements) {
-          throw new ShiboriError(
-            `The frozen prefix gave ${features.data.length} numbers for ${indices.length} images, expected ${elements} each.`,
-          );
-        }
-        store.write(view, indices, features.data);
-        onProgress(order.length - missing.length + start + indices.length);
-        await new Promise((resolve) => setTimeout(resolve, 0));
+      const pause = createPacer();
+      let next = load(missing[0]);
+      for (const [i, chunk] of missing.entries()) {
+        if (signal?.aborted) return false;
+        const images = await next;
+        next = load(missing[i + 1]);
+        if (!images) break;
+        const features = await compute(images, chunk.length);
+        store.write(view, ...labelled(chunk, features));
+        done += chunk.length;
+        onProgress(done);
+        await pause();
       }
+      return true;
     },
     async batch(indices, view) {
       const target = new Float32Array(indices.length * elements);
       store.read(view, indices, target);
-      return float32(target, [indices.length, ...dims]);
+      for (const [row, index] of indices.entries()) {
+        if (data.labels[index] === -1) target.fill(0, row * elements, (row + 1) * elements);
+      }
+      return tensor('float32', [indices.length, ...dims], target);
     },
-    dispose: async () => session?.dispose(),
+    async dispose() {
+      await session?.dispose();
+      store.close();
+    },
   };
 }

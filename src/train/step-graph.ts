@@ -8,7 +8,9 @@ import { appendGradients } from '../autodiff/gradient.js';
 import { ShiboriError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
-import { outputKind } from '../graph/output-kind.js';
+import { type OutputKind, outputKind } from '../graph/output-kind.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { attributesOf } from '../ops/table.js';
 import { bindInputs } from '../passes/rewrite.js';
 import { type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
 
@@ -36,6 +38,16 @@ export function initializersNamed(graph: Graph, names: ReadonlySet<string>): Val
   return [...graph.initializers.keys()].filter(({ name }) => names.has(name));
 }
 
+/** Log-probabilities from whatever a classifier gives. */
+function logarithms(b: GraphBuilder, scores: Value, kind: OutputKind): Value {
+  if (kind === 'log-probabilities') return scores;
+  if (kind === 'logits') return b.op('LogSoftmax', [scores], { axis: 1 });
+  // The logarithm of a probability that was rounded to 0 is infinite: it is taken together with the softmax.
+  const softmax = b.nodes.find((node) => node.op === 'Softmax' && node.outputs[0] === scores);
+  const axis = softmax && attributesOf('Softmax', softmax).axis;
+  return softmax ? b.op('LogSoftmax', softmax.inputs, axis === undefined ? {} : { axis }) : b.op('Log', [scores]);
+}
+
 /**
  * Builds the step graph of a classifier.
  *
@@ -48,8 +60,7 @@ export function buildStepGraph(graph: Graph, parameters: ReadonlySet<string>, ba
   if (!input?.type) throw new ShiboriError('The model has no typed input to train on.');
   const bound = bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] });
   const trained = initializersNamed(bound, parameters);
-  const kind = outputKind(bound);
-  const { builder: b, of, masks, statistics } = startTrainingMode(bound, { cutAt: trained });
+  const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained);
   const output = bound.outputs[0];
   const classes = output?.type?.dims[1];
   if (output?.type?.dims.length !== 2 || typeof classes !== 'number') {
@@ -57,15 +68,9 @@ export function buildStepGraph(graph: Graph, parameters: ReadonlySet<string>, ba
       `Only classifiers are trained: the first output is ${formatDims(output?.type?.dims)}, expected [N, classes].`,
     );
   }
-  const scores = of(output);
   b.scope = 'loss';
   const target = b.input(TARGET, 'float32', [batch, classes]);
-  const logProbabilities =
-    kind === 'log-probabilities'
-      ? scores
-      : kind === 'probabilities'
-        ? b.op('Log', [scores])
-        : b.op('LogSoftmax', [scores], { axis: 1 });
+  const logProbabilities = logarithms(b, of(output), outputKind(bound));
   const sum = b.op('ReduceSum', [b.op('Mul', [logProbabilities, target])], { keepdims: 0 });
   const loss = b.op('Mul', [sum, b.scalar(-1 / batch)]);
   const inputs = trained.map(of);

@@ -5,26 +5,34 @@ import { accuracyOf, addCounts, countCorrect, logProbabilitiesOf, NO_IMAGES } fr
 import { range } from '../tensor/dims.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import type { Features } from './features.js';
+import { createPacer } from './pacer.js';
 
 /** Images validated at a time. */
 const BATCH = 256;
 
-/** Mean negative log-likelihood (nats) and top-1 (percent) of an inference graph on features of view 0. */
+/**
+ * Mean negative log-likelihood (nats) and top-1 (percent) of an inference graph on features of view 0.
+ *
+ * @returns `undefined` when the signal ended it.
+ */
 export async function validate(
   engine: Engine,
   graph: Graph,
   features: Features,
   onProgress: (done: number, total: number) => void,
-): Promise<{ readonly loss: number; readonly top1: number }> {
+  signal?: AbortSignal,
+): Promise<{ readonly loss: number; readonly top1: number } | undefined> {
   const { labels, count } = features.data;
-  await features.fill(0, range(count), (done) => onProgress(done, count));
+  if (!(await features.fill(0, (done) => onProgress(done, count), signal))) return undefined;
   const kind = outputKind(graph);
+  const pause = createPacer();
   const session = await engine.load(graph);
   let counts = NO_IMAGES;
   try {
     for (let start = 0; start < count; start += BATCH) {
+      if (signal?.aborted) return undefined;
       const indices = range(Math.min(BATCH, count - start)).map((i) => start + i);
-      const results = await session.run({ [features.inputName(graph)]: await features.batch(indices, 0) });
+      const results = await session.run({ [graph.inputs[0]?.name ?? '']: await features.batch(indices, 0) });
       const scores = expectFloat32(results[graph.outputs[0]?.name ?? ''], 'The scores');
       const logProbabilities = logProbabilitiesOf(scores, kind);
       // Unreadable images have no label and are not counted.
@@ -33,6 +41,7 @@ export async function validate(
         if (label >= 0) counts = addCounts(counts, countCorrect(rowOf(logProbabilities, row), [label]));
       }
       onProgress(start + indices.length, count);
+      await pause();
     }
   } finally {
     await session.dispose();
