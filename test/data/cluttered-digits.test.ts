@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { clutteredDigits } from '../../src/data/cluttered-digits.js';
+import { readIdx, readMnist } from '../../src/node/mnist.js';
+
+const train = await readMnist('train');
+const test = await readMnist('test');
+
+const hashOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+
+describe('MNIST', () => {
+  it('has its published counts of every digit', () => {
+    const counts = (labels: Uint8Array) =>
+      labels.reduce((all, label) => all.with(label, (all[label] ?? 0) + 1), new Array<number>(10).fill(0));
+    expect(counts(train.labels)).toEqual([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
+    expect(counts(test.labels)).toEqual([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
+    expect(train.images.length).toBe(60_000 * 784);
+    expect(test.images.length).toBe(10_000 * 784);
+  });
+
+  it('begins with the digits everybody knows', () => {
+    expect([...train.labels.subarray(0, 5)]).toEqual([5, 0, 4, 1, 9]);
+    expect([...test.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4]);
+    // The mean of all training pixels that every tutorial normalises by, 0.1307.
+    expect(train.images.reduce((sum, value) => sum + value, 0) / train.images.length / 255).toBeCloseTo(0.1307, 4);
+  });
+
+  it('is refused when a file is not what it should be', () => {
+    const good = Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 7, 9);
+    expect([...readIdx(good, [2], 'labels')]).toEqual([7, 9]);
+    expect(() => readIdx(good.subarray(0, 9), [2], 'labels')).toThrow(
+      /Reading labels: expected an IDX file of 2 bytes, found 9/,
+    );
+    expect(() => readIdx(good.with(3, 2), [2], 'labels')).toThrow(/npm ci/);
+    expect(() => readIdx(good.with(7, 3), [2], 'labels')).toThrow(/npm ci/);
+    expect(() => readIdx(new Uint8Array(0), [2], 'labels')).toThrow(/npm ci/);
+  });
+});
+
+describe('cluttered digits', () => {
+  const set = clutteredDigits({ digits: train, split: 'train', seed: 7, count: 300 });
+
+  it('are the same for the same seed, split and number, in any order', () => {
+    const again = clutteredDigits({ digits: train, split: 'train', seed: 7, count: 1000 });
+    const last = again.image(299);
+    expect(hashOf(last.data)).toBe(hashOf(set.image(299).data));
+    expect(again.label(299)).toBe(set.label(299));
+    expect(again.box(299)).toEqual(set.box(299));
+  });
+
+  it('are the same on every machine and in every release', () => {
+    expect([set.label(0), set.box(0), hashOf(set.image(0).data)]).toMatchInlineSnapshot(`
+      [
+        7,
+        {
+          "x0": 25,
+          "x1": 48,
+          "y0": 14,
+          "y1": 40,
+        },
+        "a8a30a5fd6befb6f",
+      ]
+    `);
+  });
+
+  it('differ by seed, split and number', () => {
+    const hashes = [
+      set.image(0),
+      set.image(1),
+      clutteredDigits({ digits: train, split: 'train', seed: 8, count: 1 }).image(0),
+      clutteredDigits({ digits: train, split: 'test', seed: 7, count: 1 }).image(0),
+    ].map((image) => hashOf(image.data));
+    expect(new Set(hashes).size).toBe(4);
+  });
+
+  it('have boxes of 24 to 30 pixels, whole and 8 pixels inside the canvas, all over it', () => {
+    const boxes = Array.from({ length: set.count }, (_, i) => set.box(i));
+    for (const { x0, y0, x1, y1 } of boxes) {
+      const length = Math.max(x1 - x0, y1 - y0);
+      expect(length).toBeGreaterThanOrEqual(24);
+      expect(length).toBeLessThanOrEqual(30);
+      expect(Math.min(x0, y0, 64 - x1, 64 - y1)).toBeGreaterThanOrEqual(8);
+    }
+    expect(Math.min(...boxes.map((box) => box.x0))).toBeLessThan(10);
+    expect(Math.max(...boxes.map((box) => box.y1))).toBeGreaterThan(54);
+  });
+
+  it('have their light ink in the box: it is brighter inside than anywhere else', () => {
+    for (let i = 0; i < 50; i++) {
+      const { data } = set.image(i);
+      const { x0, y0, x1, y1 } = set.box(i);
+      let [inside, outside] = [0, 0];
+      for (let y = 0; y < 64; y++) {
+        for (let x = 0; x < 64; x++) {
+          const at = (y * 64 + x) * 3;
+          const luma = 0.299 * (data[at] ?? 0) + 0.587 * (data[at + 1] ?? 0) + 0.114 * (data[at + 2] ?? 0);
+          if (luma < 195) continue;
+          if (x >= x0 && x < x1 && y >= y0 && y < y1) inside++;
+          else outside++;
+        }
+      }
+      expect(inside, `item ${i}`).toBeGreaterThan(10);
+      expect(outside, `item ${i}`).toBe(0);
+    }
+  });
+
+  it('show all ten digits, about equally often', () => {
+    const counts = Array.from({ length: set.count }, (_, i) => set.label(i)).reduce(
+      (all, label) => all.with(label, (all[label] ?? 0) + 1),
+      new Array<number>(10).fill(0),
+    );
+    // 30 of each are expected; 10 is 3.8 standard deviations away.
+    expect(Math.min(...counts)).toBeGreaterThan(10);
+    expect(set.classNames).toEqual(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+  });
+
+  it('refuse numbers they do not have, and digits that do not fit their labels', () => {
+    expect(() => set.image(300)).toThrow(/items 0 to 299, but 300/);
+    expect(() => set.box(-1)).toThrow(/but -1/);
+    expect(() => set.label(0.5)).toThrow(/but 0\.5/);
+    const broken = { images: new Uint8Array(784), labels: new Uint8Array(2) };
+    expect(() => clutteredDigits({ digits: broken, split: 'train', seed: 0, count: 1 })).toThrow(/2 images of 28×28/);
+  });
+
+  it('survive a digit without ink', () => {
+    const blank = { images: new Uint8Array(784), labels: Uint8Array.of(3) };
+    const { box, image } = clutteredDigits({ digits: blank, split: 'test', seed: 0, count: 1 });
+    expect(box(0).x1 - box(0).x0).toBeGreaterThanOrEqual(24);
+    expect(image(0).data.length).toBe(64 * 64 * 3);
+  });
+});
