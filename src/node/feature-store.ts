@@ -19,7 +19,7 @@ import {
 import { join } from 'node:path';
 import { ShiboriError } from '../errors.js';
 import type { FeatureStore } from '../train/feature-store.js';
-import { reasonOf } from './disk-error.js';
+import { errorCode, reasonOf } from './disk-error.js';
 
 /** A digest of whatever decides what features are: prefix, images, preprocessing, augmentation. */
 export function featureKey(parts: Iterable<string | Uint8Array>): string {
@@ -44,7 +44,8 @@ function onDisk<T>(folder: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof ShiboriError) throw error;
+    // Anything but a failed system call is a mistake of ours, or has its words already.
+    if (errorCode(error) === undefined) throw error;
     throw new ShiboriError(
       `Caching features in "${folder}": ${reasonOf(error)}. Free some space, or choose another folder with SHIBORI_HOME.`,
       { cause: error },
@@ -151,13 +152,15 @@ function diskBytes(path: string): number {
 
 /**
  * Makes room in a folder of stores: deletes those that were used longest ago until the rest and `needed` bytes fit the
- * limit. `keep` is never deleted; it is marked as used now. What is no folder is left alone.
+ * limit. What is no folder is left alone.
+ *
+ * @param keep names of stores that are never deleted, and marked as used now; `needed` is what they will take together.
  */
-export function makeRoom(folder: string, keep: string, needed: number, limit: number): void {
+export function makeRoom(folder: string, keep: ReadonlySet<string>, needed: number, limit: number): void {
   if (!existsSync(folder)) return;
   onDisk(folder, () => {
     const stores = readdirSync(folder, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && entry.name !== keep)
+      .filter((entry) => entry.isDirectory() && !keep.has(entry.name))
       .map(({ name }) => ({ path: join(folder, name), used: statSync(join(folder, name)).mtimeMs }))
       .sort((a, b) => b.used - a.used);
     let total = needed;
@@ -165,7 +168,9 @@ export function makeRoom(folder: string, keep: string, needed: number, limit: nu
       total += diskBytes(path);
       if (total > limit) rmSync(path, { recursive: true, force: true });
     }
-    const own = join(folder, keep);
-    if (existsSync(own)) utimesSync(own, new Date(), new Date());
+    for (const own of keep) {
+      const path = join(folder, own);
+      if (existsSync(path)) utimesSync(path, new Date(), new Date());
+    }
   });
 }
