@@ -1,0 +1,111 @@
+import { join } from 'node:path';
+import { type AugmentOptions, augment } from '../data/augment.js';
+import { itemAt } from '../data/dataset.js';
+import type { RgbImage } from '../data/image.js';
+import { fitImage, type Preprocess, toTensor } from '../data/preprocess.js';
+import { ShiboriError } from '../errors.js';
+import { writeGraph } from '../formats/onnx/write.js';
+import type { Graph } from '../graph/model.js';
+import { diskStore, featureKey, makeRoom } from '../node/feature-store.js';
+import { cacheFolder } from '../node/fetch.js';
+import { packageVersion } from '../node/package.js';
+import { range } from '../tensor/dims.js';
+import { seeded } from '../tensor/random.js';
+import { type FeatureStore, memoryStore } from '../train/feature-store.js';
+import type { TrainingData } from '../train/training-data.js';
+import type { Dataset } from './dataset.js';
+
+/** Features are kept on disk up to this size in all; what was used longest ago makes room. */
+const CACHE_BYTES = 8e9;
+/** Smaller ones are quicker to compute again (VGG16 on two cores: half a minute) than to look after. */
+const WORTH_KEEPING_BYTES = 32e6;
+/** Images whose bytes tell a data set from another one with the same file names. */
+const SAMPLED_IMAGES = 32;
+/** Third key of the random streams that augmentation draws from; order and masks use others. */
+const AUGMENT_STREAM = 3;
+
+/** Images as a training sees them: how they are cut to size and normalised, and what is random about them. */
+export interface ImageRecipe {
+  readonly preprocess: Preprocess;
+  /** `undefined`: every view is the image as it is. */
+  readonly augmentation: AugmentOptions | undefined;
+  readonly seed: number;
+}
+
+/** Decodes, augments and normalises a data set's images. One that cannot be read loses its label and is told of. */
+export function trainingData(
+  { source, decode }: Dataset,
+  { preprocess, augmentation, seed }: ImageRecipe,
+  onBad: (path: string, reason: string) => void,
+): TrainingData {
+  const labels = Int32Array.from(source.items, ({ label }) => label);
+  const [height, width] = preprocess.size;
+  const blank: RgbImage = { width, height, data: new Uint8Array(width * height * 3) };
+  const load = async (index: number, view: number): Promise<RgbImage> => {
+    if (labels[index] === -1) return blank;
+    const { path } = itemAt(source, index);
+    try {
+      const image = await decode(await source.read(index), path);
+      if (!augmentation) return fitImage(image, preprocess);
+      return fitImage(augment(image, augmentation, seeded(seed, AUGMENT_STREAM, view, index)), preprocess);
+    } catch (error) {
+      if (!(error instanceof ShiboriError)) throw error;
+      // Its row of the batch stays, without a label and so without a say in the loss.
+      labels[index] = -1;
+      onBad(path, error.message);
+      return blank;
+    }
+  };
+  return {
+    count: source.items.length,
+    labels,
+    images: async (indices, view) => toTensor(await Promise.all(indices.map((index) => load(index, view))), preprocess),
+  };
+}
+
+/** What decides the pixels of a data set's images, as parts of a key. */
+async function partsOf({ source }: Dataset, recipe: ImageRecipe): Promise<(string | Uint8Array)[]> {
+  const count = source.items.length;
+  const sampled = range(Math.min(count, SAMPLED_IMAGES)).map((i) => Math.floor((i * count) / SAMPLED_IMAGES) % count);
+  const bytes = await Promise.all(
+    // One that cannot be read is told of when its turn comes.
+    sampled.map((index) => source.read(index).catch(() => new Uint8Array(0))),
+  );
+  return [
+    packageVersion(),
+    source.name,
+    source.items.map(({ path }) => path).join('\n'),
+    JSON.stringify(recipe),
+    ...bytes,
+  ];
+}
+
+/** Opens the stores of one training's frozen features: on disk where that is worth it, otherwise in memory. */
+export class FeatureCache {
+  readonly #root = join(cacheFolder(), 'features');
+  /** Bytes of this training's stores, by folder: none makes room for the other. */
+  readonly #own = new Map<string, number>();
+
+  /**
+   * What opens a data set's store once it is known how many elements a record has.
+   *
+   * @param views how many views will be kept.
+   */
+  async storeFor(
+    dataset: Dataset,
+    recipe: ImageRecipe,
+    views: number,
+  ): Promise<(elements: number, prefix: Graph) => FeatureStore> {
+    const count = dataset.source.items.length;
+    const parts = await partsOf(dataset, recipe);
+    return (elements, prefix) => {
+      const bytes = count * elements * Float32Array.BYTES_PER_ELEMENT * views;
+      if (bytes < WORTH_KEEPING_BYTES) return memoryStore(count, elements);
+      const key = featureKey([writeGraph(prefix), ...parts]);
+      this.#own.set(key, bytes);
+      const needed = [...this.#own.values()].reduce((sum, size) => sum + size, 0);
+      makeRoom(this.#root, new Set(this.#own.keys()), needed, CACHE_BYTES);
+      return diskStore(join(this.#root, key), count, elements);
+    };
+  }
+}
