@@ -2,7 +2,7 @@ import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ShiboriError } from '../errors.js';
-import { scalarsRecord, versionRecord } from '../formats/tensorboard/events.js';
+import { restartRecord, scalarsRecord, versionRecord } from '../formats/tensorboard/events.js';
 import { describeWriteError, errorCode } from './disk-error.js';
 
 /** A TensorBoard event file that is open for appending. */
@@ -30,9 +30,13 @@ async function openNew(folder: string, seconds: number): Promise<{ path: string;
  * Starts an event file in `folder` (made when missing), which `tensorboard --logdir folder` shows while it grows.
  *
  * @param options.now The clock, in milliseconds since 1970; default `Date.now`.
+ * @param options.purgeFrom TensorBoard forgets what earlier files of the folder hold from this step on. Default: nothing.
  * @throws ShiboriError when it cannot be written.
  */
-export async function createEventFile(folder: string, options: { now?: () => number } = {}): Promise<EventFile> {
+export async function createEventFile(
+  folder: string,
+  options: { readonly now?: () => number; readonly purgeFrom?: number } = {},
+): Promise<EventFile> {
   const now = options.now ?? Date.now;
   const wallTime = () => now() / 1000;
   const guarded = async <T>(work: Promise<T>): Promise<T> => {
@@ -46,6 +50,7 @@ export async function createEventFile(folder: string, options: { now?: () => num
   await guarded(mkdir(folder, { recursive: true }));
   const { path, handle } = await guarded(openNew(folder, Math.floor(wallTime())));
   await guarded(handle.writeFile(versionRecord(wallTime())));
+  if (options.purgeFrom !== undefined) await guarded(handle.writeFile(restartRecord(wallTime(), options.purgeFrom)));
   return {
     path,
     addScalars: (step, scalars) => guarded(handle.writeFile(scalarsRecord(wallTime(), step, scalars))),

@@ -1,9 +1,9 @@
 import { ShiboriError } from '../errors.js';
-import { constantOf } from '../formats/onnx/constants.js';
 import { type Graph, type Model, type Node, OPSET, type Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { normalizeAxis } from '../tensor/dims.js';
+import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 
 /** The oldest operator set that is understood. */
@@ -22,6 +22,28 @@ function intsOf(node: Node, name: string): readonly number[] | undefined {
 function numberOf(node: Node, name: string): number | undefined {
   const attribute = node.attributes[name];
   return attribute?.type === 'float' || attribute?.type === 'int' ? attribute.value : undefined;
+}
+
+/** The largest int64 comes as 2^63, the nearest number to it. */
+const bounded = (value: number): number => Math.min(value, Number.MAX_SAFE_INTEGER);
+
+/** The tensor that a Constant node makes; `undefined` for what no tensor holds (strings). */
+function constantOf(node: Node): Tensor | undefined {
+  const [attribute] = Object.values(node.attributes);
+  switch (attribute?.type) {
+    case 'tensor':
+      return attribute.value;
+    case 'float':
+      return float32([attribute.value], []);
+    case 'floats':
+      return float32(attribute.value);
+    case 'int':
+      return int64([bounded(attribute.value)], []);
+    case 'ints':
+      return int64(attribute.value.map(bounded));
+    default:
+      return undefined;
+  }
 }
 
 /** The node with its first output only, without some of its attributes, and with `extra` inputs after the first. */
@@ -86,9 +108,8 @@ const upgrades = new Map<string, Upgrade>(
       const ends = intsOf(node, 'ends');
       const axes = intsOf(node, 'axes');
       if (!starts || !ends) return undefined;
-      // "To the end" is often the largest int64, which a number does not hold.
-      const exact = ends.map((end) => Math.min(end, Number.MAX_SAFE_INTEGER));
-      return moved(node, inputs, b, ['starts', 'ends', 'axes'], [b.ints(starts), b.ints(exact), axes && b.ints(axes)]);
+      const extra = [b.ints(starts), b.ints(ends.map(bounded)), axes && b.ints(axes)];
+      return moved(node, inputs, b, ['starts', 'ends', 'axes'], extra);
     },
     /** `min` and `max` became inputs in 11. */
     Clip(node, inputs, b) {

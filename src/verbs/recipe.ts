@@ -36,7 +36,8 @@ const dataSchema = z.strictObject({
 const augmentSchema = z.strictObject({
   randomResizedCrop: z
     .strictObject({
-      size: positive,
+      /** Side of the result in pixels. Default: the model's input. */
+      size: positive.optional(),
       scale: z.tuple([z.number().positive(), z.number().positive()]),
       ratio: z.tuple([z.number().positive(), z.number().positive()]).default([3 / 4, 4 / 3]),
     })

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { constantsToInitializers } from '../../src/formats/onnx/constants.js';
 import { elementTypeOf } from '../../src/formats/onnx/element-types.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { concatenate } from '../../src/formats/onnx/wire-writer.js';
@@ -402,36 +401,6 @@ describe('Reading', () => {
     expect([model.opset, model.domains, model.graph.nodes[0]?.domain]).toEqual([13, { 'org.example': 2 }, '']);
     expect(model.graph.inputs[0]?.type?.dims).toEqual(['N', '?', 3]);
     expect(model.graph.outputs[0]?.type).toBeUndefined();
-  });
-
-  it('makes initializers of Constant nodes when asked', () => {
-    const constant = (output: string, attribute: object): object => ({
-      opType: 'Constant',
-      output: [output],
-      attribute: [attribute],
-    });
-    const t = { dims: [1], dataType: 1, rawData: new Uint8Array(Float32Array.of(7).buffer) };
-    const graph = identityGraph({
-      node: [
-        constant('a', { name: 'value', type: 4, t }),
-        constant('b', { name: 'value_ints', type: 7, ints: [1, 2 ** 63, -5] }),
-        constant('c', { name: 'value_float', type: 1, f: 0.5 }),
-        constant('d', { name: 'value_string', type: 3, s: 'text' }),
-        { opType: 'Add', input: ['x', 'a'], output: ['y'] },
-      ],
-    });
-    const before = readOnnx(rawFile(graph), 'constants.onnx').graph;
-    const after = constantsToInitializers(before);
-    expect(before.nodes).toHaveLength(5);
-    expect(after.nodes.map((node) => node.op)).toEqual(['Constant', 'Add']);
-    expect(Array.from(after.initializers, ([{ name }, data]) => [name, data.dtype, data.dims, [...data.data]])).toEqual(
-      [
-        ['a', 'float32', [1], [7]],
-        ['b', 'int64', [3], [1n, 2n ** 63n - 1n, -5n]],
-        ['c', 'float32', [], [0.5]],
-      ],
-    );
-    expect(after.nodes[1]?.inputs[1]).toBe([...after.initializers.keys()][0]);
   });
 });
 

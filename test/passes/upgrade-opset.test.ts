@@ -5,7 +5,7 @@ import { nodeEngine } from '../../src/engine/node.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
-import { type Attribute, type Dim, type Model, type Node, Value } from '../../src/graph/model.js';
+import { type Attribute, type Dim, type Graph, type Model, type Node, Value } from '../../src/graph/model.js';
 import { outputKind } from '../../src/graph/output-kind.js';
 import { parametersOf } from '../../src/graph/parameters.js';
 import { upgradeOpset } from '../../src/passes/upgrade-opset.js';
@@ -128,27 +128,51 @@ describe('upgradeOpset', () => {
     expect(() => upgradeOpset(readOnnx(old, 'f'), 'f')).toThrow(/"old" \(Softmax\).*\[N, 3, W\]/);
   });
 
-  it('makes an initializer of a Constant node, which is no parameter', async () => {
+  it('makes initializers of Constant nodes, which are no parameters', async () => {
     const x = new Value('x', { dtype: 'float32', dims: [2] });
-    const mean = new Value('mean', undefined);
-    const y = new Value('y', undefined);
-    const node = (op: string, inputs: Value[], output: Value, attributes: Node['attributes'] = {}): Node => {
-      return { op, domain: '', name: op, inputs, outputs: [output], attributes };
+    const attributes: Readonly<Record<string, Attribute>> = {
+      value: { type: 'tensor', value: float32([1, 2]) },
+      value_floats: { type: 'floats', value: [0.5, 0.25] },
+      value_float: float(4),
+      value_int: int(1),
+      value_ints: ints(0, -5, 2 ** 63),
     };
-    const constant = node('Constant', [], mean, { value: { type: 'tensor', value: float32([1, 2]) } });
-    const nodes = [constant, node('Sub', [x, mean], y)];
-    const graph = upgradeOpset(
-      {
-        graph: { name: 'g', inputs: [x], outputs: [y], nodes, initializers: new Map() },
-        opset: 13,
-        domains: {},
-        metadata: {},
-      },
-      'g.onnx',
-    );
+    const constants = Object.entries(attributes).map(([name, attribute]): Node => {
+      const output = new Value(name, undefined);
+      return { op: 'Constant', domain: '', name, inputs: [], outputs: [output], attributes: { [name]: attribute } };
+    });
+    const outputs = constants.flatMap(({ outputs: [output] }) => output ?? []);
+    const [mean] = outputs;
+    const y = new Value('y', undefined);
+    const sub: Node = { op: 'Sub', domain: '', name: 'sub', inputs: [x, mean], outputs: [y], attributes: {} };
+    const old: Graph = {
+      name: 'constants',
+      inputs: [x],
+      outputs: [y, ...outputs],
+      nodes: [...constants, sub],
+      initializers: new Map(),
+    };
+    const graph = upgradeOpset({ graph: old, opset: 13, domains: {}, metadata: {} }, 'constants.onnx');
     expect(graph.nodes.map(({ op }) => op)).toEqual(['Sub']);
     expect(parametersOf(graph)).toEqual([]);
+    const held = Array.from(graph.initializers, ([{ name }, { dtype, dims, data }]) => [name, dtype, dims, [...data]]);
+    expect(held).toEqual([
+      ['constant/value', 'float32', [2], [1, 2]],
+      ['constant/value_floats', 'float32', [2], [0.5, 0.25]],
+      ['constant/value_float', 'float32', [], [4]],
+      ['constant/value_int', 'int64', [], [1n]],
+      // The largest integer that both a number and an int64 hold stands for "to the end".
+      ['constant/value_ints', 'int64', [3], [0n, -5n, 2n ** 53n - 1n]],
+    ]);
     expect((await runOnce(referenceEngine(), graph, { x: float32([5, 5]) })).y?.data).toEqual(Float32Array.of(4, 3));
+  });
+
+  it('names a constant that no tensor holds', () => {
+    const y = new Value('y', undefined);
+    const attributes: Node['attributes'] = { value_string: { type: 'string', value: 'text' } };
+    const node: Node = { op: 'Constant', domain: '', name: 'text', inputs: [], outputs: [y], attributes };
+    const graph: Graph = { name: 'text', inputs: [], outputs: [y], nodes: [node], initializers: new Map() };
+    expect(() => upgradeOpset({ graph, opset: 13, domains: {}, metadata: {} }, 'f')).toThrow(/"text".*Constant/);
   });
 
   it.each([6, 24])('refuses operator set %i with what to do', (opset) => {

@@ -39,15 +39,12 @@ interface FinetuneOptions extends CommonOptions, ModelOptions, ImageOptions {
 /** Exit code of a training that was stopped with Ctrl-C and can be gone on with. */
 const INTERRUPTED = 130;
 
-/** The study's augmentation for images of this size. */
-function studyAugmentation(size: number) {
-  // A crop of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered.
-  return {
-    randomResizedCrop: { size, scale: [(56 / 64) ** 2, 1], ratio: [3 / 4, 4 / 3] },
-    horizontalFlip: 0.5,
-    colorJitter: { saturation: 0.2, hue: 0.1 },
-  };
-}
+/** The study's: crops of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered. */
+const AUGMENTATION = {
+  randomResizedCrop: { scale: [(56 / 64) ** 2, 1], ratio: [3 / 4, 4 / 3] },
+  horizontalFlip: 0.5,
+  colorJitter: { saturation: 0.2, hue: 0.1 },
+};
 
 /** `shibori finetune MODEL --data D` */
 export function finetuneCommand(): Command {
@@ -84,7 +81,7 @@ export function finetuneCommand(): Command {
       seed: options.seed,
       ...(options.train ? { train: options.train } : {}),
       ...(options.stepSize ? { stepSizeUp: options.stepSize } : {}),
-      ...(options.augment ? { augment: studyAugmentation(options.input?.at(-1) ?? 64) } : {}),
+      ...(options.augment ? { augment: AUGMENTATION } : {}),
       ...(options.views ? { views: options.views } : {}),
       ...(options.patience ? { patience: options.patience } : {}),
     });

@@ -2,8 +2,8 @@
  * TensorBoard's event files: TFRecord frames
  *   length (uint64) · masked CRC-32C of it · payload · masked CRC-32C of the payload      all little endian
  * around Event messages (tensorflow/core/util/event.proto, framework/summary.proto), of which only what scalars need:
- *   Event   { wall_time = 1: double, step = 2: int64, file_version = 3: string, summary = 5: Summary }
- *   Summary { value = 1: repeated Value },  Value { tag = 1: string, simple_value = 2: float }
+ *   Event   { wall_time = 1: double, step = 2: int64, file_version = 3: string, summary = 5: Summary, session_log = 7 }
+ *   Summary { value = 1: repeated Value },  Value { tag = 1: string, simple_value = 2: float },  SessionLog { status = 1 }
  */
 import { maskedCrc32c } from './crc32c.js';
 
@@ -52,6 +52,12 @@ export function frameRecord(payload: Uint8Array): Uint8Array {
 /** The record every event file begins with. `wallTime` is in seconds since 1970. */
 export function versionRecord(wallTime: number): Uint8Array {
   return frameRecord(Uint8Array.from([...double(1, wallTime), ...text(3, 'brain.Event:2')]));
+}
+
+/** The record of a training that begins, or goes on, at a step: readers forget what they saw of that step and later. */
+export function restartRecord(wallTime: number, step: number): Uint8Array {
+  // SessionLog.START = 1.
+  return frameRecord(Uint8Array.from([...double(1, wallTime), 16, ...varint(step), ...delimited(7, [8, 1])]));
 }
 
 /**
