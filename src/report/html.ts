@@ -164,8 +164,8 @@ function historyCharts(history: readonly HistoryPoint[]): string {
       y: { label: `↑ ${label}`, grid: true },
       color: { legend: true, domain: ['training', 'validation'], range: ['#2a6f97', '#e07a1f'] },
       marks: [
-        Plot.line(rows, { x: 'epoch', y: 'value', stroke: 'of', strokeWidth: 2 }),
-        Plot.dot(rows, { x: 'epoch', y: 'value', fill: 'of', r: 3 }),
+        Plot.line(rows, { x: 'epoch', y: 'value', z: 'of', stroke: 'of', strokeWidth: 2 }),
+        Plot.dot(rows, { x: 'epoch', y: 'value', z: 'of', fill: 'of', r: 3 }),
       ],
     });
   return `<div class="row">${draw(
