@@ -214,8 +214,9 @@ export class Trainer {
       history: [...p.history, record],
       ...(best ? { best } : {}),
     };
-    await this.#save();
+    // Told of first: if the process dies in between, the epoch is done and told of once more, and none is left out.
     await this.#options.onEpoch?.(record);
+    await this.#save();
     return true;
   }
 

@@ -1,4 +1,5 @@
 import type { Engine, Session } from '../engine/engine.js';
+import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import { expectFloat32, type Tensor, zeros } from '../tensor/tensor.js';
@@ -51,7 +52,14 @@ interface Compiled {
 /** Target distributions `[n, classes]` of labels: one-hot rows, zeros for an image without a label. */
 function oneHot(labels: readonly number[], classes: number): Tensor<'float32'> {
   const targets = zeros('float32', [labels.length, classes]);
-  for (const [row, label] of labels.entries()) if (label >= 0) targets.data[row * classes + label] = 1;
+  for (const [row, label] of labels.entries()) {
+    if (label >= classes) {
+      throw new ShiboriError(
+        `The model tells ${classes} classes apart (0 to ${classes - 1}), an image is of class ${label}.`,
+      );
+    }
+    if (label >= 0) targets.data[row * classes + label] = 1;
+  }
   return targets;
 }
 

@@ -320,9 +320,15 @@ describe('fit', () => {
 
   it('stops early when the validation loss gets no better, and gives the best parameters', async () => {
     // One step of this size is too far: the loss is best after the first epoch.
-    let epoch = 0;
     const results = new Map<number, Map<string, ArrayLike<number>>>();
-    const checkpoint = checkpoints();
+    const kept = checkpoints();
+    const checkpoint: CheckpointStore = {
+      load: () => kept.load(),
+      save(state) {
+        results.set(state.progress.epoch, new Map([...state.tensors].map(([name, data]) => [name, [...data]])));
+        return kept.save(state);
+      },
+    };
     const validation = quarters(20, 2);
     const options = {
       ...common(),
@@ -330,10 +336,6 @@ describe('fit', () => {
       epochs: 20,
       schedule: (step: number) => (step < 4 ? 1e-2 : 1),
       checkpoint,
-      onEpoch: () => {
-        epoch++;
-        results.set(epoch, new Map([...(checkpoint.state?.tensors ?? [])].map(([name, data]) => [name, [...data]])));
-      },
     };
     const { history, graph } = await fit(classifier(), { ...options, patience: 3 });
     const losses = history.map(({ validationLoss }) => validationLoss ?? 0);
@@ -430,6 +432,39 @@ describe('fit', () => {
     const data = quarters(20, 1);
     const training = fit(classifier(), { ...common(), data: { ...data, labels: data.labels.map(() => -1) } });
     await expect(training).rejects.toThrow(/Not one training image could be read/);
+  });
+
+  it('tells of an epoch before it is saved: one is told of twice rather than not at all', async () => {
+    const checkpoint = checkpoints();
+    const told: [epoch: number, saved: number | undefined][] = [];
+    await fit(classifier(), {
+      ...common(),
+      checkpoint,
+      onEpoch: ({ epoch }) => {
+        told.push([epoch, checkpoint.state?.progress.epoch]);
+      },
+    });
+    expect(told).toEqual([
+      [1, undefined],
+      [2, 1],
+      [3, 2],
+    ]);
+  });
+
+  it('leaves out a last image that would be a batch of its own', async () => {
+    const { steps, history } = await fit(classifier(), { ...common(), data: quarters(49, 1), epochs: 1 });
+    expect(steps).toBe(3);
+    // Of 48 images: the mean is a whole number of them.
+    expect(((history[0]?.trainTop1 ?? 0) * 48) / 100).toBeCloseTo(
+      Math.round(((history[0]?.trainTop1 ?? 0) * 48) / 100),
+      9,
+    );
+  });
+
+  it('refuses a class that the model does not have', async () => {
+    const data = quarters(20, 1);
+    data.labels[7] = CLASSES;
+    await expect(fit(classifier(), { ...common(), data })).rejects.toThrow(/3 classes apart \(0 to 2\).*class 3/);
   });
 
   it.each([
