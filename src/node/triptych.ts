@@ -1,104 +1,183 @@
 import { createRequire } from 'node:module';
-import sharp, { type OverlayOptions } from 'sharp';
+import sharp from 'sharp';
 import type { RgbImage } from '../data/image.js';
 import { ShiboriError } from '../errors.js';
+import { resizeBilinear } from '../explain/map.js';
 import { colorizeMap, overlayMap } from '../explain/overlay.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-/** One row of a figure: an image, what the model looks at in it, and words. */
+/** One triptych: an image, its map, the map laid over it, and two lines of text. */
 export interface TriptychRow {
   readonly image: RgbImage;
-  /** `[H, W]`, the image's size, 0 … 1. */
+  /** `[H, W]`, 0…1, of the image's size. */
   readonly map: Tensor<'float32'>;
-  /** In bold: the class that is explained. */
+  /** In bold: what the map explains, such as `goldfish`. */
   readonly title: string;
-  /** Beside it: probability, what was predicted, … */
+  /** Below, in grey: prediction and probability, a correlation, … */
   readonly caption: string;
 }
 
-/** Small images are enlarged to about so many pixels a side, by a whole factor, so that their pixels show as they are. */
+/** Options of {@link renderTriptychs}. */
+export interface TriptychOptions {
+  /** The layer that the maps explain, named above them. */
+  readonly layer: string;
+  /** Triptychs side by side. Default: 1 for up to three rows, 2 for more. */
+  readonly columns?: number;
+}
+
+/** All lengths are in pixels. Small images are enlarged a whole number of times, up to this panel side; large ones shrunk. */
 const PANEL = 256;
-const MARGIN = 16;
-const GAP = 10;
-const HEADING = 30;
-const LABEL = 34;
-const INK = '#1c2530';
-const QUIET = '#5a6675';
+const MARGIN = 24;
+const PANEL_GAP = 10;
+const COLUMN_GAP = 36;
+const ROW_GAP = 26;
+const TEXT_GAP = 8;
+const HEADING = { size: 14, color: '#6b7280', bold: false };
+const TITLE = { size: 18, color: '#111827', bold: true };
+const CAPTION = { size: 14, color: '#4b5563', bold: false };
 
-const fonts = createRequire(import.meta.url);
+/** What `|` takes before the next letter in DejaVu Sans, of the size of the text. Found by trying. */
+const BAR_WIDTH = 0.55;
 
-/** A line of text as a picture. Fonts come with the project: machines without any draw boxes otherwise. */
-async function text(markup: string, bold: boolean, points: number): Promise<{ data: Buffer; width: number; height: number }> {
-  const fontfile = fonts.resolve(`dejavu-fonts-ttf/ttf/DejaVuSans${bold ? '-Bold' : ''}.ttf`);
+/** A picture of text, or of pixels, at a place on the sheet. */
+interface Placed {
+  readonly input: Buffer;
+  readonly raw: { readonly width: number; readonly height: number; readonly channels: 3 | 4 };
+  readonly left: number;
+  readonly top: number;
+}
+
+// The fonts come with the package: servers often have none, and a figure looks the same everywhere.
+const fontFile = (bold: boolean) =>
+  createRequire(import.meta.url).resolve(`dejavu-fonts-ttf/ttf/DejaVuSans${bold ? '-Bold' : ''}.ttf`);
+
+const markupCharacters: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
+
+/** Text with nothing in it that could be taken for markup. Control characters become spaces. */
+function escapeMarkup(text: string): string {
+  return text.replace(/\p{Cc}/gu, ' ').replace(/[&<>]/g, (character) => markupCharacters[character] ?? '');
+}
+
+/** A line of text (wrapped at `width`) with its top left corner at a place. */
+async function drawText(
+  text: string,
+  style: { readonly size: number; readonly color: string; readonly bold: boolean },
+  at: { readonly left: number; readonly top: number; readonly width: number },
+): Promise<Placed> {
+  // Text is cut to its ink: an invisible bar, as high as any letter is or hangs, keeps all lines on the same base. Its
+  // own width is taken back by spacing, in 1024ths of a point, so that lines after the first begin where it does.
+  const spacing = -Math.round(BAR_WIDTH * style.size * 1024);
+  const bar = `<span alpha="1" letter_spacing="${spacing}">|</span>`;
   const { data, info } = await sharp({
-    text: { text: markup, font: `DejaVu Sans${bold ? ' Bold' : ''} ${points}`, fontfile, rgba: true, dpi: 96 },
+    text: {
+      text: `${bar}<span foreground="${style.color}">${escapeMarkup(text)}</span>`,
+      font: `DejaVu Sans ${style.bold ? 'Bold ' : ''}${style.size}`,
+      fontfile: fontFile(style.bold),
+      dpi: 72,
+      rgba: true,
+      width: at.width,
+      wrap: 'word-char',
+    },
   })
-    .png()
+    .raw()
     .toBuffer({ resolveWithObject: true });
-  return { data, width: info.width, height: info.height };
+  return { input: data, raw: { width: info.width, height: info.height, channels: 4 }, left: at.left, top: at.top };
 }
 
-/** Pango reads markup: what a class is called must not be taken for it. */
-function span(words: string, color: string): string {
-  const escaped = words.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
-  return `<span foreground="${color}">${escaped}</span>`;
+function panelSize({ width, height }: RgbImage): { width: number; height: number } {
+  const scale = PANEL / Math.max(width, height);
+  const factor = scale >= 1 ? Math.floor(scale) : scale;
+  return { width: Math.max(Math.round(width * factor), 1), height: Math.max(Math.round(height * factor), 1) };
 }
 
-/** A panel at its size in the figure. Pixels of small images stay square; maps are smooth. */
-async function panel(image: RgbImage, scale: number, smooth: boolean): Promise<Buffer> {
-  const { width, height, data } = image;
-  return sharp(data, { raw: { width, height, channels: 3 } })
-    .resize(Math.round(width * scale), Math.round(height * scale), { kernel: smooth || scale < 1 ? 'cubic' : 'nearest', fit: 'fill' })
-    .png()
+/** An image at a panel's size: its pixels as squares when enlarged, smooth when shrunk. */
+async function scaleImage(image: RgbImage, size: { width: number; height: number }): Promise<RgbImage> {
+  const { width, height } = image;
+  const kernel = size.width >= width ? 'nearest' : 'lanczos3';
+  const data = await sharp(image.data, { raw: { width, height, channels: 3 } })
+    .resize({ ...size, fit: 'fill', kernel })
+    .raw()
     .toBuffer();
+  return { ...size, data };
 }
 
-/** Text cut to a width. */
-async function fitted(picture: { data: Buffer; width: number; height: number }, width: number): Promise<Buffer> {
-  if (picture.width <= width) return picture.data;
-  return sharp(picture.data).extract({ left: 0, top: 0, width, height: picture.height }).png().toBuffer();
+/** The three panels of a row, left to right. */
+async function panelsOf(row: TriptychRow): Promise<RgbImage[]> {
+  const [mapHeight, mapWidth] = row.map.dims;
+  if (mapHeight !== row.image.height || mapWidth !== row.image.width) {
+    throw new ShiboriError(
+      `Drawing "${row.title}": the image is ${row.image.width}×${row.image.height} pixels, ` +
+        `its map [${row.map.dims.join(', ')}].`,
+    );
+  }
+  const size = panelSize(row.image);
+  const image = await scaleImage(row.image, size);
+  const map = resizeBilinear(row.map, size.height, size.width);
+  return [image, colorizeMap(map), overlayMap(image, map)];
+}
+
+const placePanel = (panel: RgbImage, left: number, top: number): Placed => ({
+  input: Buffer.from(panel.data.buffer, panel.data.byteOffset, panel.data.byteLength),
+  raw: { width: panel.width, height: panel.height, channels: 3 },
+  left,
+  top,
+});
+
+/** A row at a place on the sheet, and how high it is. */
+async function drawRow(
+  row: TriptychRow,
+  at: { readonly left: number; readonly top: number; readonly step: number; readonly width: number },
+): Promise<{ placed: Placed[]; height: number }> {
+  const panels = await panelsOf(row);
+  const placed = panels.map((panel, k) => placePanel(panel, at.left + k * at.step, at.top));
+  let height = panels[0]?.height ?? 0;
+  for (const [text, style] of [
+    [row.title, TITLE],
+    [row.caption, CAPTION],
+  ] as const) {
+    if (text.trim() === '') continue;
+    const drawn = await drawText(text, style, { left: at.left, top: at.top + height + TEXT_GAP, width: at.width });
+    placed.push(drawn);
+    height += TEXT_GAP + drawn.raw.height;
+  }
+  return { placed, height };
 }
 
 /**
- * A figure of triptychs *image | map | overlay*, one row an image, as a PNG.
+ * A PNG of triptychs *image | map | overlay* on white, with headings above and captions below. Images smaller than 256
+ * pixels are enlarged a whole number of times with their pixels as squares, maps smoothly.
  *
- * @param rows all images of the same size.
- * @param options.layer named in the heading of the maps.
+ * @throws ShiboriError when there is no row, and when a map is not of its image's size.
  */
-export async function renderTriptychs(rows: readonly TriptychRow[], options: { readonly layer: string }): Promise<Uint8Array> {
-  const [first] = rows;
-  if (!first) throw new ShiboriError('Drawing triptychs: there is no image.');
-  const longer = Math.max(first.image.width, first.image.height);
-  const scale = longer >= PANEL ? PANEL / longer : Math.max(1, Math.round(PANEL / longer));
-  const [panelWidth, panelHeight] = [Math.round(first.image.width * scale), Math.round(first.image.height * scale)];
-  const width = 2 * MARGIN + 3 * panelWidth + 2 * GAP;
-  const height = 2 * MARGIN + HEADING + rows.length * (panelHeight + LABEL) + (rows.length - 1) * GAP;
-  const layers: OverlayOptions[] = [];
-  const left = (column: number) => MARGIN + column * (panelWidth + GAP);
-  for (const [column, words] of ['image', `Grad-CAM · ${options.layer}`, 'overlay'].entries()) {
-    const heading = await text(span(words, QUIET), false, 11);
-    layers.push({ input: await fitted(heading, panelWidth), left: left(column), top: MARGIN + 4 });
-  }
-  for (const [index, row] of rows.entries()) {
-    const top = MARGIN + HEADING + index * (panelHeight + LABEL + GAP);
-    const heat = colorizeMap(row.map);
-    const panels = [
-      await panel(row.image, scale, false),
-      await panel(heat, scale, true),
-      await panel(overlayMap(row.image, row.map), scale, false),
-    ];
-    for (const [column, input] of panels.entries()) layers.push({ input, left: left(column), top });
-    const title = await text(span(row.title, INK), true, 12);
-    const baseline = top + panelHeight + 9;
-    layers.push({ input: await fitted(title, width - 2 * MARGIN), left: MARGIN, top: baseline });
-    const room = width - 2 * MARGIN - title.width - 12;
-    if (row.caption !== '' && room > 40) {
-      const caption = await text(span(row.caption, QUIET), false, 11);
-      layers.push({ input: await fitted(caption, room), left: MARGIN + title.width + 12, top: baseline + 1 });
+export async function renderTriptychs(rows: readonly TriptychRow[], options: TriptychOptions): Promise<Uint8Array> {
+  const columns = Math.min(options.columns ?? (rows.length > 3 ? 2 : 1), rows.length);
+  if (rows.length === 0 || !(columns >= 1)) throw new ShiboriError('Drawing triptychs: there is nothing to draw.');
+  const step = Math.max(...rows.map((row) => panelSize(row.image).width)) + PANEL_GAP;
+  const width = 3 * step - PANEL_GAP;
+  const leftOf = (column: number) => MARGIN + column * (width + COLUMN_GAP);
+  const placed: Placed[] = [];
+
+  let top = MARGIN;
+  let headingHeight = 0;
+  for (let column = 0; column < columns; column++) {
+    for (const [k, heading] of ['image', `map of ${options.layer}`, 'overlay'].entries()) {
+      const drawn = await drawText(heading, HEADING, { left: leftOf(column) + k * step, top, width: step - PANEL_GAP });
+      placed.push(drawn);
+      headingHeight = Math.max(headingHeight, drawn.raw.height);
     }
   }
-  return sharp({ create: { width, height, channels: 3, background: '#ffffff' } })
-    .composite(layers)
+  top += headingHeight + TEXT_GAP;
+  for (let first = 0; first < rows.length; first += columns) {
+    const line = rows.slice(first, first + columns);
+    const drawn = await Promise.all(line.map((row, k) => drawRow(row, { left: leftOf(k), top, step, width })));
+    placed.push(...drawn.flatMap((row) => row.placed));
+    top += Math.max(...drawn.map((row) => row.height)) + ROW_GAP;
+  }
+
+  const size = { width: leftOf(columns - 1) + width + MARGIN, height: top - ROW_GAP + MARGIN };
+  return sharp({ create: { ...size, channels: 3, background: '#ffffff' } })
+    .composite(placed)
+    .removeAlpha()
     .png({ compressionLevel: 9 })
     .toBuffer();
 }
