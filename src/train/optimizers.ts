@@ -45,16 +45,20 @@ export function adam(
     init: (size) => ({ m: new Float32Array(size), v: new Float32Array(size) }),
     update(parameter, gradient, { m, v }, step, learningRate) {
       if (!m || !v) return;
-      const stepSize = learningRate / (1 - beta1 ** step);
+      // p - rate / (1 - beta1^t) m / (sqrt(v) / root + epsilon), with root = sqrt(1 - beta2^t): `root` is multiplied
+      // through, which saves a division for every number.
       const root = Math.sqrt(1 - beta2 ** step);
+      const stepSize = (learningRate * root) / (1 - beta1 ** step);
+      const floor = epsilon * root;
+      const [freshM, freshV] = [1 - beta1, 1 - beta2];
       for (let i = 0; i < parameter.length; i++) {
         const p = parameter[i] as number;
         const g = (gradient[i] as number) + weightDecay * p;
-        const first = beta1 * (m[i] as number) + (1 - beta1) * g;
-        const second = beta2 * (v[i] as number) + (1 - beta2) * g * g;
+        const first = beta1 * (m[i] as number) + freshM * g;
+        const second = beta2 * (v[i] as number) + freshV * g * g;
         m[i] = first;
         v[i] = second;
-        parameter[i] = p - (stepSize * first) / (Math.sqrt(second) / root + epsilon);
+        parameter[i] = p - (stepSize * first) / (Math.sqrt(second) + floor);
       }
     },
   };
