@@ -6,6 +6,8 @@ export interface DecodedEvent {
   step?: number;
   fileVersion?: string;
   scalars?: [string, number][];
+  /** Status of a session log; 1 is a start. */
+  session?: number;
 }
 
 interface Field {
@@ -62,6 +64,7 @@ export function decodeEvents(file: Uint8Array): DecodedEvent[] {
       if (number === 1) event.wallTime = viewOf(content).getFloat64(0, true);
       if (number === 2) event.step = integer;
       if (number === 3) event.fileVersion = textOf(content);
+      if (number === 7) event.session = [...fieldsOf(content)].find((field) => field.number === 1)?.integer ?? 0;
       if (number === 5) event.scalars = [...fieldsOf(content)].map((value) => scalarOf(value.content));
     }
     events.push(event);

@@ -33,6 +33,15 @@ describe('event files', () => {
     ]);
   });
 
+  it('make TensorBoard forget what earlier files hold of the steps to come', async () => {
+    const file = await createEventFile(join(folder, 'resumed'), { now: () => 2000, purgeFrom: 300 });
+    await file.close();
+    expect(decodeEvents(readFileSync(file.path))).toEqual([
+      { wallTime: 2, fileVersion: 'brain.Event:2' },
+      { wallTime: 2, step: 300, session: 1 },
+    ]);
+  });
+
   it('never touch the file of an earlier run, even in the same second', async () => {
     const now = () => 1000;
     const first = await createEventFile(folder, { now });
