@@ -51,10 +51,6 @@ export interface GradientDeviation {
   readonly error: number;
 }
 
-/** Name of the output that holds L. */
-const LOSS = 'check/loss';
-const nameOfGradient = (value: Value): string => `check/gradient/${value.name}`;
-
 /**
  * The graph of L = sum(u * y), u random and seeded, and of its gradients.
  *
@@ -79,13 +75,14 @@ export function projectedGradient(
     const weights: Tensor =
       y.type?.dtype === 'float64' ? tensor('float64', dims, u) : tensor('float32', dims, Float32Array.from(u));
     const product = b.op('Mul', [y, b.initializer('constant/projection', weights)], {}, { name: 'check' });
-    const loss = b.op('ReduceSum', [product], { keepdims: 0 }, { name: 'check', outputName: LOSS });
+    const loss = b.op('ReduceSum', [product], { keepdims: 0 }, { name: 'check', outputName: 'check/loss' });
     b.output(loss);
     if (withGradients) {
       const wrt = options.wrt.map(moved);
       const gradients = appendGradients(b, loss, wrt);
       for (const value of wrt) {
-        b.output(b.op('Identity', [gradients.get(value)], {}, { name: 'check', outputName: nameOfGradient(value) }));
+        const outputName = `check/gradient/${value.name}`;
+        b.output(b.op('Identity', [gradients.get(value)], {}, { name: 'check', outputName }));
       }
     }
     return b.build(`check of ${graph.name}`);
@@ -105,7 +102,7 @@ function float64Data(source: Tensor | undefined, what: string): Float64Array {
 }
 
 async function lossAt(session: Session, feeds: NamedTensors): Promise<number> {
-  const { [LOSS]: loss } = await session.run(feeds);
+  const [loss] = Object.values(await session.run(feeds));
   return float64Data(loss, 'The checked loss')[0] ?? Number.NaN;
 }
 
@@ -140,10 +137,11 @@ export async function checkGradient(
   let worst: GradientDeviation | undefined;
   try {
     const results = await backward.run(point);
-    for (const value of wrt) {
+    for (const [i, value] of wrt.entries()) {
       const at = float64Data(point[value.name], `"${value.name}" (an input or initializer of the graph)`);
-      const g = float64Data(results[nameOfGradient(value)], `The gradient of "${value.name}"`);
-      for (let i = 0; i < (options.directions ?? 3); i++) {
+      const gradient = results[built.graph.outputs[i + 1]?.name ?? ''];
+      const g = float64Data(gradient, `The gradient of "${value.name}"`);
+      for (let direction = 0; direction < (options.directions ?? 3); direction++) {
         const v = Float64Array.from(at, () => random.uniform(-1, 1));
         const moved = (h: number): NamedTensors => ({
           ...point,

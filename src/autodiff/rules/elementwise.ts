@@ -110,22 +110,21 @@ export const elementwise: Rules<keyof typeof specs> = {
   Cast: (c) => [castLike(c.builder, c.dy, c.x(0))],
 };
 
-// dA = dY * B * A^(B-1), and 0 where B = 0 (A = 0 would make it 0 * inf)
+// dA = dY * B * A^(B-1); where B = 0 the exponent is taken as 1, or A = 0 would make it 0 * inf
 function powerBase(c: RuleContext<'Pow'>): Value {
   const { builder: b, dy } = c;
   const a = c.x(0);
   const exponents = c.constant(1);
   const [exponent] = exponents ?? [];
-  if (exponents?.length === 1 && exponent !== undefined) {
-    if (exponent === 1) return dy;
-    if (exponent === 2) return b.op('Mul', [dy, scaled(b, a, 2)]);
-  }
+  if (exponents?.length === 1 && exponent === 1) return dy;
+  if (exponents?.length === 1 && exponent === 2) return b.op('Mul', [dy, scaled(b, a, 2)]);
   const power = castLike(b, c.x(1), dy);
-  const reduced = b.op('Pow', [a, b.op('Sub', [power, numberLike(b, 1, power)])]);
-  const slope = b.op('Mul', [dy, b.op('Mul', [power, reduced])]);
-  if (exponents?.every((value) => value !== 0)) return slope;
-  const zero = numberLike(b, 0, dy);
-  return b.op('Where', [b.op('Equal', [power, zero]), zero, slope]);
+  const one = numberLike(b, 1, power);
+  let less = b.op('Sub', [power, one]);
+  if (!exponents?.every((value) => value !== 0)) {
+    less = b.op('Where', [b.op('Equal', [power, numberLike(b, 0, power)]), one, less]);
+  }
+  return b.op('Mul', [dy, b.op('Mul', [power, b.op('Pow', [a, less])])]);
 }
 
 // dB = dY * Y * log(A), and 0 where A = 0 and B >= 0

@@ -3,7 +3,7 @@ import type { Value } from '../../graph/model.js';
 import { sliceSteps, type shape as specs } from '../../ops/shape.js';
 import type { Op } from '../../ops/table.js';
 import { normalizeAxis, range, sizeOf } from '../../tensor/dims.js';
-import { notDifferentiable, type RuleContext, type Rules } from '../rule.js';
+import { notDifferentiable, type RuleContext, type Rules, unsupported } from '../rule.js';
 import { reshaped, reversed, sliced, zeroPadded, zerosLike } from './terms.js';
 
 /** `dX = dY` under the dimensions of X. */
@@ -54,7 +54,7 @@ export const shape: Rules<keyof typeof specs> = {
   },
   Shape: notDifferentiable,
   ConstantOfShape: notDifferentiable,
-  OneHot: notDifferentiable,
+  OneHot: unsupported('the gradient of its off and on values is not written.'),
 };
 
 // dX[start + step i] = dY[i], and 0 elsewhere
