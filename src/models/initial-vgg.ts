@@ -8,6 +8,10 @@ import { buildVgg } from './vgg.js';
 export interface VggShape {
   /** Channels of the convolutions of each block; a 2×2 max pooling ends a block. */
   readonly channels: readonly (readonly number[])[];
+  /** Whether a batch norm follows each convolution, as in torchvision's `vgg16_bn`. Default: no. */
+  readonly batchNorm?: boolean;
+  /** Whether Dropout(0.5) follows each hidden linear layer, as in the study, or only the last. Default: each. */
+  readonly dropout?: 'each' | 'last';
   /** Widths of the hidden linear layers. */
   readonly classifier: readonly number[];
   readonly classes: number;
@@ -38,13 +42,20 @@ export function initialVgg(shape: VggShape, seed: number): Graph {
     state.set(`${path}.weight`, normal(random, Math.sqrt(2 / sizeOf(dims.slice(1))), dims));
     state.set(`${path}.bias`, filled(0, dims[0] ?? 1));
   };
+  const norm = (path: string, width: number) => {
+    state.set(`${path}.weight`, filled(1, width));
+    state.set(`${path}.bias`, filled(0, width));
+    state.set(`${path}.running_mean`, filled(0, width));
+    state.set(`${path}.running_var`, filled(1, width));
+  };
   let index = 0;
   let inputs = 3;
   for (const block of shape.channels) {
     for (const channels of block) {
       dense(`${shape.prefix}features.${index}`, [channels, inputs, 3, 3]);
       inputs = channels;
-      // A convolution and its ReLU.
+      if (shape.batchNorm) norm(`${shape.prefix}features.${++index}`, channels);
+      // Past the convolution (or its batch norm) and the ReLU.
       index += 2;
     }
     // The pooling.
@@ -52,16 +63,16 @@ export function initialVgg(shape: VggShape, seed: number): Graph {
   }
   const side = shape.inputSize / 2 ** shape.channels.length;
   let features = inputs * side * side;
+  let module = 0;
   shape.classifier.forEach((width, layer) => {
     const path = `${shape.prefix}classifier`;
-    dense(`${path}.${4 * layer}`, [width, features]);
-    const norm = `${path}.${4 * layer + 2}`;
-    state.set(`${norm}.weight`, filled(1, width));
-    state.set(`${norm}.bias`, filled(0, width));
-    state.set(`${norm}.running_mean`, filled(0, width));
-    state.set(`${norm}.running_var`, filled(1, width));
+    dense(`${path}.${module}`, [width, features]);
+    norm(`${path}.${module + 2}`, width);
+    const isLast = layer === shape.classifier.length - 1;
+    // Past linear, ReLU and batch norm; the gap that Dropout leaves is what makes the builder add it.
+    module += shape.dropout === 'last' && !isLast ? 3 : 4;
     features = width;
   });
-  dense(`${shape.prefix}classifier.${4 * shape.classifier.length}`, [shape.classes, features]);
+  dense(`${shape.prefix}classifier.${module}`, [shape.classes, features]);
   return buildVgg(state, { inputSize: [shape.inputSize, shape.inputSize], execution: () => 'rebuilt' });
 }

@@ -149,12 +149,12 @@ class VggBuilder {
 /**
  * `torch.nn.AdaptiveAvgPool2d(size)`: output cell i averages input rows floor(i·in/out) … ceil((i+1)·in/out) − 1.
  *
- * Written as two products with constant matrices, rows first, which covers sizes that do not divide each other (7 from
- * 2); where each cell averages a whole block it is an AveragePool.
+ * Written as one product of all maps, flattened, with a constant matrix, which covers sizes that do not divide each
+ * other (7 from 2); where each cell averages a whole block it is an AveragePool.
  */
 function adaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, number], path: string): Value {
-  const [, , height, width] = x.type?.dims ?? [];
-  if (typeof height !== 'number' || typeof width !== 'number') {
+  const [, channels, height, width] = x.type?.dims ?? [];
+  if (typeof channels !== 'number' || typeof height !== 'number' || typeof width !== 'number') {
     throw new ShiboriError(`Building "${path}": the spatial size before the adaptive pooling must be known.`);
   }
   if (height === size[0] && width === size[1]) return x;
@@ -162,20 +162,36 @@ function adaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, 
     const kernel = [height / size[0], width / size[1]];
     return b.op('AveragePool', [x], { kernel_shape: kernel, strides: kernel }, { name: path });
   }
-  const rows = b.initializer(`${CONSTANT_PREFIX}${path}.rows`, averagingMatrix(height, size[0], false));
-  const columns = b.initializer(`${CONSTANT_PREFIX}${path}.columns`, averagingMatrix(width, size[1], true));
-  return b.op('MatMul', [b.op('MatMul', [rows, x], {}, { name: path }), columns], {}, { name: path });
+  const weights = b.initializer(`${CONSTANT_PREFIX}${path}`, averagingMatrix([height, width], size));
+  b.scope = path;
+  const flat = b.op('Reshape', [x, b.ints([-1, height * width])]);
+  const pooled = b.op('Reshape', [b.op('MatMul', [flat, weights]), b.ints([-1, channels, ...size])]);
+  b.scope = '';
+  return pooled;
 }
 
-/** `[out, in]` averaging weights of adaptive pooling along one axis, or their transpose. */
-function averagingMatrix(size: number, out: number, transposed: boolean): Tensor<'float32'> {
-  const weights = new Float32Array(out * size);
-  for (let i = 0; i < out; i++) {
-    const from = Math.floor((i * size) / out);
-    const to = Math.ceil(((i + 1) * size) / out);
-    for (let j = from; j < to; j++) weights[transposed ? j * out + i : i * size + j] = 1 / (to - from);
+/** First and one past the last input cell that output cell `i` averages. */
+function averagedCells(i: number, size: number, out: number): readonly [number, number] {
+  return [Math.floor((i * size) / out), Math.ceil(((i + 1) * size) / out)];
+}
+
+/** `[height·width, out height·out width]`: the weight of each input position in each output cell. */
+function averagingMatrix(
+  [height, width]: readonly [number, number],
+  [outHeight, outWidth]: readonly [number, number],
+): Tensor<'float32'> {
+  const cells = outHeight * outWidth;
+  const weights = new Float32Array(height * width * cells);
+  for (let i = 0; i < outHeight; i++) {
+    const [top, bottom] = averagedCells(i, height, outHeight);
+    for (let j = 0; j < outWidth; j++) {
+      const [left, right] = averagedCells(j, width, outWidth);
+      const share = 1 / ((bottom - top) * (right - left));
+      for (let y = top; y < bottom; y++)
+        for (let x = left; x < right; x++) weights[(y * width + x) * cells + i * outWidth + j] = share;
+    }
   }
-  return float32(weights, transposed ? [size, out] : [out, size]);
+  return float32(weights, [height * width, cells]);
 }
 
 /** Features that enter the first linear layer. */

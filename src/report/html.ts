@@ -163,10 +163,7 @@ function historyCharts(history: readonly HistoryPoint[]): string {
       x: { label: 'epoch →', ticks: Math.min(10, history.length), tickFormat: 'd' },
       y: { label: `↑ ${label}`, grid: true },
       color: { legend: true, domain: ['training', 'validation'], range: ['#2a6f97', '#e07a1f'] },
-      marks: [
-        Plot.line(rows, { x: 'epoch', y: 'value', z: 'of', stroke: 'of', strokeWidth: 2 }),
-        Plot.dot(rows, { x: 'epoch', y: 'value', z: 'of', fill: 'of', r: 3 }),
-      ],
+      marks: [Plot.line(rows, { x: 'epoch', y: 'value', z: 'of', stroke: 'of', strokeWidth: 2, marker: 'dot' })],
     });
   return `<div class="row">${draw(
     'loss',

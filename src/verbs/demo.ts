@@ -13,7 +13,15 @@ import { type StudyResult, study } from './study.js';
 const IMAGES = { train: 6000, validation: 1000 };
 
 /** A small VGG-style net with a fat classifier: 90 % of its parameters are in `classifier.0`. */
-const ARCHITECTURE = { channels: [[16], [32], [48], [64]], classifier: [512, 128], classes: 10, inputSize: 64, prefix: 'digits.' };
+const ARCHITECTURE = {
+  channels: [[12], [24], [48], [64]],
+  batchNorm: true,
+  dropout: 'last',
+  classifier: [512, 128],
+  classes: 10,
+  inputSize: 64,
+  prefix: 'digits.',
+} as const;
 
 /**
  * The whole study in miniature, without any download: a small net is trained from scratch on cluttered digits, saved as
@@ -22,7 +30,10 @@ const ARCHITECTURE = { channels: [[16], [32], [48], [64]], classifier: [512, 128
  * @param options.output default: `shibori-out/demo`.
  * @param options.seed decides digits, initial weights and order. Default: 1.
  */
-export async function demo(options: { readonly output?: string; readonly seed?: number } = {}, context: VerbContext = {}): Promise<StudyResult> {
+export async function demo(
+  options: { readonly output?: string; readonly seed?: number } = {},
+  context: VerbContext = {},
+): Promise<StudyResult> {
   const start = performance.now();
   const output = options.output ?? join('shibori-out', 'demo');
   const seed = options.seed ?? 1;
@@ -37,7 +48,7 @@ export async function demo(options: { readonly output?: string; readonly seed?: 
   const { model: trained } = await finetuneModel(
     fresh,
     { train },
-    finetuneSchema.parse({ train: '*', epochs: 4, learningRate: [2e-4, 3e-3], seed }),
+    finetuneSchema.parse({ train: '*', epochs: 4, learningRate: [2e-4, 4e-3], seed }),
     {},
     context,
   );
@@ -48,7 +59,7 @@ export async function demo(options: { readonly output?: string; readonly seed?: 
     compress: {
       layers: {
         'classifier.0': { layout: 'tt', out: [16, 32], in: [32, 32], bonds: [16, 32, 16] },
-        'classifier.4': { layout: 'tt', out: [8, 16], in: [16, 32], bonds: [8, 24, 16] },
+        'classifier.3': { layout: 'tt', out: [8, 16], in: [16, 32], bonds: [8, 24, 16] },
       },
     },
     finetune: { epochs: 3, learningRate: [1e-4, 1e-3], seed },

@@ -38,7 +38,7 @@ describe('shibori', () => {
   );
 
   it('summary lists layers and totals', async () => {
-    const result = await json('summary', 'net.pt', '--train', 'classifier.*');
+    const result = await json('summary', 'net.pt', '--input', '3,8,8', '--train', 'classifier.*');
     expect(result).toMatchObject({
       parameters: PARAMETERS,
       frozen: 112,
@@ -80,6 +80,8 @@ describe('shibori', () => {
       'explain',
       'net.pt',
       image,
+      '--input',
+      '3,8,8',
       '--layer',
       'features.1',
       '--class',
