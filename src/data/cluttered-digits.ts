@@ -37,13 +37,13 @@ export interface ClutteredDigits {
 const DIGIT_SIDE = 28;
 const CANVAS = 64;
 /*
- * How hard the task is. Chosen so that a VGG-style net of four blocks passes 95 % on unseen digits after 30,000 images
+ * How hard the task is. Chosen so that a VGG-style net of four blocks passes 95 % on unseen digits after 24,000 images
  * seen, a minute or less of training, while the fragments still make it look for the digit.
  */
 /** Length of the longer side of the digit's ink, in pixels, shortest and longest. */
-const DIGIT_LENGTH = [24, 30] as const;
+const DIGIT_LENGTH = [26, 30] as const;
 /** Pixels between a digit and the edge of the canvas, at least. Fragments reach the edge. */
-const MARGIN = 8;
+const MARGIN = 10;
 const FRAGMENT_SIDE = [5, 8] as const;
 const FRAGMENTS = [4, 7] as const;
 /** The texture's grid: random colours at this many points a side, interpolated between. */
@@ -163,7 +163,7 @@ function paintFragment(canvas: Uint8Array, random: RandomStream, digits: Digits)
 }
 
 /**
- * `count` images of one digit each: 24 to 30 pixels long, anywhere on a dark 64×64 canvas but for a margin of 8 pixels,
+ * `count` images of one digit each: 26 to 30 pixels long, anywhere on a dark 64×64 canvas but for a margin of 10 pixels,
  * in a light colour, over 4 to 7 dimmer fragments of at most 8 pixels. The digits come from `digits`: give the training
  * digits to the split `train` and the test digits to `test`, so that no handwriting is in both.
  *

@@ -1,58 +1,87 @@
 import sharp from 'sharp';
 
-/** A way of showing pictures that terminals have. */
-export type TerminalProtocol = 'kitty' | 'iterm2' | 'half-blocks' | 'none';
+type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Kitty takes a picture in pieces of at most so many characters. */
+/** Ways to show a picture in a terminal. */
+export type TerminalGraphics = 'kitty' | 'iterm2' | 'blocks' | 'none';
+
+/** What the terminal of this environment can show. A guess from what terminals say of themselves; `none` if in doubt. */
+export function terminalGraphics(env: Environment = process.env): TerminalGraphics {
+  const term = env.TERM ?? '';
+  if (term === 'dumb') return 'none';
+  // Multiplexers swallow pictures unless told otherwise, but pass colours on. Their variables outlive the terminal's own.
+  const multiplexed = env.TMUX !== undefined || env.STY !== undefined || /^(screen|tmux)/.test(term);
+  if (!multiplexed) {
+    if (env.KITTY_WINDOW_ID !== undefined || term === 'xterm-kitty' || term === 'xterm-ghostty') return 'kitty';
+    const program = env.LC_TERMINAL ?? env.TERM_PROGRAM;
+    if (program === 'iTerm2' || program === 'iTerm.app' || program === 'WezTerm') return 'iterm2';
+  }
+  const trueColor = env.COLORTERM === 'truecolor' || env.COLORTERM === '24bit';
+  return trueColor && !env.NO_COLOR ? 'blocks' : 'none';
+}
+
+/** kitty takes base64 in chunks of at most this length. Source: its "Terminal graphics protocol". */
 const KITTY_CHUNK = 4096;
 
-/** What the terminal can show, told from its environment. */
-export function terminalProtocol(env: Readonly<Record<string, string | undefined>>): TerminalProtocol {
-  if (env.KITTY_WINDOW_ID || env.TERM === 'xterm-kitty' || env.TERM_PROGRAM === 'ghostty') return 'kitty';
-  if (env.TERM_PROGRAM === 'iTerm.app' || env.TERM_PROGRAM === 'WezTerm' || env.LC_TERMINAL === 'iTerm2') return 'iterm2';
-  return env.COLORTERM === 'truecolor' || env.COLORTERM === '24bit' ? 'half-blocks' : 'none';
-}
-
 function kitty(png: Uint8Array): string {
-  const data = Buffer.from(png).toString('base64');
-  const pieces: string[] = [];
-  for (let at = 0; at < data.length; at += KITTY_CHUNK) {
-    const more = at + KITTY_CHUNK < data.length ? 1 : 0;
-    pieces.push(`\u001b_G${at === 0 ? 'a=T,f=100,' : ''}m=${more};${data.slice(at, at + KITTY_CHUNK)}\u001b\\`);
-  }
-  return `${pieces.join('')}\n`;
+  const base64 = Buffer.from(png).toString('base64');
+  const chunks = base64.match(new RegExp(`.{1,${KITTY_CHUNK}}`, 'g')) ?? [];
+  // f=100: a PNG. a=T: show it at once. q=2: no answer, which would arrive as if typed. m=1: more chunks follow.
+  const parts = chunks.map((chunk, i) => {
+    const more = i < chunks.length - 1 ? 1 : 0;
+    return `\x1b_G${i === 0 ? 'f=100,a=T,q=2,' : ''}m=${more};${chunk}\x1b\\`;
+  });
+  return `${parts.join('')}\n`;
 }
 
-async function halfBlocks(png: Uint8Array, columns: number): Promise<string> {
+/** Source: iTerm2's "Inline images protocol". */
+function iterm2(png: Uint8Array): string {
+  const base64 = Buffer.from(png).toString('base64');
+  return `\x1b]1337;File=inline=1;size=${png.length};preserveAspectRatio=1:${base64}\x07\n`;
+}
+
+/** Two pixels a character: `▀` in the upper pixel's colour, on the lower pixel's. */
+async function blocks(png: Uint8Array, columns: number): Promise<string> {
   const { data, info } = await sharp(png)
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
     .resize({ width: columns, withoutEnlargement: true })
-    .removeAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true });
-  const color = (x: number, y: number) => {
-    const at = (Math.min(y, info.height - 1) * info.width + x) * 3;
+  const colorAt = (x: number, y: number) => {
+    const at = (y * info.width + x) * info.channels;
     return `${data[at]};${data[at + 1]};${data[at + 2]}`;
   };
   let text = '';
   for (let y = 0; y < info.height; y += 2) {
-    for (let x = 0; x < info.width; x++) text += `\u001b[38;2;${color(x, y)}m\u001b[48;2;${color(x, y + 1)}m▀`;
-    text += '\u001b[0m\n';
+    for (let x = 0; x < info.width; x++) {
+      const lower = y + 1 < info.height ? `\x1b[48;2;${colorAt(x, y + 1)}m` : '';
+      text += `\x1b[38;2;${colorAt(x, y)}m${lower}▀`;
+    }
+    text += '\x1b[0m\n';
   }
   return text;
 }
 
 /**
- * A PNG as text that a terminal shows as a picture: the protocols of kitty and iTerm2, else half blocks in 24-bit colour.
- * Empty where the terminal can do none of these.
+ * A PNG as text that shows it when written to a terminal: by the protocols of kitty and iTerm2, else as half blocks in
+ * 24-bit colours, else an empty string. The caller writes it only to a terminal.
+ *
+ * @param options.env Default: the process's environment.
+ * @param options.columns Width of half blocks in characters. Default: the terminal's, at most 120.
  */
 export async function terminalImage(
   png: Uint8Array,
-  options: { readonly env?: Readonly<Record<string, string | undefined>>; readonly columns?: number } = {},
+  options: { readonly env?: Environment; readonly columns?: number } = {},
 ): Promise<string> {
-  const protocol = terminalProtocol(options.env ?? process.env);
-  if (protocol === 'kitty') return kitty(png);
-  if (protocol === 'iterm2') {
-    return `\u001b]1337;File=inline=1;size=${png.length}:${Buffer.from(png).toString('base64')}\u0007\n`;
+  switch (terminalGraphics(options.env)) {
+    case 'kitty':
+      return kitty(png);
+    case 'iterm2':
+      return iterm2(png);
+    case 'blocks':
+      return blocks(png, options.columns ?? Math.min(process.stdout.columns || 80, 120));
+    case 'none':
+      return '';
   }
-  return protocol === 'half-blocks' ? halfBlocks(png, options.columns ?? process.stdout.columns ?? 80) : '';
 }
