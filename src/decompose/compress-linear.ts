@@ -11,7 +11,14 @@ import { expectFloat32, float32, type Tensor, tensor } from '../tensor/tensor.js
 import { balance } from './balance.js';
 import { BIAS_NAME, coreCount, coreName, storedShape, type TtRequest, weightCount } from './modes.js';
 import type { ClippedBond } from './tensor-train.js';
-import { type Execution, emitTtLinear, type TtDescriptor, type TtLayer, ttDescriptorsOf } from './tt-layer.js';
+import {
+  type ContractionAim,
+  type Execution,
+  emitTtLinear,
+  type TtDescriptor,
+  type TtLayer,
+  ttDescriptorsOf,
+} from './tt-layer.js';
 import { decomposeWeight } from './tt-weight.js';
 
 /** A linear layer's weight as a tensor train, and what was lost. */
@@ -137,8 +144,12 @@ export function replaceLinears(
   return rewrite(graph, { replace });
 }
 
-/** The graph with these tensor-train layers running as they say; cores and biases stay as they are. */
-export function withExecution(graph: Graph, layers: readonly TtLayer[]): Graph {
+/**
+ * The graph with these tensor-train layers running as they say; cores and biases stay as they are.
+ *
+ * @param aim what the order of factored layers is chosen for. Default: inference.
+ */
+export function withExecution(graph: Graph, layers: readonly TtLayer[], aim?: ContractionAim): Graph {
   const byName = new Map([...graph.initializers.keys()].map((value) => [value.name, value]));
   const replace = new Map<Value, Replacement>();
   for (const layer of layers) {
@@ -152,7 +163,7 @@ export function withExecution(graph: Graph, layers: readonly TtLayer[]): Graph {
       reads: [x, ...parameters],
       emit([input, ...values], b) {
         const cores = values.slice(0, coreCount(layer));
-        return emitLayer(b, input, cores, values[cores.length], layer);
+        return emitLayer(b, input, cores, values[cores.length], layer, aim);
       },
     });
   }
@@ -165,10 +176,11 @@ function emitLayer(
   cores: readonly Value[],
   bias: Value | undefined,
   layer: TtLayer,
+  aim?: ContractionAim,
 ): Value {
   if (!x) throw new ShiboriError(`Layer "${layer.path}" has no input.`);
   b.scope = layer.path;
-  const y = emitTtLinear(b, x, cores, bias, layer);
+  const y = emitTtLinear(b, x, cores, bias, layer, aim);
   b.scope = '';
   return y;
 }

@@ -10,7 +10,7 @@ import type { Graph, Value } from '../graph/model.js';
 import { moduleInput } from '../graph/module-path.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { sizeOf } from '../tensor/dims.js';
-import { type ContractionPlan, networkOf, planContraction } from './contraction.js';
+import { type ContractionPlan, type ContractionStep, networkOf, planContraction } from './contraction.js';
 import { BIAS_NAME, coreName, shapeOfStored, type TtShape } from './modes.js';
 
 /** How a tensor-train layer runs. */
@@ -60,6 +60,20 @@ function outputCount(modes: readonly number[], inFeatures: number | undefined, c
   return undefined;
 }
 
+/** What a factored layer's order of contraction is chosen for. */
+export interface ContractionAim {
+  /** Images at a time. */
+  readonly batch: number;
+  /**
+   * Whether the cores change from run to run. Products of cores are then computed, and differentiated, every time
+   * instead of once when the model is loaded.
+   */
+  readonly trained: boolean;
+}
+
+/** One image at a time is planned for: where cores are constants, the order that is best for one is best for many. */
+const INFERENCE: ContractionAim = { batch: 1, trained: false };
+
 /** A value whose axes are named; `n` is the batch, whose size may be open. */
 interface Named {
   readonly value: Value;
@@ -71,6 +85,7 @@ class Emitter {
   constructor(
     readonly b: GraphBuilder,
     readonly sizes: Readonly<Record<string, number>>,
+    readonly trained: boolean,
   ) {}
 
   sizeOf(indices: readonly string[]): number {
@@ -90,6 +105,14 @@ class Emitter {
     return this.b.op('Reshape', [value, this.b.ints([this.sizeOf(rows), this.sizeOf(columns)])]);
   }
 
+  product(a: Named, c: Named, { leftFree, contracted, rightFree }: ContractionStep): Value {
+    const left = this.matrix(a, leftFree, contracted);
+    // A constant is transposed once, when the model is loaded; a trained core, and its gradient, would be every time.
+    const lies = [...rightFree, ...contracted].every((index, axis) => c.indices[axis] === index);
+    if (this.trained && lies) return this.b.op('Gemm', [left, this.matrix(c, rightFree, contracted)], { transB: 1 });
+    return this.b.op('MatMul', [left, this.matrix(c, contracted, rightFree)]);
+  }
+
   shaped(value: Value, indices: readonly string[]): Named {
     const dims = indices.map((index) => (index === 'n' ? -1 : (this.sizes[index] ?? 1)));
     return { value: this.b.op('Reshape', [value, this.b.ints(dims)]), indices };
@@ -97,13 +120,11 @@ class Emitter {
 
   run(plan: ContractionPlan, tensors: readonly Named[]): Named {
     const operands = [...tensors];
-    for (const { left, right, leftFree, contracted, rightFree } of plan.steps) {
-      const [a, c] = [operands[left], operands[right]];
+    for (const step of plan.steps) {
+      const { leftFree, rightFree } = step;
+      const [a, c] = [operands[step.left], operands[step.right]];
       if (!a || !c) throw new ShiboriError('A contraction plan names an operand that it does not have.');
-      const product = this.b.op('MatMul', [
-        this.matrix(a, leftFree, contracted),
-        this.matrix(c, contracted, rightFree),
-      ]);
+      const product = this.product(a, c, step);
       const indices = [...leftFree, ...rightFree];
       operands.push(
         indices.length === 2 && leftFree.length === 1 ? { value: product, indices } : this.shaped(product, indices),
@@ -121,6 +142,7 @@ class Emitter {
  * @param x `[N, product(in modes)]`.
  * @param cores as stored: `[n1, r1]`, `[r, n, r]` …, `[r, nd]` (tt-matrix with two modes each).
  * @param bias `[out modes…]`, or `undefined`.
+ * @param aim what the order of a factored layer is chosen for. Default: inference.
  * @returns `[N, product(out modes)]`.
  */
 export function emitTtLinear(
@@ -129,10 +151,10 @@ export function emitTtLinear(
   cores: readonly Value[],
   bias: Value | undefined,
   layer: TtLayer,
+  aim: ContractionAim = INFERENCE,
 ): Value {
-  // One image at a time is planned for: the order that is best for one is best for many, since costs grow alike.
-  const network = networkOf(layer, 1);
-  const emitter = new Emitter(b, network.sizes);
+  const network = networkOf(layer, aim.batch);
+  const emitter = new Emitter(b, network.sizes, aim.trained);
   const named = cores.map((value, k) => ({ value, indices: network.cores[k]?.indices ?? [] }));
   const outFeatures = sizeOf(layer.outModes);
   const flatBias = bias && layer.outModes.length > 1 ? b.op('Reshape', [bias, b.ints([outFeatures])]) : bias;
@@ -143,7 +165,8 @@ export function emitTtLinear(
     const weight = b.op('Reshape', [ordered, b.ints([outFeatures, sizeOf(layer.inModes)])]);
     return b.op('Gemm', [x, weight, flatBias], { transB: 1 });
   }
-  const plan = planContraction([network.input, ...network.cores], network.sizes, network.output);
+  const planned = network.cores.map((core) => ({ ...core, constant: !aim.trained }));
+  const plan = planContraction([network.input, ...planned], network.sizes, network.output);
   const input =
     layer.inModes.length === 1
       ? { value: x, indices: network.input.indices }

@@ -1,11 +1,5 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { type AugmentOptions, checkAugmentOptions } from '../data/augment.js';
-import type { Preprocess } from '../data/preprocess.js';
-import { suggestion, UsageError } from '../errors.js';
-import type { Graph } from '../graph/model.js';
-import { fitsPattern } from '../graph/module-path.js';
-import { moduleOfParameter, parametersOf } from '../graph/parameters.js';
 import { fileCheckpoint } from '../node/checkpoint.js';
 import { featureKey } from '../node/feature-store.js';
 import {
@@ -16,15 +10,14 @@ import {
   openModel,
   saveModel,
 } from '../node/model-file.js';
-import { sizeOf } from '../tensor/dims.js';
 import { type FitProgress, fit } from '../train/fit.js';
 import { adam } from '../train/optimizers.js';
-import { constant, cyclic } from '../train/schedules.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
 import { engineOf, type VerbContext } from './context.js';
 import { checkLabels, type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
 import { FeatureCache, type ImageRecipe, trainingData } from './finetune-data.js';
 import { openMetricsLog, reportProgress } from './finetune-log.js';
+import { augmentationOf, countTrained, forTraining, scheduleOf } from './finetune-plan.js';
 import type { FinetunePlan } from './recipe.js';
 import { trainsBy } from './summary.js';
 
@@ -51,52 +44,6 @@ export interface WorkFolder {
   readonly folder: string;
   /** Go on from the checkpoint in the folder. Default: start anew. */
   readonly resume?: boolean;
-}
-
-/** Patterns that a mistyped one may have meant: `classifier.0.weight`, `classifier.0.*`, `classifier.*`, … */
-function* likelyPatterns(names: readonly string[]): Generator<string> {
-  const seen = new Set<string>();
-  for (const name of names) {
-    yield name;
-    for (let path = moduleOfParameter(name); path !== ''; path = moduleOfParameter(path)) {
-      if (seen.has(path)) break;
-      seen.add(path);
-      yield `${path}.*`;
-      yield `${path.slice(path.indexOf('.') + 1)}.*`;
-    }
-  }
-}
-
-/** The parameters that patterns pick. Throws UsageError for a pattern that fits none. */
-function trainedBy(graph: Graph, patterns: readonly string[]): number {
-  const parameters = parametersOf(graph).filter(({ kind }) => kind === 'parameter');
-  for (const pattern of patterns) {
-    if (parameters.some(({ name }) => fitsPattern(name, pattern))) continue;
-    const hint = suggestion(pattern, likelyPatterns(parameters.map(({ name }) => name)));
-    throw new UsageError(
-      `No parameter of the model fits "${pattern}".${hint} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
-    );
-  }
-  const trains = trainsBy(patterns);
-  return parameters.reduce((sum, { name, tensor }) => sum + (trains(name) ? sizeOf(tensor.dims) : 0), 0);
-}
-
-/** The plan's augmentation, crops as large as the model's input unless it says otherwise. */
-function augmentationOf(plan: NonNullable<FinetunePlan['augment']>, { size }: Preprocess): AugmentOptions {
-  const { randomResizedCrop: cropped, horizontalFlip, colorJitter } = plan;
-  const options: AugmentOptions = {
-    ...(cropped ? { randomResizedCrop: { ...cropped, size: cropped.size ?? Math.max(...size) } } : {}),
-    ...(horizontalFlip === undefined ? {} : { horizontalFlip }),
-    ...(colorJitter ? { colorJitter } : {}),
-  };
-  checkAugmentOptions(options);
-  return options;
-}
-
-function scheduleOf({ learningRate, stepSizeUp }: FinetunePlan, steps: number) {
-  if (typeof learningRate === 'number') return constant(learningRate);
-  const [base, max] = learningRate;
-  return cyclic({ base, max, stepSizeUp: stepSizeUp ?? Math.max(1, Math.round(steps / 2)) });
 }
 
 /** The checkpoint of a work folder, which is only looked at in order to go on, and the step it was found at. */
@@ -136,7 +83,9 @@ export async function finetuneModel(
   const { batch, epochs, seed } = plan;
   for (const dataset of [data.train, data.validation]) if (dataset) checkLabels(model.graph, dataset.source);
   const patterns = typeof plan.train === 'string' ? [plan.train] : (plan.train ?? [headPattern(model.info)]);
-  const trained = trainedBy(model.graph, patterns);
+  const trains = trainsBy(patterns);
+  const trained = countTrained(model.graph, patterns);
+  const training = forTraining(model.graph, trains, batch);
   const preprocess = preprocessOf(model.graph, model.info);
   const augmentation = plan.augment && augmentationOf(plan.augment, preprocess);
 
@@ -180,11 +129,11 @@ export async function finetuneModel(
   // More epochs than before is the same training, gone on with; so is one with other patience.
   const { epochs: _, patience, ...same } = plan;
   try {
-    const result = await fit(model.graph, {
+    const result = await fit(training.graph, {
       engine: engineOf(context),
       data: train,
       ...validation,
-      trains: trainsBy(patterns),
+      trains,
       optimizer: adam({ weightDecay: plan.weightDecay }),
       schedule: scheduleOf(plan, Math.ceil(train.count / batch) * epochs),
       epochs,
@@ -201,7 +150,7 @@ export async function finetuneModel(
     });
     await log?.flush();
     return {
-      model: { ...model, graph: result.graph },
+      model: { ...model, graph: training.back(result.graph) },
       report: {
         history: result.history,
         steps: result.steps,
