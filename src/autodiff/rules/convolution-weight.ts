@@ -99,9 +99,9 @@ function fromOffsets(job: Job): Value {
   const dyRows = reshaped(b, turned, [...stack, outputsEach, rows]);
   const products = kernelOffsets(window.kernel).map((offset) => {
     const seen = reshaped(b, seenAt(job, last, offset, 1 + front), [...stack, rows, channelsEach]);
-    return reshaped(b, b.op('MatMul', [dyRows, seen]), [1, outputs, channelsEach]);
+    return reshaped(b, b.op('MatMul', [dyRows, seen]), [1, outputs * channelsEach]);
   });
-  return reshaped(b, b.op('Transpose', [joined(b, products, 0)], { perm: [1, 2, 0] }), dims.w);
+  return reshaped(b, b.op('Transpose', [joined(b, products, 0)], { perm: [1, 0] }), dims.w);
 }
 
 /** All offsets in one product an image: dW = sum over n of dY_n (X_n for every k)'. */
