@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { indexOfPath, itemAt } from '../data/dataset.js';
 import { summarize } from '../models/summary.js';
@@ -95,17 +95,26 @@ export async function study(
   await mkdir(output, { recursive: true });
   const doneFile = join(output, 'study.json');
   const parts = await encodeModel(model, 'safetensors');
-  const key = featureKey([JSON.stringify(recipe), ...parts, data.validation.source.items.map(({ path }) => path).join()]);
+  const key = featureKey([
+    JSON.stringify(recipe),
+    ...parts,
+    data.validation.source.items.map(({ path }) => path).join(),
+  ]);
   let done: Done = options.fresh ? { key } : await readDone(doneFile, key);
   const keep = async (more: Partial<Done>) => {
     done = { ...done, ...more };
     await writeFileAtomic(doneFile, `${JSON.stringify(done, null, 2)}\n`);
   };
   const file = (name: string) => join(output, name);
+  // A training that another study left here could not be gone on with.
+  if (done.compression === undefined) await rm(file('training'), { recursive: true, force: true });
 
   await writeFileAtomic(file('summary.json'), `${JSON.stringify(summarize(model.graph), null, 2)}\n`);
   const positions = positionsOf(data.validation, recipe.explain.images);
-  await writeFileAtomic(file('triptychs.png'), await drawTriptychs(model, data.validation, positions, recipe.explain.layer, context));
+  await writeFileAtomic(
+    file('triptychs.png'),
+    await drawTriptychs(model, data.validation, positions, recipe.explain.layer, context),
+  );
 
   let squeezed: LoadedModel;
   if (done.compression && existsSync(file('compressed.onnx'))) squeezed = await openModel(file('compressed.onnx'));
@@ -121,16 +130,15 @@ export async function study(
   if (recipe.finetune && data.train) {
     if (done.finetuning && existsSync(file('model.onnx'))) final = await openModel(file('model.onnx'));
     else {
-      // A checkpoint of another study is told by its fingerprint; one of this study is gone on with.
-      const resume = !options.fresh && done.compression !== undefined;
       const result = await finetuneModel(
         squeezed,
         { train: data.train, validation: data.validation },
         recipe.finetune,
-        { work: { folder: file('training'), resume } },
+        { work: { folder: file('training'), resume: true } },
         context,
       );
-      if (result.report.interrupted) throw new DOMException('The study was interrupted; run it again to go on.', 'AbortError');
+      if (result.report.interrupted)
+        throw new DOMException('The study was interrupted; run it again to go on.', 'AbortError');
       final = result.model;
       await saveModel(final, file('model.onnx'));
       await keep({ finetuning: result.report });
@@ -159,5 +167,12 @@ export async function study(
     },
     context,
   );
-  return { output, compression, squeezed: evaluation, finetuning, comparison, seconds: (performance.now() - start) / 1000 };
+  return {
+    output,
+    compression,
+    squeezed: evaluation,
+    finetuning,
+    comparison,
+    seconds: (performance.now() - start) / 1000,
+  };
 }
