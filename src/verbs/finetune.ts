@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { fileCheckpoint } from '../node/checkpoint.js';
@@ -24,6 +25,9 @@ import { trainsBy } from './summary.js';
 /** Steps from one record of loss and accuracy to the next. */
 const STEPS_PER_RECORD = 20;
 
+/** The checkpoint's file in a work folder. */
+const CHECKPOINT = 'checkpoint.safetensors';
+
 /** What a fine-tuning did. */
 export interface Finetuning {
   readonly history: readonly EpochRecord[];
@@ -48,7 +52,7 @@ export interface WorkFolder {
 
 /** The checkpoint of a work folder, which is only looked at in order to go on, and the step it was found at. */
 function checkpointIn(folder: string, resume: boolean): { store: CheckpointStore; resumedAt: () => number } {
-  const file = fileCheckpoint(join(folder, 'checkpoint.safetensors'));
+  const file = fileCheckpoint(join(folder, CHECKPOINT));
   let step = 0;
   return {
     resumedAt: () => step,
@@ -126,8 +130,10 @@ export async function finetuneModel(
     });
     await log?.flush();
   };
-  // More epochs than before is the same training, gone on with; so is one with other patience.
-  const { epochs: _, patience, ...same } = plan;
+  // More epochs than before is the same training, gone on with. So is one with other patience, but not one that had none:
+  // it did not keep its best parameters.
+  const { epochs: _, patience, ...rest } = plan;
+  const same = { ...rest, stopsEarly: patience !== undefined };
   try {
     const result = await fit(training.graph, {
       engine: engineOf(context),
@@ -189,6 +195,13 @@ export async function finetune(
   const train = await openDataset(options, 'train');
   const validation = options.validation && (await openDataset(options.validation));
   const folder = options.work ?? join('shibori-out', 'finetune', basename(file, extname(file)));
+  const found = existsSync(join(folder, CHECKPOINT));
+  if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);
+  if (!options.resume && found) {
+    context.onWarning?.(
+      `the checkpoint of an earlier training in ${folder} will be replaced; --resume goes on with it`,
+    );
+  }
   try {
     const { model: trained, report } = await finetuneModel(
       model,

@@ -5,11 +5,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { nodeEngine } from '../../src/engine/node.js';
 import { UsageError } from '../../src/errors.js';
 import { initialVgg } from '../../src/models/initial-vgg.js';
-import type { LoadedModel } from '../../src/node/model-file.js';
+import { type LoadedModel, saveModel } from '../../src/node/model-file.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import type { ProgressEvent } from '../../src/verbs/context.js';
 import { type Dataset, openDataset } from '../../src/verbs/dataset.js';
-import { finetuneModel } from '../../src/verbs/finetune.js';
+import { finetune, finetuneModel } from '../../src/verbs/finetune.js';
 import { FeatureCache, trainingData } from '../../src/verbs/finetune-data.js';
 import { reportProgress } from '../../src/verbs/finetune-log.js';
 import { finetuneSchema } from '../../src/verbs/recipe.js';
@@ -115,6 +115,22 @@ describe('finetuneModel', () => {
     expect(await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name))))).toEqual(before);
   });
 
+  it('goes on with other patience, but not with patience that it had not', async () => {
+    const folder = fresh();
+    const run = (patience: number | undefined, resume: boolean) =>
+      finetuneModel(
+        model,
+        { train: dataset, validation: dataset },
+        plan(patience === undefined ? {} : { patience }),
+        { work: { folder, resume } },
+        { engine },
+      );
+    await run(5, false);
+    expect((await run(1, true)).report.history).toHaveLength(2);
+    await run(undefined, false);
+    await expect(run(1, true)).rejects.toThrow(/belongs to another training/);
+  });
+
   it('starts anew without resume, and keeps the old checkpoint until there is a new one', async () => {
     const folder = fresh();
     const checkpoint = join(folder, 'checkpoint.safetensors');
@@ -198,6 +214,27 @@ describe('finetuneModel', () => {
     await expect(finetuneModel(model, { train: dataset, validation }, plan(), {}, { engine })).rejects.toThrow(
       /has 5 classes, the model tells 3 apart/,
     );
+  });
+});
+
+describe('finetune', () => {
+  it('says when a checkpoint that was asked for is not there, and when one that was not is replaced', async () => {
+    const file = join(root, 'net.onnx');
+    await saveModel(model, file);
+    const warnings: string[] = [];
+    const run = (resume: boolean) =>
+      finetune(
+        file,
+        plan(),
+        { data: join(root, 'images'), work: join(root, 'warned'), output: join(root, 'tuned.onnx'), resume },
+        { engine, onWarning: (text) => warnings.push(text) },
+      );
+    await run(true);
+    expect(warnings.splice(0)).toEqual([expect.stringMatching(/^there is no checkpoint in .*warned: .* anew$/)]);
+    await run(true);
+    expect(warnings.splice(0)).toEqual([]);
+    await run(false);
+    expect(warnings.splice(0)).toEqual([expect.stringMatching(/warned will be replaced; --resume goes on with it$/)]);
   });
 });
 
