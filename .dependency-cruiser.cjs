@@ -1,7 +1,23 @@
 // The rooms of src/, lowest first: a folder imports only from those before it (and from src/errors.ts).
 const rooms = [
-  'tensor', 'linalg', 'graph', 'ops', 'formats', 'passes', 'autodiff', 'engine', 'decompose', 'data', 'models',
-  'train', 'explain', 'metrics', 'report', 'node', 'verbs', 'cli',
+  'tensor',
+  'linalg',
+  'graph',
+  'ops',
+  'formats',
+  'passes',
+  'autodiff',
+  'engine',
+  'decompose',
+  'data',
+  'models',
+  'train',
+  'explain',
+  'metrics',
+  'report',
+  'node',
+  'verbs',
+  'cli',
 ];
 
 /** What each room may import besides itself; everything not listed is refused. */
@@ -46,12 +62,21 @@ module.exports = {
       from: { path: '^src/', pathNot: ['^src/(node|verbs|cli)/', '^src/engine/node\\.ts$', '^src/node\\.ts$'] },
       to: { dependencyTypes: ['core'] },
     },
-    { name: 'no-orphans', severity: 'error', from: { orphan: true, path: '^src/', pathNot: ['^src/(index|node)\\.ts$'] }, to: {} },
+    {
+      name: 'no-orphans',
+      severity: 'error',
+      from: { orphan: true, path: '^src/', pathNot: ['^src/(index|node)\\.ts$'] },
+      to: {},
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
-    enhancedResolveOptions: { extensions: ['.ts', '.js'], exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },
+    enhancedResolveOptions: {
+      extensions: ['.ts', '.js'],
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'node', 'default'],
+    },
   },
 };

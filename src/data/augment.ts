@@ -18,6 +18,7 @@ export interface RandomResizedCropOptions {
   readonly ratio?: readonly [min: number, max: number];
 }
 
+/** Which random changes a view of a training image goes through, in this order; left out: none of that kind. */
 export interface AugmentOptions {
   readonly randomResizedCrop?: RandomResizedCropOptions;
   /** Probability of mirroring left and right. Default: 0. */

@@ -15,6 +15,7 @@ export interface Session {
    * @throws ShiboriError naming the input that is missing or does not fit, or the node that failed.
    */
   run(feeds: NamedTensors, into?: NamedTensors): Promise<Record<string, Tensor>>;
+  /** Gives its memory back; it cannot run afterwards. */
   dispose(): Promise<void>;
 }
 

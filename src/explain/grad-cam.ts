@@ -45,6 +45,7 @@ export interface Explainer {
    * @throws UsageError for a class out of range.
    */
   explain(images: Tensor<'float32'>, targets?: readonly (number | undefined)[]): Promise<Explanation[]>;
+  /** Gives the memory of its sessions back. */
   dispose(): Promise<void>;
 }
 

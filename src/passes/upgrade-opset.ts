@@ -144,7 +144,7 @@ const upgrades = new Map<string, Upgrade>(
 );
 
 /**
- * The graph in the form of operator set {@link OPSET}, whatever older or newer set it was written for: attributes that
+ * The graph in the form of operator set 18, whatever older or newer set it was written for: attributes that
  * became inputs are moved, old Softmax semantics are spelled out. Constant nodes become initializers.
  *
  * @throws ShiboriError for an operator set that is too old or too new, and for an operator that is not supported.

@@ -1,6 +1,6 @@
 import { ShiboriError } from '../errors.js';
-import { allocate, bytesPerElement, type DType, type DTypeArrays } from './dtype.js';
 import { sizeOf } from './dims.js';
+import { allocate, bytesPerElement, type DType, type DTypeArrays } from './dtype.js';
 
 interface TensorOf<T extends DType> {
   readonly dtype: T;
@@ -22,7 +22,9 @@ export type Tensor<T extends DType = DType> = { [K in T]: TensorOf<K> }[T];
  */
 export function tensor<T extends DType>(dtype: T, dims: readonly number[], data: DTypeArrays[T]): Tensor<T> {
   if (data.length !== sizeOf(dims)) {
-    throw new ShiboriError(`A ${dtype} tensor [${dims.join(', ')}] needs ${sizeOf(dims)} elements, found ${data.length}.`);
+    throw new ShiboriError(
+      `A ${dtype} tensor [${dims.join(', ')}] needs ${sizeOf(dims)} elements, found ${data.length}.`,
+    );
   }
   // One cast-free construction serves all element types because Tensor<T> is exactly this record.
   const result: TensorOf<T> = { dtype, dims, data };
@@ -41,7 +43,11 @@ export function float32(values: ArrayLike<number>, dims: readonly number[] = [va
 
 /** An int64 tensor from integers. Default dimensions: one axis. */
 export function int64(values: readonly number[], dims: readonly number[] = [values.length]): Tensor<'int64'> {
-  return tensor('int64', dims, BigInt64Array.from(values, (value) => BigInt(value)));
+  return tensor(
+    'int64',
+    dims,
+    BigInt64Array.from(values, (value) => BigInt(value)),
+  );
 }
 
 /** The same elements under other dimensions (no copy). Throws when the sizes differ. */

@@ -17,6 +17,7 @@ export interface VerbContext {
   readonly engine?: Engine;
   /** Threads of the default engine. Default: all cores. */
   readonly threads?: number;
+  /** Told how far a long job has come. Default: nobody is. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Something is not as it should be, but work goes on (a corrupt image that is skipped). */
   readonly onWarning?: (text: string) => void;

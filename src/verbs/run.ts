@@ -30,11 +30,16 @@ export async function readRecipe(file: string): Promise<Recipe> {
 }
 
 /** The two halves of a recipe's data. */
-function halves(recipe: Recipe, file: string, options: RunOptions): { train: DataOptions | undefined; validation: DataOptions } {
+function halves(
+  recipe: Recipe,
+  file: string,
+  options: RunOptions,
+): { train: DataOptions | undefined; validation: DataOptions } {
   // Paths in a recipe are relative to the recipe, so that it can be run from anywhere.
   const here = (path: string) => (isAbsolute(path) || builtInData.includes(path) ? path : resolve(dirname(file), path));
   const data = options.data ?? (recipe.data && here(recipe.data.source));
-  if (data === undefined) throw new UsageError(`${file}: no data. Add data: { source: … } to the recipe, or give --data.`);
+  if (data === undefined)
+    throw new UsageError(`${file}: no data. Add data: { source: … } to the recipe, or give --data.`);
   const trainSplit = options.trainSplit ?? (recipe.data?.train && here(recipe.data.train));
   const validationSplit = options.validationSplit ?? (recipe.data?.validation && here(recipe.data.validation));
   // A split given by hand takes the place of a random one.
@@ -56,11 +61,14 @@ function halves(recipe: Recipe, file: string, options: RunOptions): { train: Dat
 export async function run(file: string, options: RunOptions = {}, context: VerbContext = {}): Promise<StudyResult> {
   const recipe = await readRecipe(file);
   const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
-  if (modelFile === undefined) throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);
+  if (modelFile === undefined)
+    throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);
   const name = basename(file, extname(file));
   const { train, validation } = halves(recipe, file, options);
   if (recipe.finetune && !train) {
-    throw new UsageError(`${file}: fine-tuning needs training images. Add data.train or data.randomSplit, or give --train-split.`);
+    throw new UsageError(
+      `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, or give --train-split.`,
+    );
   }
   const model = await openModel(modelFile, recipe.arch === undefined ? {} : { arch: recipe.arch });
   const held = await openDataset(validation, 'validation');
@@ -70,7 +78,11 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
       model,
       { validation: held, ...(trained ? { train: trained } : {}) },
       recipe,
-      { output: options.output ?? recipe.output ?? join('shibori-out', name), title: name, ...(options.fresh ? { fresh: true } : {}) },
+      {
+        output: options.output ?? recipe.output ?? join('shibori-out', name),
+        title: name,
+        ...(options.fresh ? { fresh: true } : {}),
+      },
       context,
     );
   } finally {

@@ -21,7 +21,6 @@ const refusals = [
 ];
 
 if (!existsSync(root)) {
-  // biome-ignore lint/suspicious/noConsole: a skipped test must be seen
   console.warn(`SKIPPED: ONNX's backend tests are not at ${root}. Debian's package libonnx-testdata has them.`);
 }
 
@@ -52,7 +51,6 @@ describe.skipIf(!existsSync(root))("ONNX's backend tests", () => {
       passed++;
     }
     const reasons = Array.from(refused, ([reason, count]) => `${count} ${reason}`).join(', ');
-    // biome-ignore lint/suspicious/noConsole: how much was covered must be seen
     console.info(`ONNX backend tests: ${passed} of ${folders.length} files read and written; refused: ${reasons}.`);
     expect(folders.length).toBeGreaterThan(1000);
     expect(passed).toBeGreaterThan(0.9 * folders.length);
@@ -70,7 +68,6 @@ describe.skipIf(!existsSync(root))("ONNX's backend tests", () => {
       expect(await runCase(folder, again), folder).toEqual(before);
       compared++;
     }
-    // biome-ignore lint/suspicious/noConsole: how much was covered must be seen
     console.info(`ONNX backend tests: ${compared} of ${some.length} files run in ONNX Runtime as they did before.`);
     expect(compared).toBeGreaterThan(0.7 * some.length);
   });

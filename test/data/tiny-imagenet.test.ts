@@ -12,7 +12,6 @@ import { randomSplit } from '../../src/tensor/random.js';
 
 const shared = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
 const isThere = existsSync(`${shared}tiny-imagenet-subset.zip`);
-// biome-ignore lint/suspicious/noConsole: a skipped test must be seen
 if (!isThere) console.warn(`SKIPPED: the tests on real Tiny ImageNet images need ../shared/data`);
 
 const golden: { everyTenth: number[] } = JSON.parse(

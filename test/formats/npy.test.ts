@@ -95,7 +95,6 @@ describe('.npy files', () => {
 });
 
 const reference = new URL('../../../shared/data/reference/grad-cam-n01443537_247-0.npy', import.meta.url);
-// biome-ignore lint/suspicious/noConsole: a skipped test must be seen
 if (!existsSync(reference)) console.warn('SKIPPED: ../shared/data is absent, no reference .npy files to read');
 describe.skipIf(!existsSync(reference))('the reference maps', () => {
   it('are read', () => {

@@ -405,7 +405,6 @@ describe('Reading', () => {
 });
 
 const squeezenet = new URL('../../../shared/data/models/squeezenet1_1.onnx', import.meta.url);
-// biome-ignore lint/suspicious/noConsole: a skipped test must be seen
 if (!existsSync(squeezenet)) console.warn('SKIPPED: ../shared/data is absent, no SqueezeNet to read');
 describe.skipIf(!existsSync(squeezenet))('SqueezeNet 1.1', () => {
   it('is read and written as an equal model that computes the same', async () => {

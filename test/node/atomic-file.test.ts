@@ -30,7 +30,6 @@ function mountDisk(): boolean {
   return spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]).status === 0;
 }
 const mounted = mountDisk();
-// biome-ignore lint/suspicious/noConsole: a skipped test must be seen
 if (!mounted) console.warn('SKIPPED: no small disk can be mounted here, so no test sees a full disk');
 afterAll(() => {
   if (mounted) execFileSync('umount', [disk]);

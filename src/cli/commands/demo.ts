@@ -9,18 +9,26 @@ import { type CommonOptions, start, withCommon } from '../options.js';
 /** `shibori demo` */
 export function demoCommand(): Command {
   const command = new Command('demo')
-    .description('the whole study in miniature, in under two minutes: train a small net on cluttered digits, squeeze it, compare')
+    .description(
+      'the whole study in miniature, in under two minutes: train a small net on cluttered digits, squeeze it, compare',
+    )
     .option('-o, --output <folder>', 'where everything goes (default: shibori-out/demo)')
     .option('--seed <n>', 'decides digits, weights and order (default: 1)', Number)
     .addHelpText('after', '\nExample:\n  shibori demo');
   return withCommon(command).action(async (options: CommonOptions & { output?: string; seed?: number }) => {
     const { output, context, finish } = start(options);
     const result = await demo(
-      { ...(options.output ? { output: options.output } : {}), ...(options.seed === undefined ? {} : { seed: options.seed }) },
+      {
+        ...(options.output ? { output: options.output } : {}),
+        ...(options.seed === undefined ? {} : { seed: options.seed }),
+      },
       context,
     );
     finish();
-    output.result(result, (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`);
+    output.result(
+      result,
+      (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
+    );
     if (output.json || !process.stdout.isTTY) return;
     process.stdout.write(await terminalImage(readFileSync(join(result.output, 'triptychs.png'))));
   });

@@ -23,7 +23,10 @@ export function runCommand(): Command {
     .option('--val-split <file>', 'split file of the validation images')
     .option('-o, --output <folder>', 'where everything goes (default: the recipe’s, or shibori-out/RECIPE)')
     .option('--fresh', 'start anew; otherwise a run that was interrupted is gone on with')
-    .addHelpText('after', '\nExample:\n  shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip');
+    .addHelpText(
+      'after',
+      '\nExample:\n  shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip',
+    );
   return withCommon(command).action(async (file: string, options: RunOptions) => {
     const { output, context, finish } = start(options);
     const { model, data, trainSplit, valSplit, fresh } = options;
@@ -40,6 +43,9 @@ export function runCommand(): Command {
       context,
     );
     finish();
-    output.result(result, (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`);
+    output.result(
+      result,
+      (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
+    );
   });
 }
