@@ -1,0 +1,163 @@
+/** Steps of Adam a second, update included: of the whole network, and of its classifier on cached features. */
+import { splitFrozenPrefix } from '../dist/passes/frozen-prefix.js';
+import { int64, tensor, zeros } from '../dist/tensor/tensor.js';
+import { adam } from '../dist/train/optimizers.js';
+import {
+  buildStepGraph,
+  gradientName,
+  initializersNamed,
+  LOSS,
+  TARGET,
+  updatedName,
+} from '../dist/train/step-graph.js';
+import {
+  agree,
+  GRADIENT_TOLERANCE,
+  largestDifference,
+  MEAN_TOLERANCE,
+  relativeDistance,
+  UPDATE_TOLERANCE,
+} from './agreement.js';
+import { features, images, labels, uniform } from './network.js';
+import { pacedFit } from './paced-fit.js';
+
+/** So small that the weights stay what they are, however many steps are timed. As in `tasks.py`. */
+const LEARNING_RATE = 1e-5;
+const HIDDEN = 512;
+
+/** Values 0 and 2, half each, for both dropouts. */
+function masksFor(batch) {
+  const mask = (stream) => {
+    const { dims, data } = uniform([batch, HIDDEN], 0, 1, stream);
+    return tensor(
+      'float32',
+      dims,
+      data.map((value) => (value < 0.5 ? 0 : 2)),
+    );
+  };
+  return [mask(2000), mask(2001)];
+}
+
+/** One step of ours on the first batch: loss, gradients and running statistics. */
+async function firstStep(engine, graph, { names, inputs, classes, batch, masks }) {
+  const built = buildStepGraph(graph, names, batch);
+  const [, ...dims] = inputs.dims;
+  const elements = inputs.data.length / inputs.dims[0];
+  const target = zeros('float32', [batch, built.classes]);
+  for (let row = 0; row < batch; row++) target.data[row * built.classes + classes[row]] = 1;
+  const feeds = {
+    [graph.inputs[0].name]: tensor('float32', [batch, ...dims], inputs.data.subarray(0, batch * elements)),
+    [TARGET]: target,
+  };
+  built.masks.forEach(({ name }, i) => {
+    feeds[name] = masks[i];
+  });
+  const fed = new Set([...names, ...built.statistics]);
+  for (const [{ name }, value] of graph.initializers) if (fed.has(name)) feeds[name] = value;
+  const session = await engine.load(built.graph);
+  const results = await session.run(feeds);
+  await session.dispose();
+  return { results, statistics: built.statistics };
+}
+
+/** Compares a step with PyTorch's, and the optimizers from the same gradients. */
+function compareSteps(graph, names, { results, statistics }, theirs) {
+  const worst = { loss: 0, gradients: 0, statistics: 0, update: 0 };
+  const note = (kind, what, difference, tolerance) => {
+    worst[kind] = Math.max(worst[kind], agree(what, difference, tolerance));
+  };
+  note('loss', 'Loss', relativeDistance(results[LOSS].data, theirs.get('loss').data), MEAN_TOLERANCE);
+  for (const name of statistics) {
+    const distance = relativeDistance(results[updatedName(name)].data, theirs.get(`updated/${name}`).data);
+    note('statistics', `Running statistic ${name}`, distance, MEAN_TOLERANCE);
+  }
+  const optimizer = adam();
+  for (const [{ name }, before] of graph.initializers) {
+    if (!names.has(name)) continue;
+    const gradient = theirs.get(`gradient/${name}`).data;
+    const distance = relativeDistance(results[gradientName(name)].data, gradient);
+    note('gradients', `Gradient of ${name}`, distance, GRADIENT_TOLERANCE);
+    const parameter = before.data.slice();
+    optimizer.update(parameter, gradient, optimizer.init(parameter.length), 1, LEARNING_RATE);
+    const apart = largestDifference(parameter, theirs.get(`stepped/${name}`).data);
+    note('update', `Adam's update of ${name}`, apart, UPDATE_TOLERANCE);
+  }
+  return worst;
+}
+
+async function prepareTraining({ engine, network, peer }, { task, graph, names, inputs, batch }) {
+  const classes = labels(inputs.dims[0]);
+  const masks = masksFor(batch);
+  const given = new Map([
+    ['inputs', inputs],
+    ['labels', int64(Array.from(classes))],
+    ['mask0', masks[0]],
+    ['mask1', masks[1]],
+  ]);
+  await peer?.start(task, network.file, given);
+  let training;
+  return {
+    async check() {
+      const ours = await firstStep(engine, graph, { names, inputs, classes, batch, masks });
+      return compareSteps(graph, names, ours, await peer.check());
+    },
+    async run() {
+      training ??= pacedFit(graph, {
+        engine,
+        trains: (name) => names.has(name),
+        inputs,
+        labels: classes,
+        batch,
+        learningRate: LEARNING_RATE,
+      });
+      await training.run(1);
+    },
+    dispose: () => training?.stop(),
+  };
+}
+
+/** Names of the parameters that are trained: all with a gradient, or the classifier's. */
+function trainedNames(graph, part) {
+  const names = [...graph.initializers.keys()].map(({ name }) => name);
+  return new Set(names.filter((name) => name.includes(part) && /\.(weight|bias)$/.test(name)));
+}
+
+const FULL_BATCH = 32;
+
+export const trainStep = {
+  name: 'trainStep',
+  title: `training the whole network, batch ${FULL_BATCH}`,
+  unit: 'steps/s',
+  amount: 1,
+  rounds: 7,
+  others: [{ title: 'PyTorch', how: { epochs: 1 } }],
+  prepare(context) {
+    const { graph } = context.network;
+    const names = trainedNames(graph, '');
+    return prepareTraining(context, { task: 'training', graph, names, inputs: images(FULL_BATCH), batch: FULL_BATCH });
+  },
+};
+
+const HEAD_BATCH = 64;
+const CACHED = 1024;
+
+export const headEpoch = {
+  name: 'headEpoch',
+  title: `classifier on ${CACHED} cached features, an epoch of batches of ${HEAD_BATCH}`,
+  unit: 'steps/s',
+  amount: CACHED / HEAD_BATCH,
+  rounds: 5,
+  others: [{ title: 'PyTorch', how: { epochs: 1 } }],
+  prepare(context) {
+    const { graph: whole } = context.network;
+    const names = trainedNames(whole, '.classifier.');
+    const { suffix: graph } = splitFrozenPrefix(whole, new Set(initializersNamed(whole, names)));
+    return prepareTraining(context, {
+      task: 'head-training',
+      graph,
+      names,
+      inputs: features(CACHED),
+      batch: HEAD_BATCH,
+    });
+  },
+};
