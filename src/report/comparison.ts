@@ -61,6 +61,66 @@ export interface Comparison {
   readonly machine: { readonly cpu: string; readonly threads: number; readonly node: string };
 }
 
+/** One line of the table that puts the two models side by side, as text. */
+export interface ComparisonRow {
+  readonly label: string;
+  readonly before: string;
+  readonly after: string;
+  /** After against before. */
+  readonly change: string;
+}
+
+/** The table of accuracy, sizes and speed, the same in the report and on a terminal. */
+export function comparisonRows({ accuracy, size, speed }: Comparison): ComparisonRow[] {
+  const integer = (value: number) => value.toLocaleString('en-US');
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
+  const row = (
+    label: string,
+    a: number,
+    b: number,
+    format: (value: number) => string,
+    change: string,
+  ): ComparisonRow => ({
+    label,
+    before: format(a),
+    after: format(b),
+    change,
+  });
+  const signed = (value: number, digits: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
+  const rate = (label: string, of: (figures: Accuracy) => number) => {
+    const [a, b] = [of(accuracy.before), of(accuracy.after)];
+    return row(label, a, b, (value) => percent(value, 2), `${signed(b - a, 2)} points`);
+  };
+  const amount = (label: string, of: (figures: SizeFigures) => number, format: (value: number) => string) => {
+    const [a, b] = [of(size.before), of(size.after)];
+    return row(label, a, b, format, percent((100 * b) / a));
+  };
+  return [
+    rate('top-1', (figures) => figures.top1),
+    rate('top-5', (figures) => figures.top5),
+    row(
+      'negative log-likelihood',
+      accuracy.before.nll,
+      accuracy.after.nll,
+      (value) => value.toFixed(4),
+      signed(accuracy.after.nll - accuracy.before.nll, 4),
+    ),
+    amount('parameters', (figures) => figures.parameters, integer),
+    amount('ONNX file', (figures) => figures.onnxBytes, megabytes),
+    amount('ONNX file, gzip', (figures) => figures.gzipBytes, megabytes),
+    amount('mult-adds per image', (figures) => figures.multAdds, integer),
+    ...speed.map(({ batch, beforeMs, afterMs, ratio }) =>
+      row(
+        `latency, batch ${batch}`,
+        beforeMs,
+        afterMs,
+        (value) => `${value.toFixed(2)} ms`,
+        `${(1 / ratio).toFixed(2)}x the speed`,
+      ),
+    ),
+  ];
+}
+
 const percent = (value: number, digits = 1) => `${value.toFixed(digits)} %`;
 
 /** The comparison in one sentence. */

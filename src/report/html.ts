@@ -1,5 +1,5 @@
 import { chart, Plot } from './chart.js';
-import type { Comparison, SizeFigures } from './comparison.js';
+import { type Comparison, comparisonRows } from './comparison.js';
 
 /** One point of a training's history. */
 export interface HistoryPoint {
@@ -57,7 +57,6 @@ function dataUrl(png: Uint8Array): string {
 }
 
 const integer = (value: number) => value.toLocaleString('en-US');
-const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(2)} MB`;
 const percent = (value: number) => `${value.toFixed(2)} %`;
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -73,44 +72,9 @@ function section(title: string, ...body: readonly string[]): string {
 }
 
 function figures(comparison: Comparison): string {
-  const { accuracy, size, speed } = comparison;
-  const sizeRow = (name: string, of: (figures: SizeFigures) => number, format: (value: number) => string) => {
-    const [a, b] = [of(size.before), of(size.after)];
-    return [name, format(a), format(b), percent((100 * b) / a)];
-  };
-  const points = (a: number, b: number) => `${b >= a ? '+' : '−'}${Math.abs(b - a).toFixed(2)} points`;
   return table(
     ['', comparison.models.before, comparison.models.after, 'after against before'],
-    [
-      [
-        'Top-1',
-        percent(accuracy.before.top1),
-        percent(accuracy.after.top1),
-        points(accuracy.before.top1, accuracy.after.top1),
-      ],
-      [
-        'Top-5',
-        percent(accuracy.before.top5),
-        percent(accuracy.after.top5),
-        points(accuracy.before.top5, accuracy.after.top5),
-      ],
-      [
-        'Negative log-likelihood',
-        accuracy.before.nll.toFixed(4),
-        accuracy.after.nll.toFixed(4),
-        (accuracy.after.nll - accuracy.before.nll).toFixed(4),
-      ],
-      sizeRow('Parameters', (s) => s.parameters, integer),
-      sizeRow('ONNX file', (s) => s.onnxBytes, megabytes),
-      sizeRow('ONNX file, gzip', (s) => s.gzipBytes, megabytes),
-      sizeRow('Mult-adds per image', (s) => s.multAdds, integer),
-      ...speed.map((s) => [
-        `Latency, batch ${s.batch}`,
-        `${s.beforeMs.toFixed(2)} ms`,
-        `${s.afterMs.toFixed(2)} ms`,
-        `${(1 / s.ratio).toFixed(2)}x the speed`,
-      ]),
-    ],
+    comparisonRows(comparison).map(({ label, before, after, change }) => [label, before, after, change]),
   );
 }
 

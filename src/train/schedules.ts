@@ -27,3 +27,20 @@ export function cyclic(options: {
     return base + (max - base) * scale * (mode === 'triangular2' ? 1 / 2 ** (cycle - 1) : 1);
   };
 }
+
+/**
+ * One cycle (Smith and Topin 2018, arXiv:1708.07120) as PyTorch's `OneCycleLR` computes it with its defaults: from
+ * `max` / 25 up to `max` over the first 30 % of the steps and down to `max` / 250,000 at the last, both along a half
+ * cosine.
+ */
+export function oneCycle(options: { readonly max: number; readonly steps: number }): Schedule {
+  const { max, steps } = options;
+  const first = max / 25;
+  const last = first / 1e4;
+  const peak = 0.3 * steps - 1;
+  const between = (from: number, to: number, share: number) => to + ((from - to) / 2) * (1 + Math.cos(Math.PI * share));
+  return (step) =>
+    step <= peak
+      ? between(first, max, step / peak)
+      : between(max, last, Math.min(1, (step - peak) / (steps - 1 - peak)));
+}

@@ -7,7 +7,7 @@ import type { Graph } from '../graph/model.js';
 import { fitsPattern } from '../graph/module-path.js';
 import { moduleOfParameter, parametersOf } from '../graph/parameters.js';
 import { sizeOf } from '../tensor/dims.js';
-import { constant, cyclic, type Schedule } from '../train/schedules.js';
+import { constant, cyclic, oneCycle, type Schedule } from '../train/schedules.js';
 import { withWeights } from '../train/weights.js';
 import type { FinetunePlan } from './recipe.js';
 
@@ -52,9 +52,10 @@ export function augmentationOf(plan: NonNullable<FinetunePlan['augment']>, { siz
 }
 
 /** The plan's learning rates for a training of so many steps. */
-export function scheduleOf({ learningRate, stepSizeUp }: FinetunePlan, steps: number): Schedule {
+export function scheduleOf({ learningRate, schedule, stepSizeUp }: FinetunePlan, steps: number): Schedule {
   if (typeof learningRate === 'number') return constant(learningRate);
   const [base, max] = learningRate;
+  if (schedule === 'one-cycle') return oneCycle({ max, steps });
   return cyclic({ base, max, stepSizeUp: stepSizeUp ?? Math.max(1, Math.round(steps / 2)) });
 }
 

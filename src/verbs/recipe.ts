@@ -57,6 +57,8 @@ export const finetuneSchema = z.strictObject({
     .union([z.number().positive(), z.tuple([z.number().positive(), z.number().positive()])])
     .default([1e-4, 6e-4]),
   stepSizeUp: positive.optional(),
+  /** With a base and a peak: `triangular2`, or `one-cycle`, which only takes the peak. */
+  schedule: z.enum(['triangular2', 'one-cycle']).default('triangular2'),
   weightDecay: z.number().nonnegative().default(0),
   seed: z.number().int().nonnegative().default(42),
   augment: augmentSchema.optional(),

@@ -36,6 +36,7 @@ export interface Golden {
     readonly mode: 'triangular' | 'triangular2';
     readonly rates: readonly number[];
   }[];
+  readonly oneCycle: readonly { readonly max: number; readonly steps: number; readonly rates: readonly number[] }[];
   readonly head: GoldenTraining;
   readonly convolutional: GoldenTraining;
 }

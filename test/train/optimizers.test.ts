@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { adam, sgd } from '../../src/train/optimizers.js';
-import { constant, cyclic } from '../../src/train/schedules.js';
+import { constant, cyclic, oneCycle } from '../../src/train/schedules.js';
 import { golden, largestDifference } from './golden.js';
 
 /** PyTorch computes in float32, we in double: their rounding over 20 steps, relative to parameters near 1. */
@@ -51,6 +51,13 @@ describe('schedules', () => {
   it('triangular2 is the default, and halves each cycle', () => {
     const schedule = cyclic({ base: 1, max: 3, stepSizeUp: 4 });
     expect([0, 4, 8, 12, 20].map(schedule)).toEqual([1, 3, 1, 2, 1.5]);
+  });
+
+  it.each(golden.oneCycle)('one-cycle is OneCycleLR over $steps steps', ({ rates, ...options }) => {
+    const schedule = oneCycle(options);
+    const found = rates.map((_, step) => schedule(step));
+    // Cosines of doubles, each rounded once.
+    expect(largestDifference(found, rates)).toBeLessThan(1e-15);
   });
 
   it('constant stays', () => {

@@ -38,6 +38,18 @@ def adam_case(**options):
     }
 
 
+def one_cycle_case(peak, steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, cycle_momentum=False)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(rates) < steps:
+            schedule.step()
+    return {"max": peak, "steps": steps, "rates": rates}
+
+
 def cyclic_case(base, peak, up, mode, steps):
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=base)
     schedule = torch.optim.lr_scheduler.CyclicLR(optimizer, base, peak, up, mode=mode, cycle_momentum=False)
@@ -135,6 +147,7 @@ golden = {
         {"options": {"weightDecay": 0.01}, **adam_case(weight_decay=0.01)},
         {"options": {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3}, **adam_case(betas=(0.8, 0.95), eps=1e-3)},
     ],
+    "oneCycle": [one_cycle_case(4e-3, 40), one_cycle_case(1e-2, 33)],
     "cyclic": [
         cyclic_case(1e-4, 6e-4, 5, "triangular", 25),
         cyclic_case(1e-4, 6e-4, 5, "triangular2", 45),
