@@ -32,14 +32,14 @@ function normal(random: RandomStream, deviation: number, dims: readonly number[]
 
 /**
  * A VGG-style network with fresh weights: normal with variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, equation
- * 10), biases 0, batch norms the identity.
+ * 10; the last layer 1 / (3 fan-in), as PyTorch's linear layers), biases 0, batch norms the identity.
  */
 export function initialVgg(shape: VggShape, seed: number): Graph {
   const random = seeded(seed, 0);
   const state = new Map<string, Tensor>();
   const filled = (value: number, size: number) => float32(new Float32Array(size).fill(value));
-  const dense = (path: string, dims: readonly number[]) => {
-    state.set(`${path}.weight`, normal(random, Math.sqrt(2 / sizeOf(dims.slice(1))), dims));
+  const dense = (path: string, dims: readonly number[], gain = 2) => {
+    state.set(`${path}.weight`, normal(random, Math.sqrt(gain / sizeOf(dims.slice(1))), dims));
     state.set(`${path}.bias`, filled(0, dims[0] ?? 1));
   };
   const norm = (path: string, width: number) => {
@@ -73,6 +73,7 @@ export function initialVgg(shape: VggShape, seed: number): Graph {
     module += shape.dropout === 'last' && !isLast ? 3 : 4;
     features = width;
   });
-  dense(`${shape.prefix}classifier.${module}`, [shape.classes, features]);
+  // No ReLU follows the last layer, and small scores make the first loss that of guessing: PyTorch's variance.
+  dense(`${shape.prefix}classifier.${module}`, [shape.classes, features], 1 / 3);
   return buildVgg(state, { inputSize: [shape.inputSize, shape.inputSize], execution: () => 'rebuilt' });
 }

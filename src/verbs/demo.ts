@@ -16,8 +16,7 @@ const IMAGES = { train: 10_000, validation: 1000 };
 const ARCHITECTURE = {
   channels: [[12], [24], [48], [64]],
   batchNorm: true,
-  dropout: 'last',
-  classifier: [512, 128],
+  classifier: [512],
   classes: 10,
   inputSize: 64,
   prefix: 'digits.',
@@ -48,7 +47,7 @@ export async function demo(
   const { model: trained } = await finetuneModel(
     fresh,
     { train },
-    finetuneSchema.parse({ train: '*', epochs: 3, learningRate: [2e-4, 5e-3], schedule: 'one-cycle', seed }),
+    finetuneSchema.parse({ train: '*', epochs: 3, batch: 32, learningRate: [2e-4, 4e-3], schedule: 'one-cycle', seed }),
     {},
     context,
   );
@@ -59,7 +58,7 @@ export async function demo(
     compress: {
       layers: {
         'classifier.0': { layout: 'tt', out: [16, 32], in: [32, 32], bonds: [16, 32, 16] },
-        'classifier.3': { layout: 'tt', out: [8, 16], in: [16, 32], bonds: [8, 24, 16] },
+        'classifier.4': { layout: 'tt', out: [2, 5], in: [16, 32], bonds: [2, 10, 16] },
       },
     },
     finetune: { epochs: 3, learningRate: [1e-4, 1e-3], seed },
