@@ -88,7 +88,8 @@ function sizeChart(comparison: Comparison): string {
     ...comparison.speed.map((s) => ({ what: `latency, batch ${s.batch}`, share: 100 * s.ratio })),
   ];
   return chart({
-    height: 36 * rows.length + 50,
+    height: 36 * rows.length + 60,
+    marginBottom: 42,
     width: 640,
     marginLeft: 120,
     x: {
@@ -124,7 +125,8 @@ function historyCharts(history: readonly HistoryPoint[]): string {
     chart({
       width: 420,
       height: 240,
-      x: { label: 'epoch →', ticks: Math.min(10, history.length), tickFormat: 'd' },
+      marginBottom: 40,
+      x: { label: 'epoch →', ticks: history.length > 12 ? 10 : history.map(({ epoch }) => epoch), tickFormat: 'd' },
       y: { label: `↑ ${label}`, grid: true },
       color: { legend: true, domain: ['training', 'validation'], range: ['#2a6f97', '#e07a1f'] },
       marks: [Plot.line(rows, { x: 'epoch', y: 'value', z: 'of', stroke: 'of', strokeWidth: 2, marker: 'dot' })],
@@ -147,7 +149,8 @@ function historyCharts(history: readonly HistoryPoint[]): string {
 function correlationChart(correlations: readonly number[]): string {
   return chart({
     width: 640,
-    height: 220,
+    height: 230,
+    marginBottom: 42,
     x: { label: "Pearson's correlation of the two maps of an image →", domain: [Math.min(0, ...correlations), 1] },
     y: { label: '↑ images', grid: true },
     marks: [

@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,6 +8,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readNpy } from '../../src/formats/npy.js';
 import { shibori } from '../support/shibori.js';
 import { SIDE, writeTinyStudy } from '../support/tiny-study.js';
+
+const python = '/usr/bin/python3';
+const hasTorch = spawnSync(python, ['-c', 'import torch']).status === 0;
+if (!hasTorch) console.warn(`SKIPPED: loading a squeezed .pt in PyTorch, ${python} has no torch.`);
 
 let folder: string;
 let files: Awaited<ReturnType<typeof writeTinyStudy>>;
@@ -149,6 +154,25 @@ describe('shibori', () => {
     expect(readdirSync(join(folder, 'report')).sort()).toEqual(['report.html', 'report.json']);
     expect(JSON.parse(readFileSync(join(folder, 'report', 'report.json'), 'utf8'))).toEqual(report);
   });
+
+  it.skipIf(!hasTorch)(
+    'a squeezed .pt loads in plain PyTorch, cores and bias under the names of ttz’s TTLayer',
+    async () => {
+      await json('compress', 'net.pt', '--plan', 'plan.yaml', '-o', 'small.pt');
+      const script =
+        "import json, torch; print(json.dumps({k: list(v.shape) for k, v in torch.load('small.pt').items()}))";
+      const shapes = JSON.parse(execFileSync(python, ['-c', script], { cwd: folder, encoding: 'utf8' }));
+      expect(shapes).toMatchObject({
+        'net.classifier.0.tt_W0': [3, 3],
+        'net.classifier.0.tt_W1': [3, 4, 6],
+        'net.classifier.0.tt_W2': [6, 8, 8],
+        'net.classifier.0.tt_W3': [8, 8],
+        'net.classifier.0.B': [3, 4],
+        'net.classifier.2.running_mean': [12],
+      });
+      expect(shapes).not.toHaveProperty(['net.classifier.0.weight']);
+    },
+  );
 
   it('finetune trains the head only, writes metrics, and goes on with --resume', async () => {
     const args = [
