@@ -26,7 +26,8 @@ const FATAL_ONLY = 4;
 
 /**
  * ONNX Runtime on the processor: what computes in Node. Loading and running block the event loop for as long as they
- * take; outputs of many megabytes are faster with `into` (17 instead of 337 ms for 100 MB: page faults).
+ * take; outputs of many megabytes cost more than their computation (page faults): `into` saves the
+ * memory, and with 1.30, which still copies once, some of the time.
  *
  * @throws ShiboriError when `threads` is not a positive integer.
  * @example
