@@ -1,7 +1,8 @@
 /*
  * A bond is a gauge: Gk(·, α) may be multiplied and G(k+1)(α, ·) divided by any number. Adam moves every parameter by
- * about the same absolute step, so a pair with norms of 1e-4 and 1e3 is torn apart; with equal norms it trains.
- * Cyclic balancing (Osborne 1960): each step lowers the summed squared norm of the cores, whose minimum is unique. The
+ * about the same absolute step, so a pair with entries of 1e-4 and 1e3 is torn apart. What counts is the size of the
+ * entries, not of the cores: at equal norms a core of a million numbers has far smaller ones than a core of a hundred.
+ * Cyclic balancing (Osborne 1960): each step lowers the summed mean square of the cores, whose minimum is unique. The
  * factors are powers of two, as in LAPACK's balancing, so that not a bit of the tensor changes.
  */
 import type { Core, TensorTrain } from './tensor-train.js';
@@ -10,8 +11,8 @@ import type { Core, TensorTrain } from './tensor-train.js';
 const MAX_SWEEPS = 100;
 
 /**
- * The same tensor with, at every index of every bond, the norms of the two adjoining slices within a factor of two of
- * each other. Slices of zeros stay as they are. The cores are new; the products of their entries are exactly the same.
+ * The same tensor with, at every index of every bond, the root mean squares of the two adjoining slices within a factor
+ * of two of each other. Slices of zeros stay as they are. The cores are new; the products of their entries are exactly the same.
  */
 export function balance<T extends TensorTrain>(train: T): T {
   const cores = train.cores.map((core): Core => ({ dims: core.dims, data: core.data.slice() }));
@@ -39,7 +40,8 @@ function balanceBond(left: Core, right: Core): boolean {
   for (let j = 0; j < bond; j++) {
     let rightSquares = 0;
     for (let at = j * rowLength; at < (j + 1) * rowLength; at++) rightSquares += (right.data[at] as number) ** 2;
-    const ratio = rightSquares / (leftSquares[j] as number);
+    // Mean squares, not sums: see above.
+    const ratio = ((rightSquares / rowLength) * (left.data.length / bond)) / (leftSquares[j] as number);
     const exponent = Math.round(Math.log2(ratio) / 4);
     if (!Number.isFinite(exponent) || exponent === 0) continue;
     factors[j] = 2 ** exponent;

@@ -55,7 +55,7 @@ export const finetuneSchema = z.strictObject({
   batch: positive.default(64),
   learningRate: z
     .union([z.number().positive(), z.tuple([z.number().positive(), z.number().positive()])])
-    .default([1e-4, 6e-4]),
+    .default([1e-5, 6e-5]),
   stepSizeUp: positive.optional(),
   /** With a base and a peak: `triangular2`, or `one-cycle`, which only takes the peak. */
   schedule: z.enum(['triangular2', 'one-cycle']).default('triangular2'),

@@ -161,7 +161,7 @@ describe('ttSvd', () => {
 });
 
 describe('balance', () => {
-  /** Of every index of every bond: the norm of the slice on the left over that on the right, where neither is zero. */
+  /** Of every index of every bond: the root mean square of the slice on the left over that on the right, where neither is zero. */
   function ratios({ cores }: TensorTrain): number[] {
     const found: number[] = [];
     cores.slice(1).forEach((right, k) => {
@@ -170,8 +170,9 @@ describe('balance', () => {
       const bond = right.dims[0];
       const length = right.data.length / bond;
       for (let j = 0; j < bond; j++) {
-        const on = norm(left.data.filter((_, at) => at % bond === j));
-        const off = norm(right.data.slice(j * length, (j + 1) * length));
+        const rms = (slice: Float64Array) => norm(slice) / Math.sqrt(slice.length);
+        const on = rms(left.data.filter((_, at) => at % bond === j));
+        const off = rms(right.data.slice(j * length, (j + 1) * length));
         // A bond larger than what follows it can use has slices of zeros.
         if (on > 0 && off > 0) found.push(on / off);
       }

@@ -68,7 +68,7 @@ export function finetuneCommand(): Command {
     .option('-o, --output <file>', 'where the model goes (default: MODEL-finetuned)')
     .addHelpText(
       'after',
-      "\nExample:\n  shibori finetune small.onnx --data tiny-imagenet --train 'classifier.*' --epochs 5 --lr 1e-4 --max-lr 6e-4 --augment",
+      "\nExample:\n  shibori finetune small.onnx --data tiny-imagenet --train 'classifier.*' --epochs 5 --lr 1e-5 --max-lr 6e-5 --augment",
     );
   return withCommon(withData(withModel(command))).action(async (file: string, options: FinetuneOptions) => {
     const { output, context, finish } = start(options);
