@@ -4,7 +4,7 @@ import { ShiboriError } from '../errors.js';
 import { writeGraph } from '../formats/onnx/write.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, ValueType } from '../graph/model.js';
-import type { DType } from '../tensor/dtype.js';
+import { type DType, dtypes } from '../tensor/dtype.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Engine, NamedTensors, Session } from './engine.js';
 import { checkFeeds, checkInto } from './feeds.js';
@@ -119,20 +119,7 @@ function wrap(source: Tensor): OrtTensor {
   return new OrtTensor(dtype, shared ? source.data.slice() : source.data, [...dims]);
 }
 
-const returned: ReadonlySet<string> = new Set<DType>([
-  'float32',
-  'float64',
-  'float16',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'int32',
-  'uint32',
-  'int64',
-  'uint64',
-  'bool',
-]);
+const returned: ReadonlySet<string> = new Set(dtypes.filter((dtype) => dtype !== 'bfloat16'));
 
 const isReturned = (type: string): type is Exclude<DType, 'bfloat16'> => returned.has(type);
 

@@ -18,8 +18,17 @@ import { finishMaps, gradCamMaps } from './map.js';
 
 /** Operators whose output is an activation in the sense of Grad-CAM: features, not yet pooled away. */
 const activations = new Set([
-  'Relu', 'LeakyRelu', 'Clip', 'Sigmoid', 'Tanh', 'Mul', 'Add', 'Concat', 'Conv', 'BatchNormalization',
-]); // biome-ignore format: one line reads better
+  'Relu',
+  'LeakyRelu',
+  'Clip',
+  'Sigmoid',
+  'Tanh',
+  'Mul',
+  'Add',
+  'Concat',
+  'Conv',
+  'BatchNormalization',
+]);
 
 /** The class score of one image, and the map that explains it. */
 export interface Explanation {

@@ -40,6 +40,9 @@ const constructors: { readonly [T in DType]: ArrayConstructor<T> } = {
   bool: Uint8Array,
 };
 
+/** All element types. */
+export const dtypes = Object.keys(constructors) as readonly DType[];
+
 /** Bytes of one element. */
 export function bytesPerElement(dtype: DType): number {
   return constructors[dtype].BYTES_PER_ELEMENT;

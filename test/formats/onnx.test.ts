@@ -10,8 +10,7 @@ import { concatenate } from '../../src/formats/onnx/wire-writer.js';
 import { writeGraph, writeOnnx, writeOnnxChunks, writeOnnxExternal } from '../../src/formats/onnx/write.js';
 import { type Attribute, type Graph, type Model, type Node, Value } from '../../src/graph/model.js';
 import { sizeOf } from '../../src/tensor/dims.js';
-import type { DType } from '../../src/tensor/dtype.js';
-import { bytesPerElement, fromBytes } from '../../src/tensor/dtype.js';
+import { bytesPerElement, type DType, dtypes, fromBytes } from '../../src/tensor/dtype.js';
 import { float32, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { describeModel } from '../conformance/describe-model.js';
 import { identityGraph, nestedModel, rawFile, smallModel } from './onnx-models.js';
@@ -31,22 +30,6 @@ async function run(
     await session.release();
   }
 }
-
-const dtypes: readonly DType[] = [
-  'float32',
-  'float64',
-  'float16',
-  'bfloat16',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'int32',
-  'uint32',
-  'int64',
-  'uint64',
-  'bool',
-];
 
 const anyTensor: fc.Arbitrary<Tensor> = fc
   .tuple(fc.constantFrom(...dtypes), fc.array(fc.nat({ max: 4 }), { maxLength: 3 }))

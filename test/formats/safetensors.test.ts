@@ -3,26 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { ShiboriError } from '../../src/errors.js';
 import { readSafetensors } from '../../src/formats/safetensors/read.js';
 import { writeSafetensors } from '../../src/formats/safetensors/write.js';
-import type { DType } from '../../src/tensor/dtype.js';
+import { dtypes } from '../../src/tensor/dtype.js';
 import { float32, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { anyTensor } from './any-tensor.js';
 import { golden } from './torch-golden.js';
-
-const dtypes: readonly DType[] = [
-  'float32',
-  'float64',
-  'float16',
-  'bfloat16',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'int32',
-  'uint32',
-  'int64',
-  'uint64',
-  'bool',
-];
 
 /** The header that the library safetensors 0.8 for Python writes, before its padding, for `{b: int16 [[1, -2]], a: float32 0.5}`. */
 const written =

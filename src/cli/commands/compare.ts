@@ -2,8 +2,17 @@ import { Command } from 'commander';
 import { compare } from '../../verbs/compare.js';
 import { comparisonText } from '../comparison-text.js';
 import {
-  type CommonOptions, dataOptions, type ImageOptions, type ModelOptions, openOptions, positiveInteger, start, withCommon, withData, withModel,
-} from '../options.js'; // biome-ignore format: one line reads better
+  type CommonOptions,
+  dataOptions,
+  type ImageOptions,
+  type ModelOptions,
+  openOptions,
+  positiveInteger,
+  start,
+  withCommon,
+  withData,
+  withModel,
+} from '../options.js';
 import { required } from './required.js';
 
 interface CompareOptions extends CommonOptions, ModelOptions, ImageOptions {

@@ -4,8 +4,15 @@ import { UsageError } from '../../errors.js';
 import { compress } from '../../verbs/compress.js';
 import { type Plan, parseYaml, planSchema } from '../../verbs/recipe.js';
 import {
-  type CommonOptions, integers, type ModelOptions, openOptions, patterns, start, withCommon, withModel,
-} from '../options.js'; // biome-ignore format: one line reads better
+  type CommonOptions,
+  integers,
+  type ModelOptions,
+  openOptions,
+  patterns,
+  start,
+  withCommon,
+  withModel,
+} from '../options.js';
 import { integer, megabytes, percent, table } from '../output.js';
 import { required } from './required.js';
 

@@ -1,8 +1,17 @@
 import { Command } from 'commander';
 import { evaluate } from '../../verbs/evaluate.js';
 import {
-  type CommonOptions, dataOptions, type ImageOptions, type ModelOptions, openOptions, positiveInteger, start, withCommon, withData, withModel,
-} from '../options.js'; // biome-ignore format: one line reads better
+  type CommonOptions,
+  dataOptions,
+  type ImageOptions,
+  type ModelOptions,
+  openOptions,
+  positiveInteger,
+  start,
+  withCommon,
+  withData,
+  withModel,
+} from '../options.js';
 import { integer, percent } from '../output.js';
 import { required } from './required.js';
 

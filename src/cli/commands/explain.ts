@@ -4,8 +4,16 @@ import { terminalImage } from '../../node/terminal-image.js';
 import { explain } from '../../verbs/explain.js';
 import { listLayers } from '../../verbs/layers.js';
 import {
-  type CommonOptions, dataOptions, type ImageOptions, type ModelOptions, openOptions, start, withCommon, withData, withModel,
-} from '../options.js'; // biome-ignore format: one line reads better
+  type CommonOptions,
+  dataOptions,
+  type ImageOptions,
+  type ModelOptions,
+  openOptions,
+  start,
+  withCommon,
+  withData,
+  withModel,
+} from '../options.js';
 import { percent, table } from '../output.js';
 
 interface ExplainOptions extends CommonOptions, ModelOptions, ImageOptions {
