@@ -9,7 +9,8 @@ import { GraphBuilder } from '../../src/ops/builder.js';
 import { type Op, ops } from '../../src/ops/table.js';
 import { isFloat } from '../../src/tensor/dtype.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
-import { cases, type GradientCase } from './cases.js';
+import type { GradientCase } from './cases/support.js';
+import { cases } from './cases.js';
 
 /**
  * Largest difference between the float32 gradients of two engines, relative to the largest element of the gradient:

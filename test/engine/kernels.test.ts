@@ -6,7 +6,8 @@ import type { Graph } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import type { Op } from '../../src/ops/table.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
-import { allOps, type Case, cases, exactOps, inDouble, usesSingle } from './cases.js';
+import type { Case } from './cases/support.js';
+import { allOps, cases, exactOps, inDouble, usesSingle } from './cases.js';
 
 /** The operators that ONNX Runtime does not run in float64: the reference engine is alone there. */
 const singleOnly: ReadonlySet<Op> = new Set<Op>([

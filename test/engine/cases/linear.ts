@@ -1,0 +1,23 @@
+import type { linear as specs } from '../../../src/ops/linear.js';
+import type { Op } from '../../../src/ops/table.js';
+import { type Cases, fed } from './support.js';
+
+export const linear: Cases<keyof typeof specs & Op> = {
+  Gemm: [
+    { inputs: [fed([3, 4]), fed([4, 5])] },
+    { inputs: [fed([3, 4]), fed([5, 4]), fed([5])], attributes: { transB: 1 } },
+    { inputs: [fed([4, 3]), fed([4, 5]), fed([3, 1])], attributes: { transA: 1, alpha: 0.5, beta: -2 } },
+    { inputs: [fed([4, 3]), fed([5, 4]), fed([])], attributes: { transA: 1, transB: 1 } },
+    { inputs: [fed([3, 4]), fed([4, 5]), fed([3, 5])], attributes: { beta: 0 } },
+  ],
+  MatMul: [
+    { inputs: [fed([3, 4]), fed([4, 5])] },
+    { inputs: [fed([2, 3, 4]), fed([2, 4, 5])] },
+    { inputs: [fed([2, 1, 3, 4]), fed([3, 4, 2])] },
+    { inputs: [fed([4]), fed([4, 5])] },
+    { inputs: [fed([3, 4]), fed([4])] },
+    { inputs: [fed([4]), fed([4])] },
+    { inputs: [fed([4]), fed([2, 4, 3])] },
+    { inputs: [fed([2, 3, 4]), fed([4])] },
+  ],
+};
