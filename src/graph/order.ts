@@ -1,36 +1,48 @@
 import { ShiboriError } from '../errors.js';
+import { readsOf } from './captured.js';
 import type { Graph, Node, Value } from './model.js';
 
 /**
- * The nodes in topological order (a stable sort: nodes already in order stay where they are).
+ * The nodes in topological order: each one follows at once on what it reads, where that did not come earlier, so nodes
+ * already in order stay where they are. Linear in nodes and edges. What a graph inside of a node reads, the node reads.
  *
+ * @param outer values from outside of the graph, where it lies inside of a node itself.
  * @throws ShiboriError naming a node on a cycle, or a node that reads a value nobody makes.
  */
-export function topologicalOrder(graph: Graph): Node[] {
-  const available = new Set<Value>([...graph.inputs, ...graph.initializers.keys()]);
-  const produced = new Set<Value>();
-  for (const node of graph.nodes) for (const output of node.outputs) if (output) produced.add(output);
+export function topologicalOrder(graph: Graph, outer: Iterable<Value> = []): Node[] {
+  const available = new Set<Value>([...graph.inputs, ...graph.initializers.keys(), ...outer]);
+  const producers = new Map<Value, Node>();
+  for (const node of graph.nodes) for (const output of node.outputs) if (output) producers.set(output, node);
   const order: Node[] = [];
-  let waiting = [...graph.nodes];
-  while (waiting.length > 0) {
-    const next: Node[] = [];
-    for (const node of waiting) {
-      const missing = node.inputs.find((input) => input && !available.has(input));
-      if (missing === undefined) {
-        order.push(node);
-        for (const output of node.outputs) if (output) available.add(output);
-      } else if (!produced.has(missing)) {
+  const state = new Map<Node, 'open' | 'done'>();
+  for (const start of graph.nodes) {
+    // A stack of its own: a chain of nodes may be longer than JavaScript's stack is deep.
+    const stack = state.has(start) ? [] : [entered(start)];
+    for (let top = stack.at(-1); top; top = stack.at(-1)) {
+      state.set(top.node, 'open');
+      const { value } = top.reads.next();
+      if (value === undefined) {
+        stack.pop();
+        order.push(top.node);
+        state.set(top.node, 'done');
+        continue;
+      }
+      const producer = producers.get(value);
+      if (producer && !state.has(producer)) stack.push(entered(producer));
+      else if (producer && state.get(producer) === 'open') {
         throw new ShiboriError(
-          `Node "${node.name}" (${node.op}) reads "${missing.name}", which no node, input or initializer makes. The file is damaged or was cut from a larger graph.`,
+          `The graph has a cycle: node "${producer.name}" (${producer.op}) waits for its own result. ONNX graphs must be acyclic.`,
         );
-      } else next.push(node);
+      } else if (!producer && !available.has(value)) {
+        throw new ShiboriError(
+          `Node "${top.node.name}" (${top.node.op}) reads "${value.name}", which no node, input or initializer makes. The file is damaged or was cut from a larger graph.`,
+        );
+      }
     }
-    if (next.length === waiting.length) {
-      throw new ShiboriError(
-        `The graph has a cycle: node "${next[0]?.name}" (${next[0]?.op}) waits for its own result. ONNX graphs must be acyclic.`,
-      );
-    }
-    waiting = next;
   }
   return order;
+}
+
+function entered(node: Node): { readonly node: Node; readonly reads: Iterator<Value, undefined> } {
+  return { node, reads: readsOf(node).values() };
 }

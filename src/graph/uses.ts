@@ -1,10 +1,11 @@
+import { readsOf } from './captured.js';
 import type { Graph, Node, Value } from './model.js';
 
 /** The use-def links of a graph. */
 export interface Uses {
   /** The node that computes a value; `undefined` for inputs and initializers. */
   producer(value: Value): Node | undefined;
-  /** The nodes that read a value, in graph order. */
+  /** The nodes that read a value, themselves or by a graph inside of them, in graph order. */
   consumers(value: Value): readonly Node[];
 }
 
@@ -14,11 +15,10 @@ export function usesOf(graph: Graph): Uses {
   const consumers = new Map<Value, Node[]>();
   for (const node of graph.nodes) {
     for (const output of node.outputs) if (output) producers.set(output, node);
-    for (const input of new Set(node.inputs)) {
-      if (!input) continue;
-      const list = consumers.get(input);
+    for (const value of readsOf(node)) {
+      const list = consumers.get(value);
       if (list) list.push(node);
-      else consumers.set(input, [node]);
+      else consumers.set(value, [node]);
     }
   }
   return {
@@ -31,7 +31,7 @@ export function usesOf(graph: Graph): Uses {
 export function reachableFrom(graph: Graph, sources: Iterable<Value>): Set<Value> {
   const reached = new Set<Value>(sources);
   for (const node of graph.nodes) {
-    if (!node.inputs.some((input) => input && reached.has(input))) continue;
+    if (![...readsOf(node)].some((value) => reached.has(value))) continue;
     for (const output of node.outputs) if (output) reached.add(output);
   }
   return reached;
@@ -45,7 +45,7 @@ export function nodesFor(graph: Graph, targets: Iterable<Value>, stopAt: Readonl
     const node = graph.nodes[i];
     if (!node?.outputs.some((output) => output && needed.has(output) && !stopAt.has(output))) continue;
     kept.push(node);
-    for (const input of node.inputs) if (input) needed.add(input);
+    for (const value of readsOf(node)) needed.add(value);
   }
   return kept.reverse();
 }

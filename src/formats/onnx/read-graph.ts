@@ -32,8 +32,6 @@ export function graphOf(proto: GraphProto, scope: Scope, source: GraphSource): G
 
 class GraphReader {
   readonly #name: string;
-  /** For each node with graphs inside: the values that these read from here and from further outside. */
-  readonly #captured = new Map<Node, readonly Value[]>();
 
   constructor(
     readonly proto: GraphProto,
@@ -120,47 +118,30 @@ class GraphReader {
       throw fail(`${where} is of the operator set "${domain || OWN_DOMAIN}", of which the file imports no version.`);
     }
     const inputs = (proto.input ?? []).map((input) => (input === '' ? undefined : this.#find(input, where)));
-    const { attributes, captured } = this.#attributes(proto, where);
-    const node: Node = { op, domain, name, inputs, outputs, attributes };
-    if (captured.length > 0) this.#captured.set(node, captured);
-    return node;
+    return { op, domain, name, inputs, outputs, attributes: this.#attributes(proto, where) };
   }
 
-  #attributes(proto: NodeProto, where: string): { attributes: Node['attributes']; captured: Value[] } {
+  #attributes(proto: NodeProto, where: string): Node['attributes'] {
     const { source } = this;
     const attributes = new Map<string, Attribute>();
-    const captured: Value[] = [];
     for (const attribute of proto.attribute ?? []) {
       const { name = '' } = attribute;
       const what = `attribute "${name}" of ${where}`;
       if (attributes.has(name)) throw source.fail(`${what} appears twice.`);
       const value = attributeOf(attribute, {
         tensor: (tensor) => tensorOf(tensor, what, source),
-        graph: (graph) => {
-          const inside = new Scope(this.scope);
-          const result = graphOf(graph, inside, source);
-          captured.push(...inside.captured);
-          return result;
-        },
+        graph: (graph) => graphOf(graph, new Scope(this.scope), source),
         fail: (problem) => source.fail(`${what}: ${problem}`),
       });
       attributes.set(name, value);
     }
     // Own properties even for a name such as "__proto__".
-    return { attributes: Object.fromEntries(attributes), captured };
+    return Object.fromEntries(attributes);
   }
 
-  /** Topological order, in which a node also comes after the values that graphs inside of it read. */
   #sorted(graph: Graph): Graph {
-    const originals = new Map<Node, Node>();
-    for (const node of graph.nodes) {
-      const captured = this.#captured.get(node);
-      originals.set(captured ? { ...node, inputs: [...node.inputs, ...captured] } : node, node);
-    }
-    const inputs = [...graph.inputs, ...this.scope.captured];
     try {
-      const order = topologicalOrder({ ...graph, inputs, nodes: [...originals.keys()] });
-      return { ...graph, nodes: order.map((node) => originals.get(node) ?? node) };
+      return { ...graph, nodes: topologicalOrder(graph, this.scope.captured) };
     } catch (error) {
       throw error instanceof ShiboriError ? this.source.fail(error.message) : error;
     }
