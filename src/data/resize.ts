@@ -10,8 +10,11 @@
 import { ShiboriError } from '../errors.js';
 import type { RgbImage } from './image.js';
 
-/** `bilinear`: triangle of support 1. `bicubic`: Keys' cubic with a = -1/2 of support 2. */
-export type Filter = 'bilinear' | 'bicubic';
+/**
+ * `bilinear`: triangle of support 1. `bicubic`: Keys' cubic with a = -1/2 of support 2. `lanczos`: windowed sinc of
+ * support 3. `box`: the mean. `hamming`: between box and bilinear. `nearest`: the pixel under the centre, no mean at all.
+ */
+export type Filter = 'nearest' | 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lanczos';
 
 export interface ResizeOptions {
   /** Default: `bilinear`. */
@@ -23,8 +26,18 @@ export interface ResizeOptions {
 const PRECISION_BITS = 32 - 8 - 2;
 const ONE_HALF = 1 << (PRECISION_BITS - 1);
 
-const filters: { readonly [F in Filter]: { readonly support: number; weight(distance: number): number } } = {
+type Averaging = Exclude<Filter, 'nearest'>;
+
+const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
+
+const filters: { readonly [F in Averaging]: { readonly support: number; weight(distance: number): number } } = {
+  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
+  hamming: {
+    support: 1,
+    weight: (x) => (Math.abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * Math.cos(x * Math.PI)) : 0),
+  },
+  lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
   bicubic: {
     support: 2,
     weight(distance) {
@@ -44,7 +57,7 @@ interface Taps {
   readonly weights: Int32Array;
 }
 
-function computeTaps(inputSize: number, from: number, to: number, outputSize: number, filter: Filter): Taps {
+function computeTaps(inputSize: number, from: number, to: number, outputSize: number, filter: Averaging): Taps {
   const { support: unitSupport, weight } = filters[filter];
   const scale = Math.fround(to - from) / outputSize;
   const stretch = Math.max(scale, 1);
@@ -72,6 +85,29 @@ function computeTaps(inputSize: number, from: number, to: number, outputSize: nu
     count[x] = length;
   }
   return { stride, first, count, weights };
+}
+
+/** Of each output position, the input position under its centre. Pillow adds step by step, and so does this. */
+function nearestPositions(from: number, to: number, outputSize: number): Int32Array {
+  const scale = (to - from) / outputSize;
+  const positions = new Int32Array(outputSize);
+  for (let x = 0, at = from + scale * 0.5; x < outputSize; x++, at += scale) positions[x] = Math.trunc(at);
+  return positions;
+}
+
+function pickNearest(image: RgbImage, columns: Int32Array, rows: Int32Array): RgbImage {
+  const [width, height] = [columns.length, rows.length];
+  const data = new Uint8Array(width * height * 3);
+  let to = 0;
+  for (const row of rows) {
+    for (const column of columns) {
+      const from = (Math.min(row, image.height - 1) * image.width + Math.min(column, image.width - 1)) * 3;
+      data[to++] = image.data[from] as number;
+      data[to++] = image.data[from + 1] as number;
+      data[to++] = image.data[from + 2] as number;
+    }
+  }
+  return { width, height, data };
 }
 
 function clamp(sum: number): number {
@@ -162,6 +198,9 @@ export function resize(image: RgbImage, width: number, height: number, options: 
   const changesRows = width !== image.width || left !== 0 || right !== width;
   const changesColumns = height !== image.height || top !== 0 || bottom !== height;
   if (!changesRows && !changesColumns) return image;
+  if (filter === 'nearest') {
+    return pickNearest(image, nearestPositions(left, right, width), nearestPositions(top, bottom, height));
+  }
   const columnTaps = computeTaps(image.height, top, bottom, height, filter);
   const lastRow = height - 1;
   const firstNeeded = columnTaps.first[0] as number;

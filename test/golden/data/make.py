@@ -67,7 +67,8 @@ def crc(image):
 
 
 def make_images():
-    filters = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
+    filters = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS, "box": Image.BOX,
+               "hamming": Image.HAMMING, "nearest": Image.NEAREST}
     resizes = []
     for source, size, box in (((37, 29), (64, 64), None), ((64, 64), (64, 64), (3, 4, 60, 59)), ((50, 40), (7, 5), None),
                               ((50, 40), (50, 13), None), ((50, 40), (13, 40), None), ((9, 9), (31, 9), (0.7, 0, 8.3, 9)),
