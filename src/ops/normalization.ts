@@ -1,4 +1,9 @@
-import { defineOp, float, int, optionalInt, typed } from './spec.js';
+import { normalizeAxis } from '../tensor/dims.js';
+import { defineOp, float, int, optionalInt, requiredInt, typed } from './spec.js';
+
+/** One multiplication and addition an element. */
+const oneEach = (_: unknown, [x]: readonly (readonly number[])[]): number =>
+  (x ?? []).reduce((size, dim) => size * dim, 1);
 
 /** Normalisation and regularisation. */
 export const normalization = {
@@ -9,7 +14,38 @@ export const normalization = {
       const mean = c.type(3);
       return [c.type(0), mean, c.type(4)];
     },
-    multiplyAdds: (_, [x]) => (x ?? []).reduce((size, dim) => size * dim, 1),
+    multiplyAdds: oneEach,
+  }),
+  InstanceNormalization: defineOp({
+    attributes: { epsilon: float(1e-5) },
+    inputs: [3, 3],
+    infer(c) {
+      const x = c.type(0);
+      if (x.dims.length < 3) throw c.fail('it normalises over what follows [N, C], and nothing does.');
+      return [x];
+    },
+    multiplyAdds: oneEach,
+  }),
+  LayerNormalization: defineOp({
+    attributes: { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) },
+    inputs: [2, 3],
+    infer(c) {
+      const x = c.type(0);
+      const axis = normalizeAxis(c.attributes.axis, x.dims.length);
+      // Mean and 1/deviation are computed in single precision, at least.
+      const statistics = typed(
+        x.dtype === 'float64' ? 'float64' : 'float32',
+        x.dims.map((dim, at) => (at < axis ? dim : 1)),
+      );
+      return [x, statistics, statistics];
+    },
+    multiplyAdds: oneEach,
+  }),
+  LRN: defineOp({
+    attributes: { alpha: float(1e-4), beta: float(0.75), bias: float(1), size: requiredInt },
+    inputs: [1, 1],
+    infer: (c) => [c.type(0)],
+    multiplyAdds: ({ size }, [x]) => size * oneEach(undefined, [x ?? []]),
   }),
   Dropout: defineOp({
     attributes: { seed: optionalInt },

@@ -53,5 +53,17 @@ export const reduction = {
   ReduceMean: reduce,
   ReduceMax: reduce,
   ReduceMin: reduce,
+  ReduceProd: reduce,
+  ReduceL1: reduce,
+  ReduceL2: reduce,
+  ReduceSumSquare: reduce,
+  ReduceLogSum: reduce,
+  ReduceLogSumExp: reduce,
   ArgMax: argReduce,
+  ArgMin: argReduce,
+  CumSum: defineOp({
+    attributes: { exclusive: int(0), reverse: int(0) },
+    inputs: [2, 2],
+    infer: (c) => [c.type(0)],
+  }),
 };

@@ -8,10 +8,15 @@ import type { Value } from '../../graph/model.js';
 import type { normalization as specs } from '../../ops/normalization.js';
 import { range, sizeOf } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
-import { castLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { castLike, constantLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
 
 export const normalization: Rules<keyof typeof specs> = {
   BatchNormalization: (c) => (c.attributes.training_mode === 1 ? trainedBatchNorm(c) : fixedBatchNorm(c)),
+
+  InstanceNormalization: instanceNorm,
+  LayerNormalization: layerNorm,
+  LRN: localResponseNorm,
 
   // Y = X mask / (1 - ratio) in training, Y = X otherwise. dX = dY mask / (1 - ratio)
   Dropout({ builder: b, dy, ...c }) {
@@ -25,6 +30,11 @@ export const normalization: Rules<keyof typeof specs> = {
     return [scaled(b, keepWhere(b, mask, dy), 1 / (1 - ratio))];
   },
 };
+
+/** `1 / sqrt(variance + epsilon)` */
+function inverseDeviation(b: GraphBuilder, variance: Value, epsilon: number): Value {
+  return b.op('Reciprocal', [b.op('Sqrt', [b.op('Add', [variance, numberLike(b, epsilon, variance)])])]);
+}
 
 /** What both modes need: sums over everything but the channel, and per-channel values made to broadcast. */
 function channels(c: RuleContext<'BatchNormalization'>) {
@@ -41,9 +51,7 @@ function channels(c: RuleContext<'BatchNormalization'>) {
     mean: (value: Value) => b.op('ReduceMean', [value, axes], { keepdims: 1 }),
     /** `[C]` in the type of input `i`, from `[1, C, 1, …]`. */
     narrow: (value: Value, i: number) => castLike(b, reshaped(b, value, c.dims(c.x(i))), c.x(i)),
-    /** `1 / sqrt(variance + epsilon)` */
-    inverseDeviation: (variance: Value) =>
-      b.op('Reciprocal', [b.op('Sqrt', [b.op('Add', [variance, numberLike(b, c.attributes.epsilon, variance)])])]),
+    inverseDeviation: (variance: Value) => inverseDeviation(b, variance, c.attributes.epsilon),
   };
 }
 
@@ -86,4 +94,75 @@ function trainedBatchNorm(c: RuleContext<'BatchNormalization'>): (Value | undefi
     dX = b.op('Mul', [b.op('Sub', [dy, shared]), b.op('Mul', [widen(c.x(1)), r])]);
   }
   return [dX, c.needs(1) ? narrow(dScale, 1) : undefined, c.needs(2) ? narrow(dB, 2) : undefined];
+}
+
+/** `C = X - mean` and `r = 1 / sqrt(var + epsilon)` over `axes`, and how a gradient comes back through `X' = C r`. */
+function normalized(b: GraphBuilder, x: Value, dims: readonly number[], axes: readonly number[], epsilon: number) {
+  const over = b.ints(axes);
+  const mean = (value: Value) => b.op('ReduceMean', [value, over], { keepdims: 1 });
+  const centred = b.op('Sub', [x, mean(x)]);
+  const squares = b.op('ReduceSumSquare', [centred, over], { keepdims: 1 });
+  const r = inverseDeviation(b, scaled(b, squares, 1 / sizeOf(axes.map((axis) => dims[axis] ?? 1))), epsilon);
+  return {
+    centred,
+    r,
+    // gain (dX' - mean(dX') - C r^2 mean(dX' C)), where gain is r, or r and a factor that is constant over the axes
+    back(g: Value, gain: Value): Value {
+      const along = b.op('Mul', [mean(b.op('Mul', [g, centred])), b.op('Mul', [r, r])]);
+      const shared = b.op('Add', [b.op('Mul', [centred, along]), mean(g)]);
+      return b.op('Mul', [b.op('Sub', [g, shared]), gain]);
+    },
+  };
+}
+
+// dX = scale r (dY - mean(dY) - X' mean(dY X')), dScale = sum(dY X'), dB = sum(dY)
+function instanceNorm({ builder: b, dy, ...c }: RuleContext<'InstanceNormalization'>): (Value | undefined)[] {
+  const dims = c.dims(c.x(0));
+  const space = range(dims.length).slice(2);
+  const others = b.ints([0, ...space]);
+  const { centred, r, back } = normalized(b, c.x(0), dims, space, c.attributes.epsilon);
+  const scale = reshaped(b, c.x(1), [dims[1] ?? 1, ...space.map(() => 1)]);
+  return [
+    c.needs(0) ? back(dy, b.op('Mul', [scale, r])) : undefined,
+    c.needs(1)
+      ? b.op('ReduceSum', [b.op('Mul', [dy, b.op('Mul', [centred, r])]), others], { keepdims: 0 })
+      : undefined,
+    c.needs(2) ? b.op('ReduceSum', [dy, others], { keepdims: 0 }) : undefined,
+  ];
+}
+
+// dX = r (G - mean(G) - X' mean(G X')) with G = dY scale; dScale = dY X', dB = dY
+function layerNorm({ builder: b, dy, ...c }: RuleContext<'LayerNormalization'>): (Value | undefined)[] {
+  const dims = c.dims(c.x(0));
+  const axes = range(dims.length).slice(c.attributes.axis);
+  const { centred, r, back } = normalized(b, c.x(0), dims, axes, c.attributes.epsilon);
+  return [
+    c.needs(0) ? back(b.op('Mul', [dy, c.x(1)]), r) : undefined,
+    c.needs(1) ? b.op('Mul', [dy, b.op('Mul', [centred, r])]) : undefined,
+    dy,
+  ];
+}
+
+// Y = X S^-beta with S = bias + alpha / size W X^2 and W the matrix that adds up neighbouring channels:
+// dX = dY S^-beta - 2 alpha beta / size X W' (dY Y / S)
+function localResponseNorm({ builder: b, dy, y, ...c }: RuleContext<'LRN'>): (Value | undefined)[] {
+  const { alpha, beta, bias, size } = c.attributes;
+  const x = c.x(0);
+  const dims = c.dims(x);
+  const channels = dims[1] ?? 1;
+  const [before, after] = [Math.floor((size - 1) / 2), Math.ceil((size - 1) / 2)];
+  const window = (from: number, to: number) => {
+    const isNear = (i: number, j: number) => j >= i - from && j <= i + to;
+    const matrix = range(channels).flatMap((i) => range(channels).map((j) => (isNear(i, j) ? 1 : 0)));
+    return constantLike(b, matrix, [channels, channels], x);
+  };
+  const summed = (matrix: Value, value: Value) => {
+    const columns = reshaped(b, value, [dims[0] ?? 1, channels, sizeOf(dims.slice(2))]);
+    return reshaped(b, b.op('MatMul', [matrix, columns]), dims);
+  };
+  const squares = scaled(b, summed(window(before, after), b.op('Mul', [x, x])), alpha / size);
+  const s = b.op('Add', [squares, numberLike(b, bias, x)]);
+  const own = b.op('Mul', [dy, b.op('Pow', [s, numberLike(b, -beta, x)])]);
+  const others = summed(window(after, before), b.op('Div', [b.op('Mul', [dy, y]), s]));
+  return [b.op('Sub', [own, b.op('Mul', [x, scaled(b, others, (2 * alpha * beta) / size)])])];
 }

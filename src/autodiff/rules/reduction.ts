@@ -3,9 +3,9 @@ import type { Value } from '../../graph/model.js';
 import { reducedAxes, type reduction as specs } from '../../ops/reduction.js';
 import { sizeOf } from '../../tensor/dims.js';
 import { notDifferentiable, type RuleContext, type Rules } from '../rule.js';
-import { castLike, reshaped, scaled } from './terms.js';
+import { castLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
 
-type Reduction = 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceMin';
+type Reduction = Exclude<keyof typeof specs, 'ArgMax' | 'ArgMin' | 'CumSum'>;
 
 /** The reduced axes, and a value of the output's dimensions with these axes back as 1. */
 function reductionOf(c: RuleContext<Reduction>) {
@@ -44,5 +44,54 @@ export const reduction: Rules<keyof typeof specs> = {
   },
   ReduceMax: extremum,
   ReduceMin: extremum,
+  ReduceProd: product,
+  // dX = dY sign(X)
+  ReduceL1: (c) => [c.builder.op('Mul', [reductionOf(c).keep(c.dy), c.builder.op('Sign', [c.x(0)])])],
+  // dX = dY X / Y, and 0 where all are 0, as in PyTorch
+  ReduceL2(c) {
+    const b = c.builder;
+    const { keep } = reductionOf(c);
+    const zero = numberLike(b, 0, c.y);
+    const norm = b.op('Where', [b.op('Greater', [c.y, zero]), c.y, numberLike(b, 1, c.y)]);
+    return [b.op('Mul', [c.x(0), keep(b.op('Div', [c.dy, norm]))])];
+  },
+  // dX = 2 dY X
+  ReduceSumSquare: (c) => [c.builder.op('Mul', [c.x(0), scaled(c.builder, reductionOf(c).keep(c.dy), 2)])],
+  // dX = dY exp(-Y), repeated along the reduced axes
+  ReduceLogSum(c) {
+    const b = c.builder;
+    const { dims, keep } = reductionOf(c);
+    const share = b.op('Mul', [c.dy, b.op('Exp', [b.op('Neg', [c.y])])]);
+    return [b.op('Expand', [keep(share), b.ints(dims)])];
+  },
+  // dX = dY exp(X - Y)
+  ReduceLogSumExp(c) {
+    const b = c.builder;
+    const { keep } = reductionOf(c);
+    return [b.op('Mul', [keep(c.dy), b.op('Exp', [b.op('Sub', [c.x(0), keep(c.y)])])])];
+  },
   ArgMax: notDifferentiable,
+  ArgMin: notDifferentiable,
+  // dX = the sums of dY from the other end
+  CumSum: ({ builder: b, dy, attributes, ...c }) => [
+    b.op('CumSum', [dy, c.x(1)], { ...attributes, reverse: attributes.reverse ? 0 : 1 }),
+  ],
 };
+
+// dXi = dY times the product of the others. That is Y / Xi, but for zeros: with one of them, only its own gradient is
+// not 0; with several, none is.
+function product(c: RuleContext<'ReduceProd'>): (Value | undefined)[] {
+  const b = c.builder;
+  const { axes, keep } = reductionOf(c);
+  if (axes.length === 0) return [c.dy];
+  const x = c.x(0);
+  const isZero = b.op('Equal', [x, numberLike(b, 0, x)]);
+  const others = b.op('Where', [isZero, numberLike(b, 1, x), x]);
+  const over = b.ints(axes);
+  const nonZero = b.op('ReduceProd', [others, over], { keepdims: 1 });
+  const zeros = castLike(b, isZero, x);
+  const otherZeros = b.op('Sub', [b.op('ReduceSum', [zeros, over], { keepdims: 1 }), zeros]);
+  const isAlone = b.op('Equal', [otherZeros, numberLike(b, 0, x)]);
+  const slope = keepWhere(b, isAlone, b.op('Div', [nonZero, others]));
+  return [b.op('Mul', [keep(c.dy), slope])];
+}

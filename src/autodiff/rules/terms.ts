@@ -1,26 +1,10 @@
-/** The constants and masks that rules are written with, in the element type of the values they meet. */
+/** The constants, masks and cuts that rules are written with. */
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { dataTypes } from '../../ops/elementwise.js';
-import type { DType } from '../../tensor/dtype.js';
+import { castLike, numberLike } from '../../ops/terms.js';
 import { float32, type Tensor, tensor } from '../../tensor/tensor.js';
 
-/** ONNX's number of an element type, as `Cast` takes it. */
-function dataTypeOf(dtype: DType | undefined): number {
-  for (const [number, name] of Object.entries(dataTypes)) if (name === dtype) return Number(number);
-  return 1;
-}
-
-/** `value` converted to the element type of `like`; itself when it has that type already. */
-export function castLike(builder: GraphBuilder, value: Value, like: Value): Value {
-  const dtype = like.type?.dtype;
-  return value.type?.dtype === dtype ? value : builder.op('Cast', [value], { to: dataTypeOf(dtype) });
-}
-
-/** A scalar constant in the element type of `like`. */
-export function numberLike(builder: GraphBuilder, number: number, like: Value): Value {
-  return castLike(builder, builder.scalar(number, like.type?.dtype === 'float64' ? 'float64' : 'float32'), like);
-}
+export { castLike, numberLike, scaled } from '../../ops/terms.js';
 
 /** Zeros of these dimensions in the element type of `like`. */
 export function zerosLike(builder: GraphBuilder, dims: readonly number[], like: Value): Value {
@@ -42,11 +26,6 @@ export function constantLike(
 /** `value` where `mask` (bool) holds, zero elsewhere. */
 export function keepWhere(builder: GraphBuilder, mask: Value, value: Value): Value {
   return builder.op('Where', [mask, value, numberLike(builder, 0, value)]);
-}
-
-/** `value` times a number; itself for 1. */
-export function scaled(builder: GraphBuilder, value: Value, factor: number): Value {
-  return factor === 1 ? value : builder.op('Mul', [value, numberLike(builder, factor, value)]);
 }
 
 /** `value` under other dimensions of the same size; itself when they are the same. */

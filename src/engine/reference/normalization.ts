@@ -1,7 +1,23 @@
 import { ShiboriError } from '../../errors.js';
 import type { normalization as specs } from '../../ops/normalization.js';
-import { sizeOf } from '../../tensor/dims.js';
-import { at, fromNumbers, generate, type Kernels, numbers } from './kernel.js';
+import { normalizeAxis, sizeOf } from '../../tensor/dims.js';
+import { at, broadcastWalk, fromNumbers, generate, type Kernels, numbers } from './kernel.js';
+
+/** Mean and 1 / √(var + epsilon) of each run of `length` elements; the variance is the biased one. */
+function statistics(x: ArrayLike<number>, length: number, epsilon: number) {
+  const count = length === 0 ? 0 : x.length / length;
+  const [mean, inverse] = [new Float64Array(count), new Float64Array(count)];
+  for (let run = 0; run < count; run++) {
+    let sum = 0;
+    for (let k = 0; k < length; k++) sum += x[run * length + k] as number;
+    const average = sum / length;
+    let squares = 0;
+    for (let k = 0; k < length; k++) squares += ((x[run * length + k] as number) - average) ** 2;
+    mean[run] = average;
+    inverse[run] = 1 / Math.sqrt(squares / length + epsilon);
+  }
+  return { mean, inverse };
+}
 
 export const normalization: Kernels<keyof typeof specs> = {
   // Y = (X - mean) / √(var + epsilon) scale + bias, a channel (axis 1) at a time. In training mode mean and var are the
@@ -36,6 +52,57 @@ export const normalization: Kernels<keyof typeof specs> = {
       normalized(batchMean, batchVariance),
       fromNumbers(at(types, 1), running(mean, batchMean)),
       fromNumbers(at(types, 2), running(variance, batchVariance)),
+    ];
+  },
+  // As BatchNormalization, with the mean and variance of each channel of each image.
+  InstanceNormalization: ({ epsilon }, inputs, types) => {
+    const X = at(inputs, 0);
+    const [x, scale, bias] = [numbers(X), numbers(at(inputs, 1)), numbers(at(inputs, 2))];
+    const length = sizeOf(X.dims.slice(2));
+    const { mean, inverse } = statistics(x, length, epsilon);
+    return [
+      generate(at(types, 0), (i) => {
+        const run = Math.floor(i / length);
+        const c = run % (X.dims[1] ?? 1);
+        const normalized = ((x[i] as number) - (mean[run] as number)) * (inverse[run] as number);
+        return normalized * (scale[c] as number) + (bias[c] as number);
+      }),
+    ];
+  },
+  // Y = (X - mean) / √(var + epsilon) scale + bias over the axes from `axis` on; then mean and 1 / √(var + epsilon).
+  LayerNormalization: ({ axis, epsilon }, inputs, types) => {
+    const [X, scale, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]];
+    const length = sizeOf(X.dims.slice(normalizeAxis(axis, X.dims.length)));
+    const [x, factors, terms] = [numbers(X), numbers(scale), bias && numbers(bias)];
+    const [ofScale, ofBias] = [broadcastWalk(scale.dims, X.dims), bias && broadcastWalk(bias.dims, X.dims)];
+    const { mean, inverse } = statistics(x, length, epsilon);
+    return [
+      generate(at(types, 0), (i) => {
+        const run = Math.floor(i / length);
+        const normalized = ((x[i] as number) - (mean[run] as number)) * (inverse[run] as number);
+        const term = terms && ofBias ? (terms[ofBias[i] as number] as number) : 0;
+        return normalized * (factors[ofScale[i] as number] as number) + term;
+      }),
+      fromNumbers(at(types, 1), mean),
+      fromNumbers(at(types, 2), inverse),
+    ];
+  },
+  // Y = X / (bias + alpha / size Σ X²)^beta, the sum over `size` channels around each.
+  LRN: ({ alpha, beta, bias, size }, inputs, types) => {
+    const X = at(inputs, 0);
+    const x = numbers(X);
+    const channels = X.dims[1] ?? 1;
+    const inner = sizeOf(X.dims.slice(2));
+    const [before, after] = [Math.floor((size - 1) / 2), Math.ceil((size - 1) / 2)];
+    return [
+      generate(at(types, 0), (i) => {
+        const channel = Math.floor(i / inner) % channels;
+        let squares = 0;
+        for (let c = Math.max(0, channel - before); c <= Math.min(channels - 1, channel + after); c++) {
+          squares += (x[i + (c - channel) * inner] as number) ** 2;
+        }
+        return (x[i] as number) / (bias + (alpha / size) * squares) ** beta;
+      }),
     ];
   },
   Dropout: (_, inputs, types) => {

@@ -2,7 +2,7 @@ import { reducedAxes, type reduction as specs } from '../../ops/reduction.js';
 import { normalizeAxis, stridesOf } from '../../tensor/dims.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { at, generate, integers, type Kernel, type Kernels, numbers, walk } from './kernel.js';
+import { at, fromNumbers, generate, integers, type Kernel, type Kernels, numbers, walk } from './kernel.js';
 
 /** The strided walks over what is kept and over what is reduced: element (i, k) is at `kept[i] + reduced[k]`. */
 function split(
@@ -41,6 +41,25 @@ function reduce(
   };
 }
 
+/** Where the best element is along an axis: the first one, or the last if asked to. */
+function argument(isBetter: (x: number, best: number) => boolean): Kernel<'ArgMax'> {
+  return ({ axis, select_last_index }, inputs, types) => {
+    const X = at(inputs, 0);
+    const x = numbers(X);
+    const { kept, reduced } = split(X, [normalizeAxis(axis, X.dims.length)]);
+    return [
+      generate(at(types, 0), (i) => {
+        let best = 0;
+        for (let k = 1; k < reduced.length; k++) {
+          const [value, most] = [k, best].map((at) => x[(kept[i] as number) + (reduced[at] as number)] as number);
+          if (isBetter(value as number, most as number) || (select_last_index && value === most)) best = k;
+        }
+        return best;
+      }),
+    ];
+  };
+}
+
 export const reduction: Kernels<keyof typeof specs> = {
   ReduceSum: reduce(0, (sum, x) => sum + x),
   ReduceMean: reduce(
@@ -51,19 +70,32 @@ export const reduction: Kernels<keyof typeof specs> = {
   ),
   ReduceMax: reduce(Number.NEGATIVE_INFINITY, (most, x) => Math.max(most, x)),
   ReduceMin: reduce(Number.POSITIVE_INFINITY, (least, x) => Math.min(least, x)),
-  ArgMax: (attributes, inputs, types) => {
+  ReduceProd: reduce(1, (product, x) => product * x),
+  ReduceL1: reduce(0, (sum, x) => sum + Math.abs(x)),
+  ReduceL2: reduce(0, (sum, x) => sum + x * x, Math.sqrt),
+  ReduceSumSquare: reduce(0, (sum, x) => sum + x * x),
+  ReduceLogSum: reduce(0, (sum, x) => sum + x, Math.log),
+  // log Σ exp(xᵢ), an element at a time, so that nothing overflows.
+  ReduceLogSumExp: reduce(Number.NEGATIVE_INFINITY, (sum, x) => {
+    const most = Math.max(sum, x);
+    return Number.isFinite(most) ? most + Math.log(Math.exp(sum - most) + Math.exp(x - most)) : most;
+  }),
+  ArgMax: argument((x, best) => x > best),
+  ArgMin: argument((x, best) => x < best),
+  // The sum of the elements up to each one along an axis: without itself if `exclusive`, from the end if `reverse`.
+  CumSum: ({ exclusive, reverse }, inputs, types) => {
     const X = at(inputs, 0);
-    const x = numbers(X);
-    const { kept, reduced } = split(X, [normalizeAxis(attributes.axis, X.dims.length)]);
-    return [
-      generate(at(types, 0), (i) => {
-        let best = 0;
-        for (let k = 1; k < reduced.length; k++) {
-          const [value, most] = [k, best].map((at) => x[(kept[i] as number) + (reduced[at] as number)] as number);
-          if ((value as number) > (most as number) || (attributes.select_last_index && value === most)) best = k;
-        }
-        return best;
-      }),
-    ];
+    const sums = Float64Array.from(numbers(X));
+    const { kept, reduced } = split(X, [normalizeAxis(integers(at(inputs, 1))[0] ?? 0, X.dims.length)]);
+    const order = reverse ? reduced.toReversed() : reduced;
+    for (const start of kept) {
+      let sum = 0;
+      for (const offset of order) {
+        const before = sum;
+        sum += sums[start + offset] as number;
+        sums[start + offset] = exclusive ? before : sum;
+      }
+    }
+    return [fromNumbers(at(types, 0), sums)];
   },
 };

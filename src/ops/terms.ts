@@ -1,0 +1,27 @@
+/** Constants and casts in the element type of the values that they meet: what rules and rewrites are written with. */
+import type { Value } from '../graph/model.js';
+import type { DType } from '../tensor/dtype.js';
+import type { GraphBuilder } from './builder.js';
+import { dataTypes } from './elementwise.js';
+
+/** ONNX's number of an element type, as `Cast` takes it. */
+function dataTypeOf(dtype: DType | undefined): number {
+  for (const [number, name] of Object.entries(dataTypes)) if (name === dtype) return Number(number);
+  return 1;
+}
+
+/** `value` converted to the element type of `like`; itself when it has that type already. */
+export function castLike(builder: GraphBuilder, value: Value, like: Value): Value {
+  const dtype = like.type?.dtype;
+  return value.type?.dtype === dtype ? value : builder.op('Cast', [value], { to: dataTypeOf(dtype) });
+}
+
+/** A scalar constant in the element type of `like`. */
+export function numberLike(builder: GraphBuilder, number: number, like: Value): Value {
+  return castLike(builder, builder.scalar(number, like.type?.dtype === 'float64' ? 'float64' : 'float32'), like);
+}
+
+/** `value` times a number; itself for 1. */
+export function scaled(builder: GraphBuilder, value: Value, factor: number): Value {
+  return factor === 1 ? value : builder.op('Mul', [value, numberLike(builder, factor, value)]);
+}
