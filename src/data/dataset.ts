@@ -14,6 +14,13 @@ export interface ImageClass {
   readonly name: string;
 }
 
+/** Where the images of a source can be found again by another thread, by the paths of its items. Plain data. */
+export type ImageOrigin =
+  /** Files under `root` (which is empty or ends in `/`) of a folder or zip archive. */
+  | { readonly kind: 'folder' | 'zip'; readonly path: string; readonly root: string }
+  /** Cluttered digits, of which the last part of an item's path is the number. */
+  | { readonly kind: 'digits'; readonly split: 'train' | 'test'; readonly seed: number; readonly count: number };
+
 /** Labelled images, wherever they are. */
 export interface ImageSource {
   /** What to call it in messages and reports. */
@@ -23,6 +30,8 @@ export interface ImageSource {
   readonly classes: readonly ImageClass[];
   /** The encoded image of item `index`. */
   read(index: number): Promise<Uint8Array>;
+  /** Where other threads get the same bytes as from `read`: who replaces `read` leaves it out. Default: nowhere. */
+  readonly origin?: ImageOrigin;
   /** Gives back what the source holds open. */
   close?(): Promise<void>;
 }
@@ -35,10 +44,11 @@ export interface ImageSource {
 export function subset(source: ImageSource, indices: ArrayLike<number>, name = source.name): ImageSource {
   const chosen = Array.from(indices);
   const items = chosen.map((index) => itemAt(source, index));
-  const { close } = source;
+  const { close, origin } = source;
   return {
     name,
     items,
+    ...(origin && { origin }),
     classes: source.classes,
     async read(index) {
       itemAt({ name, items }, index);

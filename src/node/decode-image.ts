@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import type { Metadata, Sharp } from 'sharp';
 import { checkPixels, combineDecoders, createJpegDecoder, type Decode, MAX_PIXELS } from '../data/decode.js';
 import type { RgbImage } from '../data/image.js';
 import { ShiboriError } from '../errors.js';
@@ -15,6 +15,8 @@ async function loadJpegWasm(): Promise<WebAssembly.Module> {
 
 /** The image with its header read, not yet its pixels. */
 async function openImage(bytes: Uint8Array, file: string): Promise<{ image: Sharp; metadata: Metadata }> {
+  // Only when it is needed: most images are JPEG files, and the library takes a while to load.
+  const { default: sharp } = await import('sharp');
   try {
     // Colour profiles are ignored, as PIL ignores them: models saw the numbers in the files.
     const image = sharp(bytes, { ignoreIcc: true, limitInputPixels: MAX_PIXELS, failOn: 'error' });

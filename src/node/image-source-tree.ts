@@ -26,6 +26,15 @@ async function listFiles(folder: string, prefix: string, above: ReadonlySet<stri
   }
 }
 
+/** The bytes of a file in a folder. Throws a ShiboriError when they cannot be had. */
+export async function readFromFolder(folder: string, path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(join(folder, path));
+  } catch (error) {
+    throw new ShiboriError(`Cannot read "${join(folder, path)}": ${error instanceof Error ? error.message : error}.`);
+  }
+}
+
 /**
  * The files of a folder and its subfolders, links followed.
  *
@@ -42,15 +51,7 @@ export async function openFolder(folder: string, only?: string): Promise<FileTre
   return {
     name: folder,
     paths,
-    async read(path) {
-      try {
-        return await readFile(join(folder, path));
-      } catch (error) {
-        throw new ShiboriError(
-          `Cannot read "${join(folder, path)}": ${error instanceof Error ? error.message : error}.`,
-        );
-      }
-    },
+    read: (path) => readFromFolder(folder, path),
     async close() {},
   };
 }

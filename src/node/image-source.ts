@@ -83,7 +83,11 @@ async function knownClasses(tree: FileTree, layout: Layout): Promise<string[]> {
   return layout.itemRoot === train ? [] : [...new Set(ids)];
 }
 
-async function sourceOfTree(tree: FileTree, part: 'train' | 'val' | undefined): Promise<ImageSource> {
+async function sourceOfTree(
+  tree: FileTree,
+  kind: 'folder' | 'zip',
+  part: 'train' | 'val' | undefined,
+): Promise<ImageSource> {
   const layout = findLayout(tree.paths, tree.name, part);
   const { root, itemRoot } = layout;
   const paths = tree.paths.filter((path) => path.startsWith(itemRoot)).map((path) => path.slice(itemRoot.length));
@@ -102,6 +106,7 @@ async function sourceOfTree(tree: FileTree, part: 'train' | 'val' | undefined): 
     items,
     classes: classes.map((id) => ({ id, name: words.get(id) ?? id })),
     read: async (index) => tree.read(`${root}${itemAt({ name, items }, index).path}`),
+    origin: { kind, path: tree.name, root },
     close: () => tree.close(),
   };
 }
@@ -114,7 +119,7 @@ async function openTree(
 ): Promise<ImageSource> {
   const tree = kind === 'zip' ? await openZip(path) : await openFolder(path, only);
   try {
-    return await sourceOfTree(tree, part);
+    return await sourceOfTree(tree, kind, part);
   } catch (error) {
     await tree.close();
     throw error;

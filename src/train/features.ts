@@ -1,3 +1,4 @@
+import { prefetch } from '../data/prefetch.js';
 import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
@@ -13,14 +14,17 @@ const PREFIX_BATCH = 64;
 /** What the trained suffix is fed: images themselves, or the cached outputs of the frozen prefix. */
 export interface Features {
   readonly data: TrainingData;
+  /** How many batches it pays to ask for before they are needed. */
+  readonly ahead: number;
   /** The view of the data that epoch `epoch` trains on. */
   viewOf(epoch: number): number;
   /**
    * Computes what is missing of a view.
    *
+   * @param onProgress told how many images are done, and which share of the time (0…1) images were waited for.
    * @returns false when the signal ended it; what was computed by then is kept.
    */
-  fill(view: number, onProgress: (done: number) => void, signal?: AbortSignal): Promise<boolean>;
+  fill(view: number, onProgress: (done: number, waiting: number) => void, signal?: AbortSignal): Promise<boolean>;
   /** The inputs of a batch, `[n, …]`. */
   batch(indices: readonly number[], view: number): Promise<Tensor<'float32'>>;
   dispose(): Promise<void>;
@@ -30,6 +34,7 @@ export interface Features {
 export function imageFeatures(data: TrainingData): Features {
   return {
     data,
+    ahead: data.ahead ?? 1,
     viewOf: (epoch) => epoch,
     fill: async () => true,
     batch: (indices, view) => data.images(indices, view),
@@ -82,29 +87,27 @@ export function cachedFeatures(
 
   return {
     data,
+    ahead: 1,
     viewOf: (epoch) => epoch % views,
     async fill(view, onProgress, signal) {
       // An image without a label cannot be read: it never gets a record.
       const isMissing = (index: number) => data.labels[index] !== -1 && !store.has(view, index);
       const missing = chunks.filter((chunk) => chunk.some(isMissing));
       let done = data.count - missing.reduce((sum, chunk) => sum + chunk.length, 0);
-      const load = (chunk: readonly number[] | undefined) => {
-        const images = chunk && data.images(chunk, view);
-        // Awaited only if the chunk's turn comes.
-        images?.catch(() => {});
-        return images;
-      };
+      const next = prefetch(missing, (chunk) => data.images(chunk, view), data.ahead ?? 1);
       const pause = createPacer();
-      let next = load(missing[0]);
-      for (const [i, chunk] of missing.entries()) {
+      const started = performance.now();
+      let waited = 0;
+      for (const chunk of missing) {
         if (signal?.aborted) return false;
-        const images = await next;
-        next = load(missing[i + 1]);
+        const asked = performance.now();
+        const images = await next();
+        waited += performance.now() - asked;
         if (!images) break;
         const features = await compute(images, chunk.length);
         store.write(view, ...labelled(chunk, features));
         done += chunk.length;
-        onProgress(done);
+        onProgress(done, waited / (performance.now() - started));
         await pause();
       }
       return true;

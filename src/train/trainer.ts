@@ -1,3 +1,4 @@
+import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
@@ -32,6 +33,8 @@ export interface FitProgress {
   readonly top1?: number;
   readonly step?: number;
   readonly learningRate?: number;
+  /** Share of the stage's time (0…1) in which images were waited for. */
+  readonly waiting?: number;
 }
 
 /** What decides how a training goes, beside the graph and the data. */
@@ -134,25 +137,18 @@ export class Trainer {
     const view = this.#features.viewOf(epoch);
     const filled = await this.#features.fill(
       view,
-      (done) => onProgress?.({ stage: 'features', epoch, done, total: data.count }),
+      (done, waiting) => onProgress?.({ stage: 'features', epoch, done, total: data.count, waiting }),
       signal,
     );
     if (!filled) return false;
     const steps = this.#plan(epoch).slice(this.#progress.stepOfEpoch);
-    const load = (indices: readonly number[] | undefined) => {
-      const inputs = indices && this.#features.batch(indices, view);
-      // Awaited only if the batch's turn comes.
-      inputs?.catch(() => {});
-      return inputs;
-    };
     let started = performance.now();
-    let next = load(steps[0]);
-    for (const [i, indices] of steps.entries()) {
+    // The next batches are made while this one is computed.
+    const next = prefetch(steps, (indices) => this.#features.batch(indices, view), this.#features.ahead);
+    for (const indices of steps) {
       if (signal?.aborted) return false;
-      const inputs = await next;
+      const inputs = await next();
       if (!inputs) break;
-      // The next batch is made while this one is computed.
-      next = load(steps[i + 1]);
       const p = this.#progress;
       const learningRate = schedule(p.step);
       const labels = indices.map((index) => data.labels[index] ?? -1);

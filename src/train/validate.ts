@@ -1,3 +1,4 @@
+import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
 import type { Graph } from '../graph/model.js';
 import { outputKind } from '../graph/output-kind.js';
@@ -27,12 +28,18 @@ export async function validate(
   const kind = outputKind(graph);
   const pause = createPacer();
   const session = await engine.load(graph);
+  const chunks = range(Math.ceil(count / BATCH)).map((i) =>
+    range(Math.min(BATCH, count - i * BATCH)).map((k) => i * BATCH + k),
+  );
+  const next = prefetch(chunks, (indices) => features.batch(indices, 0), features.ahead);
   let counts = NO_IMAGES;
+  let done = 0;
   try {
-    for (let start = 0; start < count; start += BATCH) {
+    for (const indices of chunks) {
       if (signal?.aborted) return undefined;
-      const indices = range(Math.min(BATCH, count - start)).map((i) => start + i);
-      const results = await session.run({ [graph.inputs[0]?.name ?? '']: await features.batch(indices, 0) });
+      const inputs = await next();
+      if (!inputs) break;
+      const results = await session.run({ [graph.inputs[0]?.name ?? '']: inputs });
       const scores = expectFloat32(results[graph.outputs[0]?.name ?? ''], 'The scores');
       const logProbabilities = logProbabilitiesOf(scores, kind);
       // Unreadable images have no label and are not counted.
@@ -40,7 +47,8 @@ export async function validate(
         const label = labels[index] ?? -1;
         if (label >= 0) counts = addCounts(counts, countCorrect(rowOf(logProbabilities, row), [label]));
       }
-      onProgress(start + indices.length, count);
+      done += indices.length;
+      onProgress(done, count);
       await pause();
     }
   } finally {

@@ -17,6 +17,11 @@ export interface VerbContext {
   readonly engine?: Engine;
   /** Threads of the default engine. Default: all cores. */
   readonly threads?: number;
+  /**
+   * Threads that read and decode images while the engine computes; 0: none, the main thread does it. Default: 1 on up to
+   * two cores, then one less than cores, at most 4; 0 for a handful of images.
+   */
+  readonly workers?: number;
   /** Told how far a long job has come. Default: nobody is. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Something is not as it should be, but work goes on (a corrupt image that is skipped). */
@@ -28,4 +33,9 @@ export interface VerbContext {
 /** The engine of a context. */
 export function engineOf(context: VerbContext): Engine {
   return context.engine ?? nodeEngine(context.threads === undefined ? {} : { threads: context.threads });
+}
+
+/** The progress field for the share of the time (0…1) in which the engine waited for images. */
+export function waitField(share: number): Record<string, string> {
+  return { 'data wait': `${Math.round(100 * share)} %` };
 }

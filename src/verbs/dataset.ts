@@ -9,6 +9,7 @@ import type { Graph } from '../graph/model.js';
 import type { ModelInfo } from '../models/metadata.js';
 import { decodeImage } from '../node/decode-image.js';
 import { cacheFolder } from '../node/fetch.js';
+import { decodeDigit } from '../node/image-origin.js';
 import { openImageSource } from '../node/image-source.js';
 import { readMnist } from '../node/mnist.js';
 import { range } from '../tensor/dims.js';
@@ -55,8 +56,9 @@ export async function openDigits(
     })),
     classes: digits.classNames.map((name) => ({ id: name, name })),
     read: async (index) => digits.image(index).data,
+    origin: { kind: 'digits', split, seed, count },
   };
-  return { source, decode: async (data) => ({ width: 64, height: 64, data }), box: (index) => digits.box(index) };
+  return { source, decode: decodeDigit, box: (index) => digits.box(index) };
 }
 
 /**

@@ -10,9 +10,10 @@ import {
   logProbabilitiesOf,
   NO_IMAGES,
 } from '../metrics/accuracy.js';
+import { openImageLoader } from '../node/image-pool.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
-import { engineOf, type VerbContext } from './context.js';
+import { engineOf, type VerbContext, waitField } from './context.js';
 import { checkLabels, type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
 
 /** How well a model does on a data set, and how fast. */
@@ -21,6 +22,10 @@ export interface Evaluation extends Accuracy {
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
   readonly seconds: number;
   readonly imagesPerSecond: number;
+  /** How long the engine had nothing to do because images were not there yet: seconds, and their share (0…1). */
+  readonly waiting: { readonly seconds: number; readonly share: number };
+  /** Threads beside the main one that loaded images. */
+  readonly workers: number;
 }
 
 /** What a model said of one batch. */
@@ -41,29 +46,33 @@ export async function* score(
     readonly batch: number;
     readonly indices?: readonly number[];
     onBad(bad: { path: string; reason: string }): void;
+    /** Told for each batch how long it was waited for, and by how many threads it was loaded. */
+    onWait?(seconds: number, workers: number): void;
   },
   context: VerbContext,
 ): AsyncGenerator<ScoredBatch> {
   const { graph } = model;
   const kind = outputKind(graph);
+  const recipe = { preprocess: preprocessOf(graph, model.info), augmentation: undefined, seed: 0 };
   const session = await engineOf(context).load(graph);
   const inputName = graph.inputs[0]?.name ?? '';
   const outputName = graph.outputs[0]?.name ?? '';
+  const loader = openImageLoader(dataset, recipe, context.workers);
   try {
-    const loader = batches(dataset.source, {
+    const loaded = batches(dataset.source, loader, {
       batchSize: options.batch,
-      preprocess: preprocessOf(graph, model.info),
-      decode: dataset.decode,
       onBad: options.onBad,
+      onWait: (seconds) => options.onWait?.(seconds, loader.workers),
       ...(options.indices ? { indices: options.indices } : {}),
     });
-    for await (const { images, labels, indices } of loader) {
+    for await (const { images, labels, indices } of loaded) {
       context.signal?.throwIfAborted();
       const results = await session.run({ [inputName]: images });
       const scores = expectFloat32(results[outputName], `Output "${outputName}"`);
       yield { indices, labels, images, logProbabilities: logProbabilitiesOf(scores, kind) };
     }
   } finally {
+    await loader.close();
     await session.dispose();
   }
 }
@@ -79,7 +88,14 @@ export async function evaluateModel(
   const total = dataset.source.items.length;
   const skipped: { path: string; reason: string }[] = [];
   let counts: AccuracyCounts = NO_IMAGES;
+  let waited = 0;
+  let threads = 0;
   const start = performance.now();
+  const secondsSoFar = () => (performance.now() - start) / 1000;
+  const onWait = (seconds: number, workers: number) => {
+    waited += seconds;
+    threads = workers;
+  };
   const onBad = (bad: { path: string; reason: string }) => {
     skipped.push(bad);
     context.onWarning?.(`skipped ${bad.path}: ${bad.reason}`);
@@ -87,7 +103,7 @@ export async function evaluateModel(
   for await (const { logProbabilities, labels } of score(
     model,
     dataset,
-    { batch: options.batch ?? 64, onBad },
+    { batch: options.batch ?? 64, onBad, onWait },
     context,
   )) {
     counts = addCounts(counts, countCorrect(logProbabilities, labels));
@@ -96,11 +112,18 @@ export async function evaluateModel(
       stage: 'evaluate',
       done: counts.images + skipped.length,
       total,
-      fields: { top1: `${top1.toFixed(2)} %` },
+      fields: { top1: `${top1.toFixed(2)} %`, ...waitField(waited / secondsSoFar()) },
     });
   }
-  const seconds = (performance.now() - start) / 1000;
-  return { ...accuracyOf(counts), skipped, seconds, imagesPerSecond: counts.images / seconds };
+  const seconds = secondsSoFar();
+  return {
+    ...accuracyOf(counts),
+    skipped,
+    seconds,
+    imagesPerSecond: counts.images / seconds,
+    waiting: { seconds: waited, share: waited / seconds },
+    workers: threads,
+  };
 }
 
 /**

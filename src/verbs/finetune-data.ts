@@ -1,16 +1,13 @@
 import { join } from 'node:path';
-import { type AugmentOptions, augment } from '../data/augment.js';
 import { itemAt } from '../data/dataset.js';
-import type { RgbImage } from '../data/image.js';
-import { fitImage, type Preprocess, toTensor } from '../data/preprocess.js';
-import { ShiboriError } from '../errors.js';
+import type { ImageRecipe } from '../data/image-loader.js';
 import { writeGraph } from '../formats/onnx/write.js';
 import type { Graph } from '../graph/model.js';
 import { diskStore, featureKey, makeRoom } from '../node/feature-store.js';
 import { cacheFolder } from '../node/fetch.js';
+import { openImageLoader } from '../node/image-pool.js';
 import { packageVersion } from '../node/package.js';
 import { range } from '../tensor/dims.js';
-import { seeded } from '../tensor/random.js';
 import { type FeatureStore, memoryStore } from '../train/feature-store.js';
 import type { TrainingData } from '../train/training-data.js';
 import type { Dataset } from './dataset.js';
@@ -21,45 +18,43 @@ const CACHE_BYTES = 8e9;
 const WORTH_KEEPING_BYTES = 32e6;
 /** Images whose bytes tell a data set from another one with the same file names. */
 const SAMPLED_IMAGES = 32;
-/** Third key of the random streams that augmentation draws from; order and masks use others. */
-const AUGMENT_STREAM = 3;
 
-/** Images as a training sees them: how they are cut to size and normalised, and what is random about them. */
-export interface ImageRecipe {
-  readonly preprocess: Preprocess;
-  /** `undefined`: every view is the image as it is. */
-  readonly augmentation: AugmentOptions | undefined;
-  readonly seed: number;
+/** Training data that may have threads of its own. */
+export interface LoadedTrainingData extends TrainingData {
+  /** Ends the threads that load images. */
+  close(): Promise<void>;
 }
 
-/** Decodes, augments and normalises a data set's images. One that cannot be read loses its label and is told of. */
+/**
+ * Decodes, augments and normalises a data set's images. One that cannot be read loses its label and is told of once.
+ *
+ * @param workers threads that load images, as in `VerbContext`.
+ */
 export function trainingData(
-  { source, decode }: Dataset,
-  { preprocess, augmentation, seed }: ImageRecipe,
+  dataset: Dataset,
+  recipe: ImageRecipe,
   onBad: (path: string, reason: string) => void,
-): TrainingData {
+  workers?: number,
+): LoadedTrainingData {
+  const { source } = dataset;
   const labels = Int32Array.from(source.items, ({ label }) => label);
-  const [height, width] = preprocess.size;
-  const blank: RgbImage = { width, height, data: new Uint8Array(width * height * 3) };
-  const load = async (index: number, view: number): Promise<RgbImage> => {
-    if (labels[index] === -1) return blank;
-    const { path } = itemAt(source, index);
-    try {
-      const image = await decode(await source.read(index), path);
-      if (!augmentation) return fitImage(image, preprocess);
-      return fitImage(augment(image, augmentation, seeded(seed, AUGMENT_STREAM, view, index)), preprocess);
-    } catch (error) {
-      if (!(error instanceof ShiboriError)) throw error;
-      // Its row of the batch stays, without a label and so without a say in the loss.
-      labels[index] = -1;
-      onBad(path, error.message);
-      return blank;
-    }
-  };
+  const loader = openImageLoader(dataset, recipe, workers);
   return {
     count: source.items.length,
     labels,
-    images: async (indices, view) => toTensor(await Promise.all(indices.map((index) => load(index, view))), preprocess),
+    ahead: loader.ahead,
+    async images(indices, view) {
+      const { images, bad } = await loader.load(indices, view);
+      for (const { row, reason } of bad) {
+        const index = indices[row] ?? 0;
+        if (labels[index] === -1) continue;
+        // Its row of the batch stays, without a label and so without a say in the loss.
+        labels[index] = -1;
+        onBad(itemAt(source, index).path, reason);
+      }
+      return images;
+    },
+    close: () => loader.close(),
   };
 }
 

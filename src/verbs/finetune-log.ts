@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../node/atomic-file.js';
 import { describeWriteError } from '../node/disk-error.js';
 import { createEventFile, type EventFile } from '../node/tensorboard.js';
 import type { FitProgress } from '../train/fit.js';
-import type { VerbContext } from './context.js';
+import { type VerbContext, waitField } from './context.js';
 
 /** What a training measures, as JSON lines and as TensorBoard events. */
 export interface MetricsLog {
@@ -108,6 +108,7 @@ export function reportProgress(
         ...(p.loss === undefined ? {} : { loss: p.loss.toFixed(4) }),
         ...(p.top1 === undefined ? {} : { top1: `${p.top1.toFixed(2)} %` }),
         ...(seconds < SHORTEST_SECONDS ? {} : { 'images/s': Math.round((p.done - from.images) / seconds) }),
+        ...(p.waiting === undefined ? {} : waitField(p.waiting)),
       },
     });
   };

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
+import type { ImageRecipe } from '../data/image-loader.js';
 import { fileCheckpoint } from '../node/checkpoint.js';
 import { featureKey } from '../node/feature-store.js';
 import {
@@ -16,7 +17,7 @@ import { adam } from '../train/optimizers.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
 import { engineOf, type VerbContext } from './context.js';
 import { checkLabels, type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
-import { FeatureCache, type ImageRecipe, trainingData } from './finetune-data.js';
+import { FeatureCache, trainingData } from './finetune-data.js';
 import { openMetricsLog, reportProgress } from './finetune-log.js';
 import { augmentationOf, countTrained, forTraining, scheduleOf } from './finetune-plan.js';
 import type { FinetunePlan } from './recipe.js';
@@ -100,11 +101,11 @@ export async function finetuneModel(
   };
   const recipe: ImageRecipe = { preprocess, augmentation, seed };
   const plain: ImageRecipe = { ...recipe, augmentation: undefined };
-  const train = trainingData(data.train, recipe, onBad);
+  const train = trainingData(data.train, recipe, onBad, context.workers);
   const views = augmentation ? (plan.views ?? 2) : 1;
   const cache = new FeatureCache();
   const validation = data.validation && {
-    validation: trainingData(data.validation, plain, onBad),
+    validation: trainingData(data.validation, plain, onBad, context.workers),
     validationStore: await cache.storeFor(data.validation, plain, 1),
   };
 
@@ -168,6 +169,8 @@ export async function finetuneModel(
       },
     };
   } finally {
+    await train.close();
+    await validation?.validation.close();
     await log?.close();
   }
 }

@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ImageSource, indexOfPath } from '../../src/data/dataset.js';
-import { batches } from '../../src/data/loader.js';
+import { directLoader } from '../../src/data/image-loader.js';
+import { type BadImage, batches } from '../../src/data/loader.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../../src/data/preprocess.js';
 import { decodeImage } from '../../src/node/decode-image.js';
 import { openImageSource } from '../../src/node/image-source.js';
@@ -56,9 +57,10 @@ describe.skipIf(!isThere)('Tiny ImageNet', () => {
   it('loads in batches', async () => {
     const preprocess = { size: [64, 64], resize: 'none', mean: IMAGENET_MEAN, std: IMAGENET_STD } as const;
     const bad: string[] = [];
-    const options = { batchSize: 64, preprocess, decode: decodeImage, indices: range(200) };
+    const loader = directLoader(validation, decodeImage, { preprocess, augmentation: undefined, seed: 0 });
+    const options = { batchSize: 64, indices: range(200), onBad: ({ path }: BadImage) => bad.push(path) };
     let images = 0;
-    for await (const batch of batches(validation, { ...options, onBad: ({ path }) => bad.push(path) })) {
+    for await (const batch of batches(validation, loader, options)) {
       expect(batch.images.dims.slice(1)).toEqual([3, 64, 64]);
       images += batch.labels.length;
     }

@@ -1,0 +1,34 @@
+import { clutteredDigits } from '../data/cluttered-digits.js';
+import { baseName, type ImageOrigin } from '../data/dataset.js';
+import type { Decode } from '../data/decode.js';
+import { decodeImage } from './decode-image.js';
+import { readFromFolder } from './image-source-tree.js';
+import { openZip } from './image-source-zip.js';
+import { readMnist } from './mnist.js';
+
+/** Decodes cluttered digits, which are pixels already: 64×64, RGB. */
+export const decodeDigit: Decode = async (data) => ({ width: 64, height: 64, data });
+
+/** How the bytes of an origin's images become pixels. */
+export function decoderOf(origin: ImageOrigin): Decode {
+  return origin.kind === 'digits' ? decodeDigit : decodeImage;
+}
+
+/**
+ * Opens the images of an origin: what reads one by its path in the source. Nothing is listed, so that it costs little
+ * to do once more in each thread; a zip archive stays open until the thread ends.
+ */
+export async function openOrigin(origin: ImageOrigin): Promise<(path: string) => Promise<Uint8Array>> {
+  switch (origin.kind) {
+    case 'folder':
+      return (path) => readFromFolder(origin.path, `${origin.root}${path}`);
+    case 'zip': {
+      const archive = await openZip(origin.path);
+      return (path) => archive.read(`${origin.root}${path}`);
+    }
+    case 'digits': {
+      const digits = clutteredDigits({ ...origin, digits: await readMnist(origin.split) });
+      return async (path) => digits.image(Number(baseName(path))).data;
+    }
+  }
+}
