@@ -32,9 +32,9 @@ export const normalization = {
     infer(c) {
       const x = c.type(0);
       const axis = normalizeAxis(c.attributes.axis, x.dims.length);
-      // Mean and 1/deviation are computed in single precision, at least.
+      // Mean and 1 / deviation are of single precision whatever X is (stash_type 1, the only one in use).
       const statistics = typed(
-        x.dtype === 'float64' ? 'float64' : 'float32',
+        'float32',
         x.dims.map((dim, at) => (at < axis ? dim : 1)),
       );
       return [x, statistics, statistics];

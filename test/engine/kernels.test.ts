@@ -17,6 +17,8 @@ const singleOnly: ReadonlySet<Op> = new Set<Op>([
   'GlobalAveragePool',
   'GlobalMaxPool',
   'MaxUnpool',
+  'InstanceNormalization',
+  'LRN',
   'Erf',
   'OneHot',
 ]);

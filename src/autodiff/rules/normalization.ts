@@ -5,10 +5,10 @@
  * and (biased) variance are those of the batch; source: Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.
  */
 import type { Value } from '../../graph/model.js';
+import type { GraphBuilder } from '../../ops/builder.js';
 import type { normalization as specs } from '../../ops/normalization.js';
 import { range, sizeOf } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
-import type { GraphBuilder } from '../../ops/builder.js';
 import { castLike, constantLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
 
 export const normalization: Rules<keyof typeof specs> = {
@@ -124,9 +124,7 @@ function instanceNorm({ builder: b, dy, ...c }: RuleContext<'InstanceNormalizati
   const scale = reshaped(b, c.x(1), [dims[1] ?? 1, ...space.map(() => 1)]);
   return [
     c.needs(0) ? back(dy, b.op('Mul', [scale, r])) : undefined,
-    c.needs(1)
-      ? b.op('ReduceSum', [b.op('Mul', [dy, b.op('Mul', [centred, r])]), others], { keepdims: 0 })
-      : undefined,
+    c.needs(1) ? b.op('ReduceSum', [b.op('Mul', [dy, b.op('Mul', [centred, r])]), others], { keepdims: 0 }) : undefined,
     c.needs(2) ? b.op('ReduceSum', [dy, others], { keepdims: 0 }) : undefined,
   ];
 }

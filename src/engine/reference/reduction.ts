@@ -20,6 +20,9 @@ function split(
   return { kept: along(false), reduced: along(true) };
 }
 
+/** Integers are rounded as in C: towards zero. */
+const asIn = (dtype: DType, value: number): number => (isFloat(dtype) ? value : Math.trunc(value));
+
 function reduce(
   start: number,
   combine: (sum: number, x: number) => number,
@@ -65,14 +68,17 @@ export const reduction: Kernels<keyof typeof specs> = {
   ReduceMean: reduce(
     0,
     (sum, x) => sum + x,
-    // Integers are divided as in C: towards zero.
-    (sum, count, dtype) => (isFloat(dtype) ? sum / count : Math.trunc(sum / count)),
+    (sum, count, dtype) => asIn(dtype, sum / count),
   ),
   ReduceMax: reduce(Number.NEGATIVE_INFINITY, (most, x) => Math.max(most, x)),
   ReduceMin: reduce(Number.POSITIVE_INFINITY, (least, x) => Math.min(least, x)),
   ReduceProd: reduce(1, (product, x) => product * x),
   ReduceL1: reduce(0, (sum, x) => sum + Math.abs(x)),
-  ReduceL2: reduce(0, (sum, x) => sum + x * x, Math.sqrt),
+  ReduceL2: reduce(
+    0,
+    (sum, x) => sum + x * x,
+    (sum, _, dtype) => asIn(dtype, Math.sqrt(sum)),
+  ),
   ReduceSumSquare: reduce(0, (sum, x) => sum + x * x),
   ReduceLogSum: reduce(0, (sum, x) => sum + x, Math.log),
   // log Σ exp(xᵢ), an element at a time, so that nothing overflows.
