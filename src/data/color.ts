@@ -10,6 +10,17 @@ import type { RgbImage } from './image.js';
 
 const fround = Math.fround;
 
+const luma = (r: number, g: number, b: number): number => (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+
+/** The grey levels of an image, one byte a pixel: Pillow's `convert('L')`. */
+export function greyOf({ data }: RgbImage): Uint8Array {
+  const grey = new Uint8Array(data.length / 3);
+  for (let i = 0, from = 0; i < grey.length; i++, from += 3) {
+    grey[i] = luma(data[from] as number, data[from + 1] as number, data[from + 2] as number);
+  }
+  return grey;
+}
+
 /**
  * The image blended with its grey version: factor 0 is grey, 1 the image itself, above 1 more colourful (clamped).
  * As `torchvision.transforms.functional.adjust_saturation` of a PIL image. Throws for a negative factor.
@@ -24,7 +35,7 @@ export function adjustSaturation(image: RgbImage, factor: number): RgbImage {
     const r = source[i] as number;
     const g = source[i + 1] as number;
     const b = source[i + 2] as number;
-    const grey = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+    const grey = luma(r, g, b);
     data[i] = blend(grey, r, alpha);
     data[i + 1] = blend(grey, g, alpha);
     data[i + 2] = blend(grey, b, alpha);

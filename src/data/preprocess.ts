@@ -1,19 +1,21 @@
 /*
  * From 8-bit images to the tensor a model takes, as torchvision's Resize, CenterCrop, ToTensor and Normalize:
- * x = (pixel / 255 - mean) / std per channel, each step rounded to float32. A pixel has 256 values, so each channel's
- * arithmetic is a table of 256 entries.
+ * x = (low + pixel / 255 (high - low) - mean) / std per channel, each step rounded to float32. A pixel has 256 values,
+ * so each channel's arithmetic is a table of 256 entries.
  */
 import { ShiboriError } from '../errors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
+import { greyOf } from './color.js';
 import { centerCrop, type RgbImage } from './image.js';
 import { type Filter, resize, resizeShorterSide } from './resize.js';
 
-type Triple = readonly [red: number, green: number, blue: number];
-
 /** Channel means of ImageNet's pixels in 0…1. */
-export const IMAGENET_MEAN: Triple = [0.485, 0.456, 0.406];
+export const IMAGENET_MEAN: readonly number[] = [0.485, 0.456, 0.406];
 /** Channel standard deviations of ImageNet's pixels in 0…1. */
-export const IMAGENET_STD: Triple = [0.229, 0.224, 0.225];
+export const IMAGENET_STD: readonly number[] = [0.229, 0.224, 0.225];
+
+/** The channels a model takes, in their order. `gray` is the luma of ITU-R 601 as Pillow's `convert('L')` rounds it. */
+export type Color = 'rgb' | 'bgr' | 'gray';
 
 /** What is done to an image before a model sees it. Plain data, so that it can be stored beside the model. */
 export interface Preprocess {
@@ -26,10 +28,18 @@ export interface Preprocess {
   readonly resize: 'shorter-side' | 'stretch' | 'none';
   /** For `shorter-side`: what the shorter side becomes before the cut (256 for 224 is usual). Default: what just covers `size`. */
   readonly shorterSide?: number;
+  /** For `stretch`: what the image is stretched to before the middle is cut out. Default: `size`, nothing is cut. */
+  readonly stretchSize?: readonly [height: number, width: number];
   /** Default: `bilinear`. */
   readonly filter?: Filter;
-  readonly mean: Triple;
-  readonly std: Triple;
+  /** Default: `rgb`. */
+  readonly color?: Color;
+  /** What the pixels 0 and 255 become before the mean is subtracted. Default: `[0, 1]`. */
+  readonly range?: readonly [low: number, high: number];
+  /** One number for each of the model's channels, in their order, or one for all. */
+  readonly mean: readonly number[];
+  /** As `mean`. Never 0. */
+  readonly std: readonly number[];
 }
 
 /** The image at the size that `preprocess` asks for, still 8-bit. Throws when its size is wrong and may not change. */
@@ -38,8 +48,11 @@ export function fitImage(image: RgbImage, preprocess: Preprocess): RgbImage {
   if (image.width === width && image.height === height) return image;
   const { filter = 'bilinear' } = preprocess;
   switch (preprocess.resize) {
-    case 'stretch':
-      return resize(image, width, height, { filter });
+    case 'stretch': {
+      if (!preprocess.stretchSize) return resize(image, width, height, { filter });
+      const [fullHeight, fullWidth] = preprocess.stretchSize;
+      return centerCrop(resize(image, fullWidth, fullHeight, { filter }), width, height);
+    }
     case 'shorter-side': {
       const side = preprocess.shorterSide ?? coveringSide(image, width, height);
       return centerCrop(resizeShorterSide(image, side, filter), width, height);
@@ -63,34 +76,42 @@ function coveringSide(image: RgbImage, width: number, height: number): number {
   }
 }
 
+/** Where the model's channels are in an image's pixels; `gray` is made of all three. */
+const channelsOf: { readonly [C in Color]: readonly number[] } = { rgb: [0, 1, 2], bgr: [2, 1, 0], gray: [0] };
+
 /** The 256 values that a channel's pixels become. */
-function levels(mean: number, std: number): Float32Array {
+function levels([low, high]: readonly [number, number], mean: number, std: number): Float32Array {
   const float32Mean = Math.fround(mean);
   const float32Std = Math.fround(std);
   return Float32Array.from({ length: 256 }, (_, pixel) =>
-    Math.fround(Math.fround(Math.fround(pixel / 255) - float32Mean) / float32Std),
+    Math.fround(Math.fround(Math.fround(low + (pixel / 255) * (high - low)) - float32Mean) / float32Std),
   );
 }
 
 /**
- * Images as a float32 tensor `[N, 3, height, width]`, resized where needed and normalised: bit-exact with torchvision.
+ * Images as a float32 tensor `[N, C, height, width]`, resized where needed and normalised: bit-exact with torchvision.
+ * C is 3, or 1 for `gray`.
  *
  * @throws ShiboriError for no images, or one of another size when `preprocess.resize` is `none`.
  */
 export function toTensor(images: readonly RgbImage[], preprocess: Preprocess): Tensor<'float32'> {
   if (images.length === 0) throw new ShiboriError('Cannot make a batch of no images.');
+  const { color = 'rgb', range = [0, 1], mean, std } = preprocess;
   const [height, width] = preprocess.size;
   const plane = height * width;
-  const tables = [0, 1, 2].map((channel) => levels(preprocess.mean[channel] ?? 0, preprocess.std[channel] ?? 1));
-  const values = new Float32Array(images.length * 3 * plane);
+  const channels = channelsOf[color];
+  const tables = channels.map((_, i) => levels(range, mean[i] ?? mean[0] ?? 0, std[i] ?? std[0] ?? 1));
+  const values = new Float32Array(images.length * channels.length * plane);
+  const stride = color === 'gray' ? 1 : 3;
   images.forEach((image, n) => {
-    const { data } = fitImage(image, preprocess);
+    const fitted = fitImage(image, preprocess);
+    const data = color === 'gray' ? greyOf(fitted) : fitted.data;
     tables.forEach((table, channel) => {
-      const start = (n * 3 + channel) * plane;
-      for (let i = 0, from = channel; i < plane; i++, from += 3) {
+      const start = (n * channels.length + channel) * plane;
+      for (let i = 0, from = channels[channel] ?? 0; i < plane; i++, from += stride) {
         values[start + i] = table[data[from] as number] as number;
       }
     });
   });
-  return tensor('float32', [images.length, 3, height, width], values);
+  return tensor('float32', [images.length, channels.length, height, width], values);
 }

@@ -1,24 +1,33 @@
 import { z } from 'zod';
+import type { Preprocess } from '../data/preprocess.js';
 import { ShiboriError } from '../errors.js';
+import { PREPROCESS_PARTS } from './preprocessing.js';
 
 /** Metadata keys under which a saved model carries what a graph cannot say. */
 const KEY = 'shibori';
 
 const modes = z.array(z.number().int().positive()).readonly();
+const size = z.tuple([z.number().int().positive(), z.number().int().positive()]).readonly();
+
+const preprocess = z.object({
+  size,
+  resize: z.enum(['shorter-side', 'stretch', 'none']),
+  shorterSide: z.number().int().positive().exactOptional(),
+  stretchSize: size.exactOptional(),
+  filter: z.enum(['nearest', 'box', 'bilinear', 'hamming', 'bicubic', 'lanczos']).exactOptional(),
+  color: z.enum(['rgb', 'bgr', 'gray']).exactOptional(),
+  range: z.tuple([z.number(), z.number()]).readonly().exactOptional(),
+  mean: z.array(z.number()).min(1).readonly(),
+  std: z.array(z.number().positive()).min(1).readonly(),
+}) satisfies z.ZodType<Preprocess>;
 
 const schema = z.object({
   /** The architecture that the state-dict keys belong to. */
   architecture: z.string().optional(),
   /** How images become the model's input. */
-  preprocess: z
-    .object({
-      size: z.tuple([z.number().int().positive(), z.number().int().positive()]).readonly(),
-      resize: z.enum(['shorter-side', 'stretch', 'none']),
-      shorterSide: z.number().int().positive().optional(),
-      mean: z.tuple([z.number(), z.number(), z.number()]).readonly(),
-      std: z.tuple([z.number(), z.number(), z.number()]).readonly(),
-    })
-    .optional(),
+  preprocess: preprocess.optional(),
+  /** The parts of `preprocess` that nobody said: they are guesses still. */
+  guessed: z.array(z.enum(PREPROCESS_PARTS)).readonly().optional(),
   /** Names of the classes, in the order of the outputs. */
   classes: z.array(z.string()).readonly().optional(),
   /** The layers that were replaced by tensor trains. */
@@ -38,11 +47,14 @@ const schema = z.object({
 });
 
 /** What a model file says about itself beside its graph and tensors. */
-export type ModelInfo = z.infer<typeof schema>;
+export type ModelInfo = z.infer<typeof schema> & {
+  /** The file's metadata entries that are not ours: they are written back as they were. */
+  readonly others?: Readonly<Record<string, string>>;
+};
 
 /** Writes model information into metadata entries (`metadata_props` of ONNX, `__metadata__` of safetensors). */
-export function encodeInfo(info: ModelInfo): Record<string, string> {
-  return { [KEY]: JSON.stringify(info) };
+export function encodeInfo({ others, ...info }: ModelInfo): Record<string, string> {
+  return { ...others, [KEY]: JSON.stringify(info) };
 }
 
 /**
@@ -51,8 +63,9 @@ export function encodeInfo(info: ModelInfo): Record<string, string> {
  * @throws ShiboriError naming the file when the entry is not what `encodeInfo` writes.
  */
 export function decodeInfo(metadata: Readonly<Record<string, string>>, file: string): ModelInfo {
-  const text = metadata[KEY];
-  if (text === undefined) return {};
+  const { [KEY]: text, ...rest } = metadata;
+  const others = Object.keys(rest).length > 0 ? { others: rest } : {};
+  if (text === undefined) return others;
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -62,6 +75,6 @@ export function decodeInfo(metadata: Readonly<Record<string, string>>, file: str
     );
   }
   const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return { ...parsed.data, ...others };
   throw new ShiboriError(`Reading ${file}: its metadata entry "${KEY}" is damaged: ${z.prettifyError(parsed.error)}`);
 }
