@@ -14,7 +14,8 @@ import { sizeOf } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { asFloat64, toFloat64 } from './float64.js';
-import { appendGradients, staticDims } from './gradient.js';
+import { appendGradients } from './gradient.js';
+import { staticDims } from './static-dims.js';
 
 /**
  * The step h. For values of order 1 the central difference is off by h^2 = 1e-10 of the third derivative, and rounding

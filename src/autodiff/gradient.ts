@@ -10,21 +10,13 @@ import { ShiboriError } from '../errors.js';
 import { formatDims, isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { attributesOf, opOf } from '../ops/table.js';
+import { attributesOf, type Op, opOf } from '../ops/table.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { sameDims, sizeOf } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { RuleContext, RuleEntry } from './rule.js';
 import { rules } from './rules/table.js';
-
-/** The static dimensions of a value. Throws when one is symbolic: bind the input dimensions first. */
-export function staticDims(value: Value): readonly number[] {
-  const dims = value.type?.dims;
-  if (dims && isStatic(dims)) return dims;
-  throw new ShiboriError(
-    `Gradients need fixed dimensions, but "${value.name}" has ${formatDims(dims)}. Bind the input dimensions first (bindInputs).`,
-  );
-}
+import { staticDims } from './static-dims.js';
 
 /** Sums a gradient that has broadcast dimensions back to the dimensions of what was broadcast. */
 export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly number[]): Value {
@@ -42,22 +34,13 @@ export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly num
   return summed;
 }
 
-function contextOf(
-  builder: GraphBuilder,
-  node: Node,
-  dy: Value,
-  wanted: ReadonlySet<Value>,
-): RuleContext<ReturnType<typeof opOf>> {
+function contextOf(builder: GraphBuilder, node: Node, wanted: ReadonlySet<Value>): Omit<RuleContext<Op>, 'dy' | 'y'> {
   const fail = (message: string): ShiboriError =>
     new ShiboriError(`Gradient of node "${node.name}" (${node.op}): ${message}`);
-  const y = node.outputs[0];
-  if (!y) throw fail('its first output is left out.');
   return {
     builder,
     node,
     attributes: attributesOf(opOf(node), node),
-    dy,
-    y,
     x(i) {
       const input = node.inputs[i];
       if (input) return input;
@@ -72,7 +55,9 @@ function contextOf(
     constant(i) {
       const input = node.inputs[i];
       const data = input && builder.tensorOf(input)?.data;
-      return data && Array.from(data, Number);
+      if (data) return Array.from(data, Number);
+      const contents = input && builder.contentsOf(input);
+      return contents && isStatic(contents) ? contents : undefined;
     },
     fail,
   };
@@ -112,18 +97,10 @@ export function appendGradients(builder: GraphBuilder, of: Value, wrt: readonly 
   for (let i = forward.length - 1; i >= 0; i--) {
     const node = forward[i];
     if (!node) continue;
-    for (const extra of node.outputs.slice(1)) {
-      if (extra && gradients.has(extra) && wanted.has(extra)) {
-        throw new ShiboriError(
-          `Gradient of node "${node.name}" (${node.op}): only its first output is differentiated.`,
-        );
-      }
-    }
-    const output = node.outputs[0];
-    const dy = output && gradients.get(output);
-    if (!output || !dy || !wanted.has(output)) continue;
+    const dys = node.outputs.map((output) => (output && wanted.has(output) ? gradients.get(output) : undefined));
+    if (dys.every((dy) => dy === undefined)) continue;
     builder.scope = `gradient/${node.name}`;
-    for (const [index, gradient] of vectorJacobianProduct(builder, node, dy, wanted).entries()) {
+    for (const [index, gradient] of vectorJacobianProduct(builder, node, dys, wanted).entries()) {
       const input = node.inputs[index];
       if (!gradient || !input || !wanted.has(input)) continue;
       const own = sumTo(builder, gradient, staticDims(input));
@@ -149,17 +126,24 @@ export function appendGradients(builder: GraphBuilder, of: Value, wrt: readonly 
 function vectorJacobianProduct(
   builder: GraphBuilder,
   node: Node,
-  dy: Value,
+  dys: readonly (Value | undefined)[],
   wanted: ReadonlySet<Value>,
 ): readonly (Value | undefined)[] {
   const op = opOf(node);
   // The table pairs each operator with the rule for exactly its attributes; the walker does not know which it holds.
   const entry = rules[op] as RuleEntry<typeof op>;
-  if (typeof entry === 'function') return entry(contextOf(builder, node, dy, wanted));
-  if (entry.kind === 'not-differentiable') return [];
-  throw new ShiboriError(
-    `Node "${node.name}" (${op}) has no gradient rule: ${entry.reason} Choose a layer after it, or train only parameters after it.`,
-  );
+  if (typeof entry !== 'function' && entry.kind === 'unsupported') {
+    throw new ShiboriError(
+      `Node "${node.name}" (${op}) has no gradient rule: ${entry.reason} Choose a layer after it, or train only parameters after it.`,
+    );
+  }
+  if (typeof entry !== 'function' && entry.kind === 'not-differentiable') return [];
+  const context = contextOf(builder, node, wanted);
+  if (typeof entry !== 'function') return entry.rule({ ...context, dys });
+  const [y] = node.outputs;
+  const [dy, ...others] = dys;
+  if (!y || !dy || others.some((other) => other)) throw context.fail('only its first output is differentiated.');
+  return entry({ ...context, dy, y });
 }
 
 /**

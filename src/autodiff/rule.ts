@@ -19,7 +19,7 @@ export interface RuleContext<K extends Op> {
   needs(i: number): boolean;
   /** Static dimensions of a value. */
   dims(value: Value): readonly number[];
-  /** The numbers of a constant input (axes, pads), or `undefined` when it is computed at run time. */
+  /** The numbers of an input known before running (axes, pads), or `undefined` when it is computed at run time. */
   constant(i: number): readonly number[] | undefined;
   /** An error that names the node and the operator. */
   fail(message: string): Error;
@@ -30,6 +30,18 @@ export interface RuleContext<K extends Op> {
  * *broadcast* dimensions of the output: the walker sums it to the input's. `undefined` for inputs without a gradient.
  */
 export type Rule<K extends Op> = (context: RuleContext<K>) => readonly (Value | undefined)[];
+
+/** What the rule of an operator with several differentiable outputs may use. */
+export interface SeveralOutputsContext<K extends Op> extends Omit<RuleContext<K>, 'dy' | 'y'> {
+  /** The gradient of each output, with its dimensions; `undefined` where the loss does not depend on it. One is given. */
+  readonly dys: readonly (Value | undefined)[];
+}
+
+/** The gradients of a node's inputs, given those of several outputs. */
+export interface SeveralOutputs<K extends Op> {
+  readonly kind: 'several-outputs';
+  rule(context: SeveralOutputsContext<K>): readonly (Value | undefined)[];
+}
 
 /** The operator's output does not change smoothly with any input: a fact, gradients end here (comparisons, shapes). */
 export interface NotDifferentiable {
@@ -43,10 +55,14 @@ export interface Unsupported {
 }
 
 /** One entry of the table of rules. */
-export type RuleEntry<K extends Op> = Rule<K> | NotDifferentiable | Unsupported;
+export type RuleEntry<K extends Op> = Rule<K> | SeveralOutputs<K> | NotDifferentiable | Unsupported;
 
 /** One rule for every operator of these names: what a family file exports a part of. */
 export type Rules<K extends Op> = { readonly [Name in K]: RuleEntry<Name> };
+
+export function severalOutputs<K extends Op>(rule: SeveralOutputs<K>['rule']): SeveralOutputs<K> {
+  return { kind: 'several-outputs', rule };
+}
 
 export const notDifferentiable: NotDifferentiable = { kind: 'not-differentiable' };
 

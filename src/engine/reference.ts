@@ -8,19 +8,30 @@ import type { Engine, NamedTensors, Session } from './engine.js';
 import { checkFeeds, checkInto } from './feeds.js';
 import { convolution } from './reference/convolution.js';
 import { elementwise } from './reference/elementwise.js';
+import { indexing } from './reference/indexing.js';
 import { type Kernel, type Kernels, move, type TensorType, walk } from './reference/kernel.js';
 import { linear } from './reference/linear.js';
 import { normalization } from './reference/normalization.js';
 import { reduction } from './reference/reduction.js';
+import { resample } from './reference/resample.js';
 import { shape } from './reference/shape.js';
 
 /** The kernel of every operator: a missing one does not compile. */
-const kernels: Kernels<Op> = { ...elementwise, ...linear, ...convolution, ...normalization, ...reduction, ...shape };
+const kernels: Kernels<Op> = {
+  ...elementwise,
+  ...linear,
+  ...convolution,
+  ...normalization,
+  ...reduction,
+  ...shape,
+  ...indexing,
+  ...resample,
+};
 
 /** The types of a node's outputs for these very inputs. */
 function outputTypes(node: Node, inputs: readonly (Tensor | undefined)[]): TensorType[] {
   const values = inputs.map((input, i) => input && new Value(node.inputs[i]?.name ?? `input ${i}`, input));
-  return inferTypes({ ...node, inputs: values }, (i) => inputs[i]).map(({ dtype, dims }) => {
+  return inferTypes({ ...node, inputs: values }, { tensor: (i) => inputs[i] }).map(({ dtype, dims }) => {
     if (isStatic(dims)) return { dtype, dims };
     throw new ShiboriError(
       `Node "${node.name}" (${node.op}): its output dimensions ${formatDims(dims)} are not fixed.`,

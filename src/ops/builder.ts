@@ -3,6 +3,7 @@ import type { Dim, Graph, Node, Value, ValueType } from '../graph/model.js';
 import { Value as GraphValue } from '../graph/model.js';
 import type { DType } from '../tensor/dtype.js';
 import { float32, int64, type Tensor, tensor } from '../tensor/tensor.js';
+import { type Contents, contentsOfTensor, inferContents } from './contents.js';
 import { type AttributeValues, encodeAttributes, inferTypes, type Op } from './table.js';
 
 /** What a new node may be given besides its inputs and attributes. */
@@ -32,6 +33,7 @@ export class GraphBuilder {
   readonly #outputs: Value[] = [];
   readonly #nodes: Node[] = [];
   readonly #initializers = new Map<Value, Tensor>();
+  readonly #contents = new Map<Value, Contents>();
   // ONNX keeps the names of nodes and of values apart: a node may be called as its output is.
   readonly #valueNames = new Map<string, number>();
   readonly #nodeNames = new Map<string, number>();
@@ -87,6 +89,16 @@ export class GraphBuilder {
   /** The tensor of a value, where it is an initializer of this graph. */
   tensorOf(value: Value): Tensor | undefined {
     return this.#initializers.get(value);
+  }
+
+  /**
+   * The elements of a small vector or scalar that are known before running, as numbers and symbols: an initializer that
+   * is no parameter, or what a node computes from shapes.
+   */
+  contentsOf(value: Value): Contents | undefined {
+    const computed = this.#contents.get(value);
+    const tensor = this.#initializers.get(value);
+    return computed ?? (tensor && contentsOfTensor(value, tensor));
   }
 
   /** Adds a node and returns all its outputs. */
@@ -149,16 +161,25 @@ export class GraphBuilder {
   ): (Value | undefined)[] {
     const nodeName = uniqueName(this.#nodeNames, name);
     const draft: Node = { op, domain, name: nodeName, inputs: trimmed(inputs), outputs: [], attributes };
-    const types = inferTypes(draft, (index) => {
+    const contents = (index: number) => {
+      const input = draft.inputs[index];
+      return input && this.contentsOf(input);
+    };
+    const tensor = (index: number) => {
       const input = draft.inputs[index];
       return input && this.#initializers.get(input);
-    });
+    };
+    const types = inferTypes(draft, { tensor, contents });
     const values = outputs.map((output, i) => {
       if (output === null) return undefined;
       const type: ValueType | undefined = types[i];
       if (!type) throw new ShiboriError(`Node "${nodeName}" (${op}) has ${types.length} outputs, asked for ${i + 1}.`);
       return new GraphValue(uniqueName(this.#valueNames, output ?? `${nodeName}:${i}`), type);
     });
+    for (const [i, known] of inferContents(draft, contents).entries()) {
+      const value = values[i];
+      if (value && known) this.#contents.set(value, known);
+    }
     this.#nodes.push({ ...draft, outputs: values });
     return values;
   }

@@ -1,17 +1,7 @@
 import { broadcastDims, divide, isStatic, productOf } from '../graph/dims.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
-import {
-  defineOp,
-  type InferContext,
-  int,
-  ints,
-  optionalInt,
-  optionalTensor,
-  requiredInt,
-  string,
-  typed,
-} from './spec.js';
+import { defineOp, type InferContext, int, ints, optionalInt, requiredInt, string, typed } from './spec.js';
 
 /** Axes from the attribute of older operator sets or from the constant input of newer ones. */
 function axesOf(c: InferContext<{ readonly axes: readonly number[] | undefined }>, rank: number): number[] | undefined {
@@ -47,6 +37,40 @@ export function sliceSteps(
   });
 }
 
+/** Size of an axis of which a part is taken: symbols are kept where all of it is, or as much as its symbolic end says. */
+function slicedSize(size: Dim, start: Dim, end: Dim, step: number): Dim {
+  if (typeof size === 'number' && typeof start === 'number' && typeof end === 'number') {
+    return sliceSteps([size], [start], [end], [0], [step])[0]?.count ?? size;
+  }
+  if (start !== 0 || step !== 1) return '?';
+  // Files say "to the end" by the largest int64 or int32.
+  if (end === size || (typeof end === 'number' && end >= 2 ** 31 - 1)) return size;
+  return '?';
+}
+
+/** How long each of `count` equal parts of an axis is; the last one is the rest. */
+export function evenParts(size: number, count: number): number[] {
+  const each = Math.ceil(size / count);
+  return range(count).map((i) => Math.max(0, Math.min(each, size - i * each)));
+}
+
+/** Where padding takes its element from along one axis; `undefined` for the constant. */
+const padSources: Readonly<Record<string, (i: number, size: number) => number | undefined>> = {
+  constant: (i, size) => (i >= 0 && i < size ? i : undefined),
+  edge: (i, size) => Math.min(Math.max(i, 0), size - 1),
+  reflect: (i, size) => {
+    const period = Math.max(1, 2 * (size - 1));
+    const inside = ((i % period) + period) % period;
+    return inside < size ? inside : period - inside;
+  },
+  wrap: (i, size) => ((i % size) + size) % size,
+};
+
+/** Where mode `mode` of Pad takes the element at i from along an axis; `undefined` for the constant. */
+export function padSource(mode: string, i: number, size: number): number | undefined {
+  return padSources[mode]?.(i, size);
+}
+
 /** Operators that move elements and change dimensions. */
 export const shape = {
   Flatten: defineOp({
@@ -63,7 +87,7 @@ export const shape = {
     inputs: [2, 2],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const wanted = c.constant(1);
+      const wanted = c.dimensions(1);
       if (!wanted) {
         const rank = c.type(1).dims[0];
         if (typeof rank !== 'number') throw c.fail('the new shape is computed at run time.');
@@ -75,11 +99,14 @@ export const shape = {
         ];
       }
       const out: Dim[] = wanted.map((size, axis) => (size === 0 && !c.attributes.allowzero ? (dims[axis] ?? 0) : size));
-      const open = wanted.indexOf(-1);
+      // -1 stands for what is left; so does an entry that is not known before running, when it is the only one.
+      const open = wanted.includes(-1) ? wanted.indexOf(-1) : out.indexOf('?');
       if (open >= 0) {
         const rest = productOf(out.filter((_, axis) => axis !== open));
         const size = divide(productOf(dims), rest);
-        if (size === undefined && isStatic(dims)) throw c.fail(`its elements cannot be reshaped to [${wanted}].`);
+        if (size === undefined && isStatic(dims) && isStatic(out)) {
+          throw c.fail(`its elements cannot be reshaped to [${wanted}].`);
+        }
         out[open] = size ?? '?';
       } else if (isStatic(dims) && isStatic(out) && productOf(dims) !== productOf(out)) {
         throw c.fail(`its ${productOf(dims)} elements cannot be reshaped to [${out}].`);
@@ -126,49 +153,49 @@ export const shape = {
       ];
     },
   }),
+  Split: defineOp({
+    attributes: { axis: int(0), num_outputs: optionalInt, split: ints },
+    inputs: [1, 2],
+    infer(c) {
+      const { dtype, dims } = c.type(0);
+      const axis = normalizeAxis(c.attributes.axis, dims.length);
+      const size = dims[axis] ?? 1;
+      const { num_outputs: count, split } = c.attributes;
+      const even = count && (typeof size === 'number' ? evenParts(size, count) : range(count).map(() => '?'));
+      const sizes: readonly Dim[] | undefined = split ?? c.dimensions(1) ?? (even || undefined);
+      if (!sizes) throw c.fail('the lengths of its parts are computed at run time.');
+      if (typeof size === 'number' && isStatic(sizes) && sizes.reduce((sum, part) => sum + part, 0) !== size) {
+        throw c.fail(`the parts [${sizes.join(', ')}] do not add up to the ${size} of axis ${axis}.`);
+      }
+      return sizes.map((part) => typed(dtype, dims.with(axis, part)));
+    },
+  }),
   Slice: defineOp({
     attributes: { starts: ints, ends: ints, axes: ints },
     inputs: [1, 5],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const starts = c.attributes.starts ?? c.constant(1);
-      const ends = c.attributes.ends ?? c.constant(2);
+      const starts = c.attributes.starts ?? c.dimensions(1);
+      const ends = c.attributes.ends ?? c.dimensions(2);
       const axes = c.attributes.axes ?? c.constant(3);
       const steps = c.constant(4);
-      if (!starts || !ends)
+      const out = [...dims];
+      if (!starts || !ends || (c.types[3] && !axes) || (c.types[4] && !steps)) {
         return [
           typed(
             dtype,
-            dims.map(() => '?'),
+            axes
+              ? dims.map((dim, axis) => (axes.some((cut) => normalizeAxis(cut, dims.length) === axis) ? '?' : dim))
+              : dims.map(() => '?'),
           ),
         ];
-      const out = [...dims];
-      // A symbolic axis that is cut has an unknown size; the others keep theirs.
-      const numeric = dims.map((dim) => (typeof dim === 'number' ? dim : 0));
-      for (const { axis, count } of sliceSteps(numeric, starts, ends, axes, steps)) {
-        out[axis] = typeof dims[axis] === 'number' ? count : '?';
+      }
+      for (const [i, start] of starts.entries()) {
+        const axis = normalizeAxis(axes?.[i] ?? i, dims.length);
+        out[axis] = slicedSize(dims[axis] ?? 1, start, ends[i] ?? 0, steps?.[i] ?? 1);
       }
       return [typed(dtype, out)];
     },
-  }),
-  Gather: defineOp({
-    attributes: { axis: int(0) },
-    inputs: [2, 2],
-    infer(c) {
-      const { dtype, dims } = c.type(0);
-      const axis = normalizeAxis(c.attributes.axis, dims.length);
-      return [typed(dtype, [...dims.slice(0, axis), ...c.type(1).dims, ...dims.slice(axis + 1)])];
-    },
-  }),
-  GatherElements: defineOp({
-    attributes: { axis: int(0) },
-    inputs: [2, 2],
-    infer: (c) => [typed(c.type(0).dtype, c.type(1).dims)],
-  }),
-  ScatterElements: defineOp({
-    attributes: { axis: int(0), reduction: string('none') },
-    inputs: [3, 3],
-    infer: (c) => [c.type(0)],
   }),
   Squeeze: defineOp({
     attributes: { axes: ints },
@@ -207,11 +234,25 @@ export const shape = {
     inputs: [2, 2],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const wanted = c.constant(1);
+      const wanted = c.dimensions(1);
       if (!wanted) throw c.fail('the shape to expand to is computed at run time.');
       const out = broadcastDims(dims, wanted);
       if (!out) throw c.fail(`its input does not broadcast to [${wanted}].`);
       return [typed(dtype, out)];
+    },
+  }),
+  Tile: defineOp({
+    attributes: {},
+    inputs: [2, 2],
+    infer(c) {
+      const { dtype, dims } = c.type(0);
+      const repeats = c.dimensions(1);
+      return [
+        typed(
+          dtype,
+          dims.map((dim, axis) => productOf([dim, repeats?.[axis] ?? '?'])),
+        ),
+      ];
     },
   }),
   Pad: defineOp({
@@ -219,17 +260,20 @@ export const shape = {
     inputs: [2, 4],
     infer(c) {
       const { dtype, dims } = c.type(0);
+      if (!Object.hasOwn(padSources, c.attributes.mode)) throw c.fail(`there is no mode "${c.attributes.mode}".`);
       const pads = c.constant(1);
       if (!pads) throw c.fail('the padding is computed at run time.');
       const axes = c.constant(3)?.map((axis) => normalizeAxis(axis, dims.length)) ?? range(dims.length);
       const out = [...dims];
       for (const [i, axis] of axes.entries()) {
         const size = dims[axis];
-        out[axis] = typeof size === 'number' ? size + (pads[i] ?? 0) + (pads[i + axes.length] ?? 0) : '?';
+        const added = (pads[i] ?? 0) + (pads[i + axes.length] ?? 0);
+        out[axis] = typeof size === 'number' ? size + added : added === 0 ? (size ?? '?') : '?';
       }
       return [typed(dtype, out)];
     },
   }),
+  Size: defineOp({ attributes: {}, inputs: [1, 1], infer: () => [typed('int64', [])] }),
   Shape: defineOp({
     attributes: { start: int(0), end: optionalInt },
     inputs: [1, 1],
@@ -237,25 +281,6 @@ export const shape = {
       // ONNX clamps both ends to the rank, as Array.slice does.
       const { dims } = c.type(0);
       return [typed('int64', [dims.slice(c.attributes.start, c.attributes.end ?? dims.length).length])];
-    },
-  }),
-  ConstantOfShape: defineOp({
-    attributes: { value: optionalTensor },
-    inputs: [1, 1],
-    infer(c) {
-      const dims = c.constant(0);
-      if (!dims) throw c.fail('its shape is computed at run time.');
-      return [typed(c.attributes.value?.dtype ?? 'float32', dims)];
-    },
-  }),
-  OneHot: defineOp({
-    attributes: { axis: int(-1) },
-    inputs: [3, 3],
-    infer(c) {
-      const { dims } = c.type(0);
-      const depth = c.constant(1)?.[0];
-      const axis = normalizeAxis(c.attributes.axis, dims.length + 1);
-      return [typed(c.type(2).dtype, [...dims.slice(0, axis), depth ?? '?', ...dims.slice(axis)])];
     },
   }),
 };

@@ -1,5 +1,5 @@
 import { ShiboriError } from '../errors.js';
-import { formatDims } from '../graph/dims.js';
+import { formatDims, isStatic } from '../graph/dims.js';
 import type { Attribute, Dim, Node, ValueType } from '../graph/model.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -49,8 +49,10 @@ export interface InferContext<A> {
   readonly types: readonly (ValueType | undefined)[];
   /** The type of a required input. Throws when it is missing or unknown. */
   type(index: number): ValueType;
-  /** The value of an input that is known before running (an initializer), as numbers. */
+  /** The value of an input that is known before running, as numbers: an initializer, or a shape of fixed dimensions. */
   constant(index: number): readonly number[] | undefined;
+  /** The same, where entries may be symbols (`"N"`) or not known (`"?"`): what a shape computed from a shape holds. */
+  dimensions(index: number): readonly Dim[] | undefined;
   /** An error that names the node, its operator and its input dimensions. */
   fail(message: string): ShiboriError;
 }
@@ -71,12 +73,16 @@ export function defineOp<const S extends AttributeSpecs>(spec: OpSpec<S>): OpSpe
   return spec;
 }
 
+/** What is known of a node's inputs before running. */
+export interface KnownInputs {
+  /** The tensor of an input. */
+  tensor(index: number): Tensor | undefined;
+  /** The elements of a small input of integers, see `contents.ts`. */
+  contents?(index: number): readonly Dim[] | undefined;
+}
+
 /** The context in which `spec.infer` runs. */
-export function inferContext<A>(
-  node: Node,
-  attributes: A,
-  constantOf: (index: number) => readonly number[] | undefined,
-): InferContext<A> {
+export function inferContext<A>(node: Node, attributes: A, known: KnownInputs): InferContext<A> {
   const types = node.inputs.map((input) => input?.type);
   const fail = (message: string): ShiboriError =>
     new ShiboriError(
@@ -90,7 +96,16 @@ export function inferContext<A>(
     attributes,
     types,
     fail,
-    constant: constantOf,
+    constant(index) {
+      const tensor = known.tensor(index);
+      if (tensor) return Array.from(tensor.data, Number);
+      const contents = known.contents?.(index);
+      return contents && isStatic(contents) ? contents : undefined;
+    },
+    dimensions(index) {
+      const tensor = known.tensor(index);
+      return tensor ? Array.from(tensor.data, Number) : known.contents?.(index);
+    },
     type(index) {
       const type = types[index];
       if (type) return type;

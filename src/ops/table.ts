@@ -1,16 +1,26 @@
 import { ShiboriError, suggestion } from '../errors.js';
 import type { Attribute, Node, ValueType } from '../graph/model.js';
-import type { Tensor } from '../tensor/tensor.js';
 import { convolution } from './convolution.js';
 import { elementwise } from './elementwise.js';
+import { indexing } from './indexing.js';
 import { linear } from './linear.js';
 import { normalization } from './normalization.js';
 import { reduction } from './reduction.js';
+import { resample } from './resample.js';
 import { shape } from './shape.js';
-import { type AttributeSpec, inferContext, type OpSpec, type Parsed } from './spec.js';
+import { type AttributeSpec, inferContext, type KnownInputs, type OpSpec, type Parsed } from './spec.js';
 
 /** The one table of operators: attributes, type inference, cost. Rules and kernels are tables over the same keys. */
-export const ops = { ...elementwise, ...linear, ...convolution, ...normalization, ...reduction, ...shape };
+export const ops = {
+  ...elementwise,
+  ...linear,
+  ...convolution,
+  ...normalization,
+  ...reduction,
+  ...shape,
+  ...indexing,
+  ...resample,
+};
 
 /** An operator that this project knows, named as in ONNX. */
 export type Op = keyof typeof ops;
@@ -86,16 +96,13 @@ export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>
 /**
  * Types of a node's outputs.
  *
- * @param constantOf the tensor of an input value where it is known.
+ * @param known the tensors and small vectors among the inputs.
  * @throws ShiboriError when the node's inputs do not fit its operator.
  */
-export function inferTypes(node: Node, constantOf: (index: number) => Tensor | undefined): readonly ValueType[] {
+export function inferTypes(node: Node, known: KnownInputs): readonly ValueType[] {
   const op = opOf(node);
   const spec = specOf(op);
-  const context = inferContext(node, attributesOf(op, node), (index) => {
-    const known = constantOf(index);
-    return known && Array.from(known.data, Number);
-  });
+  const context = inferContext(node, attributesOf(op, node), known);
   const [fewest, most] = spec.inputs;
   const given = node.inputs.length;
   if (given < fewest || given > most) {

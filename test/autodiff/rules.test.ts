@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checkGradient, GRADIENT_TOLERANCE, projectedGradient } from '../../src/autodiff/check.js';
+import type { RuleEntry } from '../../src/autodiff/rule.js';
 import { rules } from '../../src/autodiff/rules/table.js';
 import { type NamedTensors, runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
@@ -44,7 +45,8 @@ function expectClose(found: Record<string, Tensor>, expected: Record<string, Ten
   for (const [name, { data, dims }] of Object.entries(expected)) {
     const other = found[name];
     expect(other?.dims, name).toEqual(dims);
-    let largest = 1e-6;
+    // The loss is a sum of terms of order 1, which may cancel each other; gradients are compared with their largest.
+    let largest = name === 'check/loss' ? 1 : 1e-6;
     let worst = 0;
     for (let i = 0; i < data.length; i++) {
       largest = Math.max(largest, Math.abs(Number(data[i])));
@@ -61,7 +63,10 @@ async function pick(graph: Graph, feeds: NamedTensors): Promise<Record<string, T
 
 describe('the table of rules', () => {
   it('has a case for every operator with a rule, and for no other', () => {
-    const differentiable = every.filter((op) => typeof rules[op] === 'function');
+    const differentiable = every.filter((op) => {
+      const entry: RuleEntry<never> = rules[op];
+      return typeof entry === 'function' || entry.kind === 'several-outputs';
+    });
     expect(every.filter((op) => (cases[op] ?? []).length > 0)).toEqual(differentiable);
   });
 });

@@ -2,14 +2,25 @@ import { type Op, ops } from '../../src/ops/table.js';
 import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { convolution, exact as exactConvolution } from './cases/convolution.js';
 import { elementwise, exact as exactElementwise } from './cases/elementwise.js';
+import { exact as exactIndexing, indexing } from './cases/indexing.js';
 import { linear } from './cases/linear.js';
 import { exact as exactNormalization, normalization } from './cases/normalization.js';
 import { exact as exactReduction, reduction } from './cases/reduction.js';
+import { exact as exactResample, resample } from './cases/resample.js';
 import { exact as exactShape, shape } from './cases/shape.js';
 import type { Case, Cases } from './cases/support.js';
 
 /** At least one case for every operator: a missing one does not compile. */
-export const cases: Cases<Op> = { ...elementwise, ...linear, ...convolution, ...normalization, ...reduction, ...shape };
+export const cases: Cases<Op> = {
+  ...elementwise,
+  ...linear,
+  ...convolution,
+  ...normalization,
+  ...reduction,
+  ...shape,
+  ...indexing,
+  ...resample,
+};
 
 /** The same case with every float32 tensor in another float type. */
 export function inDouble<K extends Op>(given: Case<K>): Case<K> {
@@ -28,6 +39,8 @@ export const exactOps: ReadonlySet<Op> = new Set([
   ...exactNormalization,
   ...exactReduction,
   ...exactShape,
+  ...exactIndexing,
+  ...exactResample,
 ]);
 
 /** Every operator, in the table's order. */

@@ -21,6 +21,8 @@ const singleOnly: ReadonlySet<Op> = new Set<Op>([
   'LRN',
   'Erf',
   'OneHot',
+  'NonZero',
+  'Resize',
 ]);
 
 /**

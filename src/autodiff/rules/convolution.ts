@@ -6,12 +6,12 @@
  */
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { type convolution as specs, type Window, windowOf } from '../../ops/convolution.js';
+import { type convolution as specs, transposedWindow, type Window, windowOf } from '../../ops/convolution.js';
 import { range, sizeOf } from '../../tensor/dims.js';
 import type { Rules } from '../rule.js';
 import { type ConvolutionDims, convolutionWeightGradient } from './convolution-weight.js';
 import { pooling } from './pooling.js';
-import { reshaped, reversed } from './terms.js';
+import { reshaped, reversed, sliced } from './terms.js';
 
 /** Extent of the kernel along an axis, dilation included. */
 function extent(window: Window, axis: number): number {
@@ -35,19 +35,26 @@ export const convolution: Rules<keyof typeof specs> = {
 
   // dX = Conv(dY, W); dW as of the Conv that maps dY to X; dB = sum(dY)
   ConvTranspose({ builder: b, attributes, dy, ...c }) {
-    if (attributes.output_shape || attributes.auto_pad.startsWith('SAME')) {
-      throw c.fail('there is no rule for output_shape and auto_pad; write them as pads and output_padding.');
-    }
     const [x, w] = [c.x(0), c.x(1)];
-    const dims = { x: c.dims(c.y), w: c.dims(w), y: c.dims(x) };
-    const window = windowOf({ ...attributes, auto_pad: 'NOTSET' }, dims.w.slice(2), []);
-    // Output padding adds positions that the adjoint Conv may see as one more window.
-    const excess = window.strides.some((stride, axis) => (attributes.output_padding?.[axis] ?? 0) >= stride);
-    if (excess) throw c.fail('its output_padding is not smaller than its stride.');
+    const [dimsX, dimsW, dimsY] = [c.dims(x), c.dims(w), c.dims(c.y)];
+    const given = transposedWindow(attributes, dimsW.slice(2), dimsX.slice(2)).window;
+    const rank = dimsW.length - 2;
+    // Output padding first takes away from the padding at the end, then adds positions that no X reaches: the adjoint
+    // Conv must not see these.
+    const full = range(rank).map((axis) => {
+      const last = ((dimsX[axis + 2] ?? 1) - 1) * (given.strides[axis] ?? 1);
+      return last + extent(given, axis) - (given.pads[axis] ?? 0);
+    });
+    const counts = full.map((size, axis) => Math.min(size, dimsY[axis + 2] ?? 1));
+    const reached = counts.map((count, axis) => ({ axis: axis + 2, start: 0, count }));
+    const ends = full.map((size, axis) => size - (counts[axis] ?? 0));
+    const window = { ...given, pads: [...given.pads.slice(0, rank), ...ends] };
+    const seen = sliced(b, dy, reached);
+    const dims = { x: c.dims(seen), w: dimsW, y: dimsX };
     return [
-      c.needs(0) ? b.op('Conv', [dy, w], { ...conventional(window), group: attributes.group }) : undefined,
-      c.needs(1) ? convolutionWeightGradient(b, dy, x, dims, window, attributes.group) : undefined,
-      c.needs(2) ? biasGradient(b, dy, dims.x.length) : undefined,
+      c.needs(0) ? b.op('Conv', [seen, w], { ...conventional(window), group: attributes.group }) : undefined,
+      c.needs(1) ? convolutionWeightGradient(b, seen, x, dims, window, attributes.group) : undefined,
+      c.needs(2) ? biasGradient(b, dy, dimsY.length) : undefined,
     ];
   },
 };

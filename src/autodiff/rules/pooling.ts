@@ -3,7 +3,8 @@ import type { Value } from '../../graph/model.js';
 import { type convolution as specs, type Window, windowOf } from '../../ops/convolution.js';
 import { range, sizeOf } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
-import { constantLike, reshaped, scaled, zerosLike } from './terms.js';
+import { transposedProduct } from './along-axis.js';
+import { reshaped, scaled, zerosLike } from './terms.js';
 
 type Pooling = Exclude<keyof typeof specs, 'Conv' | 'ConvTranspose'>;
 
@@ -75,23 +76,14 @@ function averages(window: Window, axis: number, size: number, outputs: number, c
 
 // Y = A1 X A2' with one matrix of averages an axis (the count of a window is a product over the axes), so dX = A1' dY A2
 function averagePool({ builder: b, attributes, ...c }: RuleContext<'AveragePool'>): Value[] {
-  const dims = [...c.dims(c.dy)];
   const target = c.dims(c.x(0));
-  const rank = target.length;
+  const outputs = c.dims(c.y);
   const window = windowOf(attributes, attributes.kernel_shape ?? [], target.slice(2));
   let dX = c.dy;
-  for (let axis = rank - 1; axis >= 2; axis--) {
-    const [outputs, size] = [dims[axis] ?? 1, target[axis] ?? 1];
-    const values = averages(window, axis - 2, size, outputs, attributes.count_include_pad === 1);
-    const [before, after] = [sizeOf(dims.slice(0, axis)), sizeOf(dims.slice(axis + 1))];
-    dims[axis] = size;
-    if (axis === rank - 1) {
-      dX = b.op('MatMul', [dX, constantLike(b, values, [outputs, size], dX)]);
-    } else {
-      const turned = range(size * outputs).map((i) => values[(i % outputs) * size + Math.floor(i / outputs)] ?? 0);
-      const matrix = constantLike(b, turned, [size, outputs], dX);
-      dX = b.op('MatMul', [matrix, reshaped(b, dX, [before, outputs, after])]);
-    }
+  for (let axis = target.length - 1; axis >= 2; axis--) {
+    const size = target[axis] ?? 1;
+    const values = averages(window, axis - 2, size, outputs[axis] ?? 1, attributes.count_include_pad === 1);
+    dX = transposedProduct(b, dX, axis, values, size);
   }
-  return [reshaped(b, dX, dims)];
+  return [dX];
 }

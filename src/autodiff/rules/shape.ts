@@ -3,7 +3,8 @@ import type { Value } from '../../graph/model.js';
 import { sliceSteps, type shape as specs } from '../../ops/shape.js';
 import type { Op } from '../../ops/table.js';
 import { normalizeAxis, range, sizeOf } from '../../tensor/dims.js';
-import { notDifferentiable, type RuleContext, type Rules, unsupported } from '../rule.js';
+import { notDifferentiable, type RuleContext, type Rules, severalOutputs } from '../rule.js';
+import { pad } from './pad.js';
 import { reshaped, reversed, sliced, zeroPadded, zerosLike } from './terms.js';
 
 /** `dX = dY` under the dimensions of X. */
@@ -33,28 +34,31 @@ export const shape: Rules<keyof typeof specs> = {
   // dX = sum of dY over the repeated axes, which the walker does
   Expand: (c) => [c.dy],
   Pad: pad,
-  Gather: gather,
-  // dX[index] += dY
-  GatherElements(c) {
-    const { builder: b, dy } = c;
-    const into = zerosLike(b, c.dims(c.x(0)), dy);
-    return [b.op('ScatterElements', [into, c.x(1), dy], { axis: c.attributes.axis, reduction: 'add' })];
-  },
-  // Y = X with Y[index] = U or Y[index] += U. dU = dY[index]; dX = dY, without the replaced elements
-  ScatterElements({ builder: b, dy, ...c }) {
-    const { axis, reduction } = c.attributes;
-    if (reduction !== 'add' && reduction !== 'none') {
-      throw c.fail(`there is no rule for reduction "${reduction}", only for "add" and "none".`);
-    }
-    const index = c.x(1);
-    let dX: Value | undefined;
-    if (c.needs(0) && reduction === 'add') dX = dy;
-    else if (c.needs(0)) dX = b.op('ScatterElements', [dy, index, zerosLike(b, c.dims(index), dy)], { axis });
-    return [dX, undefined, c.needs(2) ? b.op('GatherElements', [dy, index], { axis }) : undefined];
+  // dX = the gradients of the parts, joined; a part that the loss does not depend on has zeros
+  Split: severalOutputs(({ builder: b, dys, ...c }) => {
+    const given = dys.find((dy) => dy !== undefined);
+    if (!given) throw c.fail('none of its outputs has a gradient.');
+    const parts = c.node.outputs.map((output, i) => {
+      if (!output) throw c.fail(`its output ${i} is left out.`);
+      return dys[i] ?? zerosLike(b, c.dims(output), given);
+    });
+    return [b.op('Concat', parts, { axis: c.attributes.axis })];
+  }),
+  // dX = dY, summed over the repetitions
+  Tile({ builder: b, dy, ...c }) {
+    const dims = c.dims(c.x(0));
+    const repeats = c.dims(c.y).map((size, axis) => size / Math.max(1, dims[axis] ?? 1));
+    const apart = reshaped(
+      b,
+      dy,
+      dims.flatMap((size, axis) => [repeats[axis] ?? 1, size]),
+    );
+    const axes = repeats.flatMap((count, axis) => (count === 1 ? [] : [2 * axis]));
+    const summed = axes.length === 0 ? apart : b.op('ReduceSum', [apart, b.ints(axes)], { keepdims: 0 });
+    return [reshaped(b, summed, dims)];
   },
   Shape: notDifferentiable,
-  ConstantOfShape: notDifferentiable,
-  OneHot: unsupported('the gradient of its off and on values is not written.'),
+  Size: notDifferentiable,
 };
 
 // dX[start + step i] = dY[i], and 0 elsewhere
@@ -96,48 +100,4 @@ function spread(
   const padded = zeroPadded(b, apart, none, none.with(axis + 1, stride - 1));
   const joined = reshaped(b, padded, [...before, count * stride, ...after]);
   return sliced(b, joined, [{ axis, start: 0, count: (count - 1) * stride + 1 }]);
-}
-
-// dX = dY without the padding; the constant that was padded with gets the sum of the rest
-function pad({ builder: b, ...c }: RuleContext<'Pad'>): (Value | undefined)[] {
-  if (c.attributes.mode !== 'constant')
-    throw c.fail(`there is no rule for mode "${c.attributes.mode}", only "constant".`);
-  const dims = c.dims(c.x(0));
-  const rank = dims.length;
-  const pads = c.constant(1);
-  const axes = c.has(3) ? c.constant(3)?.map((axis) => normalizeAxis(axis, rank)) : range(rank);
-  if (!pads || !axes) throw c.fail('its pads and axes must be constants.');
-  const begin = dims.map(() => 0);
-  const end = dims.map(() => 0);
-  for (const [i, axis] of axes.entries()) {
-    begin[axis] = pads[i] ?? 0;
-    end[axis] = pads[i + axes.length] ?? 0;
-  }
-  // Negative pads cut elements off, which get a gradient of zero.
-  const inner = dims.map((size, axis) => ({
-    axis,
-    start: Math.max(0, begin[axis] ?? 0),
-    count: size + Math.min(0, begin[axis] ?? 0) + Math.min(0, end[axis] ?? 0),
-  }));
-  const kept = sliced(b, c.dy, inner);
-  const cut = (counts: readonly number[]) => counts.map((count) => Math.max(0, -count));
-  const added = (counts: readonly number[]) => counts.map((count) => Math.max(0, count));
-  return [
-    c.needs(0) ? zeroPadded(b, kept, cut(begin), cut(end)) : undefined,
-    undefined,
-    c.needs(2) ? b.op('Sub', [c.dy, zeroPadded(b, kept, added(begin), added(end))]) : undefined,
-  ];
-}
-
-// dX[index] += dY along the axis
-function gather({ builder: b, ...c }: RuleContext<'Gather'>): Value[] {
-  const dims = c.dims(c.x(0));
-  const axis = normalizeAxis(c.attributes.axis, dims.length);
-  const count = sizeOf(c.dims(c.x(1)));
-  const [before, after] = [sizeOf(dims.slice(0, axis)), sizeOf(dims.slice(axis + 1))];
-  const flat = [before, count, after];
-  const index = b.op('Expand', [reshaped(b, c.x(1), [1, count, 1]), b.ints(flat)]);
-  const into = zerosLike(b, [before, dims[axis] ?? 1, after], c.dy);
-  const scattered = b.op('ScatterElements', [into, index, reshaped(b, c.dy, flat)], { axis: 1, reduction: 'add' });
-  return [reshaped(b, scattered, dims)];
 }

@@ -79,6 +79,26 @@ export const convolution: Cases<keyof typeof specs & Op> = {
     },
     { name: 'groups', inputs: [fed([1, 4, 3, 3]), fed([4, 3, 2, 2]), fed([6])], attributes: { group: 2 } },
     { name: '1-D', inputs: [fed([2, 2, 4]), fed([2, 3, 3])], attributes: { strides: [2] } },
+    {
+      name: 'output_shape',
+      inputs: [fed([1, 2, 3, 3]), fed([2, 2, 3, 3]), fed([2])],
+      attributes: { strides: [2, 2], output_shape: [6, 5] },
+    },
+    {
+      name: 'an output_shape beyond what is reached',
+      inputs: [fed([1, 2, 3, 3]), fed([2, 3, 2, 3])],
+      attributes: { strides: [2, 3], output_shape: [7, 10] },
+    },
+    {
+      name: 'SAME_UPPER',
+      inputs: [fed([1, 2, 3, 4]), fed([2, 2, 3, 3])],
+      attributes: { strides: [2, 2], auto_pad: 'SAME_UPPER' },
+    },
+    {
+      name: 'SAME_LOWER',
+      inputs: [fed([1, 2, 3, 4]), fed([2, 2, 3, 4])],
+      attributes: { strides: [2, 1], auto_pad: 'SAME_LOWER' },
+    },
   ],
   MaxPool: [
     { name: '2x2', inputs: [fed([2, 2, 4, 6])], attributes: { kernel_shape: [2, 2], strides: [2, 2] } },

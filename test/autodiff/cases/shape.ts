@@ -1,6 +1,6 @@
 import type { shape as specs } from '../../../src/ops/shape.js';
 import type { Op } from '../../../src/ops/table.js';
-import { type Cases, fed, frozen, indices, ints } from './support.js';
+import { type Cases, fed, frozen, ints } from './support.js';
 
 export const shape: Cases<keyof typeof specs & Op> = {
   Flatten: [
@@ -24,6 +24,15 @@ export const shape: Cases<keyof typeof specs & Op> = {
     { name: 'last axis', inputs: [fed([2, 3]), frozen([2, 1]), fed([2, 2])], attributes: { axis: -1 } },
     { name: 'first axis', inputs: [fed([2, 3]), fed([1, 3])], attributes: { axis: 0 } },
   ],
+  Split: [
+    { name: 'the first of two parts', inputs: [fed([2, 5]), ints(3, 2)], attributes: { axis: 1 }, outputs: 2 },
+    { name: 'equal parts, the last one shorter', inputs: [fed([5, 2])], attributes: { num_outputs: 3 }, outputs: 3 },
+  ],
+  Tile: [
+    { name: 'two axes', inputs: [fed([2, 3]), ints(2, 3)] },
+    { name: 'one axis', inputs: [fed([2, 1, 3]), ints(1, 4, 1)] },
+    { name: 'once', inputs: [fed([2, 3]), ints(1, 1)] },
+  ],
   Slice: [
     { name: 'one axis', inputs: [fed([4, 3]), ints(1), ints(3)] },
     { name: 'two axes from the end', inputs: [fed([4, 5]), ints(-3, 0), ints(-1, 1000), ints(1, 0)] },
@@ -43,22 +52,14 @@ export const shape: Cases<keyof typeof specs & Op> = {
     { name: 'zeros', inputs: [fed([2, 3]), ints(1, 0, 0, 2)] },
     { name: 'a value with a gradient, one axis', inputs: [fed([2, 3]), ints(2, 1), fed([]), ints(-1)] },
     { name: 'negative', inputs: [fed([3, 4]), ints(-1, 2, 2, -1), fed([])] },
-  ],
-  Gather: [
-    { name: 'repeated rows', inputs: [fed([4, 3]), indices([2, 2], [3, 1, 1, 0])] },
-    { name: 'columns, negative', inputs: [fed([2, 4, 2]), indices([3], [-1, 2, 2])], attributes: { axis: 1 } },
-    { name: 'one element', inputs: [fed([2, 4]), indices([], [2])], attributes: { axis: 1 } },
-  ],
-  GatherElements: [
-    { name: 'one a row', inputs: [fed([3, 4]), indices([3, 1], [2, 0, 3])], attributes: { axis: 1 } },
-    { name: 'repeated', inputs: [fed([3, 2]), indices([2, 2], [1, 1, 1, -1])] },
-  ],
-  ScatterElements: [
-    { name: 'replacing', inputs: [fed([3, 4]), indices([3, 1], [2, 0, 3]), fed([3, 1])], attributes: { axis: 1 } },
+    { name: 'reflect', inputs: [fed([2, 4, 5]), ints(0, 2, 1, 0, 1, 3)], attributes: { mode: 'reflect' } },
+    { name: 'edge', inputs: [fed([2, 3, 2]), ints(0, 2, 1, 0, 0, 3)], attributes: { mode: 'edge' } },
+    { name: 'edge, one axis', inputs: [fed([3, 2]), ints(1, 2), undefined, ints(0)], attributes: { mode: 'edge' } },
     {
-      name: 'adding, repeated',
-      inputs: [fed([3, 2]), indices([2, 2], [1, 1, 1, 0]), fed([2, 2])],
-      attributes: { reduction: 'add' },
+      name: 'wrap',
+      inputs: [fed([4, 3]), ints(1, 2, 2, 0)],
+      attributes: { mode: 'wrap' },
+      notOnRuntime: 'wrap belongs to operator set 19',
     },
   ],
 };

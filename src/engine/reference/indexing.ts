@@ -1,0 +1,196 @@
+import { ShiboriError } from '../../errors.js';
+import type { indexing as specs } from '../../ops/indexing.js';
+import { normalizeAxis, range, sizeOf, stridesOf } from '../../tensor/dims.js';
+import { type Tensor, zeros } from '../../tensor/tensor.js';
+import { at, fromNumbers, generate, integers, type Kernels, move, numbers, pick, walk } from './kernel.js';
+
+/** Indices along an axis of this size, negative ones counted from its end. */
+function wrapped(indices: Tensor, size: number): number[] {
+  return integers(indices).map((index) => {
+    const position = index < 0 ? index + size : index;
+    if (position >= 0 && position < size) return position;
+    throw new ShiboriError(`Index ${index} is out of range for an axis of ${size} elements.`);
+  });
+}
+
+/** For each element of `indices`, the flat position in `dims` with the index along `axis` replaced by that element. */
+function elementPositions(dims: readonly number[], indices: Tensor, axis: number): Float64Array {
+  const strides = stridesOf(dims);
+  const chosen = wrapped(indices, dims[axis] ?? 1);
+  const others = strides.map((stride, other) => (other === axis ? 0 : stride));
+  return walk(indices.dims, others).map((position, i) => position + (chosen[i] as number) * (strides[axis] ?? 1));
+}
+
+const scatterReductions: Readonly<Record<string, (before: number, update: number) => number>> = {
+  add: (a, b) => a + b,
+  mul: (a, b) => a * b,
+  max: Math.max,
+  min: Math.min,
+};
+
+/** The flat positions that GatherND and ScatterND reach: one block of `block` elements for each index tuple. */
+function blockPositions(
+  dims: readonly number[],
+  indices: Tensor,
+  batchDims: number,
+): { readonly starts: number[]; readonly block: number } {
+  const depth = indices.dims.at(-1) ?? 1;
+  const tuples = integers(indices);
+  const strides = stridesOf(dims);
+  const count = sizeOf(indices.dims.slice(0, -1));
+  const perBatch = count / sizeOf(dims.slice(0, batchDims));
+  const batchSize = sizeOf(dims.slice(batchDims));
+  const starts = range(count).map((tuple) => {
+    let start = Math.floor(tuple / perBatch) * batchSize;
+    for (let k = 0; k < depth; k++) {
+      const size = dims[batchDims + k] ?? 1;
+      const index = tuples[tuple * depth + k] ?? 0;
+      const wanted = index < 0 ? index + size : index;
+      if (wanted < 0 || wanted >= size) {
+        throw new ShiboriError(`Index ${index} is out of range for an axis of ${size} elements.`);
+      }
+      start += wanted * (strides[batchDims + k] ?? 1);
+    }
+    return start;
+  });
+  return { starts, block: sizeOf(dims.slice(batchDims + depth)) };
+}
+
+/** `source` with `updates` put to, or combined with what is at, these positions. */
+function scatter(source: Tensor, positions: ArrayLike<number>, updates: Tensor, reduction: string): Tensor {
+  if (reduction === 'none') {
+    const result = pick(source, source.dims, walk([source.data.length], [1]));
+    move(updates, walk([updates.data.length], [1]), result, positions);
+    return result;
+  }
+  const combine = scatterReductions[reduction];
+  if (!combine) throw new ShiboriError(`There is no reduction "${reduction}".`);
+  const values = Float64Array.from(numbers(source));
+  const update = numbers(updates);
+  for (let i = 0; i < positions.length; i++) {
+    const to = positions[i] as number;
+    values[to] = combine(values[to] as number, update[i] as number);
+  }
+  return fromNumbers(source, values);
+}
+
+export const indexing: Kernels<keyof typeof specs> = {
+  Gather: (attributes, inputs, types) => {
+    const [source, indices] = [at(inputs, 0), at(inputs, 1)];
+    const axis = normalizeAxis(attributes.axis, source.dims.length);
+    const chosen = wrapped(indices, source.dims[axis] ?? 1);
+    const inner = sizeOf(source.dims.slice(axis + 1));
+    const block = (source.dims[axis] ?? 1) * inner;
+    const { dims } = at(types, 0);
+    const positions = range(sizeOf(dims)).map((i) => {
+      const outer = Math.floor(i / (chosen.length * inner));
+      return outer * block + (chosen[Math.floor(i / inner) % chosen.length] as number) * inner + (i % inner);
+    });
+    return [pick(source, dims, positions)];
+  },
+  GatherElements: (attributes, inputs, types) => {
+    const [source, indices] = [at(inputs, 0), at(inputs, 1)];
+    const axis = normalizeAxis(attributes.axis, source.dims.length);
+    return [pick(source, at(types, 0).dims, elementPositions(source.dims, indices, axis))];
+  },
+  GatherND: (attributes, inputs, types) => {
+    const { starts, block } = blockPositions(at(inputs, 0).dims, at(inputs, 1), attributes.batch_dims);
+    const positions = starts.flatMap((start) => range(block).map((i) => start + i));
+    return [pick(at(inputs, 0), at(types, 0).dims, positions)];
+  },
+  ScatterElements: (attributes, inputs) => {
+    const [source, indices, updates] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
+    const positions = elementPositions(source.dims, indices, normalizeAxis(attributes.axis, source.dims.length));
+    return [scatter(source, positions, updates, attributes.reduction)];
+  },
+  ScatterND: (attributes, inputs) => {
+    const { starts, block } = blockPositions(at(inputs, 0).dims, at(inputs, 1), 0);
+    const positions = starts.flatMap((start) => range(block).map((i) => start + i));
+    return [scatter(at(inputs, 0), positions, at(inputs, 2), attributes.reduction)];
+  },
+  // Equal ones in the order of their positions
+  TopK: (attributes, inputs, types) => {
+    const [source, { dims }] = [at(inputs, 0), at(types, 0)];
+    const x = numbers(source);
+    const axis = normalizeAxis(attributes.axis, dims.length);
+    const strides = stridesOf(source.dims);
+    const [size, stride, kept] = [source.dims[axis] ?? 1, strides[axis] ?? 1, dims[axis] ?? 0];
+    const positions = new Float64Array(sizeOf(dims));
+    const indices = new Float64Array(sizeOf(dims));
+    const lines = walk(source.dims.with(axis, 1), strides);
+    const targets = walk(dims.with(axis, 1), stridesOf(dims));
+    for (const [line, from] of lines.entries()) {
+      const value = (i: number) => (x[from + i * stride] as number) * (attributes.largest ? 1 : -1);
+      const order = range(size).sort((a, b) => value(b) - value(a) || a - b);
+      for (let i = 0; i < kept; i++) {
+        const to = (targets[line] as number) + i * (stridesOf(dims)[axis] ?? 1);
+        positions[to] = from + (order[i] ?? 0) * stride;
+        indices[to] = order[i] ?? 0;
+      }
+    }
+    return [pick(source, dims, positions), fromNumbers(at(types, 1), indices)];
+  },
+  Trilu: ({ upper }, inputs) => {
+    const source = at(inputs, 0);
+    const [rows, columns] = [source.dims.at(-2) ?? 1, source.dims.at(-1) ?? 1];
+    const shift = inputs[1] ? (integers(inputs[1])[0] ?? 0) : 0;
+    const kept = range(source.data.length).filter((i) => {
+      const offset = (i % columns) - (Math.floor(i / columns) % rows) - shift;
+      return upper ? offset >= 0 : offset <= 0;
+    });
+    const result = zeros(source.dtype, source.dims);
+    move(source, kept, result, kept);
+    return [result];
+  },
+  ReverseSequence: (attributes, inputs) => {
+    const [source, lengths] = [at(inputs, 0), integers(at(inputs, 1))];
+    const strides = stridesOf(source.dims);
+    const along = (i: number, axis: number) => Math.floor(i / (strides[axis] ?? 1)) % (source.dims[axis] ?? 1);
+    const positions = range(source.data.length).map((i) => {
+      const length = lengths[along(i, attributes.batch_axis)] ?? 0;
+      const time = along(i, attributes.time_axis);
+      return time < length ? i + (length - 1 - 2 * time) * (strides[attributes.time_axis] ?? 1) : i;
+    });
+    return [pick(source, source.dims, positions)];
+  },
+  NonZero: (_, inputs, types) => {
+    const source = at(inputs, 0);
+    const values = numbers(source);
+    const found = range(values.length).filter((i) => values[i] !== 0);
+    const strides = stridesOf(source.dims);
+    const index = source.dims.flatMap((size, axis) => found.map((i) => Math.floor(i / (strides[axis] ?? 1)) % size));
+    return [fromNumbers(at(types, 0), index)];
+  },
+  ConstantOfShape: ({ value }, _, types) => {
+    const { dtype, dims } = at(types, 0);
+    const result = zeros(dtype, dims);
+    if (value)
+      move(
+        value,
+        range(result.data.length).map(() => 0),
+        result,
+        range(result.data.length),
+      );
+    return [result];
+  },
+  OneHot: (attributes, inputs, types) => {
+    const [indices, values, { dims }] = [integers(at(inputs, 0)), at(inputs, 2), at(types, 0)];
+    const axis = normalizeAxis(attributes.axis, dims.length);
+    const depth = dims[axis] ?? 1;
+    const inner = sizeOf(dims.slice(axis + 1));
+    // values = [off, on]; an index out of range switches nothing on.
+    const chosen = range(sizeOf(dims)).map((i) => {
+      const index = indices[Math.floor(i / (depth * inner)) * inner + (i % inner)] as number;
+      return (index < 0 ? index + depth : index) === Math.floor(i / inner) % depth ? 1 : 0;
+    });
+    return [pick(values, dims, chosen)];
+  },
+  EyeLike: ({ k }, _, types) => {
+    const columns = at(types, 0).dims[1] ?? 1;
+    return [generate(at(types, 0), (i) => ((i % columns) - Math.floor(i / columns) === k ? 1 : 0))];
+  },
+  Range: (_, inputs, types) => {
+    const [start = 0, , delta = 1] = inputs.map((input) => input && numbers(input)[0]);
+    return [generate(at(types, 0), (i) => start + i * delta)];
+  },
+};

@@ -1,0 +1,84 @@
+import { ShiboriError } from '../../errors.js';
+import { axisWeights, resizedAxes } from '../../ops/interpolation.js';
+import type { resample as specs } from '../../ops/resample.js';
+import { sizeOf, stridesOf } from '../../tensor/dims.js';
+import { at, fromNumbers, type Kernels, numbers, pick, walk } from './kernel.js';
+
+/** `Y = A X` along an axis: every line of `size` elements becomes one of `outputs`. */
+function productAlong(
+  x: Float64Array,
+  dims: readonly number[],
+  axis: number,
+  matrix: readonly number[],
+  outputs: number,
+): Float64Array {
+  const size = dims[axis] ?? 1;
+  const inner = sizeOf(dims.slice(axis + 1));
+  const y = new Float64Array((x.length / Math.max(1, size)) * outputs);
+  for (let i = 0; i < y.length; i++) {
+    const o = Math.floor(i / inner) % outputs;
+    const from = Math.floor(i / (inner * outputs)) * size * inner + (i % inner);
+    let sum = 0;
+    for (let k = 0; k < size; k++) {
+      const weight = matrix[o * size + k] as number;
+      if (weight !== 0) sum += weight * (x[from + k * inner] as number);
+    }
+    y[i] = sum;
+  }
+  return y;
+}
+
+export const resample: Kernels<keyof typeof specs> = {
+  Resize: (attributes, inputs, types) => {
+    const source = at(inputs, 0);
+    const [roi, scales, sizes] = [1, 2, 3].map((i) => {
+      const input = inputs[i];
+      return input && Array.from(numbers(input));
+    });
+    let values: Float64Array = Float64Array.from(numbers(source));
+    const dims = [...source.dims];
+    const extrapolated = new Map<number, ReadonlySet<number>>();
+    for (const resized of resizedAxes(attributes, source.dims, { roi, scales, sizes })) {
+      const weights = axisWeights(attributes, resized);
+      if (typeof weights === 'string') throw new ShiboriError(`${weights} is not known.`);
+      values = productAlong(values, dims, resized.axis, weights.matrix, resized.output);
+      dims[resized.axis] = resized.output;
+      extrapolated.set(resized.axis, weights.outside);
+    }
+    const strides = stridesOf(dims);
+    for (const [axis, outside] of extrapolated) {
+      if (outside.size === 0) continue;
+      for (let i = 0; i < values.length; i++) {
+        if (outside.has(Math.floor(i / (strides[axis] ?? 1)) % (dims[axis] ?? 1)))
+          values[i] = attributes.extrapolation_value;
+      }
+    }
+    return [fromNumbers(at(types, 0), values)];
+  },
+  // DCR: the channels are [row in block, column in block, channel]; CRD: [channel, row, column]
+  DepthToSpace: ({ blocksize: block, mode }, inputs, types) => {
+    const [source, { dims }] = [at(inputs, 0), at(types, 0)];
+    const [batch = 1, channels = 1, rows = 1, columns = 1] = source.dims;
+    const [, fewer = 1] = dims;
+    const plane = rows * columns;
+    const channelFirst = mode === 'CRD';
+    const [perChannel, perRow, perColumn] = channelFirst
+      ? [block * block * plane, block * plane, plane]
+      : [plane, block * fewer * plane, fewer * plane];
+    const positions = walk(
+      [batch, fewer, rows, block, columns, block],
+      [channels * plane, perChannel, columns, perRow, 1, perColumn],
+    );
+    return [pick(source, dims, positions)];
+  },
+  SpaceToDepth: ({ blocksize: block }, inputs, types) => {
+    const [source, { dims }] = [at(inputs, 0), at(types, 0)];
+    const [batch = 1, channels = 1, rows = 1, columns = 1] = source.dims;
+    const plane = rows * columns;
+    const positions = walk(
+      [batch, block, block, channels, rows / block, columns / block],
+      [channels * plane, columns, 1, plane, block * columns, block],
+    );
+    return [pick(source, dims, positions)];
+  },
+};

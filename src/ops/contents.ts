@@ -1,0 +1,228 @@
+/**
+ * What small vectors of integers hold, as far as it is known before a graph runs. An exporter computes shapes at run
+ * time from the shape of an input, `Concat(Gather(Shape(x), 0), [12])`; with a batch of N that is `["N", 12]`, which
+ * types everything after it. Entries are numbers, symbols as dimensions have them, or `"?"`.
+ */
+import { divide, productOf } from '../graph/dims.js';
+import type { Dim, Node, Value } from '../graph/model.js';
+import { CONSTANT_PREFIX } from '../graph/parameters.js';
+import { type DType, isFloat } from '../tensor/dtype.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { dataTypes } from './elementwise.js';
+import { evenParts, sliceSteps } from './shape.js';
+import { type AttributesOf, attributesOf, type Op, opOf } from './table.js';
+
+/** The elements of a vector, or the one of a scalar. */
+export type Contents = readonly Dim[];
+
+/** Longer vectors are no shapes. */
+const LONGEST = 64;
+
+/** The elements of an initializer that a shape may be computed from: no parameter, and short. */
+export function contentsOfTensor(value: Value, { dtype, dims, data }: Tensor): Contents | undefined {
+  if (dims.length > 1 || data.length > LONGEST || dtype === 'float16' || dtype === 'bfloat16') return undefined;
+  if (isFloat(dtype) && dims.length > 0 && !value.name.startsWith(CONSTANT_PREFIX)) return undefined;
+  return Array.from(data as ArrayLike<number | bigint>, Number);
+}
+
+interface ContentsContext<K extends Op> {
+  readonly attributes: AttributesOf<K>;
+  readonly node: Node;
+  readonly dtype: DType | undefined;
+  /** Elements of an input where they are known. */
+  contents(index: number): Contents | undefined;
+  /** The same as numbers only. */
+  numbers(index: number): readonly number[] | undefined;
+  /** Dimensions of an input. */
+  dims(index: number): readonly Dim[] | undefined;
+}
+
+type Evaluate<K extends Op> = (c: ContentsContext<K>) => readonly (Contents | undefined)[];
+
+/** Element by element, the shorter side repeated; `"?"` where the pair says nothing. */
+function pairwise<K extends Op>(c: ContentsContext<K>, combine: (a: Dim, b: Dim) => Dim): [Contents | undefined] {
+  const [a, b] = [c.contents(0), c.contents(1)];
+  if (!a || !b || (a.length !== b.length && a.length !== 1 && b.length !== 1)) return [undefined];
+  const count = a.length === 1 ? b.length : a.length;
+  return [
+    Array.from({ length: count }, (_, i) =>
+      combine(a[a.length === 1 ? 0 : i] ?? '?', b[b.length === 1 ? 0 : i] ?? '?'),
+    ),
+  ];
+}
+
+const eachNumber =
+  <K extends Op>(compute: (value: number) => number, ofSymbol: (symbol: string) => Dim = () => '?'): Evaluate<K> =>
+  (c) => [c.contents(0)?.map((value) => (typeof value === 'number' ? compute(value) : ofSymbol(value)))];
+
+const same: Evaluate<Op> = (c) => [c.contents(0)];
+
+const arithmetic =
+  <K extends Op>(numbers: (a: number, b: number) => number, symbols: (a: Dim, b: Dim) => Dim): Evaluate<K> =>
+  (c) =>
+    pairwise(c, (a, b) => (typeof a === 'number' && typeof b === 'number' ? numbers(a, b) : symbols(a, b)));
+
+/** Products and quotients of symbols are of whole numbers only. */
+const whole = (...dims: readonly Dim[]): boolean =>
+  dims.every((dim) => typeof dim === 'string' || Number.isInteger(dim));
+
+/** A comparison. A symbol stands for a size: positive, and unlike any negative number. */
+const comparison = <K extends Op>(compare: (a: number, b: number) => boolean): Evaluate<K> =>
+  arithmetic(
+    (a, b) => Number(compare(a, b)),
+    (a, b) => {
+      if (typeof a === 'number' && a < 0) return Number(compare(a, 1));
+      if (typeof b === 'number' && b < 0) return Number(compare(1, b));
+      return a === b && a !== '?' ? Number(compare(1, 1)) : '?';
+    },
+  );
+
+const logical = <K extends Op>(decides: number): Evaluate<K> =>
+  arithmetic(
+    (a, b) => (a === decides || b === decides ? decides : 1 - decides),
+    (a, b) => (a === decides || b === decides ? decides : '?'),
+  );
+
+const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
+  Shape: (c) => [c.dims(0)?.slice(c.attributes.start, c.attributes.end)],
+  Size(c) {
+    const dims = c.dims(0);
+    return [dims && [productOf(dims)]];
+  },
+  Identity: same,
+  Reshape: same,
+  Flatten: same,
+  Squeeze: same,
+  Unsqueeze: same,
+  Transpose: same,
+  Cast(c) {
+    const to = dataTypes[c.attributes.to];
+    if (!to) return [undefined];
+    if (isFloat(to)) return [c.contents(0)];
+    return eachNumber(to === 'bool' ? (x) => Number(x !== 0) : Math.trunc, (symbol) => (to === 'bool' ? 1 : symbol))(c);
+  },
+  Gather(c) {
+    const [data, indices] = [c.contents(0), c.numbers(1)];
+    return [data && indices?.map((index) => data[index < 0 ? index + data.length : index] ?? '?')];
+  },
+  Slice(c) {
+    const data = c.contents(0);
+    const starts = c.attributes.starts ?? c.numbers(1);
+    const ends = c.attributes.ends ?? c.numbers(2);
+    const steps = c.node.inputs[4] ? c.numbers(4) : [1];
+    if (!data || !starts || !ends || !steps) return [undefined];
+    const [cut] = sliceSteps([data.length], starts, ends, [0], steps);
+    return [cut && Array.from({ length: cut.count }, (_, i) => data[cut.start + i * cut.step] ?? '?')];
+  },
+  Concat(c) {
+    const parts = c.node.inputs.map((_, i) => c.contents(i));
+    // An unknown part of known length leaves the others known.
+    const known = parts.map((part, i) => {
+      const size = c.dims(i)?.[0];
+      return part ?? (typeof size === 'number' && size <= LONGEST ? new Array<Dim>(size).fill('?') : undefined);
+    });
+    return [known.every((part) => part !== undefined) ? known.flat() : undefined];
+  },
+  Split(c) {
+    const data = c.contents(0);
+    const sizes =
+      c.attributes.split ??
+      c.numbers(1) ??
+      (data && c.attributes.num_outputs ? evenParts(data.length, c.attributes.num_outputs) : undefined);
+    if (!data || !sizes) return [undefined];
+    let start = 0;
+    return sizes.map((size) => {
+      start += size;
+      return data.slice(start - size, start);
+    });
+  },
+  ConstantOfShape(c) {
+    const size = c.numbers(0);
+    const count = size?.length === 0 ? 1 : size?.length === 1 ? size[0] : undefined;
+    const value = c.attributes.value?.data[0] ?? 0;
+    return [count !== undefined && count <= LONGEST ? new Array<Dim>(count).fill(Number(value)) : undefined];
+  },
+  Expand(c) {
+    const [data, size] = [c.contents(0), c.numbers(1)];
+    if (!data || !size || size.length > 1) return [undefined];
+    const [count = 1] = size;
+    return [data.length === 1 && count <= LONGEST ? new Array<Dim>(count).fill(data[0] ?? '?') : data];
+  },
+  Range(c) {
+    const [start, limit, delta] = [c.numbers(0)?.[0], c.numbers(1)?.[0], c.numbers(2)?.[0]];
+    if (start === undefined || limit === undefined || !delta) return [undefined];
+    const count = Math.max(0, Math.ceil((limit - start) / delta));
+    return [count <= LONGEST ? Array.from({ length: count }, (_, i) => start + i * delta) : undefined];
+  },
+  Add: arithmetic(
+    (a, b) => a + b,
+    (a, b) => (a === 0 ? b : b === 0 ? a : '?'),
+  ),
+  Sub: arithmetic(
+    (a, b) => a - b,
+    (a, b) => (b === 0 ? a : a === b && a !== '?' ? 0 : '?'),
+  ),
+  Mul: arithmetic(
+    (a, b) => a * b,
+    (a, b) => (whole(a, b) ? productOf([a, b]) : '?'),
+  ),
+  Div(c) {
+    const floats = c.dtype === undefined || isFloat(c.dtype);
+    return arithmetic(
+      (a, b) => (floats ? a / b : Math.trunc(a / b)),
+      (a, b) => (whole(a, b) ? (divide(a, b) ?? '?') : '?'),
+    )(c);
+  },
+  Min: arithmetic(Math.min, (a, b) => (a === b ? a : '?')),
+  Max: arithmetic(Math.max, (a, b) =>
+    a === b ? a : typeof a === 'number' && a <= 1 ? b : typeof b === 'number' && b <= 1 ? a : '?',
+  ),
+  Neg: eachNumber((x) => -x),
+  Equal: comparison((a, b) => a === b),
+  Greater: comparison((a, b) => a > b),
+  GreaterOrEqual: comparison((a, b) => a >= b),
+  Less: comparison((a, b) => a < b),
+  LessOrEqual: comparison((a, b) => a <= b),
+  And: logical(0),
+  Or: logical(1),
+  Not: eachNumber((x) => 1 - x),
+  Where(c) {
+    const [mask, yes, no] = [c.contents(0), c.contents(1), c.contents(2)];
+    if (!mask || !yes || !no) return [undefined];
+    const count = Math.max(mask.length, yes.length, no.length);
+    const pick = (list: Contents, i: number) => list[list.length === 1 ? 0 : i] ?? '?';
+    return [
+      Array.from({ length: count }, (_, i) => {
+        const condition = pick(mask, i);
+        if (condition === '?') return pick(yes, i) === pick(no, i) ? pick(yes, i) : '?';
+        return pick(condition === 0 ? no : yes, i);
+      }),
+    ];
+  },
+};
+
+/**
+ * What the outputs of a node hold, from what its inputs do. `undefined` where nothing is known, or where an output has
+ * more than one axis or more than 64 elements.
+ */
+export function inferContents(
+  node: Node,
+  contents: (index: number) => Contents | undefined,
+): readonly (Contents | undefined)[] {
+  const op = opOf(node);
+  // The table pairs each operator with the evaluator for exactly its attributes; here it is not known which it is.
+  const evaluate = evaluators[op] as Evaluate<Op> | undefined;
+  if (!evaluate) return [];
+  const dims = (index: number) => node.inputs[index]?.type?.dims;
+  return evaluate({
+    attributes: attributesOf(op, node),
+    node,
+    dtype: node.inputs[0]?.type?.dtype,
+    contents,
+    numbers(index) {
+      const known = contents(index);
+      return known?.every((entry) => typeof entry === 'number') ? known : undefined;
+    },
+    dims,
+  });
+}

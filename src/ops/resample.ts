@@ -1,0 +1,84 @@
+import { divide, isStatic, productOf } from '../graph/dims.js';
+import type { Dim } from '../graph/model.js';
+import { normalizeAxis, range } from '../tensor/dims.js';
+import { resizedAxes } from './interpolation.js';
+import { defineOp, float, int, ints, requiredInt, string, typed } from './spec.js';
+
+const resizeAttributes = {
+  antialias: int(0),
+  axes: ints,
+  coordinate_transformation_mode: string('half_pixel'),
+  cubic_coeff_a: float(-0.75),
+  exclude_outside: int(0),
+  extrapolation_value: float(0),
+  keep_aspect_ratio_policy: string('stretch'),
+  mode: string('nearest'),
+  nearest_mode: string('round_prefer_floor'),
+};
+
+/** Operators that change the resolution, `[N, C, spatial…]`. */
+export const resample = {
+  /** Inputs: X, the region of interest, scales, sizes; one of the last two. */
+  Resize: defineOp({
+    attributes: resizeAttributes,
+    inputs: [1, 4],
+    infer(c) {
+      const { dtype, dims } = c.type(0);
+      const [scales, sizes] = [c.constant(2), c.dimensions(3)];
+      const axes = c.attributes.axes?.map((axis) => normalizeAxis(axis, dims.length)) ?? range(dims.length);
+      if (!scales?.length && !sizes?.length) {
+        return [
+          typed(
+            dtype,
+            dims.map((dim, axis): Dim => (axes.includes(axis) ? '?' : dim)),
+          ),
+        ];
+      }
+      const count = sizes?.length || scales?.length;
+      if (count !== axes.length) throw c.fail(`it has ${count} scales or sizes for ${axes.length} axes.`);
+      const out: Dim[] = [...dims];
+      if (isStatic(dims) && (!sizes || isStatic(sizes))) {
+        const resized = resizedAxes(c.attributes, dims, {
+          scales,
+          sizes: sizes && isStatic(sizes) ? sizes : undefined,
+        });
+        for (const { axis, output } of resized) out[axis] = output;
+        return [typed(dtype, out)];
+      }
+      for (const [i, axis] of axes.entries()) {
+        const size = dims[axis] ?? 1;
+        if (sizes?.length) out[axis] = c.attributes.keep_aspect_ratio_policy === 'stretch' ? (sizes[i] ?? '?') : '?';
+        else if (scales?.[i] !== 1) out[axis] = typeof size === 'number' ? Math.floor(size * (scales?.[i] ?? 1)) : '?';
+      }
+      return [typed(dtype, out)];
+    },
+  }),
+  DepthToSpace: defineOp({
+    attributes: { blocksize: requiredInt, mode: string('DCR') },
+    inputs: [1, 1],
+    infer(c) {
+      const { dtype, dims } = c.type(0);
+      const { blocksize: block } = c.attributes;
+      const [batch = 1, channels = 1, ...spatial] = dims;
+      const fewer = divide(channels, block ** spatial.length);
+      if (fewer === undefined) throw c.fail(`its channels do not divide into blocks of ${block}.`);
+      return [typed(dtype, [batch, fewer, ...spatial.map((size) => productOf([size, block]))])];
+    },
+  }),
+  SpaceToDepth: defineOp({
+    attributes: { blocksize: requiredInt },
+    inputs: [1, 1],
+    infer(c) {
+      const { dtype, dims } = c.type(0);
+      const { blocksize: block } = c.attributes;
+      const [batch = 1, channels = 1, ...spatial] = dims;
+      const fewer = spatial.map((size) => {
+        const blocks = divide(size, block);
+        if (blocks === undefined && typeof size === 'number')
+          throw c.fail(`${size} does not divide into blocks of ${block}.`);
+        return blocks ?? '?';
+      });
+      return [typed(dtype, [batch, productOf([channels, block ** spatial.length]), ...fewer])];
+    },
+  }),
+};
