@@ -6,12 +6,14 @@ import { sizeOf } from '../tensor/dims.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import type { Engine, NamedTensors, Session } from './engine.js';
 import { checkFeeds, checkInto } from './feeds.js';
+import { activation } from './reference/activation.js';
 import { convolution } from './reference/convolution.js';
 import { elementwise } from './reference/elementwise.js';
 import { indexing } from './reference/indexing.js';
 import { type Kernel, type Kernels, move, type TensorType, walk } from './reference/kernel.js';
 import { linear } from './reference/linear.js';
 import { normalization } from './reference/normalization.js';
+import { quantization } from './reference/quantization.js';
 import { reduction } from './reference/reduction.js';
 import { resample } from './reference/resample.js';
 import { shape } from './reference/shape.js';
@@ -19,6 +21,8 @@ import { shape } from './reference/shape.js';
 /** The kernel of every operator: a missing one does not compile. */
 const kernels: Kernels<Op> = {
   ...elementwise,
+  ...activation,
+  ...quantization,
   ...linear,
   ...convolution,
   ...normalization,

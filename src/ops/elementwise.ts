@@ -1,18 +1,6 @@
 import { broadcastDims } from '../graph/dims.js';
 import type { DType } from '../tensor/dtype.js';
-import {
-  type AttributeSpecs,
-  defineOp,
-  float,
-  type InferContext,
-  int,
-  type OpSpec,
-  optionalInt,
-  typed,
-} from './spec.js';
-
-/** One input, an output of the same type. */
-const unary = defineOp({ attributes: {}, inputs: [1, 1], infer: (c) => [c.type(0)] });
+import { type AttributeSpecs, defineOp, type InferContext, int, type OpSpec, optionalInt, typed } from './spec.js';
 
 function broadcast<A>(c: InferContext<A>, first: number, dtype?: DType): ReturnType<OpSpec['infer']> {
   let dims = c.type(first).dims;
@@ -30,8 +18,19 @@ const binary = defineOp({ attributes: {}, inputs: [2, 2], infer: (c) => broadcas
 /** A comparison: two inputs that broadcast, a bool output. */
 const comparison = defineOp({ attributes: {}, inputs: [2, 2], infer: (c) => broadcast(c, 0, 'bool') });
 
-const sameTypeWith = <const S extends AttributeSpecs>(attributes: S): OpSpec<S> =>
+/** One input and attributes, an output of the same type. */
+export const sameTypeWith = <const S extends AttributeSpecs>(attributes: S): OpSpec<S> =>
   defineOp({ attributes, inputs: [1, 1], infer: (c) => [c.type(0)] });
+
+/** One input, an output of the same type. */
+export const unary = sameTypeWith({});
+
+/** Any number of inputs that broadcast. */
+const variadic = defineOp({ attributes: {}, inputs: [1, 1024], infer: (c) => broadcast(c, 0) });
+
+/** A question about each element, answered by a bool. */
+const question = <const S extends AttributeSpecs>(attributes: S): OpSpec<S> =>
+  defineOp({ attributes, inputs: [1, 1], infer: (c) => [typed('bool', c.type(0).dims)] });
 
 /** ONNX's numbers for element types (`TensorProto.DataType`), those that this project handles. */
 export const dataTypes: Readonly<Record<number, DType>> = {
@@ -57,8 +56,11 @@ export const elementwise = {
   Mul: binary,
   Div: binary,
   Pow: binary,
-  Min: defineOp({ attributes: {}, inputs: [1, 64], infer: (c) => broadcast(c, 0) }),
-  Max: defineOp({ attributes: {}, inputs: [1, 64], infer: (c) => broadcast(c, 0) }),
+  Mod: defineOp({ attributes: { fmod: int(0) }, inputs: [2, 2], infer: (c) => broadcast(c, 0) }),
+  Min: variadic,
+  Max: variadic,
+  Sum: variadic,
+  Mean: variadic,
   Neg: unary,
   Abs: unary,
   Sign: unary,
@@ -67,15 +69,25 @@ export const elementwise = {
   Log: unary,
   Sqrt: unary,
   Erf: unary,
-  Relu: unary,
-  Sigmoid: unary,
-  Tanh: unary,
+  Floor: unary,
+  Ceil: unary,
+  Round: unary,
+  Sin: unary,
+  Cos: unary,
+  Tan: unary,
+  Asin: unary,
+  Acos: unary,
+  Atan: unary,
+  Sinh: unary,
+  Cosh: unary,
+  Asinh: unary,
+  Acosh: unary,
+  Atanh: unary,
   Identity: unary,
   Not: unary,
-  LeakyRelu: sameTypeWith({ alpha: float(0.01) }),
+  IsNaN: question({}),
+  IsInf: question({ detect_negative: int(1), detect_positive: int(1) }),
   Clip: defineOp({ attributes: {}, inputs: [1, 3], infer: (c) => [c.type(0)] }),
-  Softmax: sameTypeWith({ axis: int(-1) }),
-  LogSoftmax: sameTypeWith({ axis: int(-1) }),
   Equal: comparison,
   Greater: comparison,
   GreaterOrEqual: comparison,
@@ -83,6 +95,7 @@ export const elementwise = {
   LessOrEqual: comparison,
   And: comparison,
   Or: comparison,
+  Xor: comparison,
   Where: defineOp({
     attributes: {},
     inputs: [3, 3],

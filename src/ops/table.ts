@@ -1,10 +1,12 @@
 import { ShiboriError, suggestion } from '../errors.js';
 import type { Attribute, Node, ValueType } from '../graph/model.js';
+import { activation } from './activation.js';
 import { convolution } from './convolution.js';
 import { elementwise } from './elementwise.js';
 import { indexing } from './indexing.js';
 import { linear } from './linear.js';
 import { normalization } from './normalization.js';
+import { quantization } from './quantization.js';
 import { reduction } from './reduction.js';
 import { resample } from './resample.js';
 import { shape } from './shape.js';
@@ -13,6 +15,8 @@ import { type AttributeSpec, inferContext, type KnownInputs, type OpSpec, type P
 /** The one table of operators: attributes, type inference, cost. Rules and kernels are tables over the same keys. */
 export const ops = {
   ...elementwise,
+  ...activation,
+  ...quantization,
   ...linear,
   ...convolution,
   ...normalization,

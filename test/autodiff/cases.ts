@@ -1,4 +1,5 @@
 import type { Op } from '../../src/ops/table.js';
+import { activation } from './cases/activation.js';
 import { convolution } from './cases/convolution.js';
 import { elementwise } from './cases/elementwise.js';
 import { indexing } from './cases/indexing.js';
@@ -15,6 +16,7 @@ import type { Cases } from './cases/support.js';
  */
 export const cases: Cases<Op> = {
   ...elementwise,
+  ...activation,
   ...linear,
   ...convolution,
   ...normalization,

@@ -1,10 +1,12 @@
 import { type Op, ops } from '../../src/ops/table.js';
 import { type Tensor, tensor } from '../../src/tensor/tensor.js';
+import { activation, exact as exactActivation } from './cases/activation.js';
 import { convolution, exact as exactConvolution } from './cases/convolution.js';
 import { elementwise, exact as exactElementwise } from './cases/elementwise.js';
 import { exact as exactIndexing, indexing } from './cases/indexing.js';
 import { linear } from './cases/linear.js';
 import { exact as exactNormalization, normalization } from './cases/normalization.js';
+import { exact as exactQuantization, quantization } from './cases/quantization.js';
 import { exact as exactReduction, reduction } from './cases/reduction.js';
 import { exact as exactResample, resample } from './cases/resample.js';
 import { exact as exactShape, shape } from './cases/shape.js';
@@ -13,6 +15,8 @@ import type { Case, Cases } from './cases/support.js';
 /** At least one case for every operator: a missing one does not compile. */
 export const cases: Cases<Op> = {
   ...elementwise,
+  ...activation,
+  ...quantization,
   ...linear,
   ...convolution,
   ...normalization,
@@ -36,6 +40,8 @@ export const usesSingle = (given: Case): boolean => given.inputs.some((input) =>
 export const exactOps: ReadonlySet<Op> = new Set([
   ...exactConvolution,
   ...exactElementwise,
+  ...exactActivation,
+  ...exactQuantization,
   ...exactNormalization,
   ...exactReduction,
   ...exactShape,

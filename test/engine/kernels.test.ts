@@ -20,6 +20,20 @@ const singleOnly: ReadonlySet<Op> = new Set<Op>([
   'InstanceNormalization',
   'LRN',
   'Erf',
+  'Mean',
+  'Tan',
+  'Asin',
+  'Acos',
+  'Atan',
+  'Sinh',
+  'Cosh',
+  'Asinh',
+  'Acosh',
+  'Atanh',
+  'Celu',
+  'Hardmax',
+  'QuantizeLinear',
+  'DequantizeLinear',
   'OneHot',
   'NonZero',
   'Resize',
@@ -100,7 +114,7 @@ describe('the reference engine agrees with ONNX Runtime', () => {
     it.each(doubles)('case %i in float64', async (_, given) => {
       if (singleOnly.has(op)) {
         const { graph } = graphOf(op, given);
-        await expect(engines[1].load(graph)).rejects.toThrow(/no kernel for that element type/);
+        await expect(engines[1].load(graph)).rejects.toThrow(/no kernel for that element type|'tensor\(double\)' .* is invalid/);
       } else await compare(op, given, engines, exactOps.has(op) ? 0 : DOUBLE_TOLERANCE);
     });
   });

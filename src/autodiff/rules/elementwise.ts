@@ -2,8 +2,8 @@
  * Rules of the element-wise operators. `dY` is the gradient of the output; a gradient that comes out with broadcast
  * dimensions is summed to the input's by the walker.
  *
- * Where a function has a kink, the rule follows PyTorch: ReLU, |x| and LeakyReLU take the left slope at 0, Clip passes
- * the gradient at both bounds, Max and Min divide it equally among the inputs that attain the result.
+ * Where a function has a kink, the rule follows PyTorch: |x| takes slope 0 at 0, Clip passes the gradient at both
+ * bounds, Max and Min divide it equally among the inputs that attain the result.
  */
 import type { Value } from '../../graph/model.js';
 import type { elementwise as specs } from '../../ops/elementwise.js';
@@ -12,15 +12,8 @@ import { notDifferentiable, type Rule, type RuleContext, type Rules } from '../r
 import { castLike, keepWhere, numberLike, scaled } from './terms.js';
 
 /** Rule of `y = f(x)` from f'(x): `dX = dY * f'(X)`. */
-function derivative<K extends Op>(slope: (c: RuleContext<K>) => Value): Rule<K> {
+export function derivative<K extends Op>(slope: (c: RuleContext<K>) => Value): Rule<K> {
   return (c) => [c.builder.op('Mul', [c.dy, slope(c)])];
-}
-
-/** `dX = dY` where `sign` is positive, `alpha dY` elsewhere. */
-function rectified<K extends Op>(c: RuleContext<K>, sign: Value, alpha: number): Value {
-  const positive = c.builder.op('Greater', [sign, numberLike(c.builder, 0, sign)]);
-  if (alpha === 0) return keepWhere(c.builder, positive, c.dy);
-  return c.builder.op('Where', [positive, c.dy, scaled(c.builder, c.dy, alpha)]);
 }
 
 /** `dXi = dY [Xi = Y] / (number of inputs that equal Y)`. */
@@ -33,6 +26,19 @@ const extremum: Rule<'Max'> & Rule<'Min'> = (c: RuleContext<'Max'> | RuleContext
   const share = b.op('Div', [dy, count]);
   return attained.map((mask, i) => (c.needs(i) ? b.op('Mul', [share, mask]) : undefined));
 };
+
+/** `sign X^2 + shift` */
+function square<K extends Op>({ builder: b, ...c }: RuleContext<K>, sign: 1 | -1, shift: 1 | -1): Value {
+  const x = c.x(0);
+  const product = b.op('Mul', [x, x]);
+  const constant = numberLike(b, shift, x);
+  return sign === 1 ? b.op('Add', [product, constant]) : b.op('Sub', [constant, product]);
+}
+
+/** `sqrt(sign X^2 + shift)` */
+function rootOfSquare<K extends Op>(c: RuleContext<K>, sign: 1 | -1, shift: 1 | -1): Value {
+  return c.builder.op('Sqrt', [square(c, sign, shift)]);
+}
 
 export const elementwise: Rules<keyof typeof specs> = {
   // dA = dY, dB = dY
@@ -52,6 +58,19 @@ export const elementwise: Rules<keyof typeof specs> = {
   Pow: (c) => [c.needs(0) ? powerBase(c) : undefined, c.needs(1) ? powerExponent(c) : undefined],
   Min: extremum,
   Max: extremum,
+  // dXi = dY
+  Sum: (c) => c.node.inputs.map(() => c.dy),
+  // dXi = dY / n
+  Mean(c) {
+    const share = scaled(c.builder, c.dy, 1 / c.node.inputs.length);
+    return c.node.inputs.map(() => share);
+  },
+  // A = Q B + Y with the whole number Q: dA = dY, dB = -dY * Q
+  Mod({ builder: b, ...c }) {
+    if (!c.needs(1)) return [c.dy];
+    const quotient = b.op('Round', [b.op('Div', [b.op('Sub', [c.x(0), c.y]), c.x(1)])]);
+    return [c.dy, b.op('Neg', [b.op('Mul', [c.dy, quotient])])];
+  },
   // dX = -dY
   Neg: (c) => [c.builder.op('Neg', [c.dy])],
   // dX = dY * sign(X)
@@ -71,28 +90,37 @@ export const elementwise: Rules<keyof typeof specs> = {
     const square = b.op('Mul', [c.x(0), c.x(0)]);
     return scaled(b, b.op('Exp', [b.op('Neg', [square])]), 2 / Math.sqrt(Math.PI));
   }),
-  // dX = dY [Y > 0]; Y rather than X, so that the convolution before it can still be fused with the Relu
-  Relu: (c) => [rectified(c, c.y, 0)],
-  // dX = dY [X > 0] + alpha dY [X <= 0]; Y has the sign of X unless alpha is negative
-  LeakyRelu: (c) => [rectified(c, c.attributes.alpha >= 0 ? c.y : c.x(0), c.attributes.alpha)],
-  // dX = dY * Y * (1 - Y)
-  Sigmoid: derivative(({ builder: b, y }) => b.op('Mul', [y, b.op('Sub', [numberLike(b, 1, y), y])])),
-  // dX = dY * (1 - Y^2)
-  Tanh: derivative(({ builder: b, y }) => b.op('Sub', [numberLike(b, 1, y), b.op('Mul', [y, y])])),
+  Floor: notDifferentiable,
+  Ceil: notDifferentiable,
+  Round: notDifferentiable,
+  // dX = dY * cos(X)
+  Sin: derivative((c) => c.builder.op('Cos', [c.x(0)])),
+  // dX = -dY * sin(X)
+  Cos: derivative(({ builder: b, ...c }) => b.op('Neg', [b.op('Sin', [c.x(0)])])),
+  // dX = dY * (1 + Y^2)
+  Tan: derivative(({ builder: b, y }) => b.op('Add', [b.op('Mul', [y, y]), numberLike(b, 1, y)])),
+  // dX = dY / sqrt(1 - X^2)
+  Asin: derivative((c) => c.builder.op('Reciprocal', [rootOfSquare(c, -1, 1)])),
+  // dX = -dY / sqrt(1 - X^2)
+  Acos: derivative((c) => c.builder.op('Neg', [c.builder.op('Reciprocal', [rootOfSquare(c, -1, 1)])])),
+  // dX = dY / (1 + X^2)
+  Atan: derivative((c) => c.builder.op('Reciprocal', [square(c, 1, 1)])),
+  // dX = dY * cosh(X)
+  Sinh: derivative((c) => c.builder.op('Cosh', [c.x(0)])),
+  // dX = dY * sinh(X)
+  Cosh: derivative((c) => c.builder.op('Sinh', [c.x(0)])),
+  // dX = dY / sqrt(X^2 + 1)
+  Asinh: derivative((c) => c.builder.op('Reciprocal', [rootOfSquare(c, 1, 1)])),
+  // dX = dY / sqrt(X^2 - 1)
+  Acosh: derivative((c) => c.builder.op('Reciprocal', [rootOfSquare(c, 1, -1)])),
+  // dX = dY / (1 - X^2)
+  Atanh: derivative((c) => c.builder.op('Reciprocal', [square(c, -1, 1)])),
   // dX = dY
   Identity: (c) => [c.dy],
   Not: notDifferentiable,
+  IsNaN: notDifferentiable,
+  IsInf: notDifferentiable,
   Clip: clip,
-  // dX = Y * (dY - sum(dY * Y)) along the axis
-  Softmax({ builder: b, dy, y, attributes }) {
-    const sum = b.op('ReduceSum', [b.op('Mul', [dy, y]), b.ints([attributes.axis])], { keepdims: 1 });
-    return [b.op('Mul', [y, b.op('Sub', [dy, sum])])];
-  },
-  // dX = dY - exp(Y) * sum(dY) along the axis
-  LogSoftmax({ builder: b, dy, y, attributes }) {
-    const sum = b.op('ReduceSum', [dy, b.ints([attributes.axis])], { keepdims: 1 });
-    return [b.op('Sub', [dy, b.op('Mul', [b.op('Exp', [y]), sum])])];
-  },
   Equal: notDifferentiable,
   Greater: notDifferentiable,
   GreaterOrEqual: notDifferentiable,
@@ -100,6 +128,7 @@ export const elementwise: Rules<keyof typeof specs> = {
   LessOrEqual: notDifferentiable,
   And: notDifferentiable,
   Or: notDifferentiable,
+  Xor: notDifferentiable,
   // dX = dY [condition], dY = dY [not condition]
   Where: ({ builder: b, ...c }) => [
     undefined,

@@ -1,6 +1,5 @@
 import { dataTypes, type elementwise as specs } from '../../ops/elementwise.js';
 import type { Op } from '../../ops/table.js';
-import { normalizeAxis, sizeOf } from '../../tensor/dims.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
 import { reshape, type Tensor, zeros } from '../../tensor/tensor.js';
 import { at, broadcastWalk, fromNumbers, generate, type Kernels, move, numbers, type TensorType } from './kernel.js';
@@ -12,7 +11,8 @@ type PlainKernel = (
   types: readonly TensorType[],
 ) => readonly Tensor[];
 
-function unary(f: (x: number) => number): PlainKernel {
+/** `f` of every element. */
+export function unary(f: (x: number) => number): PlainKernel {
   return (_, inputs, types) => {
     const x = numbers(at(inputs, 0));
     return [generate(at(types, 0), (i) => f(x[i] as number))];
@@ -20,7 +20,7 @@ function unary(f: (x: number) => number): PlainKernel {
 }
 
 /** Folds any number of inputs that broadcast. */
-function combine(f: (a: number, b: number, dtype: DType) => number): PlainKernel {
+export function combine(f: (a: number, b: number, dtype: DType) => number): PlainKernel {
   return (_, inputs, types) => {
     const type = at(types, 0);
     const { dtype } = at(inputs, 0);
@@ -61,32 +61,12 @@ export function erf(x: number): number {
   return Math.sign(x) * (1 - Math.exp(-t * t) / (Math.sqrt(Math.PI) * fraction));
 }
 
-/** Applies `f` to each line of elements along an axis, in place on a copy. */
-function alongAxis(
-  attributes: { readonly axis: number },
-  inputs: readonly (Tensor | undefined)[],
-  types: readonly TensorType[],
-  f: (line: Float64Array) => void,
-): Tensor[] {
-  const type = at(types, 0);
-  const values = Float64Array.from(numbers(at(inputs, 0)));
-  const axis = normalizeAxis(attributes.axis, type.dims.length);
-  const length = type.dims[axis] ?? 1;
-  const inner = sizeOf(type.dims.slice(axis + 1));
-  const line = new Float64Array(length);
-  for (let start = 0; start < values.length; start++) {
-    if (Math.floor(start / inner) % length !== 0) continue;
-    for (let k = 0; k < length; k++) line[k] = values[start + k * inner] as number;
-    f(line);
-    for (let k = 0; k < length; k++) values[start + k * inner] = line[k] as number;
-  }
-  return [fromNumbers(type, values)];
-}
-
-/** log Σ exp(xᵢ), shifted by the maximum so that nothing overflows. */
-function logSumExp(line: Float64Array): number {
-  const most = line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  return most + Math.log(line.reduce((sum, x) => sum + Math.exp(x - most), 0));
+/** The nearest integer; the even one where two are as near. */
+export function roundHalfToEven(x: number): number {
+  const below = Math.floor(x);
+  const rest = x - below;
+  if (rest === 0.5) return below % 2 === 0 ? below : below + 1;
+  return rest < 0.5 ? below : below + 1;
 }
 
 export const elementwise: Kernels<keyof typeof specs & Op> = {
@@ -98,6 +78,17 @@ export const elementwise: Kernels<keyof typeof specs & Op> = {
   Pow: combine((a, b, dtype) => (isFloat(dtype) ? a ** b : Math.trunc(a ** b))),
   Min: combine((a, b) => Math.min(a, b)),
   Max: combine((a, b) => Math.max(a, b)),
+  // The sign of A if `fmod`, as C's fmod; otherwise the sign of B, as Python's %.
+  Mod: ({ fmod }, inputs, types) =>
+    combine((a, b) => (fmod || a % b === 0 || a < 0 === b < 0 ? a % b : (a % b) + b))(undefined, inputs, types),
+  Sum: combine((a, b) => a + b),
+  Mean: (_, inputs, types) => {
+    const [total, type] = [
+      combine((a, b) => a + b)(undefined, inputs, [{ ...at(types, 0), dtype: 'float64' }]),
+      at(types, 0),
+    ];
+    return unary((sum) => sum / inputs.length)(undefined, total, [type]);
+  },
   Neg: unary((x) => -x),
   Abs: unary(Math.abs),
   Sign: unary(Math.sign),
@@ -106,12 +97,28 @@ export const elementwise: Kernels<keyof typeof specs & Op> = {
   Log: unary(Math.log),
   Sqrt: unary(Math.sqrt),
   Erf: unary(erf),
-  Relu: unary((x) => Math.max(x, 0)),
-  Sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
-  Tanh: unary(Math.tanh),
+  Floor: unary(Math.floor),
+  Ceil: unary(Math.ceil),
+  Round: unary(roundHalfToEven),
+  Sin: unary(Math.sin),
+  Cos: unary(Math.cos),
+  Tan: unary(Math.tan),
+  Asin: unary(Math.asin),
+  Acos: unary(Math.acos),
+  Atan: unary(Math.atan),
+  Sinh: unary(Math.sinh),
+  Cosh: unary(Math.cosh),
+  Asinh: unary(Math.asinh),
+  Acosh: unary(Math.acosh),
+  Atanh: unary(Math.atanh),
   Identity: (_, inputs) => [at(inputs, 0)],
   Not: unary((x) => (x === 0 ? 1 : 0)),
-  LeakyRelu: ({ alpha }, inputs, types) => unary((x) => (x < 0 ? alpha * x : x))(undefined, inputs, types),
+  IsNaN: unary((x) => (Number.isNaN(x) ? 1 : 0)),
+  IsInf: ({ detect_negative, detect_positive }, inputs, types) => {
+    const isInfinite = (x: number) =>
+      (x === Number.POSITIVE_INFINITY && detect_positive) || (x === Number.NEGATIVE_INFINITY && detect_negative);
+    return unary((x) => (isInfinite(x) ? 1 : 0))(undefined, inputs, types);
+  },
   Clip: (_, inputs, types) => {
     const [low, high] = [inputs[1], inputs[2]].map((bound) => bound && numbers(bound)[0]);
     // The upper bound wins where the bounds contradict each other.
@@ -119,16 +126,6 @@ export const elementwise: Kernels<keyof typeof specs & Op> = {
       Math.min(Math.max(x, low ?? Number.NEGATIVE_INFINITY), high ?? Number.POSITIVE_INFINITY);
     return unary(clip)(undefined, inputs, types);
   },
-  Softmax: (attributes, inputs, types) =>
-    alongAxis(attributes, inputs, types, (line) => {
-      const total = logSumExp(line);
-      for (let k = 0; k < line.length; k++) line[k] = Math.exp((line[k] as number) - total);
-    }),
-  LogSoftmax: (attributes, inputs, types) =>
-    alongAxis(attributes, inputs, types, (line) => {
-      const total = logSumExp(line);
-      for (let k = 0; k < line.length; k++) line[k] = (line[k] as number) - total;
-    }),
   Equal: compare((a, b) => a === b),
   Greater: compare((a, b) => a > b),
   GreaterOrEqual: compare((a, b) => a >= b),
@@ -136,6 +133,7 @@ export const elementwise: Kernels<keyof typeof specs & Op> = {
   LessOrEqual: compare((a, b) => a <= b),
   And: compare((a, b) => a !== 0 && b !== 0),
   Or: compare((a, b) => a !== 0 || b !== 0),
+  Xor: compare((a, b) => (a !== 0) !== (b !== 0)),
   Where: (_, inputs, types) => {
     const { dtype, dims } = at(types, 0);
     const result = zeros(dtype, dims);

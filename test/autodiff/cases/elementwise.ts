@@ -12,9 +12,10 @@ import {
   numbers,
   positive,
   scalar,
-  softmax,
   unary,
 } from './support.js';
+
+const inside = [{ name: 'between -0.9 and 0.9', inputs: [fed([2, 3], -0.9, 0.9)] }];
 
 export const elementwise: Cases<keyof typeof specs & Op> = {
   Add: binary,
@@ -35,6 +36,12 @@ export const elementwise: Cases<keyof typeof specs & Op> = {
   ],
   Min: extremum,
   Max: extremum,
+  Mod: [
+    { name: 'as fmod', inputs: [fed([2, 3], -7, 7), fed([3], 1, 2)], attributes: { fmod: 1 } },
+    { name: 'a constant divisor', inputs: [fed([4], -7, 7), scalar(1.7)], attributes: { fmod: 1 } },
+  ],
+  Sum: extremum,
+  Mean: extremum,
   Neg: unary,
   Abs: unary,
   Reciprocal: positive,
@@ -42,13 +49,17 @@ export const elementwise: Cases<keyof typeof specs & Op> = {
   Log: positive,
   Sqrt: positive,
   Erf: unary,
-  Relu: unary,
-  LeakyRelu: [
-    { name: 'default slope', inputs: [fed([2, 5])] },
-    { name: 'negative slope', inputs: [fed([2, 5])], attributes: { alpha: -0.3 } },
-  ],
-  Sigmoid: unary,
-  Tanh: unary,
+  Sin: unary,
+  Cos: unary,
+  Tan: inside,
+  Asin: inside,
+  Acos: inside,
+  Atan: unary,
+  Sinh: unary,
+  Cosh: unary,
+  Asinh: unary,
+  Acosh: [{ name: 'above 1', inputs: [fed([2, 3], 1.2, 4)] }],
+  Atanh: inside,
   Identity: unary,
   Clip: [
     { name: 'fixed bounds', inputs: [fed([3, 4]), scalar(-1), scalar(1)] },
@@ -63,6 +74,4 @@ export const elementwise: Cases<keyof typeof specs & Op> = {
     { name: 'all three broadcast', inputs: [bools([3, 1]), fed([4]), fed([2, 1, 1])] },
   ],
   Cast: [{ name: 'float32 to float64', inputs: [fed([2, 3])], attributes: { to: 11 } }],
-  Softmax: softmax,
-  LogSoftmax: softmax,
 };

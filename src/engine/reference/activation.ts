@@ -1,0 +1,76 @@
+import type { activation as specs } from '../../ops/activation.js';
+import type { Op } from '../../ops/table.js';
+import { normalizeAxis, sizeOf } from '../../tensor/dims.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { combine, unary } from './elementwise.js';
+import { at, fromNumbers, type Kernels, numbers, type TensorType } from './kernel.js';
+
+/** Applies `f` to each line of elements along an axis, in place on a copy. */
+function alongAxis(
+  attributes: { readonly axis: number },
+  inputs: readonly (Tensor | undefined)[],
+  types: readonly TensorType[],
+  f: (line: Float64Array) => void,
+): Tensor[] {
+  const type = at(types, 0);
+  const values = Float64Array.from(numbers(at(inputs, 0)));
+  const axis = normalizeAxis(attributes.axis, type.dims.length);
+  const length = type.dims[axis] ?? 1;
+  const inner = sizeOf(type.dims.slice(axis + 1));
+  const line = new Float64Array(length);
+  for (let start = 0; start < values.length; start++) {
+    if (Math.floor(start / inner) % length !== 0) continue;
+    for (let k = 0; k < length; k++) line[k] = values[start + k * inner] as number;
+    f(line);
+    for (let k = 0; k < length; k++) values[start + k * inner] = line[k] as number;
+  }
+  return [fromNumbers(type, values)];
+}
+
+/** log Σ exp(xᵢ), shifted by the maximum so that nothing overflows. */
+function logSumExp(line: Float64Array): number {
+  const most = line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  return most + Math.log(line.reduce((sum, x) => sum + Math.exp(x - most), 0));
+}
+
+/** log(1 + exp(x)); the larger of x and 0 is taken out, so that nothing overflows. */
+const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+const hardSigmoid = (x: number, alpha: number, beta: number): number => Math.max(0, Math.min(1, alpha * x + beta));
+
+export const activation: Kernels<keyof typeof specs & Op> = {
+  Relu: unary((x) => Math.max(x, 0)),
+  LeakyRelu: ({ alpha }, inputs, types) => unary((x) => (x < 0 ? alpha * x : x))(undefined, inputs, types),
+  PRelu: combine((x, slope) => (x < 0 ? slope * x : x)),
+  ThresholdedRelu: ({ alpha }, inputs, types) => unary((x) => (x > alpha ? x : 0))(undefined, inputs, types),
+  Elu: ({ alpha }, inputs, types) => unary((x) => (x > 0 ? x : alpha * Math.expm1(x)))(undefined, inputs, types),
+  Selu: ({ alpha, gamma }, inputs, types) =>
+    unary((x) => gamma * (x > 0 ? x : alpha * Math.expm1(x)))(undefined, inputs, types),
+  Celu: ({ alpha }, inputs, types) =>
+    unary((x) => (x > 0 ? x : alpha * Math.expm1(x / alpha)))(undefined, inputs, types),
+  Sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
+  HardSigmoid: ({ alpha, beta }, inputs, types) => unary((x) => hardSigmoid(x, alpha, beta))(undefined, inputs, types),
+  // In terms of HardSigmoid, whose alpha is a float32.
+  HardSwish: unary((x) => x * hardSigmoid(x, Math.fround(1 / 6), 0.5)),
+  Mish: unary((x) => x * Math.tanh(softplus(x))),
+  Tanh: unary(Math.tanh),
+  Softplus: unary(softplus),
+  Softsign: unary((x) => x / (1 + Math.abs(x))),
+  Softmax: (attributes, inputs, types) =>
+    alongAxis(attributes, inputs, types, (line) => {
+      const total = logSumExp(line);
+      for (let k = 0; k < line.length; k++) line[k] = Math.exp((line[k] as number) - total);
+    }),
+  LogSoftmax: (attributes, inputs, types) =>
+    alongAxis(attributes, inputs, types, (line) => {
+      const total = logSumExp(line);
+      for (let k = 0; k < line.length; k++) line[k] = (line[k] as number) - total;
+    }),
+  // 1 for the first largest element of each line, 0 for the others.
+  Hardmax: (attributes, inputs, types) =>
+    alongAxis(attributes, inputs, types, (line) => {
+      const best = line.indexOf(line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY));
+      line.fill(0);
+      line[best] = 1;
+    }),
+};

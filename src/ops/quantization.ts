@@ -1,0 +1,44 @@
+import { normalizeAxis, sizeOf } from '../tensor/dims.js';
+import type { InferContext } from './spec.js';
+import { defineOp, int, typed } from './spec.js';
+
+/** Checks that scale (and zero point) are one number, or one for each index along the axis. */
+function checkScale(c: InferContext<{ readonly axis: number }>): void {
+  const [x, scale] = [c.type(0), c.type(1)];
+  const size = x.dims[normalizeAxis(c.attributes.axis, x.dims.length)];
+  const [count] = scale.dims;
+  if (scale.dims.length === 0 || (scale.dims.length === 1 && count === 1)) return;
+  if (scale.dims.length > 1 || (typeof size === 'number' && typeof count === 'number' && size !== count)) {
+    throw c.fail(
+      `its scale should be one number, or one for each of the ${size ?? '?'} along axis ${c.attributes.axis}.`,
+    );
+  }
+}
+
+/** Where along the axis each element of a tensor is: which scale it has. */
+export function scaleIndex(dims: readonly number[], axis: number, scales: number): (i: number) => number {
+  if (scales === 1) return () => 0;
+  const at = normalizeAxis(axis, dims.length);
+  const inner = sizeOf(dims.slice(at + 1));
+  return (i) => Math.floor(i / inner) % scales;
+}
+
+/** Between floats and the 8-bit integers that stand for them. */
+export const quantization = {
+  QuantizeLinear: defineOp({
+    attributes: { axis: int(1) },
+    inputs: [2, 3],
+    infer(c) {
+      checkScale(c);
+      return [typed(c.types[2]?.dtype ?? 'uint8', c.type(0).dims)];
+    },
+  }),
+  DequantizeLinear: defineOp({
+    attributes: { axis: int(1) },
+    inputs: [2, 3],
+    infer(c) {
+      checkScale(c);
+      return [typed(c.type(1).dtype, c.type(0).dims)];
+    },
+  }),
+};
