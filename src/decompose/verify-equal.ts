@@ -1,0 +1,59 @@
+import { type Engine, runOnce } from '../engine/engine.js';
+import { ShiboriError } from '../errors.js';
+import type { Graph } from '../graph/model.js';
+import { sizeOf } from '../tensor/dims.js';
+import { seeded } from '../tensor/random.js';
+import { expectFloat32, float32, type Tensor } from '../tensor/tensor.js';
+
+/** Seed of the random inputs. */
+const SEED = 20110601;
+
+function randomFeeds(graph: Graph, batch: number): Record<string, Tensor> {
+  return Object.fromEntries(
+    graph.inputs.map(({ name, type }, i) => {
+      const dims = (type?.dims ?? []).map((dim) => (typeof dim === 'number' ? dim : batch));
+      const stream = seeded(SEED, i);
+      return [
+        name,
+        float32(
+          Array.from({ length: sizeOf(dims) }, () => stream.uniform(-2, 2)),
+          dims,
+        ),
+      ];
+    }),
+  );
+}
+
+/**
+ * Runs two graphs on the same random inputs and compares their first outputs.
+ *
+ * @param tolerance largest difference allowed, as a share of the largest magnitude of the output.
+ * @param batch what symbolic dimensions are. Default: 2.
+ * @returns the largest difference, as that share.
+ * @throws ShiboriError when they differ by more.
+ */
+export async function verifyEqual(
+  engine: Engine,
+  before: Graph,
+  after: Graph,
+  tolerance: number,
+  batch = 2,
+): Promise<number> {
+  const outputOf = async (graph: Graph): Promise<Float32Array> => {
+    const results = await runOnce(engine, graph, randomFeeds(graph, batch));
+    return expectFloat32(results[graph.outputs[0]?.name ?? ''], `Output of "${graph.name}"`).data;
+  };
+  const [a, b] = [await outputOf(before), await outputOf(after)];
+  let largest = 0;
+  let difference = a.length === b.length ? 0 : Number.NaN;
+  for (let i = 0; i < a.length; i++) {
+    largest = Math.max(largest, Math.abs(a[i] ?? 0));
+    difference = Math.max(difference, Math.abs((a[i] ?? 0) - (b[i] ?? Number.NaN)));
+  }
+  const share = difference === 0 ? 0 : difference / largest;
+  if (share <= tolerance) return share;
+  throw new ShiboriError(
+    `Rewriting "${before.name}" changed what it computes: outputs differ by ${share.toExponential(1)} of their size, ` +
+      `allowed is ${tolerance}. The graph was left as it was; please report this model.`,
+  );
+}

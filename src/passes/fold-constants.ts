@@ -1,0 +1,104 @@
+import { ShiboriError } from '../errors.js';
+import { isStatic } from '../graph/dims.js';
+import type { Graph, Node, Value } from '../graph/model.js';
+import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { inferTypes } from '../ops/table.js';
+import { sameDims, sizeOf } from '../tensor/dims.js';
+import { bytesPerElement } from '../tensor/dtype.js';
+import { byteSize, type Tensor } from '../tensor/tensor.js';
+import { rewrite } from './rewrite.js';
+
+/** Computes one node: the engine's `evaluateNode`. */
+export type EvaluateNode = (node: Node, inputs: readonly (Tensor | undefined)[]) => readonly Tensor[];
+
+/** A result this small is always worth keeping. */
+const SMALL_BYTES = 1 << 20;
+/** A larger one is not, when it is that many times what it is computed from. */
+const GROWTH = 4;
+
+type Inputs = readonly (Value | undefined)[];
+
+/** The tensors of all inputs, where every one is a constant and none a parameter. */
+function constantInputs(inputs: Inputs, b: GraphBuilder): readonly (Tensor | undefined)[] | undefined {
+  const tensors: (Tensor | undefined)[] = [];
+  for (const input of inputs) {
+    const tensor = input && b.tensorOf(input);
+    if (input && (!tensor || isParameter(input, tensor))) return undefined;
+    tensors.push(tensor);
+  }
+  return inputs.length > 0 ? tensors : undefined;
+}
+
+function evaluated(node: Node, inputs: Inputs, b: GraphBuilder, evaluate: EvaluateNode): Value[] | undefined {
+  const tensors = constantInputs(inputs, b);
+  if (!tensors) return undefined;
+  const draft = { ...node, inputs };
+  let results: readonly Tensor[];
+  try {
+    let bytes = 0;
+    for (const { dtype, dims } of inferTypes(draft, { tensor: (i) => tensors[i] })) {
+      if (!isStatic(dims)) return undefined;
+      bytes += sizeOf(dims) * bytesPerElement(dtype);
+    }
+    const given = tensors.reduce((sum, tensor) => sum + (tensor ? byteSize(tensor) : 0), 0);
+    if (bytes > Math.max(SMALL_BYTES, GROWTH * given)) return undefined;
+    results = evaluate(draft, tensors);
+  } catch (error) {
+    // What the evaluating engine does not compute (float16, random numbers) is left to the one that runs the graph.
+    if (error instanceof ShiboriError) return undefined;
+    throw error;
+  }
+  if (node.outputs.some((output, i) => output && !results[i])) return undefined;
+  return results
+    .slice(0, node.outputs.length)
+    .map((tensor, i) => b.initializer(`${CONSTANT_PREFIX}${node.outputs[i]?.name ?? node.name}`, tensor));
+}
+
+/** A Reshape whose new shape is computed from shapes, with constants instead: 0 for a copied axis, -1 for an open one. */
+function reshape(node: Node, [x, shape]: Inputs, b: GraphBuilder): Value[] | undefined {
+  const [dims, wanted] = [x?.type?.dims, shape && b.contentsOf(shape)];
+  const output = node.outputs[0];
+  if (!x || !dims || !wanted || !output || isStatic(wanted) || node.attributes.allowzero) return undefined;
+  const [type] = inferTypes({ ...node, inputs: [x, shape] }, { tensor: () => undefined, contents: () => wanted });
+  const target = (type?.dims ?? []).map((dim, axis) =>
+    typeof dim === 'number' ? dim : dim !== '?' && dim === dims[axis] ? 0 : -1,
+  );
+  const open = target.filter((size) => size === -1).length;
+  if (open > 1 || type?.dims.includes(0)) return undefined;
+  return [b.op('Reshape', [x, b.ints(target)], {}, { name: node.name, outputName: output.name })];
+}
+
+/** The input of a node that changes nothing about it: Identity, a Cast to its own type, an Expand to its own dimensions. */
+function unchanged(node: Node, inputs: Inputs, b: GraphBuilder): Value[] | undefined {
+  const [x] = inputs;
+  if (!x?.type || !['Identity', 'Cast', 'Expand'].includes(node.op)) return undefined;
+  const contents = (index: number) => {
+    const input = inputs[index];
+    return input && b.contentsOf(input);
+  };
+  const [type] = inferTypes({ ...node, inputs }, { tensor: () => undefined, contents });
+  if (type?.dtype !== x.type.dtype || !sameDims(type.dims, x.type.dims) || type.dims.includes('?')) return undefined;
+  return [x];
+}
+
+/**
+ * The graph with everything computed that is known before running: nodes of constants become constants, and shapes that
+ * an exporter computes at run time become fixed where the model's input leaves only the batch open: a `Reshape` to
+ * `[shape(x)[0], 12]` becomes one to `[0, 12]`. Parameters stay parameters: what is computed from one is not folded.
+ * No constant becomes larger than 1 MB or 4 times what it is computed from, whichever is more.
+ *
+ * @param evaluate computes a node: `evaluateNode` of the reference engine.
+ */
+export function foldConstants(graph: Graph, evaluate: EvaluateNode): Graph {
+  const results = new Set<Value>(graph.outputs);
+  const folded = rewrite(graph, {
+    node(node, inputs, builder) {
+      if (node.op === 'Reshape') return reshape(node, inputs, builder);
+      if (node.outputs.some((output) => output && results.has(output))) return undefined;
+      return unchanged(node, inputs, builder) ?? evaluated(node, inputs, builder, evaluate);
+    },
+  });
+  // What only served to compute what is folded now is dropped.
+  return rewrite(folded);
+}
