@@ -78,7 +78,7 @@ function compareSteps(graph, names, { results, statistics }, theirs) {
     const distance = relativeDistance(results[gradientName(name)].data, gradient);
     note('gradients', `Gradient of ${name}`, distance, GRADIENT_TOLERANCE);
     const parameter = before.data.slice();
-    optimizer.update(parameter, gradient, optimizer.init(parameter.length), 1, LEARNING_RATE);
+    optimizer.update(parameter, gradient, optimizer.init(parameter.length), { step: 1, learningRate: LEARNING_RATE });
     const apart = largestDifference(parameter, theirs.get(`stepped/${name}`).data);
     note('update', `Adam's update of ${name}`, apart, UPDATE_TOLERANCE);
   }

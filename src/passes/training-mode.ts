@@ -23,6 +23,12 @@ export interface StatisticUpdate {
   readonly updated: Value;
 }
 
+/**
+ * Which statistics BatchNormalization normalises with: those of the batch, which update the running ones (`train`), or
+ * the running ones, which stay as they are (`frozen`).
+ */
+export type BatchNormMode = 'train' | 'frozen';
+
 /** A graph in training mode, still open for a loss and gradients. */
 export interface TrainingMode {
   readonly builder: GraphBuilder;
@@ -55,17 +61,23 @@ function ratioOf(graph: Graph, node: Node): number {
  *
  * @param graph its input dimensions must be fixed.
  * @param trained initializers of `graph`.
+ * @param batchNorm `frozen`: normalisations compute as in inference; their scale and bias may be trained all the same.
  * @throws ShiboriError when a ratio is not constant, when a batch gives a channel one value only, or when two
  *   normalisations update the same running statistics.
  */
-export function startTrainingMode(graph: Graph, trained: readonly Value[]): TrainingMode {
+export function startTrainingMode(
+  graph: Graph,
+  trained: readonly Value[],
+  batchNorm: BatchNormMode = 'train',
+): TrainingMode {
   const masks: DropoutMask[] = [];
   const statistics: StatisticUpdate[] = [];
   const reached = reachableFrom(graph, trained);
   const trains = (node: Node) => node.outputs.some((output) => output && reached.has(output));
+  const normalises = (node: Node) => batchNorm === 'train' && node.op === 'BatchNormalization' && trains(node);
   const running = new Map<Value, Node>();
   for (const node of graph.nodes) {
-    if (node.op !== 'BatchNormalization' || !trains(node)) continue;
+    if (!normalises(node)) continue;
     for (const value of node.inputs.slice(3)) {
       if (!value) continue;
       const other = running.get(value);
@@ -81,7 +93,7 @@ export function startTrainingMode(graph: Graph, trained: readonly Value[]): Trai
     cutAt: [...trained, ...running.keys()],
     node(node, inputs, b) {
       if (!trains(node)) return undefined;
-      if (node.op === 'BatchNormalization') return [batchNormalization(node, inputs, b, statistics)];
+      if (normalises(node)) return [batchNormalization(node, inputs, b, statistics)];
       if (node.op !== 'Dropout') return undefined;
       const [x] = inputs;
       const ratio = ratioOf(graph, node);

@@ -13,9 +13,9 @@ import { parametersOf } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
 import { type FeatureStore, memoryStore } from './feature-store.js';
 import { cachedFeatures, imageFeatures } from './features.js';
-import type { Optimizer } from './optimizers.js';
 import type { Schedule } from './schedules.js';
 import { initializersNamed } from './step-graph.js';
+import type { StepSettings } from './step-settings.js';
 import { type FitProgress, Trainer } from './trainer.js';
 import type { TrainingData } from './training-data.js';
 import type { CheckpointStore, EpochRecord } from './training-state.js';
@@ -24,19 +24,23 @@ import { digestOf, initialWeights, withWeights } from './weights.js';
 export type { FitProgress } from './trainer.js';
 
 /** What `fit` needs to know. */
-export interface FitOptions {
+export interface FitOptions extends Omit<StepSettings, 'seed'> {
   readonly engine: Engine;
   readonly data: TrainingData;
   /** Measured after each epoch. Its images are asked for in view 0. */
   readonly validation?: TrainingData;
   /** Which parameters are trained, by name. */
   readonly trains: (parameter: string) => boolean;
-  readonly optimizer: Optimizer;
   /** Learning rate of each step. */
   readonly schedule: Schedule;
   readonly epochs: number;
-  /** Images a step, 2 or more. Default: 64. */
+  /** Images computed at once, 2 or more. Default: 64. */
   readonly batch?: number;
+  /**
+   * Batches whose gradients make one step, weighted by their images: without batch normalisations so many small batches
+   * are one large one. Default: 1.
+   */
+  readonly accumulate?: number;
   /** Default: 42. */
   readonly seed?: number;
   /**
@@ -53,8 +57,8 @@ export interface FitOptions {
   /** Seconds between checkpoints; one is written after each epoch, too. Default: 30. */
   readonly checkpointSeconds?: number;
   /**
-   * What makes this training different from another beside the model's numbers, the trained names, batch, seed, views
-   * and optimizer, which are compared anyway: a checkpoint of another training is refused.
+   * What makes this training different from another beside the model's numbers, the trained names and the options that
+   * are numbers or names, which are compared anyway: a checkpoint of another training is refused.
    */
   readonly fingerprint?: string;
   /** Stops when the validation loss has not got better for so many epochs, and takes the best parameters. */
@@ -78,6 +82,29 @@ export interface FitResult {
   readonly featureElements: number;
 }
 
+/** Numbers of a training that must lie between others. */
+function checkSettings({ labelSmoothing = 0, averaging, clip }: FitOptions): void {
+  const ranges: readonly (readonly [name: string, found: number, good: boolean, expected: string])[] = [
+    ['label smoothing', labelSmoothing, labelSmoothing >= 0 && labelSmoothing < 1, 'at least 0 and below 1'],
+    ...(averaging
+      ? [
+          [
+            'the decay of averages',
+            averaging.decay,
+            averaging.decay >= 0 && averaging.decay < 1,
+            'at least 0 and below 1',
+          ] as const,
+        ]
+      : []),
+    ...[clip?.norm, clip?.value].flatMap((bound) =>
+      bound === undefined ? [] : [['a bound of gradients', bound, bound > 0, 'above 0'] as const],
+    ),
+  ];
+  for (const [name, found, good, expected] of ranges) {
+    if (!good) throw new UsageError(`Training: ${name} must be ${expected}, found ${found}.`);
+  }
+}
+
 /** Numbers of a training that must be whole and not too small. */
 function checkCounts(counts: Readonly<Record<string, readonly [found: number, least: number]>>): void {
   for (const [name, [found, least]] of Object.entries(counts)) {
@@ -95,14 +122,16 @@ function checkCounts(counts: Readonly<Record<string, readonly [found: number, le
  * @throws UsageError for fewer than two images, and for counts that are none.
  */
 export async function fit(graph: Graph, options: FitOptions): Promise<FitResult> {
-  const { engine, data, validation, trains, optimizer, batch = 64, seed = 42, views = 1 } = options;
+  const { engine, data, validation, trains, optimizer, batch = 64, accumulate = 1, seed = 42, views = 1 } = options;
   checkCounts({
     'the number of images': [data.count, 2],
     epochs: [options.epochs, 1],
     'the batch size': [batch, 2],
+    'the number of batches a step': [accumulate, 1],
     views: [views, 1],
     patience: [options.patience ?? 1, 1],
   });
+  checkSettings(options);
   const names = new Set(
     parametersOf(graph).flatMap(({ name, kind }) => (kind === 'parameter' && trains(name) ? [name] : [])),
   );
@@ -120,14 +149,21 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
       trained: [...names].sort(),
       count: data.count,
       batch,
+      accumulate,
       seed,
       views,
       optimizer: optimizer.name,
+      clip: options.clip,
+      labelSmoothing: options.labelSmoothing,
+      averaging: options.averaging,
+      batchNorm: options.batchNorm,
     },
   ]);
-  const trainer = new Trainer(suffix, initialWeights(suffix, names, optimizer), features, validationFeatures, {
+  const weights = initialWeights(suffix, names, optimizer, options.averaging !== undefined);
+  const trainer = new Trainer(suffix, weights, features, validationFeatures, {
     ...options,
     batch,
+    accumulate,
     seed,
     fingerprint,
     checkpointSeconds: options.checkpointSeconds ?? 30,

@@ -1,29 +1,50 @@
-/**
+/*
  * Optimizers as pure descriptions: what state a parameter needs, and how one step changes parameter and state in place.
- * float32 is stored, double is computed with.
+ * float32 is stored, double is computed with. Everything that is the same for all elements is computed before the loop.
  */
+import { z } from 'zod';
+import { UsageError } from '../errors.js';
+import { type NamedOptions, namedOptions } from './named-options.js';
 
 /** State tensors of one parameter, by name; each has the parameter's size. */
 export type OptimizerState = Readonly<Record<string, Float32Array>>;
+
+/** What is the same for all elements of a parameter in one step. */
+export interface UpdateStep {
+  /** Number of the step, counted from 1. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Default: the optimizer's own. */
+  readonly weightDecay?: number;
+  /** What the gradient is multiplied with first: clipping by norm. Default: 1. */
+  readonly gradientScale?: number;
+}
 
 /** An optimizer. */
 export interface Optimizer {
   readonly name: string;
   /** Fresh state for a parameter of `size` elements. */
   init(size: number): OptimizerState;
-  /**
-   * One step, in place.
-   *
-   * @param step number of the step, counted from 1.
-   */
-  update(
-    parameter: Float32Array,
-    gradient: Float32Array,
-    state: OptimizerState,
-    step: number,
-    learningRate: number,
-  ): void;
+  /** One step, in place. */
+  update(parameter: Float32Array, gradient: Float32Array, state: OptimizerState, at: UpdateStep): void;
 }
+
+const share = z.number().min(0).lt(1);
+const decay = z.number().nonnegative();
+
+const adamOptions = z.strictObject({
+  beta1: share.default(0.9),
+  beta2: share.default(0.999),
+  epsilon: z.number().positive().default(1e-8),
+  weightDecay: decay.default(0),
+});
+
+const sgdOptions = z.strictObject({
+  momentum: z.number().nonnegative().default(0),
+  dampening: z.number().default(0),
+  nesterov: z.boolean().default(false),
+  weightDecay: decay.default(0),
+});
 
 /**
  * Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1) as `torch.optim.Adam` computes it: `weightDecay` is added to
@@ -31,47 +52,101 @@ export interface Optimizer {
  *
  * Defaults: betas 0.9 and 0.999, epsilon 1e-8, no weight decay.
  */
-export function adam(
-  options: {
-    readonly beta1?: number;
-    readonly beta2?: number;
-    readonly epsilon?: number;
-    readonly weightDecay?: number;
-  } = {},
-): Optimizer {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
+export function adam(options: z.input<typeof adamOptions> = {}): Optimizer {
+  return adamLike('adam', adamOptions.parse(options), false);
+}
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2) as `torch.optim.AdamW`
+ * computes it: before the step the parameter shrinks by `learningRate · weightDecay`.
+ *
+ * Defaults: betas 0.9 and 0.999, epsilon 1e-8, weight decay 0.01.
+ */
+export function adamW(options: z.input<typeof adamOptions> = {}): Optimizer {
+  return adamLike('adamw', adamOptions.parse({ weightDecay: 0.01, ...options }), true);
+}
+
+function adamLike(name: string, options: z.output<typeof adamOptions>, decoupled: boolean): Optimizer {
+  const { beta1, beta2, epsilon } = options;
   return {
-    name: 'adam',
+    name,
     init: (size) => ({ m: new Float32Array(size), v: new Float32Array(size) }),
-    update(parameter, gradient, { m, v }, step, learningRate) {
+    update(
+      parameter,
+      gradient,
+      { m, v },
+      { step, learningRate, weightDecay = options.weightDecay, gradientScale = 1 },
+    ) {
       if (!m || !v) return;
       // p - rate / (1 - beta1^t) m / (sqrt(v) / root + epsilon), with root = sqrt(1 - beta2^t): `root` is multiplied
       // through, which saves a division for every number.
       const root = Math.sqrt(1 - beta2 ** step);
       const stepSize = (learningRate * root) / (1 - beta1 ** step);
       const floor = epsilon * root;
-      const [freshM, freshV] = [1 - beta1, 1 - beta2];
-      for (let i = 0; i < parameter.length; i++) {
+      const freshM = 1 - beta1;
+      const freshV = 1 - beta2;
+      const added = decoupled ? 0 : weightDecay;
+      const kept = decoupled ? 1 - learningRate * weightDecay : 1;
+      const count = parameter.length;
+      for (let i = 0; i < count; i++) {
         const p = parameter[i] as number;
-        const g = (gradient[i] as number) + weightDecay * p;
+        const g = gradientScale * (gradient[i] as number) + added * p;
         const first = beta1 * (m[i] as number) + freshM * g;
         const second = beta2 * (v[i] as number) + freshV * g * g;
         m[i] = first;
         v[i] = second;
-        parameter[i] = p - (stepSize * first) / (Math.sqrt(second) + floor);
+        parameter[i] = kept * p - (stepSize * first) / (Math.sqrt(second) + floor);
       }
     },
   };
 }
 
-/** Stochastic gradient descent without momentum. */
-export function sgd(): Optimizer {
+/**
+ * Stochastic gradient descent as `torch.optim.SGD` computes it: the buffer b ← momentum · b + (1 − dampening) · g, at the
+ * first step b = g; the step goes along b, with Nesterov's momentum along g + momentum · b (Sutskever et al. 2013).
+ * `weightDecay` is added to the gradient.
+ *
+ * Defaults: no momentum, no dampening, not Nesterov's, no weight decay.
+ *
+ * @throws UsageError for Nesterov's momentum without momentum or with dampening, as PyTorch does.
+ */
+export function sgd(options: z.input<typeof sgdOptions> = {}): Optimizer {
+  const { momentum, dampening, nesterov, ...own } = sgdOptions.parse(options);
+  if (nesterov && (momentum === 0 || dampening !== 0)) {
+    throw new UsageError('SGD: Nesterov needs a momentum above 0 and no dampening.');
+  }
   return {
     name: 'sgd',
-    init: () => ({}),
-    update(parameter, gradient, _, __, learningRate) {
-      for (let i = 0; i < parameter.length; i++)
-        parameter[i] = (parameter[i] as number) - learningRate * (gradient[i] as number);
+    init: (size) => (momentum === 0 ? {} : { momentum: new Float32Array(size) }),
+    update(parameter, gradient, state, { step, learningRate, weightDecay = own.weightDecay, gradientScale = 1 }) {
+      const count = parameter.length;
+      const buffer = state.momentum;
+      if (!buffer) {
+        for (let i = 0; i < count; i++) {
+          const p = parameter[i] as number;
+          parameter[i] = p - learningRate * (gradientScale * (gradient[i] as number) + weightDecay * p);
+        }
+        return;
+      }
+      const fresh = step === 1 ? 1 : 1 - dampening;
+      const kept = step === 1 ? 0 : momentum;
+      // Along `ofGradient` g + `ofBuffer` b.
+      const ofGradient = nesterov ? learningRate : 0;
+      const ofBuffer = nesterov ? learningRate * momentum : learningRate;
+      for (let i = 0; i < count; i++) {
+        const p = parameter[i] as number;
+        const g = gradientScale * (gradient[i] as number) + weightDecay * p;
+        const b = kept * (buffer[i] as number) + fresh * g;
+        buffer[i] = b;
+        parameter[i] = p - ofGradient * g - ofBuffer * b;
+      }
     },
   };
 }
+
+/** All optimizers by name, with the options that each takes. */
+export const optimizers: Readonly<Record<string, NamedOptions<Optimizer, []>>> = {
+  adam: namedOptions(adamOptions, (options) => adam(options)),
+  adamw: namedOptions(adamOptions.extend({ weightDecay: decay.default(0.01) }), (options) => adamW(options)),
+  sgd: namedOptions(sgdOptions, (options) => sgd(options)),
+};

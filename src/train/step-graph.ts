@@ -12,7 +12,7 @@ import { type OutputKind, outputKind } from '../graph/output-kind.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { attributesOf } from '../ops/table.js';
 import { bindInputs } from '../passes/rewrite.js';
-import { type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
+import { type BatchNormMode, type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
 
 /** Names of the step graph's own inputs and outputs; parameters and statistics keep theirs. */
 export const TARGET = 'train/target';
@@ -54,13 +54,19 @@ function logarithms(b: GraphBuilder, scores: Value, kind: OutputKind): Value {
  * @param graph inference graph, first output `[N, classes]`: log-probabilities, probabilities or logits.
  * @param parameters names of the initializers that are trained; they become inputs.
  * @param batch images of a step.
+ * @param batchNorm whether batch normalisations take the statistics of the batch, or the running ones.
  */
-export function buildStepGraph(graph: Graph, parameters: ReadonlySet<string>, batch: number): StepGraph {
+export function buildStepGraph(
+  graph: Graph,
+  parameters: ReadonlySet<string>,
+  batch: number,
+  batchNorm: BatchNormMode = 'train',
+): StepGraph {
   const input = graph.inputs[0];
   if (!input?.type) throw new ShiboriError('The model has no typed input to train on.');
   const bound = bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] });
   const trained = initializersNamed(bound, parameters);
-  const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained);
+  const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained, batchNorm);
   const output = bound.outputs[0];
   const classes = output?.type?.dims[1];
   if (output?.type?.dims.length !== 2 || typeof classes !== 'number') {

@@ -5,13 +5,14 @@ import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Features } from './features.js';
-import type { Optimizer } from './optimizers.js';
+import { areFinite } from './gradients.js';
 import { createPacer } from './pacer.js';
 import type { Schedule } from './schedules.js';
+import type { StepSettings } from './step-settings.js';
 import type { CheckpointStore, EpochRecord, TrainingProgress } from './training-state.js';
 import { createStepper, type Stepper } from './training-step.js';
 import { validate } from './validate.js';
-import { areFinite, namedArrays, restoreArrays, type Weights, withWeights } from './weights.js';
+import { namedArrays, restoreArrays, resultingWeights, type Weights, withWeights } from './weights.js';
 
 /** Second key of the random streams that the order of images is drawn from. */
 const ORDER_STREAM = 1;
@@ -38,13 +39,13 @@ export interface FitProgress {
 }
 
 /** What decides how a training goes, beside the graph and the data. */
-export interface TrainerOptions {
+export interface TrainerOptions extends StepSettings {
   readonly engine: Engine;
-  readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   readonly epochs: number;
   readonly batch: number;
-  readonly seed: number;
+  /** Batches whose gradients are added up for one step. */
+  readonly accumulate: number;
   readonly fingerprint: string;
   readonly checkpoint?: CheckpointStore;
   readonly checkpointSeconds: number;
@@ -83,7 +84,7 @@ export class Trainer {
     this.#features = features;
     this.#validation = validation;
     this.#options = options;
-    this.#stepper = createStepper(options.engine, graph, weights, options.optimizer, options.seed);
+    this.#stepper = createStepper(options.engine, graph, weights, options);
     this.#progress = { fingerprint: options.fingerprint, step: 0, epoch: 0, ...NOTHING_DONE, history: [] };
   }
 
@@ -108,31 +109,28 @@ export class Trainer {
 
   /** Parameters and running statistics by name; the best ones where the training stops early and was not interrupted. */
   results(finished: boolean): Map<string, Tensor<'float32'>> {
-    const { parameters, statistics } = this.#weights;
     const useBest = finished && this.#options.patience !== undefined;
     const found = new Map<string, Tensor<'float32'>>();
-    for (const [name, current] of [...parameters, ...statistics]) {
+    for (const [name, current] of resultingWeights(this.#weights)) {
       const best = useBest ? this.#best.get(name) : undefined;
       found.set(name, best ? tensor('float32', current.dims, best) : current);
     }
     return found;
   }
 
-  /** The images of each step of an epoch. */
-  #plan(epoch: number): number[][] {
-    const { batch, seed } = this.#options;
-    const { count } = this.#features.data;
-    const order = Array.from(seeded(seed, ORDER_STREAM, epoch).permutation(count));
-    const steps: number[][] = [];
+  /** The images of each step of an epoch, in the parts that are computed at once. */
+  #plan(epoch: number): number[][][] {
+    const { batch, accumulate, seed } = this.#options;
+    const order = Array.from(seeded(seed, ORDER_STREAM, epoch).permutation(this.#features.data.count));
     // PyTorch keeps the last, smaller batch; one of a single image has no batch statistics and is left out.
-    for (let at = 0; at < count; at += batch) if (count - at > 1) steps.push(order.slice(at, at + batch));
-    return steps;
+    const parts = slices(order, batch).filter((part) => part.length > 1);
+    return slices(parts, accumulate);
   }
 
   /** Runs the rest of an epoch; false when the signal ended it. */
   async #runEpoch(): Promise<boolean> {
-    const { signal, onProgress, schedule } = this.#options;
-    const { data } = this.#features;
+    const { signal, onProgress } = this.#options;
+    const { data, ahead } = this.#features;
     const { epoch } = this.#progress;
     const view = this.#features.viewOf(epoch);
     const filled = await this.#features.fill(
@@ -142,42 +140,60 @@ export class Trainer {
     );
     if (!filled) return false;
     const steps = this.#plan(epoch).slice(this.#progress.stepOfEpoch);
-    let started = performance.now();
     // The next batches are made while this one is computed.
-    const next = prefetch(steps, (indices) => this.#features.batch(indices, view), this.#features.ahead);
-    for (const indices of steps) {
-      if (signal?.aborted) return false;
+    const next = prefetch(steps.flat(), (indices) => this.#features.batch(indices, view), ahead);
+    const began = performance.now();
+    let waited = 0;
+    const inputsOf = async () => {
+      const asked = performance.now();
       const inputs = await next();
-      if (!inputs) break;
-      const p = this.#progress;
-      const learningRate = schedule(p.step);
-      const labels = indices.map((index) => data.labels[index] ?? -1);
-      const result = await this.#stepper.run({ inputs, labels, step: p.step, learningRate });
-      if ('notFinite' in result) throw this.#notFinite(result.notFinite, learningRate);
+      waited += performance.now() - asked;
+      if (!inputs) throw new Error('unreachable: as many batches are asked for as there are');
+      return inputs;
+    };
+    let started = began;
+    for (const parts of steps) {
+      if (signal?.aborted) return false;
+      await this.#step(parts, inputsOf);
       const now = performance.now();
-      this.#progress = {
-        ...p,
-        step: p.step + 1,
-        stepOfEpoch: p.stepOfEpoch + 1,
-        lossSum: p.lossSum + result.lossSum,
-        correct: p.correct + result.correct,
-        images: p.images + result.images,
-        seconds: p.seconds + (now - started) / 1000,
-      };
+      this.#progress = { ...this.#progress, seconds: this.#progress.seconds + (now - started) / 1000 };
       started = now;
+      const { step, stepOfEpoch, images } = this.#progress;
       onProgress?.({
         stage: 'train',
         epoch,
-        done: Math.min(this.#progress.stepOfEpoch * this.#options.batch, data.count),
+        done: Math.min(stepOfEpoch * this.#options.accumulate * this.#options.batch, data.count),
         total: data.count,
-        ...(this.#progress.images === 0 ? {} : meansOf(this.#progress)),
-        step: this.#progress.step,
-        learningRate,
+        ...(images === 0 ? {} : meansOf(this.#progress)),
+        step,
+        learningRate: this.#options.schedule(step - 1),
+        waiting: waited / (now - began),
       });
       await this.#pause();
       if ((performance.now() - this.#savedAt) / 1000 > this.#options.checkpointSeconds) await this.#save();
     }
     return true;
+  }
+
+  /** One step: its parts, then the update. */
+  async #step(parts: readonly (readonly number[])[], inputsOf: () => Promise<Tensor<'float32'>>): Promise<void> {
+    const p = this.#progress;
+    const learningRate = this.#options.schedule(p.step);
+    const all = parts.flat().length;
+    let { lossSum, correct, images } = p;
+    for (const [part, indices] of parts.entries()) {
+      const inputs = await inputsOf();
+      const labels = indices.map((index) => this.#features.data.labels[index] ?? -1);
+      const share = indices.length / all;
+      const result = await this.#stepper.compute({ inputs, labels, step: p.step, part, share });
+      if ('notFinite' in result) throw this.#notFinite(result.notFinite, learningRate);
+      lossSum += result.lossSum;
+      correct += result.correct;
+      images += result.images;
+    }
+    const failure = this.#stepper.update(p.step, learningRate);
+    if (failure) throw this.#notFinite(failure.notFinite, learningRate);
+    this.#progress = { ...p, step: p.step + 1, stepOfEpoch: p.stepOfEpoch + 1, lossSum, correct, images };
   }
 
   /** Validates, records and saves; false when the signal ended it before. */
@@ -199,8 +215,7 @@ export class Trainer {
     if (measured && measured.loss < (best?.loss ?? Number.POSITIVE_INFINITY)) {
       best = { epoch: record.epoch, loss: measured.loss };
       if (this.#options.patience !== undefined) {
-        const { parameters, statistics } = this.#weights;
-        this.#best = new Map([...parameters, ...statistics].map(([name, { data }]) => [name, data.slice()]));
+        this.#best = new Map([...resultingWeights(this.#weights)].map(([name, { data }]) => [name, data.slice()]));
       }
     }
     this.#progress = {
@@ -219,8 +234,7 @@ export class Trainer {
   async #validate(features: Features): Promise<{ readonly loss: number; readonly top1: number } | 'aborted'> {
     const { engine, onProgress, signal } = this.#options;
     const { epoch } = this.#progress;
-    const { parameters, statistics } = this.#weights;
-    const graph = withWeights(this.#graph, new Map([...parameters, ...statistics]));
+    const graph = withWeights(this.#graph, resultingWeights(this.#weights));
     const report = (done: number, total: number) => onProgress?.({ stage: 'validate', epoch, done, total });
     return (await validate(engine, graph, features, report, signal)) ?? 'aborted';
   }
@@ -268,6 +282,13 @@ export class Trainer {
     }
     this.#progress = state.progress;
   }
+}
+
+/** Slices of so many items each; the last holds the rest. */
+function slices<T>(items: readonly T[], size: number): T[][] {
+  const found: T[][] = [];
+  for (let at = 0; at < items.length; at += size) found.push(items.slice(at, at + size));
+  return found;
 }
 
 function meansOf({ lossSum, correct, images }: TrainingProgress): { readonly loss: number; readonly top1: number } {

@@ -3,26 +3,30 @@ import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import { expectFloat32, type Tensor, zeros } from '../tensor/tensor.js';
-import type { Optimizer } from './optimizers.js';
+import { fillDropoutMask } from './dropout-mask.js';
+import { addShare, addToAverage, clampSquares, normScale, sumOfSquares } from './gradients.js';
 import { buildStepGraph, gradientName, LOSS, SCORES, type StepGraph, TARGET, updatedName } from './step-graph.js';
-import { areFinite, type Weights } from './weights.js';
+import { decayAt, type StepSettings } from './step-settings.js';
+import type { Weights } from './weights.js';
 
 /** Second key of the random streams that masks are drawn from; the order of images uses another. */
 const MASK_STREAM = 2;
 
-/** A batch and where the training is. */
-export interface TrainingBatch {
+/** A part of a step's images that is computed at once, and where the training is. */
+export interface MicroBatch {
   /** `[n, …]` */
   readonly inputs: Tensor<'float32'>;
   /** Class of each image; −1 leaves it out of the loss. */
   readonly labels: readonly number[];
-  /** Number of the step, from 0. */
+  /** Number of the step, and of the part in it, from 0. */
   readonly step: number;
-  readonly learningRate: number;
+  readonly part: number;
+  /** Its share of the step's images, 0…1: its gradient counts so much. */
+  readonly share: number;
 }
 
-/** What a step found before it changed the weights. */
-export interface StepResult {
+/** What a part found with the weights as they were before the step. */
+export interface BatchResult {
   /** Sum of the images' losses, in nats. */
   readonly lossSum: number;
   /** Images whose class has the highest score. */
@@ -31,26 +35,29 @@ export interface StepResult {
   readonly images: number;
 }
 
-/** What went wrong in a step: `the loss is NaN`. The weights are as they were before. */
+/** What went wrong in a step: `the loss is NaN`. The parameters are as they were before. */
 export interface NotFinite {
   readonly notFinite: string;
 }
 
-/** Runs training steps. */
+/** Runs training steps: each is one part or several, then an update. */
 export interface Stepper {
-  run(batch: TrainingBatch): Promise<StepResult | NotFinite>;
+  /** Forward and backward of a part; its gradient joins those of the parts before. Running statistics move on. */
+  compute(batch: MicroBatch): Promise<BatchResult | NotFinite>;
+  /** Changes the parameters by what was computed since the last update. */
+  update(step: number, learningRate: number): NotFinite | undefined;
   dispose(): Promise<void>;
 }
 
 interface Compiled {
   readonly built: StepGraph;
   readonly session: Session;
-  /** Gradients are written here, step after step: fresh memory for them costs more than computing them. */
-  readonly into: Readonly<Record<string, Tensor<'float32'>>>;
+  /** Filled anew for each batch. */
+  readonly masks: readonly Tensor<'float32'>[];
 }
 
-/** Target distributions `[n, classes]` of labels: one-hot rows, zeros for an image without a label. */
-function oneHot(labels: readonly number[], classes: number): Tensor<'float32'> {
+/** Target distributions `[n, classes]` of labels, zeros for an image without one. */
+function targetsOf(labels: readonly number[], classes: number, smoothing: number): Tensor<'float32'> {
   const targets = zeros('float32', [labels.length, classes]);
   for (const [row, label] of labels.entries()) {
     if (label >= classes) {
@@ -58,18 +65,11 @@ function oneHot(labels: readonly number[], classes: number): Tensor<'float32'> {
         `The model tells ${classes} classes apart (0 to ${classes - 1}), an image is of class ${label}.`,
       );
     }
-    if (label >= 0) targets.data[row * classes + label] = 1;
+    if (label < 0) continue;
+    targets.data.fill(smoothing / classes, row * classes, (row + 1) * classes);
+    targets.data[row * classes + label] = 1 - smoothing + smoothing / classes;
   }
   return targets;
-}
-
-/** A mask of zeros with probability `ratio` and of 1 / (1 − ratio) otherwise, drawn from a stream. */
-function dropoutMask(dims: readonly number[], ratio: number, ...keys: readonly number[]): Tensor<'float32'> {
-  const random = seeded(...keys);
-  const mask = zeros('float32', dims);
-  const keep = 1 / (1 - ratio);
-  for (let i = 0; i < mask.data.length; i++) mask.data[i] = random.uniform() < ratio ? 0 : keep;
-  return mask;
 }
 
 function countCorrect(scores: Tensor<'float32'>, labels: readonly number[], classes: number): number {
@@ -89,49 +89,59 @@ function countCorrect(scores: Tensor<'float32'>, labels: readonly number[], clas
  * @param graph inference graph of what is trained.
  * @param weights its parameters and running statistics; fed without a copy.
  */
-export function createStepper(
-  engine: Engine,
-  graph: Graph,
-  weights: Weights,
-  optimizer: Optimizer,
-  seed: number,
-): Stepper {
-  const { parameters, statistics, moments } = weights;
+export function createStepper(engine: Engine, graph: Graph, weights: Weights, settings: StepSettings): Stepper {
+  const { parameters, statistics, moments, averages } = weights;
+  const { optimizer, seed, clip = {}, labelSmoothing = 0, averaging } = settings;
   const inputName = graph.inputs[0]?.name ?? '';
+  const gradientsLike = () => new Map([...parameters].map(([name, { dims }]) => [name, zeros('float32', dims)]));
+  // Gradients are written here, step after step: fresh memory for them costs more than computing them.
+  const fresh = gradientsLike();
+  const into = Object.fromEntries([...fresh].map(([name, gradient]) => [gradientName(name), gradient]));
+  // Where steps have several parts their gradients are added up here.
+  let sums: typeof fresh | undefined;
+  let parts = 0;
+  let pending = fresh;
   // One session for each batch size: the full one and the last, smaller one.
   const compiled = new Map<number, Compiled>();
 
   async function compile(size: number): Promise<Compiled> {
-    const built = buildStepGraph(graph, new Set(parameters.keys()), size);
-    const session = await engine.load(built.graph);
-    const into = Object.fromEntries(
-      [...parameters].map(([name, { dims }]) => [gradientName(name), zeros('float32', dims)]),
-    );
-    return { built, session, into };
+    const built = buildStepGraph(graph, new Set(parameters.keys()), size, settings.batchNorm);
+    const masks = built.masks.map(({ dims }) => zeros('float32', dims));
+    return { built, masks, session: await engine.load(built.graph) };
+  }
+
+  function collect(share: number): void {
+    pending = fresh;
+    if (share < 1) {
+      sums ??= gradientsLike();
+      pending = sums;
+      for (const [name, { data }] of fresh) {
+        const sum = sums.get(name);
+        if (sum) addShare(sum.data, data, share, parts === 0);
+      }
+    }
+    parts++;
   }
 
   return {
-    async run({ inputs, labels, step, learningRate }) {
+    async compute({ inputs, labels, step, part, share }) {
       const size = labels.length;
       const own = compiled.get(size) ?? (await compile(size));
       compiled.set(size, own);
-      const { built, session, into } = own;
-      const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: oneHot(labels, built.classes) };
+      const { built, session, masks } = own;
+      const targets = targetsOf(labels, built.classes, labelSmoothing);
+      const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: targets };
       for (const [name, parameter] of parameters) feeds[name] = parameter;
       for (const name of built.statistics) feeds[name] = expectFloat32(statistics.get(name), `The statistic "${name}"`);
-      for (const [i, { name, dims, ratio }] of built.masks.entries()) {
-        feeds[name] = dropoutMask(dims, ratio, seed, MASK_STREAM, step, i);
+      for (const [i, { name, ratio }] of built.masks.entries()) {
+        const mask = expectFloat32(masks[i], `The mask "${name}"`);
+        fillDropoutMask(mask.data, ratio, seeded(seed, MASK_STREAM, step, part, i));
+        feeds[name] = mask;
       }
       const results = await session.run(feeds, into);
       const loss = Number(results[LOSS]?.data[0]);
       if (!Number.isFinite(loss)) return { notFinite: `the loss is ${loss}` };
-      const gradientOf = (name: string) => expectFloat32(results[gradientName(name)], `The gradient of "${name}"`).data;
-      for (const name of parameters.keys()) {
-        if (!areFinite(gradientOf(name))) return { notFinite: `the gradient of "${name}" is not finite` };
-      }
-      for (const [name, parameter] of parameters) {
-        optimizer.update(parameter.data, gradientOf(name), moments.get(name) ?? {}, step + 1, learningRate);
-      }
+      collect(share);
       for (const name of built.statistics) {
         statistics.get(name)?.data.set(expectFloat32(results[updatedName(name)], `The statistic "${name}"`).data);
       }
@@ -142,6 +152,35 @@ export function createStepper(
         images: labels.filter((label) => label >= 0).length,
       };
     },
+
+    update(step, learningRate) {
+      parts = 0;
+      let squares = 0;
+      for (const [name, { data }] of pending) {
+        const own = sumOfSquares(data);
+        if (!Number.isFinite(own)) return { notFinite: `the gradient of "${name}" is not finite` };
+        squares += clip.value === undefined ? own : clampSquares(data, clip.value);
+      }
+      const gradientScale = clip.norm === undefined ? 1 : normScale(Math.sqrt(squares), clip.norm);
+      for (const [name, { data, dims }] of parameters) {
+        const gradient = pending.get(name);
+        const { rate = 1, weightDecay } = settings.groups?.({ name, dims }) ?? {};
+        optimizer.update(data, gradient?.data ?? new Float32Array(data.length), moments.get(name) ?? {}, {
+          step: step + 1,
+          learningRate: learningRate * rate,
+          gradientScale,
+          ...(weightDecay === undefined ? {} : { weightDecay }),
+        });
+      }
+      if (!averaging) return undefined;
+      const decay = decayAt(averaging, step + 1);
+      for (const [name, { data }] of averages) {
+        const current = parameters.get(name) ?? statistics.get(name);
+        if (current) addToAverage(data, current.data, decay);
+      }
+      return undefined;
+    },
+
     async dispose() {
       for (const { session } of compiled.values()) await session.dispose();
       compiled.clear();

@@ -10,17 +10,26 @@ export interface Weights {
   /** Running statistics of batch normalisations. */
   readonly statistics: ReadonlyMap<string, Tensor<'float32'>>;
   readonly moments: ReadonlyMap<string, OptimizerState>;
+  /** Moving averages of parameters and statistics; empty where none are kept. */
+  readonly averages: ReadonlyMap<string, Tensor<'float32'>>;
 }
 
 /** Copies of the trained parameters and running statistics of a graph, with fresh optimizer state. */
-export function initialWeights(graph: Graph, trained: ReadonlySet<string>, optimizer: Optimizer): Weights {
+export function initialWeights(
+  graph: Graph,
+  trained: ReadonlySet<string>,
+  optimizer: Optimizer,
+  averaged: boolean,
+): Weights {
   const parameters = new Map<string, Tensor<'float32'>>();
   const statistics = new Map<string, Tensor<'float32'>>();
+  const averages = new Map<string, Tensor<'float32'>>();
   const moments = new Map<string, OptimizerState>();
   for (const { name, kind, tensor } of parametersOf(graph)) {
     if (!trained.has(name) && kind !== 'buffer') continue;
     const { data, dims } = expectFloat32(tensor, `Training "${name}"`);
     const copy = float32(data, dims);
+    if (averaged) averages.set(name, float32(data, dims));
     if (!trained.has(name)) {
       statistics.set(name, copy);
       continue;
@@ -28,16 +37,22 @@ export function initialWeights(graph: Graph, trained: ReadonlySet<string>, optim
     parameters.set(name, copy);
     moments.set(name, optimizer.init(data.length));
   }
-  return { parameters, statistics, moments };
+  return { parameters, statistics, moments, averages };
 }
 
-/** Every array of a training under the name that checkpoints give it: `NAME`, `adam/m/NAME`. */
+/** What a training is judged by and ends with: the averages where they are kept, otherwise the numbers themselves. */
+export function resultingWeights({ parameters, statistics, averages }: Weights): Map<string, Tensor<'float32'>> {
+  return new Map([...parameters, ...statistics, ...averages]);
+}
+
+/** Every array of a training under the name that checkpoints give it: `NAME`, `adam/m/NAME`, `average/NAME`. */
 export function namedArrays(
-  { parameters, statistics, moments }: Weights,
+  { parameters, statistics, moments, averages }: Weights,
   optimizer: Optimizer,
 ): Map<string, Float32Array> {
   const all = new Map<string, Float32Array>();
   for (const [name, { data }] of [...parameters, ...statistics]) all.set(name, data);
+  for (const [name, { data }] of averages) all.set(`average/${name}`, data);
   for (const [name, state] of moments) {
     for (const [key, values] of Object.entries(state)) all.set(`${optimizer.name}/${key}/${name}`, values);
   }
@@ -69,21 +84,6 @@ export function withWeights(graph: Graph, tensors: ReadonlyMap<string, Tensor>):
     [...graph.initializers].map(([value, data]) => [value, tensors.get(value.name) ?? data]),
   );
   return { ...graph, initializers };
-}
-
-/** Whether all numbers are finite. */
-export function areFinite(values: Float32Array): boolean {
-  // Not finite times 0 is NaN, and stays it. Four sums, so that none waits for the one before.
-  let [a, b, c, d] = [0, 0, 0, 0];
-  const whole = values.length - (values.length % 4);
-  for (let i = 0; i < whole; i += 4) {
-    a += (values[i] as number) * 0;
-    b += (values[i + 1] as number) * 0;
-    c += (values[i + 2] as number) * 0;
-    d += (values[i + 3] as number) * 0;
-  }
-  for (let i = whole; i < values.length; i++) a += (values[i] as number) * 0;
-  return a + b + c + d === 0;
 }
 
 /** A digest of a graph's parameters, to tell models apart (FNV-1a over 32-bit words; no protection against intent). */

@@ -356,9 +356,9 @@ describe('fit', () => {
     const inner = adam();
     return {
       ...inner,
-      update(parameter, gradient, state, step, learningRate) {
-        inner.update(parameter, gradient, state, step, learningRate);
-        if (step === at) parameter[0] = to;
+      update(parameter, gradient, state, now) {
+        inner.update(parameter, gradient, state, now);
+        if (now.step === at) parameter[0] = to;
       },
     };
   };

@@ -29,14 +29,52 @@ export interface Golden {
     readonly m: readonly number[];
     readonly v: readonly number[];
   }[];
-  readonly cyclic: readonly {
-    readonly base: number;
-    readonly max: number;
-    readonly stepSizeUp: number;
-    readonly mode: 'triangular' | 'triangular2';
+  readonly optimizers: readonly {
+    readonly name: string;
+    readonly options: Readonly<Record<string, unknown>>;
+    readonly start: readonly number[];
+    readonly gradients: readonly (readonly number[])[];
+    readonly rate: number;
+    readonly steps: readonly (readonly number[])[];
+  }[];
+  readonly schedules: readonly {
+    readonly name: string;
+    readonly options: Readonly<Record<string, unknown>>;
+    readonly learningRate: number | readonly [number, number];
+    readonly warmUp: { readonly steps: number; readonly startFactor: number } | null;
     readonly rates: readonly number[];
   }[];
-  readonly oneCycle: readonly { readonly max: number; readonly steps: number; readonly rates: readonly number[] }[];
+  readonly clipping: Readonly<
+    Record<
+      'norm' | 'within' | 'value',
+      {
+        readonly limit: number;
+        readonly before: readonly (readonly number[])[];
+        readonly after: readonly (readonly number[])[];
+      }
+    >
+  >;
+  readonly smoothing: {
+    readonly smoothing: number;
+    readonly scores: readonly number[];
+    readonly labels: readonly number[];
+    readonly loss: number;
+    readonly gradient: readonly number[];
+  };
+  readonly averaging: readonly {
+    readonly decay: number;
+    readonly warmUp: boolean;
+    readonly start: readonly number[];
+    readonly weights: readonly (readonly number[])[];
+    readonly averages: readonly (readonly number[])[];
+  }[];
+  readonly regularised: {
+    readonly images: readonly number[];
+    readonly labels: readonly number[];
+    readonly start: Readonly<Record<string, Numbers>>;
+    readonly end: Readonly<Record<string, Numbers>>;
+    readonly losses: readonly number[];
+  };
   readonly head: GoldenTraining;
   readonly convolutional: GoldenTraining;
 }

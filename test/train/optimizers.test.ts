@@ -1,12 +1,12 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { adam, sgd } from '../../src/train/optimizers.js';
-import { constant, cyclic, oneCycle } from '../../src/train/schedules.js';
+import { UsageError } from '../../src/errors.js';
+import { rowNamed } from '../../src/train/named-options.js';
+import { adam, type Optimizer, optimizers, sgd } from '../../src/train/optimizers.js';
 import { golden, largestDifference } from './golden.js';
 
 /** PyTorch computes in float32, we in double: their rounding over 20 steps, relative to parameters near 1. */
-const ADAM_TOLERANCE = 1e-6;
-/** The same arithmetic in the same order, and decimal digits that tell doubles apart. */
-const EXACT = 0;
+const TOLERANCE = 1e-6;
 
 describe('adam', () => {
   it.each(golden.adam)('takes the steps of torch.optim.Adam with $options', ({ options, ...run }) => {
@@ -14,53 +14,81 @@ describe('adam', () => {
     const parameter = Float32Array.from(run.start);
     const state = optimizer.init(parameter.length);
     run.gradients.forEach((gradient, step) => {
-      optimizer.update(parameter, Float32Array.from(gradient), state, step + 1, run.rates[step] ?? 0);
-      expect(largestDifference(parameter, run.steps[step] ?? [])).toBeLessThan(ADAM_TOLERANCE);
+      const learningRate = run.rates[step] ?? 0;
+      optimizer.update(parameter, Float32Array.from(gradient), state, { step: step + 1, learningRate });
+      expect(largestDifference(parameter, run.steps[step] ?? [])).toBeLessThan(TOLERANCE);
     });
     for (const [i, expected] of run.m.entries()) expect(state.m?.[i]).toBeCloseTo(expected, 4);
     expect(largestDifference(Float32Array.from(state.v ?? []).map(Math.sqrt), run.v.map(Math.sqrt))).toBeLessThan(1e-4);
   });
-
-  it('does not move a parameter that has no gradient', () => {
-    const parameter = Float32Array.of(1, -2);
-    const optimizer = adam();
-    optimizer.update(parameter, new Float32Array(2), optimizer.init(2), 1, 0.1);
-    expect([...parameter]).toEqual([1, -2]);
-  });
 });
 
-describe('sgd', () => {
-  it('goes against the gradient', () => {
-    const parameter = Float32Array.of(1, -2);
-    sgd().update(parameter, Float32Array.of(2, -4), {}, 1, 0.25);
-    expect([...parameter]).toEqual([0.5, -1]);
-  });
-});
-
-describe('schedules', () => {
-  it.each(golden.cyclic)('cyclic is CyclicLR, $mode over $stepSizeUp steps', ({ rates, ...options }) => {
-    const schedule = cyclic(options);
-    expect(
-      largestDifference(
-        rates.map((_, step) => schedule(step)),
-        rates,
-      ),
-    ).toBeLessThanOrEqual(EXACT);
+describe('optimizers', () => {
+  it.each(golden.optimizers)('$name takes the steps of PyTorch with $options', ({ name, options, ...run }) => {
+    const optimizer = rowNamed('optimizer', optimizers, name).create(options);
+    const parameter = Float32Array.from(run.start);
+    const state = optimizer.init(parameter.length);
+    expect(optimizer.name).toBe(name);
+    run.gradients.forEach((gradient, step) => {
+      optimizer.update(parameter, Float32Array.from(gradient), state, { step: step + 1, learningRate: run.rate });
+      expect(largestDifference(parameter, run.steps[step] ?? []), `step ${step + 1}`).toBeLessThan(TOLERANCE);
+    });
   });
 
-  it('triangular2 is the default, and halves each cycle', () => {
-    const schedule = cyclic({ base: 1, max: 3, stepSizeUp: 4 });
-    expect([0, 4, 8, 12, 20].map(schedule)).toEqual([1, 3, 1, 2, 1.5]);
+  const every: readonly [string, Optimizer][] = [
+    ...Object.entries(optimizers).map(([name, { create }]): [string, Optimizer] => [
+      name,
+      create({ weightDecay: 0.1 }),
+    ]),
+    ['sgd with momentum', sgd({ momentum: 0.9, nesterov: true })],
+  ];
+  const numbers = fc.array(fc.float({ min: -4, max: 4, noNaN: true }), { minLength: 5, maxLength: 5 });
+
+  it.each(every)('%s: a scale of the gradient is a gradient that was scaled before', (_, optimizer) => {
+    fc.assert(
+      // Powers of two scale float32 numbers without rounding.
+      fc.property(numbers, numbers, fc.constantFrom(0.5, 1, 4), (start, gradient, gradientScale) => {
+        const run = (g: Float32Array, scale: number) => {
+          const parameter = Float32Array.from(start);
+          const state = optimizer.init(5);
+          for (const step of [1, 2]) {
+            optimizer.update(parameter, g, state, { step, learningRate: 0.1, gradientScale: scale });
+          }
+          return [...parameter];
+        };
+        const g = Float32Array.from(gradient);
+        // Multiplying may underflow where the product does not.
+        fc.pre(g.every((value) => value === 0 || Math.abs(value) > 1e-18));
+        expect(run(g, gradientScale)).toEqual(
+          run(
+            g.map((value) => value * gradientScale),
+            1,
+          ),
+        );
+      }),
+    );
   });
 
-  it.each(golden.oneCycle)('one-cycle is OneCycleLR over $steps steps', ({ rates, ...options }) => {
-    const schedule = oneCycle(options);
-    const found = rates.map((_, step) => schedule(step));
-    // Cosines of doubles, each rounded once.
-    expect(largestDifference(found, rates)).toBeLessThan(1e-15);
+  it.each(every)('%s: weight decay of a group takes the place of its own', (_, optimizer) => {
+    const run = (weightDecay: number) => {
+      const parameter = Float32Array.of(2, -3);
+      optimizer.update(parameter, new Float32Array(2), optimizer.init(2), { step: 1, learningRate: 0.1, weightDecay });
+      return [...parameter];
+    };
+    // Nothing pulls but the decay: none leaves the parameter, some shrinks it.
+    expect(run(0)).toEqual([2, -3]);
+    expect(Math.abs(run(0.5)[1] ?? 3)).toBeLessThan(3);
   });
 
-  it('constant stays', () => {
-    expect([0, 1000].map(constant(0.01))).toEqual([0.01, 0.01]);
+  it('names the nearest of an unknown one', () => {
+    expect(() => rowNamed('optimizer', optimizers, 'adamV')).toThrow(
+      /No optimizer is called "adamV"\. Did you mean "adam/,
+    );
+    expect(() => rowNamed('optimizer', optimizers, 'toString')).toThrow(UsageError);
+  });
+
+  it('refuses Nesterov without momentum, as PyTorch does', () => {
+    expect(() => sgd({ nesterov: true })).toThrow(/momentum above 0/);
+    expect(() => sgd({ nesterov: true, momentum: 0.9, dampening: 0.1 })).toThrow(/no dampening/);
   });
 });

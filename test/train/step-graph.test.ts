@@ -46,13 +46,10 @@ describe('a training step', () => {
       found.push(Number(results[LOSS]?.data[0]));
       for (const name of names) {
         const gradient = expectFloat32(results[gradientName(name)], name);
-        optimizer.update(
-          weights.get(name)?.data ?? new Float32Array(),
-          gradient.data,
-          moments.get(name) ?? {},
-          i + 1,
-          schedule(i),
-        );
+        optimizer.update(weights.get(name)?.data ?? new Float32Array(), gradient.data, moments.get(name) ?? {}, {
+          step: i + 1,
+          learningRate: schedule(i),
+        });
       }
       for (const name of step.statistics) weights.set(name, expectFloat32(results[updatedName(name)], name));
     }
