@@ -15,6 +15,11 @@ export interface Parameter {
   readonly kind: 'parameter' | 'buffer';
 }
 
+/** Whether an initializer is a parameter or a buffer: float, with at least one axis, and not named as a constant. */
+export function isParameter({ name }: Value, { dtype, dims }: Tensor): boolean {
+  return isFloat(dtype) && dims.length > 0 && !name.startsWith(CONSTANT_PREFIX);
+}
+
 /**
  * The parameters and buffers of a graph, in order of definition: every float initializer with at least one axis,
  * except constants. The running statistics of BatchNormalization are buffers.
@@ -27,7 +32,7 @@ export function parametersOf(graph: Graph): Parameter[] {
   }
   const found: Parameter[] = [];
   for (const [value, tensor] of graph.initializers) {
-    if (!isFloat(tensor.dtype) || tensor.dims.length === 0 || value.name.startsWith(CONSTANT_PREFIX)) continue;
+    if (!isParameter(value, tensor)) continue;
     found.push({ value, name: value.name, tensor, kind: buffers.has(value) ? 'buffer' : 'parameter' });
   }
   return found;

@@ -1,9 +1,13 @@
 import { ShiboriError } from '../errors.js';
+import { readsOf } from '../graph/captured.js';
+import { isStatic } from '../graph/dims.js';
 import type { Dim, Graph, Node, Value, ValueType } from '../graph/model.js';
 import { Value as GraphValue } from '../graph/model.js';
+import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { DType } from '../tensor/dtype.js';
 import { float32, int64, type Tensor, tensor } from '../tensor/tensor.js';
-import { type Contents, contentsOfTensor, inferContents } from './contents.js';
+import { type Contents, contentsOfTensor, inferContents, tensorOfContents } from './contents.js';
+import type { KnownInputs } from './spec.js';
 import { type AttributeValues, encodeAttributes, inferTypes, type Op } from './table.js';
 
 /** What a new node may be given besides its inputs and attributes. */
@@ -134,19 +138,56 @@ export class GraphBuilder {
     return this.#add(node.op, node.domain, node.name, inputs, node.attributes, outputs);
   }
 
+  /**
+   * The outputs of a node as constants, where what the node computes is known before running (shapes, and what is
+   * computed from them); `undefined` where it is not, and the node is to be copied.
+   */
+  known(node: Node, inputs: readonly (Value | undefined)[]): (Value | undefined)[] | undefined {
+    const draft = { ...node, inputs: trimmed(inputs) };
+    const contents = inferContents(draft, this.#contentsAt(draft));
+    if (!contents.some((known) => known && isStatic(known))) return undefined;
+    const types = inferTypes(draft, this.#knownInputs(draft));
+    const tensors = node.outputs.map((_, i) => {
+      const [type, known] = [types[i], contents[i]];
+      return type && known && tensorOfContents(type, known);
+    });
+    if (node.outputs.some((output, i) => output && !tensors[i])) return undefined;
+    return tensors.map((tensor, i) => tensor && this.initializer(`${CONSTANT_PREFIX}${node.outputs[i]?.name}`, tensor));
+  }
+
   /** Declares a result of the graph. */
   output(value: Value): void {
     this.#outputs.push(value);
   }
 
-  /** The finished graph. */
+  /** The finished graph, without the constants that nothing reads. */
   build(name: string): Graph {
+    const read = new Set<Value>(this.#outputs);
+    for (const node of this.#nodes) for (const value of readsOf(node)) read.add(value);
+    const kept = [...this.#initializers].filter(([value, tensor]) => read.has(value) || isParameter(value, tensor));
     return {
       name,
       inputs: [...this.#inputs],
       outputs: [...this.#outputs],
       nodes: [...this.#nodes],
-      initializers: new Map(this.#initializers),
+      initializers: new Map(kept),
+    };
+  }
+
+  #contentsAt(node: Node): (index: number) => Contents | undefined {
+    return (index) => {
+      const input = node.inputs[index];
+      return input && this.contentsOf(input);
+    };
+  }
+
+  #knownInputs(node: Node): KnownInputs {
+    return {
+      tensor: (index) => {
+        const input = node.inputs[index];
+        return input && this.#initializers.get(input);
+      },
+      contents: this.#contentsAt(node),
     };
   }
 
@@ -161,22 +202,14 @@ export class GraphBuilder {
   ): (Value | undefined)[] {
     const nodeName = uniqueName(this.#nodeNames, name);
     const draft: Node = { op, domain, name: nodeName, inputs: trimmed(inputs), outputs: [], attributes };
-    const contents = (index: number) => {
-      const input = draft.inputs[index];
-      return input && this.contentsOf(input);
-    };
-    const tensor = (index: number) => {
-      const input = draft.inputs[index];
-      return input && this.#initializers.get(input);
-    };
-    const types = inferTypes(draft, { tensor, contents });
+    const types = inferTypes(draft, this.#knownInputs(draft));
     const values = outputs.map((output, i) => {
       if (output === null) return undefined;
       const type: ValueType | undefined = types[i];
       if (!type) throw new ShiboriError(`Node "${nodeName}" (${op}) has ${types.length} outputs, asked for ${i + 1}.`);
       return new GraphValue(uniqueName(this.#valueNames, output ?? `${nodeName}:${i}`), type);
     });
-    for (const [i, known] of inferContents(draft, contents).entries()) {
+    for (const [i, known] of inferContents(draft, this.#contentsAt(draft)).entries()) {
       const value = values[i];
       if (value && known) this.#contents.set(value, known);
     }

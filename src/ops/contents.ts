@@ -3,11 +3,12 @@
  * time from the shape of an input, `Concat(Gather(Shape(x), 0), [12])`; with a batch of N that is `["N", 12]`, which
  * types everything after it. Entries are numbers, symbols as dimensions have them, or `"?"`.
  */
-import { divide, productOf } from '../graph/dims.js';
-import type { Dim, Node, Value } from '../graph/model.js';
-import { CONSTANT_PREFIX } from '../graph/parameters.js';
+import { divide, isStatic, productOf } from '../graph/dims.js';
+import type { Dim, Node, Value, ValueType } from '../graph/model.js';
+import { isParameter } from '../graph/parameters.js';
+import { sizeOf } from '../tensor/dims.js';
 import { type DType, isFloat } from '../tensor/dtype.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { type Tensor, zeros } from '../tensor/tensor.js';
 import { dataTypes } from './elementwise.js';
 import { evenParts, sliceSteps } from './shape.js';
 import { type AttributesOf, attributesOf, type Op, opOf } from './table.js';
@@ -19,9 +20,10 @@ export type Contents = readonly Dim[];
 const LONGEST = 64;
 
 /** The elements of an initializer that a shape may be computed from: no parameter, and short. */
-export function contentsOfTensor(value: Value, { dtype, dims, data }: Tensor): Contents | undefined {
+export function contentsOfTensor(value: Value, tensor: Tensor): Contents | undefined {
+  const { dtype, dims, data } = tensor;
   if (dims.length > 1 || data.length > LONGEST || dtype === 'float16' || dtype === 'bfloat16') return undefined;
-  if (isFloat(dtype) && dims.length > 0 && !value.name.startsWith(CONSTANT_PREFIX)) return undefined;
+  if (isParameter(value, tensor)) return undefined;
   return Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
@@ -177,7 +179,19 @@ const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
   Max: arithmetic(Math.max, (a, b) =>
     a === b ? a : typeof a === 'number' && a <= 1 ? b : typeof b === 'number' && b <= 1 ? a : '?',
   ),
+  Mod: arithmetic(
+    (a, b) => ((a % b) + b) % b,
+    () => '?',
+  ),
   Neg: eachNumber((x) => -x),
+  Abs: eachNumber(Math.abs, (symbol) => symbol),
+  Floor: eachNumber(Math.floor, (symbol) => symbol),
+  Ceil: eachNumber(Math.ceil, (symbol) => symbol),
+  Sqrt: eachNumber(Math.sqrt),
+  ReduceProd: (c) => {
+    const data = c.contents(0);
+    return [data && c.node.inputs.length === 1 && whole(...data) ? [productOf(data)] : undefined];
+  },
   Equal: comparison((a, b) => a === b),
   Greater: comparison((a, b) => a > b),
   GreaterOrEqual: comparison((a, b) => a >= b),
@@ -225,4 +239,17 @@ export function inferContents(
     },
     dims,
   });
+}
+
+/** A tensor of this type that holds `contents`; `undefined` where an entry is not known or the type is not fixed. */
+export function tensorOfContents({ dtype, dims }: ValueType, contents: Contents): Tensor | undefined {
+  if (!isStatic(dims) || !isStatic(contents) || sizeOf(dims) !== contents.length) return undefined;
+  if (dtype === 'float16' || dtype === 'bfloat16' || contents.some((entry) => !Number.isFinite(entry)))
+    return undefined;
+  const tensor = zeros(dtype, dims);
+  const { data } = tensor;
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
+    for (const [i, entry] of contents.entries()) data[i] = BigInt(entry);
+  } else data.set(contents);
+  return tensor;
 }

@@ -1,4 +1,5 @@
 import { ShiboriError } from '../errors.js';
+import { readsOf } from '../graph/captured.js';
 import type { Dim, Graph, Node, Value } from '../graph/model.js';
 import { nodesFor } from '../graph/uses.js';
 import { GraphBuilder } from '../ops/builder.js';
@@ -27,11 +28,15 @@ export interface RewriteOptions {
   readonly replace?: ReadonlyMap<Value, Replacement>;
   /** The tensor an initializer has from now on. */
   readonly initializer?: (value: Value, data: Tensor) => Tensor;
-  /** Replaces a node: returns its new outputs, or `undefined` to copy it. Inputs are already the new values. */
+  /**
+   * Replaces a node: returns its new outputs, or `undefined` to copy it. Inputs are already the new values. `inline`
+   * copies a graph that lies inside of the node to its place, and returns the new values of that graph's outputs.
+   */
   readonly node?: (
     node: Node,
     inputs: readonly (Value | undefined)[],
     builder: GraphBuilder,
+    inline: (inner: Graph) => readonly Value[],
   ) => readonly (Value | undefined)[] | undefined;
 }
 
@@ -43,8 +48,9 @@ export interface Rewriting {
 }
 
 /**
- * Copies a graph node by node into a new builder, changing what the options say. The caller may go on building
- * (a loss, gradients) before it calls `builder.build`.
+ * Copies a graph node by node into a new builder, changing what the options say. What is known before running (shapes
+ * of fixed dimensions, and what is computed from them) becomes a constant on the way, unless it is an output. The
+ * caller may go on building (a loss, gradients) before it calls `builder.build`.
  */
 export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewriting {
   const builder = new GraphBuilder();
@@ -62,7 +68,7 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
   });
   const nodes = nodesFor({ ...graph, nodes: withStandIns }, options.outputs ?? graph.outputs, cut);
   const used = new Set<Value>(options.outputs ?? graph.outputs);
-  for (const node of nodes) for (const input of node.inputs) if (input) used.add(input);
+  for (const node of nodes) for (const value of readsOf(node)) used.add(value);
 
   for (const input of graph.inputs) {
     if (!used.has(input)) continue;
@@ -88,22 +94,37 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     if (value) return value;
     throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`);
   };
-  for (const node of nodes) {
+  const results = new Set<Value>(options.outputs ?? graph.outputs);
+  const copy = (node: Node): readonly (Value | undefined)[] => {
     const inputs = node.inputs.map((input) => input && of(input));
     const standIn = standIns.get(node);
-    const outputs = standIn
-      ? [
-          standIn.emit(
-            node.inputs.flatMap((input) => (input ? of(input) : [])),
-            builder,
-          ),
-        ]
-      : (options.node?.(node, inputs, builder) ?? builder.copy(node, inputs));
-    for (const [i, output] of node.outputs.entries()) {
-      const replacement = outputs[i];
-      if (output && replacement && !moved.has(output)) moved.set(output, replacement);
+    if (standIn)
+      return [
+        standIn.emit(
+          inputs.flatMap((input) => input ?? []),
+          builder,
+        ),
+      ];
+    const replaced = options.node?.(node, inputs, builder, inline);
+    if (replaced) return replaced;
+    if (node.outputs.some((output) => output && results.has(output))) return builder.copy(node, inputs);
+    return builder.known(node, inputs) ?? builder.copy(node, inputs);
+  };
+  const copyAll = (originals: readonly Node[]) => {
+    for (const node of originals) {
+      const outputs = copy(node);
+      for (const [i, output] of node.outputs.entries()) {
+        const replacement = outputs[i];
+        if (output && replacement && !moved.has(output)) moved.set(output, replacement);
+      }
     }
-  }
+  };
+  const inline = (inner: Graph): readonly Value[] => {
+    for (const [value, data] of inner.initializers) moved.set(value, builder.initializer(value.name, data));
+    copyAll(inner.nodes);
+    return inner.outputs.map(of);
+  };
+  copyAll(nodes);
   return { builder, of };
 }
 

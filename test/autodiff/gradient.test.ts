@@ -47,9 +47,10 @@ describe('the walker', () => {
     const b = new GraphBuilder();
     const x = b.input('x', 'float32', [1, 5, 6, 6]);
     const w = b.initializer('w', float32(new Float32Array(2 * 5 * 9).fill(0.1), [2, 5, 3, 3]));
-    // Pad with a mode that has no rule: it would throw if it were on the way.
-    const padded = b.op('Pad', [x, b.ints([0, 0, 1, 1, 0, 0, 1, 1])], { mode: 'reflect' });
-    const activation = b.op('Tanh', [b.op('Conv', [padded, w])], {}, { outputName: 'a' });
+    // A reduction that has no rule: it would throw if it were on the way. The maximum of x and x is x.
+    const index = b.initializer('index', int64(new Array<number>(180).fill(0), [1, 5, 6, 6]));
+    const same = b.op('ScatterElements', [x, index, x], { reduction: 'max' });
+    const activation = b.op('Tanh', [b.op('Conv', [same, w])], {}, { outputName: 'a' });
     b.output(sum(b, b.op('Mul', [activation, activation])));
     const built = gradient(b.build('activation'), { wrt: [activation] });
     const made = built.graph.nodes.filter(({ name }) => name.startsWith('gradient/')).map(({ op }) => op);
@@ -57,7 +58,7 @@ describe('the walker', () => {
     const feeds = { x: float32(new Float32Array(180).fill(0.3), [1, 5, 6, 6]) };
     const results = await runOnce(referenceEngine(), built.graph, feeds);
     const expected = Math.fround(2 * Math.tanh(0.3 * 0.1 * 45));
-    expect(results['gradient/a']?.dims).toEqual([1, 2, 6, 6]);
+    expect(results['gradient/a']?.dims).toEqual([1, 2, 4, 4]);
     for (const value of results['gradient/a']?.data ?? []) expect(Number(value)).toBeCloseTo(expected, 6);
   });
 
@@ -71,6 +72,17 @@ describe('the walker', () => {
       gradient(graph, { wrt }).graph.nodes.filter(({ op }) => op === 'MatMul' || op === 'Gemm').length;
     expect(products([w])).toBe(2);
     expect(products([x, w])).toBe(3);
+  });
+
+  it('joins the gradients of several outputs, with zeros for those that do not count', async () => {
+    const b = new GraphBuilder();
+    const input = b.input('x', 'float32', [5]);
+    const parts = b.node('Split', [input, b.ints([1, 2, 2])], {}, { outputs: 3 });
+    const [first, , last] = parts;
+    b.output(b.op('Add', [sum(b, b.op('Mul', [last, last])), sum(b, b.op('Mul', [first, b.scalar(7)]))]));
+    const { graph } = gradient(b.build('g'), { wrt: [input] });
+    const results = await runOnce(referenceEngine(), graph, { x: float32([1, 2, 3, 4, 5]) });
+    expect(results['gradient/x']?.data).toEqual(Float32Array.of(7, 0, 0, 8, 10));
   });
 
   it('differentiates its own gradients: d2/dx2 of x^3 is 6x', async () => {
@@ -154,18 +166,19 @@ describe('what has no gradient is an error, never zero', () => {
 
   it('names the node whose rule does not cover its attributes', () => {
     const b = new GraphBuilder();
-    const input = x(b);
-    b.output(sum(b, b.op('Pad', [input, b.ints([0, 0, 1, 1, 0, 0, 1, 1])], { mode: 'reflect' }, { name: 'border' })));
-    expect(() => gradient(b.build('g'), { wrt: [input] })).toThrow(/node "border" \(Pad\).*"reflect"/);
+    const input = b.input('x', 'float32', [2]);
+    const index = b.initializer('index', int64([1, 0]));
+    b.output(sum(b, b.op('ScatterElements', [input, index, input], { reduction: 'mul' }, { name: 'place' })));
+    expect(() => gradient(b.build('g'), { wrt: [input] })).toThrow(/node "place" \(ScatterElements\).*"mul"/);
   });
 
   it('names the node whose operator has no rule, with the reason', () => {
     const b = new GraphBuilder();
-    const values = b.input('values', 'float32', [2]);
-    const index = b.initializer('index', int64([1, 0]));
-    b.output(sum(b, b.op('OneHot', [index, b.ints([3]), values], {}, { name: 'labels' })));
-    expect(() => gradient(b.build('g'), { wrt: [values] })).toThrow(
-      /Node "labels" \(OneHot\) has no gradient rule: .+/,
+    const scale = b.input('scale', 'float32', []);
+    const quantized = b.initializer('weight', tensor('int8', [2], Int8Array.of(1, -2)));
+    b.output(sum(b, b.op('DequantizeLinear', [quantized, scale], {}, { name: 'weights' })));
+    expect(() => gradient(b.build('g'), { wrt: [scale] })).toThrow(
+      /Node "weights" \(DequantizeLinear\) has no gradient rule: .+/,
     );
   });
 

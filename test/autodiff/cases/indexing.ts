@@ -40,7 +40,12 @@ export const indexing: Cases<keyof typeof specs & Op> = {
   ],
   TopK: [
     { name: 'the largest', inputs: [fed([3, 5]), ints(2)], outputs: 2 },
-    { name: 'the smallest, first axis', inputs: [fed([4, 2]), ints(3)], attributes: { axis: 0, largest: 0 }, outputs: 2 },
+    {
+      name: 'the smallest, first axis',
+      inputs: [fed([4, 2]), ints(3)],
+      attributes: { axis: 0, largest: 0 },
+      outputs: 2,
+    },
   ],
   OneHot: [
     { name: 'last axis', inputs: [indices([2, 2], [0, 2, 1, 5]), constant(int64([3])), fed([2])] },
