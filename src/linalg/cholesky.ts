@@ -1,0 +1,147 @@
+/*
+ * A = L Lᵀ with L lower triangular, for symmetric positive definite A, a block of columns at a time (left-looking):
+ *   panel = A[k…, k] − L[k…, <k] L[k, <k]ᵀ;   its top block is factored plainly, the rest is times its inverse transposed.
+ * All work beyond n²·block is matrix products. Triangular systems are solved with the inverses of the diagonal blocks.
+ * Source: Golub, Van Loan, Matrix Computations, 4th ed., §4.2.
+ */
+import { ShiboriError } from '../errors.js';
+import { type Matrix, matrix } from './matrix.js';
+import type { MatrixProducts } from './products.js';
+
+/** Columns of a block: below it plain loops are as fast as products that copy their operands. */
+const BLOCK = 128;
+
+/** A Cholesky factor. */
+export interface Cholesky {
+  /** L, zero above the diagonal. */
+  readonly lower: Matrix;
+  /** The inverses of the diagonal blocks of L. */
+  readonly inverses: readonly Matrix[];
+}
+
+/** Rows `from…to` of columns `first…last`, copied. */
+function part({ cols, data }: Matrix, from: number, to: number, first: number, last: number): Matrix {
+  const width = last - first;
+  const result = matrix(to - from, width);
+  for (let i = from; i < to; i++) {
+    result.data.set(data.subarray(i * cols + first, i * cols + last), (i - from) * width);
+  }
+  return result;
+}
+
+/** target[from…, first…] −= source. */
+function subtract(target: Matrix, source: Matrix, from: number, first: number): void {
+  for (let i = 0; i < source.rows; i++) {
+    const to = (from + i) * target.cols + first;
+    const at = i * source.cols;
+    for (let j = 0; j < source.cols; j++) {
+      target.data[to + j] = (target.data[to + j] as number) - (source.data[at + j] as number);
+    }
+  }
+}
+
+/** Factors a small matrix in place; the number of the first pivot that is not positive, or −1. */
+function factorBlock({ rows: n, data }: Matrix): number {
+  for (let j = 0; j < n; j++) {
+    for (let i = j; i < n; i++) {
+      let sum = data[i * n + j] as number;
+      for (let k = 0; k < j; k++) sum -= (data[i * n + k] as number) * (data[j * n + k] as number);
+      if (i > j) data[i * n + j] = sum / (data[j * n + j] as number);
+      else if (sum > 0) data[i * n + j] = Math.sqrt(sum);
+      else return j;
+    }
+    data.fill(0, j * n + j + 1, (j + 1) * n);
+  }
+  return -1;
+}
+
+/** The inverse of a small lower triangular matrix. */
+function invertLower({ rows: n, data }: Matrix): Matrix {
+  const inverse = matrix(n, n);
+  for (let j = 0; j < n; j++) {
+    inverse.data[j * n + j] = 1 / (data[j * n + j] as number);
+    for (let i = j + 1; i < n; i++) {
+      let sum = 0;
+      for (let k = j; k < i; k++) sum -= (data[i * n + k] as number) * (inverse.data[k * n + j] as number);
+      inverse.data[i * n + j] = sum / (data[i * n + i] as number);
+    }
+  }
+  return inverse;
+}
+
+/**
+ * The Cholesky factor of a symmetric matrix; only its lower triangle is read.
+ *
+ * @throws ShiboriError when the matrix is not square or not positive definite (damp it: add to its diagonal).
+ */
+export async function cholesky(a: Matrix, products: MatrixProducts): Promise<Cholesky> {
+  const n = a.rows;
+  if (a.cols !== n) throw new ShiboriError(`Cholesky: expected a square matrix, found ${n}×${a.cols}.`);
+  const lower = matrix(n, n);
+  const inverses: Matrix[] = [];
+  for (let k = 0; k < n; k += BLOCK) {
+    const end = Math.min(n, k + BLOCK);
+    const panel = part(a, k, n, k, end);
+    if (k > 0) {
+      const rows = part(lower, k, n, 0, k);
+      subtract(panel, await products.multiply(rows, part(lower, k, end, 0, k), { transposeB: true }), 0, 0);
+    }
+    const top = part(panel, 0, end - k, 0, end - k);
+    const stuck = factorBlock(top);
+    if (stuck >= 0) {
+      throw new ShiboriError(
+        `Cholesky: the matrix is not positive definite (row ${k + stuck} of ${n}). Damp it, or check it for NaN.`,
+      );
+    }
+    const inverse = invertLower(top);
+    inverses.push(inverse);
+    for (let i = 0; i < top.rows; i++) {
+      lower.data.set(top.data.subarray(i * top.cols, (i + 1) * top.cols), (k + i) * n + k);
+    }
+    if (end === n) break;
+    const rest = await products.multiply(part(panel, end - k, n - k, 0, end - k), inverse, { transposeB: true });
+    for (let i = 0; i < rest.rows; i++) {
+      lower.data.set(rest.data.subarray(i * rest.cols, (i + 1) * rest.cols), (end + i) * n + k);
+    }
+  }
+  return { lower, inverses };
+}
+
+/** X with L X = B. */
+export async function forwardSolve(factor: Cholesky, b: Matrix, products: MatrixProducts): Promise<Matrix> {
+  const { lower, inverses } = factor;
+  const x = matrix(b.rows, b.cols, b.data.slice());
+  for (const [index, inverse] of inverses.entries()) {
+    const k = index * BLOCK;
+    const end = k + inverse.rows;
+    if (k > 0) {
+      const known = matrix(k, b.cols, x.data.subarray(0, k * b.cols));
+      subtract(x, await products.multiply(part(lower, k, end, 0, k), known, {}), k, 0);
+    }
+    x.data.set((await products.multiply(inverse, part(x, k, end, 0, b.cols), {})).data, k * b.cols);
+  }
+  return x;
+}
+
+/** X with Lᵀ X = B. */
+export async function backSolve(factor: Cholesky, b: Matrix, products: MatrixProducts): Promise<Matrix> {
+  const { lower, inverses } = factor;
+  const n = lower.rows;
+  const x = matrix(b.rows, b.cols, b.data.slice());
+  for (const [index, inverse] of [...inverses.entries()].reverse()) {
+    const k = index * BLOCK;
+    const end = k + inverse.rows;
+    if (end < n) {
+      const known = part(x, end, n, 0, b.cols);
+      subtract(x, await products.multiply(part(lower, end, n, k, end), known, { transposeA: true }), k, 0);
+    }
+    const solved = await products.multiply(inverse, part(x, k, end, 0, b.cols), { transposeA: true });
+    x.data.set(solved.data, k * b.cols);
+  }
+  return x;
+}
+
+/** X with A X = B, A = L Lᵀ. */
+export async function choleskySolve(factor: Cholesky, b: Matrix, products: MatrixProducts): Promise<Matrix> {
+  return backSolve(factor, await forwardSolve(factor, b, products), products);
+}
