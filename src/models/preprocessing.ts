@@ -46,8 +46,8 @@ export interface PreprocessOptions {
 /** What the graph tells about its images. */
 export interface InputFacts {
   readonly channels: number;
-  /** Where the graph fixes it or an option does. */
-  readonly size?: { readonly from: 'graph' | 'option'; readonly value: readonly [height: number, width: number] };
+  /** Where something stronger than metadata and configuration says it, and what: `graph`, `option`. */
+  readonly size?: { readonly from: string; readonly value: readonly [height: number, width: number] };
   /** The file's own order of axes. */
   readonly layout: 'nchw' | 'nhwc';
   /** Whether the file takes whole numbers 0…255. */

@@ -1,9 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join, resolve, sep } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { ttDescriptorsOf } from '../decompose/tt-layer.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { readOnnx } from '../formats/onnx/read.js';
 import { writeOnnxChunks } from '../formats/onnx/write.js';
 import { readSafetensors } from '../formats/safetensors/read.js';
 import { writeSafetensors } from '../formats/safetensors/write.js';
@@ -12,28 +10,38 @@ import { writeTorch } from '../formats/torch/write.js';
 import { type Graph, type Model, OPSET } from '../graph/model.js';
 import { architectureOf, architectures } from '../models/architectures.js';
 import { decodeInfo, encodeInfo, type ModelInfo } from '../models/metadata.js';
+import { resolvePreprocess } from '../models/preprocessing.js';
 import { type StateDict, stateDictOf } from '../models/state-dict.js';
-import { bindInputs } from '../passes/rewrite.js';
-import { upgradeOpset } from '../passes/upgrade-opset.js';
 import { writeFileAtomic } from './atomic-file.js';
+import { type ModelConfigs, readModelConfigs } from './config-files.js';
+import { impostorOf } from './impostor.js';
+import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
+import { type OnnxOrigin, openOnnx } from './open-onnx.js';
+import type { OpenOptions } from './open-options.js';
+
+export type { OpenOptions } from './open-options.js';
 
 /** A file format that models are read from and written to. */
 export type ModelFormat = 'onnx' | 'torch' | 'safetensors';
 
 /** A model as the verbs handle it: an inference graph with its parameters, and what else is known of it. */
 export interface LoadedModel {
-  /** Typed graph; the batch is symbolic. */
+  /** Typed graph; the batch is symbolic, or a number where the file's graph runs for no other. */
   readonly graph: Graph;
   readonly info: ModelInfo;
 }
 
 /** A model that was read from a file. */
-export interface OpenedModel extends LoadedModel {
+export interface OpenedModel extends LoadedModel, Preprocessed {
   readonly file: string;
   readonly format: ModelFormat;
   readonly fileBytes: number;
   /** Entries of the file that are not part of the model (optimizer state, epoch numbers), by name. */
   readonly ignored: readonly string[];
+  /** What was changed or assumed to open it, in sentences. */
+  readonly notes: readonly string[];
+  /** What an ONNX file says about itself. */
+  readonly origin?: OnnxOrigin;
 }
 
 const formatNames: Readonly<Record<ModelFormat, string>> = {
@@ -92,68 +100,42 @@ export async function readWhole(file: string, what: string): Promise<Uint8Array>
   }
 }
 
-/** Options of `openModel`. */
-export interface OpenOptions {
-  /** Architecture of a state dict; default: recognised from its keys and shapes. */
-  readonly arch?: string;
-  /** `[height, width]` of the images; default: what the file says or the architecture's usual size. */
-  readonly inputSize?: readonly [number, number];
-  /** How tensor-train layers of a state dict run. Default: `rebuilt`. */
-  readonly execution?: 'factored' | 'rebuilt';
-}
+type OpenedGraph = Pick<OpenedModel, 'graph' | 'info' | 'notes' | 'preprocessFrom'>;
 
-function graphOfState(tensors: StateDict, info: ModelInfo, file: string, options: OpenOptions): LoadedModel {
+/** Builds the graph of a state dict. */
+function graphOfState(
+  tensors: StateDict,
+  info: ModelInfo,
+  file: string,
+  options: OpenOptions,
+  configs: ModelConfigs,
+): OpenedGraph {
   const architecture = architectureOf(tensors, file, options.arch ?? info.architecture);
-  const inputSize = options.inputSize ?? info.preprocess?.size ?? architecture.defaultInputSize(tensors);
+  const layers = knownLayers(info, configs);
+  const known = layers.find(({ parts }) => parts.size)?.parts.size;
+  const inputSize = options.inputSize ?? known ?? architecture.defaultInputSize(tensors);
   const execution = (path: string) =>
     options.execution ?? info.layers?.find((layer) => layer.path === path)?.execution ?? 'rebuilt';
   const graph = architecture.build(tensors, { inputSize, execution });
-  const layers = ttDescriptorsOf(graph).map((layer) => ({ ...layer, execution: execution(layer.path) }));
-  return {
-    graph,
-    info: { ...info, architecture: architecture.name, ...(layers.length > 0 ? { layers } : {}) },
-  };
-}
-
-/** Reads a part of an external data file; refuses one outside of the model's folder. */
-function readExternal(model: string, location: string, offset: number, length: number | undefined): Uint8Array {
-  const folder = realpathSync(dirname(resolve(model)));
-  const fail = (reason: string) => new ShiboriError(`Reading ${model}: its external data "${location}" ${reason}.`);
-  let path: string;
-  try {
-    path = realpathSync(resolve(folder, location));
-  } catch {
-    throw fail('is missing: put it beside the model');
-  }
-  if (!path.startsWith(folder + sep)) throw fail("lies outside of the model's folder");
-  const descriptor = openSync(path, 'r');
-  try {
-    const { size } = fstatSync(descriptor);
-    const wanted = length ?? size - offset;
-    if (offset < 0 || wanted < 0 || offset + wanted > size)
-      throw fail(`has ${size} bytes, the model asks for ${offset} to ${offset + wanted}`);
-    const bytes = new Uint8Array(wanted);
-    readSync(descriptor, bytes, 0, wanted, offset);
-    return bytes;
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function onnxModel(bytes: Uint8Array, file: string, options: OpenOptions): LoadedModel {
-  const model = readOnnx(bytes, file, {
-    external: (location, offset, length) => readExternal(file, location, offset, length),
-  });
-  const info = decodeInfo(model.metadata, file);
-  const graph = upgradeOpset(model, file);
-  const input = graph.inputs[0];
-  const dims = input?.type?.dims;
-  if (!input || !dims || !options.inputSize) return { graph, info };
-  return { graph: bindInputs(graph, { [input.name]: [...dims.slice(0, -2), ...options.inputSize] }), info };
+  const trains = ttDescriptorsOf(graph).map((layer) => ({ ...layer, execution: execution(layer.path) }));
+  const channels = Number(graph.inputs[0]?.type?.dims[1] ?? 3);
+  const size = { from: options.inputSize ? 'option' : 'guess', value: inputSize };
+  const facts = {
+    channels,
+    layout: 'nchw',
+    takesBytes: false,
+    ...(options.inputSize || !known ? { size } : {}),
+  } as const;
+  const resolved = resolvePreprocess(options.preprocess ?? {}, layers, facts);
+  const described = { ...info, architecture: architecture.name, ...(trains.length > 0 ? { layers: trains } : {}) };
+  const notes: string[] = [];
+  return { graph, notes, ...preprocessed(graph, described, configs, resolved, notes) };
 }
 
 /**
- * Opens a model file: `.onnx`, `.pt`/`.pth` (a state dict) or `.safetensors`.
+ * Opens a model file: `.onnx`, `.pt`/`.pth` (a state dict) or `.safetensors`. Its preprocessing comes, part by part,
+ * from the first that says anything: options, our own metadata in the file, `preprocessor_config.json` and `config.json`
+ * beside it, a guess.
  *
  * @throws ShiboriError when the file is missing, damaged, mislabelled, or no known architecture.
  */
@@ -167,14 +149,17 @@ export async function openModel(file: string, options: OpenOptions = {}): Promis
       `Reading ${file}: its name promises ${formatNames[promised]}, but it holds ${formatNames[found]}. Rename it, or give the right file.`,
     );
   }
+  const impostor = impostorOf(bytes);
+  if (impostor) throw new ShiboriError(`Reading ${file}: it is not ${formatNames[promised]}: ${impostor}.`);
   const common = { file, format: promised, fileBytes: bytes.length };
-  if (promised === 'onnx') return { ...common, ...onnxModel(bytes, file, options), ignored: [] };
+  const configs = readModelConfigs(file);
+  if (promised === 'onnx') return { ...common, ...openOnnx(bytes, file, options, configs), ignored: [] };
   if (promised === 'torch') {
     const { tensors, source } = await readTorch(bytes, file);
-    return { ...common, ...graphOfState(tensors, {}, file, options), ignored: source.ignored };
+    return { ...common, ...graphOfState(tensors, {}, file, options, configs), ignored: source.ignored };
   }
   const { tensors, metadata } = readSafetensors(bytes, file);
-  return { ...common, ...graphOfState(tensors, decodeInfo(metadata, file), file, options), ignored: [] };
+  return { ...common, ...graphOfState(tensors, decodeInfo(metadata, file), file, options, configs), ignored: [] };
 }
 
 /** The bytes of a model in a format, in chunks. */

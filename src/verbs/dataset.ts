@@ -5,6 +5,7 @@ import { type ImageSource, subset } from '../data/dataset.js';
 import type { Decode } from '../data/decode.js';
 import { IMAGENET_MEAN, IMAGENET_STD, type Preprocess } from '../data/preprocess.js';
 import { ShiboriError, UsageError } from '../errors.js';
+import { formatDims } from '../graph/dims.js';
 import type { Graph } from '../graph/model.js';
 import type { ModelInfo } from '../models/metadata.js';
 import { decodeImage } from '../node/decode-image.js';
@@ -99,26 +100,36 @@ export async function openDataset(options: DataOptions, part: 'train' | 'validat
 }
 
 /**
- * How images become a model's input: what its file says; otherwise the input's size, images resized in proportion and
- * cropped, normalised by the ImageNet means and deviations.
+ * How images become a model's input: what was found when its file was opened; for a graph from elsewhere, the input's
+ * size, images resized in proportion and cropped, normalised by the ImageNet means and deviations.
+ *
+ * @throws UsageError for a model that takes no images, or images of an unknown size.
  */
 export function preprocessOf(graph: Graph, info: ModelInfo): Preprocess {
-  if (info.preprocess) {
-    const { shorterSide, ...rest } = info.preprocess;
-    return shorterSide === undefined ? rest : { ...rest, shorterSide };
+  const dims = graph.inputs[0]?.type?.dims;
+  const [, channels, height, width] = dims ?? [];
+  if (dims?.length !== 4 || (channels !== 3 && channels !== 1)) {
+    throw new ShiboriError(
+      `The model's input "${graph.inputs[0]?.name}" is ${formatDims(dims)}: expected images [N, 3, H, W] or [N, 1, H, W].`,
+    );
   }
-  const [, , height, width] = graph.inputs[0]?.type?.dims ?? [];
+  if (info.preprocess) return info.preprocess;
   if (typeof height !== 'number' || typeof width !== 'number') {
-    throw new UsageError('The model takes images of any size. Say which with --input 3,224,224.');
+    throw new UsageError(`The model takes images of any size. Say which with --input ${channels},224,224.`);
   }
-  return { size: [height, width], resize: 'shorter-side', mean: IMAGENET_MEAN, std: IMAGENET_STD };
+  const size = [height, width] as const;
+  if (channels === 1) return { size, resize: 'shorter-side', color: 'gray', mean: [0], std: [1] };
+  return { size, resize: 'shorter-side', mean: IMAGENET_MEAN, std: IMAGENET_STD };
 }
 
 /** Number of classes a model tells apart. */
 export function classCount(graph: Graph): number {
-  const classes = graph.outputs[0]?.type?.dims[1];
-  if (typeof classes === 'number') return classes;
-  throw new ShiboriError('The model is no classifier: its first output is not [N, classes].');
+  const [output] = graph.outputs;
+  const classes = output?.type?.dims[1];
+  if (typeof classes === 'number' && output?.type?.dims.length === 2) return classes;
+  throw new ShiboriError(
+    `The model is no classifier: its first output "${output?.name}" is ${formatDims(output?.type?.dims)}, not [N, classes].`,
+  );
 }
 
 /** Checks that a data set's labels fit a model before hours are spent on it. */

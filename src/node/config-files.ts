@@ -1,0 +1,50 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { ShiboriError } from '../errors.js';
+import { type ModelConfig, parseModelConfig, parsePreprocessorConfig } from '../models/model-config.js';
+import type { PreprocessLayer } from '../models/preprocessing.js';
+
+/** More than any real configuration: 21,000 classes take one megabyte. */
+const MOST_BYTES = 32e6;
+
+const parsers: Readonly<Record<string, (text: string, file: string) => ModelConfig>> = {
+  'preprocessor_config.json': parsePreprocessorConfig,
+  'config.json': parseModelConfig,
+};
+
+/** What the configuration files beside a model say. */
+export interface ModelConfigs {
+  /** The strongest first. */
+  readonly layers: readonly PreprocessLayer[];
+  readonly classes?: { readonly names: readonly string[]; readonly file: string };
+}
+
+/**
+ * Reads `preprocessor_config.json` and `config.json` beside a model file, or one folder up where the model lies in a
+ * folder called `onnx`, as transformers.js lays models out.
+ *
+ * @throws ShiboriError naming file and field for what is not understood.
+ */
+export function readModelConfigs(model: string): ModelConfigs {
+  const beside = dirname(model);
+  const folders = basename(resolve(beside)) === 'onnx' ? [beside, join(beside, '..')] : [beside];
+  const layers: PreprocessLayer[] = [];
+  let classes: ModelConfigs['classes'];
+  for (const [name, parse] of Object.entries(parsers)) {
+    const file = folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+    if (file === undefined) continue;
+    const config = parse(readText(file), file);
+    if (Object.keys(config.parts).length > 0) layers.push({ from: file, parts: config.parts });
+    if (config.classes) classes ??= { names: config.classes, file };
+  }
+  return { layers, ...(classes && { classes }) };
+}
+
+function readText(file: string): string {
+  try {
+    if (statSync(file).size <= MOST_BYTES) return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ShiboriError(`Reading ${file}, the model's configuration: ${(error as NodeJS.ErrnoException).code}.`);
+  }
+  throw new ShiboriError(`Reading ${file}, the model's configuration: it is larger than ${MOST_BYTES / 1e6} MB.`);
+}

@@ -1,0 +1,225 @@
+/*
+ * From the bytes of an ONNX file to a classifier as the verbs handle it: one input of float32 images [N, C, H, W], one
+ * output [N, classes], ONNX's own operators of one version. What was changed on the way becomes notes.
+ */
+import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { dirname, resolve, sep } from 'node:path';
+import { ShiboriError, UsageError } from '../errors.js';
+import { type OnnxModel, readOnnx } from '../formats/onnx/read.js';
+import { formatDims } from '../graph/dims.js';
+import type { Dim, Graph, Model, Value } from '../graph/model.js';
+import { nodesFor } from '../graph/uses.js';
+import { decodeInfo, type ModelInfo } from '../models/metadata.js';
+import { resolvePreprocess } from '../models/preprocessing.js';
+import { freeBatch } from '../passes/free-batch.js';
+import { type ImageInput, imageInputOf, withImageInput } from '../passes/image-input.js';
+import { startRewrite } from '../passes/rewrite.js';
+import { upgradeOpset } from '../passes/upgrade-opset.js';
+import { isFloat } from '../tensor/dtype.js';
+import type { ModelConfigs } from './config-files.js';
+import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
+import type { OpenOptions } from './open-options.js';
+
+/** A value at the border of a file's graph, as the file declares it. */
+export interface DeclaredValue {
+  readonly name: string;
+  readonly dtype: string;
+  /** `undefined` where the file leaves even the rank open. */
+  readonly dims: readonly Dim[] | undefined;
+}
+
+/** What an ONNX file says about itself, before anything is changed. */
+export interface OnnxOrigin {
+  readonly opset: number;
+  /** Name and version of the tool that wrote it, or an empty string. */
+  readonly producer: string;
+  readonly inputs: readonly DeclaredValue[];
+  readonly outputs: readonly DeclaredValue[];
+  readonly layout?: 'nchw' | 'nhwc';
+}
+
+const BATCH = 'N';
+
+/** Reads a part of an external data file; refuses one outside of the model's folder. */
+function readExternal(model: string, location: string, offset: number, length: number | undefined): Uint8Array {
+  const folder = realpathSync(dirname(resolve(model)));
+  const fail = (reason: string) => new ShiboriError(`Reading ${model}: its external data "${location}" ${reason}.`);
+  let path: string;
+  try {
+    path = realpathSync(resolve(folder, location));
+  } catch {
+    throw fail(`is missing: the weights are not in the model file but in ${resolve(folder, location)}. Put it there`);
+  }
+  if (!path.startsWith(folder + sep)) throw fail("lies outside of the model's folder");
+  const descriptor = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(descriptor);
+    const wanted = length ?? size - offset;
+    if (offset < 0 || wanted < 0 || offset + wanted > size)
+      throw fail(`has ${size} bytes, the model asks for ${offset} to ${offset + wanted}`);
+    const bytes = new Uint8Array(wanted);
+    readSync(descriptor, bytes, 0, wanted, offset);
+    return bytes;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const declared = ({ name, type }: Value): DeclaredValue => ({
+  name,
+  dtype: type?.dtype ?? 'unknown',
+  dims: type?.dims,
+});
+
+/** Refuses graphs that need more than images. Initializers listed as inputs are none any more. */
+function checkInputs({ graph }: Model): void {
+  const read = new Set(nodesFor(graph, graph.outputs).flatMap(({ inputs }) => inputs));
+  const used = graph.inputs.filter((input) => read.has(input));
+  if (used.length === 1 || graph.inputs.length === 1) return;
+  const list = used.map((input) => `"${input.name}" ${formatDims(input.type?.dims)}`).join(', ') || 'none';
+  throw new ShiboriError(
+    `The model takes ${used.length} inputs (${list}); an image classifier takes images alone. Export it with the others as constants.`,
+  );
+}
+
+/** Everything done to a graph whose input has its dimensions. Types are inferred on the way. */
+function prepare(model: Model, graph: Graph, file: string): Graph {
+  return upgradeOpset({ ...model, graph }, file);
+}
+
+/** The graph for any batch, or for the file's own where a node holds on to it. */
+function bindImages(
+  model: Model,
+  image: ImageInput,
+  dims: readonly Dim[],
+  file: string,
+): { graph: Graph; fixed?: string } {
+  const bind = (batch: Dim) => prepare(model, withImageInput(model.graph, image, [batch, ...dims]), file);
+  if (typeof image.batch !== 'number') return { graph: bind(BATCH) };
+  let reason: string;
+  try {
+    const freed = freeBatch(bind(BATCH), BATCH, image.batch);
+    if ('graph' in freed) return freed;
+    reason = freed.fixedBy;
+  } catch (error) {
+    if (!(error instanceof ShiboriError)) throw error;
+    reason = error.message;
+  }
+  return { graph: bind(image.batch), fixed: reason };
+}
+
+/** Whether a value can hold class scores: `[N, classes]`, with axes of size 1 behind at most. */
+function holdsScores({ type }: Value): boolean {
+  const [, classes, ...rest] = type?.dims ?? [];
+  return type !== undefined && isFloat(type.dtype) && typeof classes === 'number' && rest.every((size) => size === 1);
+}
+
+/** The graph with its scores as the only output, `[N, classes]`; unchanged where no output holds any. */
+function withScores(graph: Graph, notes: string[]): Graph {
+  const scores = graph.outputs.find(holdsScores);
+  if (!scores) return graph;
+  const others = graph.outputs.filter((output) => output !== scores).map(({ name }) => `"${name}"`);
+  const isFlat = scores.type?.dims.length === 2;
+  if (others.length === 0 && isFlat) return graph;
+  if (others.length > 0)
+    notes.push(`Of its outputs, "${scores.name}" holds the scores; left out: ${others.join(', ')}.`);
+  const { builder, of } = startRewrite(graph, { outputs: [scores] });
+  const value = of(scores);
+  builder.output(isFlat ? value : builder.op('Flatten', [value], { axis: 1 }, { name: `${scores.name}/flatten` }));
+  return builder.build(graph.name);
+}
+
+/** A classifier that was read from an ONNX file. */
+export interface OpenedOnnx extends Preprocessed {
+  readonly graph: Graph;
+  readonly info: ModelInfo;
+  readonly notes: readonly string[];
+  readonly origin: OnnxOrigin;
+}
+
+/**
+ * Reads an ONNX file as a classifier of images.
+ *
+ * @throws ShiboriError naming file and node for what cannot be handled.
+ */
+export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, configs: ModelConfigs): OpenedOnnx {
+  const model: OnnxModel = readOnnx(bytes, file, {
+    external: (location, offset, length) => readExternal(file, location, offset, length),
+  });
+  const info = decodeInfo(model.metadata, file);
+  const image = imageInputOf(model.graph, options.layout);
+  const origin: OnnxOrigin = {
+    opset: model.opset,
+    producer: model.producer,
+    inputs: model.graph.inputs.map(declared),
+    outputs: model.graph.outputs.map(declared),
+    ...(image && { layout: image.layout }),
+  };
+  try {
+    checkInputs(model);
+    const notes: string[] = [];
+    if (!image) {
+      const graph = withScores(prepare(model, model.graph, file), notes);
+      return { graph, info, notes, origin };
+    }
+    const channels = channelsOf(image, options, notes);
+    const facts = {
+      channels,
+      layout: image.layout,
+      takesBytes: !isFloat(image.dtype),
+      ...sizeOf(image, options),
+    };
+    const layers = knownLayers(info, configs);
+    const resolved =
+      channels === 1 || channels === 3 ? resolvePreprocess(options.preprocess ?? {}, layers, facts) : undefined;
+    const [height, width] = resolved?.preprocess.size ?? facts.size?.value ?? [image.height, image.width];
+    const bound = bindImages(model, image, [channels, height, width], file);
+    noteChanges(image, bound, notes);
+    const graph = withScores(bound.graph, notes);
+    return { graph, notes, origin, ...preprocessed(graph, info, configs, resolved, notes) };
+  } catch (error) {
+    if (!(error instanceof ShiboriError) || error.message.includes(file)) throw error;
+    const Same = error instanceof UsageError ? UsageError : ShiboriError;
+    throw new Same(`Reading ${file}: ${error.message}`, { cause: error });
+  }
+}
+
+function channelsOf({ channels, value }: ImageInput, options: OpenOptions, notes: string[]): number {
+  const { channels: wanted } = options;
+  if (typeof channels === 'number') {
+    if (wanted === undefined || wanted === channels) return channels;
+    throw new UsageError(
+      `Input "${value.name}" takes images of ${channels} channels, not of ${wanted} (--input is channels,height,width).`,
+    );
+  }
+  if (wanted === undefined) notes.push(`Input "${value.name}" leaves its channels open: taken to be 3.`);
+  return wanted ?? 3;
+}
+
+function sizeOf(
+  { height, width }: ImageInput,
+  { inputSize }: OpenOptions,
+): { size?: { from: string; value: readonly [number, number] } } {
+  if (inputSize) return { size: { from: 'option', value: inputSize } };
+  return typeof height === 'number' && typeof width === 'number'
+    ? { size: { from: 'graph', value: [height, width] } }
+    : {};
+}
+
+function noteChanges(image: ImageInput, bound: { graph: Graph; fixed?: string }, notes: string[]): void {
+  const { value, layout, dtype, batch } = image;
+  if (layout === 'nhwc') {
+    notes.push(
+      `Input "${value.name}" is [N, H, W, C]: images come in as [N, C, H, W] and are transposed at the entry.`,
+    );
+  }
+  if (dtype !== 'float32' && dtype !== 'float16') {
+    notes.push(`Input "${value.name}" takes ${dtype}: images come in as float32 and are cast at the entry.`);
+  }
+  if (typeof batch !== 'number') return;
+  notes.push(
+    bound.fixed === undefined
+      ? `The batch was fixed to ${batch}; any batch runs now.`
+      : `The batch is fixed to ${batch}, batches run ${batch === 1 ? 'image by image' : `${batch} images at a time`}: ${bound.fixed}.`,
+  );
+}

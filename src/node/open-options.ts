@@ -1,0 +1,20 @@
+import type { PreprocessOptions } from '../models/preprocessing.js';
+
+/** Options of `openModel`. */
+export interface OpenOptions {
+  /** Architecture of a state dict; default: recognised from its keys and shapes. */
+  readonly arch?: string;
+  /**
+   * `[height, width]` of the images; default: what the graph fixes, else what metadata or a configuration say, else the
+   * architecture's usual size.
+   */
+  readonly inputSize?: readonly [number, number];
+  /** Channels of the images, where the graph leaves them open. Default: told from its first convolution, else 3. */
+  readonly channels?: number;
+  /** Order of the axes of the file's images. Default: told from their sizes, else from the nodes that read them. */
+  readonly layout?: 'nchw' | 'nhwc';
+  /** Preprocessing that is known better than the file knows it. */
+  readonly preprocess?: PreprocessOptions;
+  /** How tensor-train layers of a state dict run. Default: `rebuilt`. */
+  readonly execution?: 'factored' | 'rebuilt';
+}
