@@ -10,6 +10,7 @@ export interface CommonOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly threads?: number;
+  readonly workers?: number;
 }
 
 /** Options of commands that read a model. */
@@ -38,6 +39,13 @@ export function positiveInteger(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new InvalidArgumentError('Expected a positive integer.');
+}
+
+/** Parses an integer of 0 or more. */
+export function count(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError('Expected 0 or a positive integer.');
 }
 
 /** Parses a positive number. */
@@ -70,7 +78,8 @@ export function withCommon(command: Command): Command {
   return command
     .option('--json', 'print one JSON document for machines, nothing else')
     .option('-q, --quiet', 'no progress and no remarks')
-    .option('--threads <n>', 'threads to compute with (default: all cores)', positiveInteger);
+    .option('--threads <n>', 'threads to compute with (default: all cores)', positiveInteger)
+    .option('--workers <n>', 'threads that load images beside them; 0: none (default: by the cores)', count);
 }
 
 /** Adds the options of commands that read a model. */
@@ -158,6 +167,7 @@ export function start(options: CommonOptions): Running {
       onWarning: (text) => output.warn(text),
       signal: controller.signal,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.workers === undefined ? {} : { workers: options.workers }),
     },
   };
 }

@@ -45,9 +45,8 @@ class ImageThread {
   readonly #worker: Worker;
 
   constructor(entry: URL, workerData: ImageWorkerData, onEnd: (reason: string) => void) {
-    this.#worker = new Worker(entry, { workerData, name: 'shibori images' });
-    // A thread that waits for work keeps no process alive.
-    this.#worker.unref();
+    // Not the process's own flags: some, such as --input-type, keep a thread from starting, and it needs none.
+    this.#worker = new Worker(entry, { workerData, name: 'shibori images', execArgv: [] });
     this.#worker.on('message', (answer: BatchAnswer) => {
       const waiting = this.waiting.get(answer.id);
       this.waiting.delete(answer.id);
@@ -58,6 +57,8 @@ class ImageThread {
     this.#worker.on('messageerror', (error) => onEnd(error.message));
     this.#worker.on('error', (error) => onEnd(error.message));
     this.#worker.on('exit', (code) => onEnd(`it ended with exit code ${code}`));
+    // A thread that waits for work keeps no process alive. After the listeners: one for messages would take it back.
+    this.#worker.unref();
   }
 
   send(request: BatchRequest, waiting: Waiting): void {

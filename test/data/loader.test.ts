@@ -40,7 +40,7 @@ function optionsOf(bad: number[] = [], found: BadImage[] = []): Options {
 }
 
 /** Batches that are loaded on this thread. */
-function batchesOf(source: ImageSource, options: Options): AsyncGenerator<Batch> {
+function batchesOf(source: ImageSource, options: Options): AsyncGenerator<Batch, void, undefined> {
   const { preprocess, decode } = options;
   return batches(source, directLoader(source, decode, { preprocess, augmentation: undefined, seed: 0 }), options);
 }

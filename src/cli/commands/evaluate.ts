@@ -41,7 +41,7 @@ export function evaluateCommand(): Command {
           `Top-1    ${percent(r.top1)} (${integer(r.top1Correct)})`,
           `Top-5    ${percent(r.top5)} (${integer(r.top5Correct)})`,
           `NLL      ${r.nll.toFixed(4)}`,
-          `Speed    ${r.imagesPerSecond.toFixed(0)} images/s`,
+          `Speed    ${r.imagesPerSecond.toFixed(0)} images/s, ${percent(100 * r.waiting.share, 0)} of the time waiting for images`,
         ].join('\n'),
       );
     },

@@ -1,0 +1,2 @@
+// Cannot even start.
+throw new Error('no such library');
