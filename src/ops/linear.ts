@@ -1,6 +1,8 @@
+import { ShiboriError } from '../errors.js';
 import { broadcastDims } from '../graph/dims.js';
 import { sizeOf } from '../tensor/dims.js';
-import { defineOp, float, int, typed } from './spec.js';
+import { einsumSizes, parseEinsum } from './einsum.js';
+import { defineOp, float, int, requiredString, typed } from './spec.js';
 
 /** Matrix products. */
 export const linear = {
@@ -42,5 +44,34 @@ export const linear = {
       return [typed(a.dtype, dims)];
     },
     multiplyAdds: (_, [a], output) => sizeOf(output) * (a?.at(-1) ?? 1),
+  }),
+  Einsum: defineOp({
+    attributes: { equation: requiredString },
+    inputs: [1, 64],
+    infer(c) {
+      const dims = c.types.map((_, i) => c.type(i).dims);
+      try {
+        const { inputs, output } = parseEinsum(
+          c.attributes.equation,
+          dims.map(({ length }) => length),
+        );
+        const sizes = einsumSizes(inputs, dims);
+        return [
+          typed(
+            c.type(0).dtype,
+            output.map((label) => sizes.get(label) ?? 1),
+          ),
+        ];
+      } catch (cause) {
+        throw cause instanceof ShiboriError ? c.fail(cause.message) : cause;
+      }
+    },
+    multiplyAdds({ equation }, dims) {
+      const { inputs } = parseEinsum(
+        equation,
+        dims.map(({ length }) => length),
+      );
+      return sizeOf([...einsumSizes(inputs, dims).values()]);
+    },
   }),
 };

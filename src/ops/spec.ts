@@ -28,6 +28,7 @@ export const float = (fallback: number): AttributeSpec<number> => ({
   required: false,
 });
 export const string = (fallback: string): AttributeSpec<string> => ({ type: 'string', fallback, required: false });
+export const requiredString: AttributeSpec<string> = { type: 'string', fallback: '', required: true };
 export const ints: AttributeSpec<readonly number[] | undefined> = {
   type: 'ints',
   fallback: undefined,

@@ -1,10 +1,11 @@
 /** Rules of the matrix products. */
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
+import { einsumSizes, formatEinsum, parseEinsum } from '../../ops/einsum.js';
 import type { linear as specs } from '../../ops/linear.js';
 import { range, sizeOf } from '../../tensor/dims.js';
-import type { Rules } from '../rule.js';
-import { reshaped, scaled } from './terms.js';
+import type { RuleContext, Rules } from '../rule.js';
+import { constantLike, reshaped, scaled } from './terms.js';
 
 /** A stack of matrices with rows and columns swapped. */
 function transposed(builder: GraphBuilder, value: Value, rank: number): Value {
@@ -51,4 +52,43 @@ export const linear: Rules<keyof typeof specs> = {
     // The row axis of a vector on the left is a leading one, which the walker sums away with the others.
     return [dA, dB && dimsB.length === 1 ? reshaped(b, dB, c.dims(dB).slice(0, -1)) : dB];
   },
+  Einsum: (c) => c.node.inputs.map((_, i) => (c.needs(i) ? einsumGradient(c, i) : undefined)),
 };
+
+// dXi = Einsum of dY and all other operands with the labels of Xi as output. What they do not name at its full length
+// comes from a vector of ones; an axis of Xi that was repeated is summed; a label that Xi has twice (a diagonal) gets a
+// second name, and the identity matrix between the two.
+function einsumGradient({ builder: b, dy, ...c }: RuleContext<'Einsum'>, i: number): Value {
+  const operands = c.node.inputs.map((_, k) => c.x(k));
+  const dims = operands.map((operand) => c.dims(operand));
+  const { inputs, output } = parseEinsum(
+    c.attributes.equation,
+    dims.map(({ length }) => length),
+  );
+  const sizes = einsumSizes(inputs, dims);
+  const own = dims[i] ?? [];
+  const factors = [{ value: dy, labels: output, dims: c.dims(c.y) }];
+  for (const [k, value] of operands.entries()) {
+    if (k !== i) factors.push({ value, labels: inputs[k] ?? [], dims: dims[k] ?? [] });
+  }
+  const constant = (values: readonly number[], labels: readonly string[], dims: readonly number[]) =>
+    factors.push({ value: constantLike(b, values, dims, dy), labels, dims });
+  const result: string[] = [];
+  for (const [axis, label] of (inputs[i] ?? []).entries()) {
+    const size = own[axis] ?? 1;
+    if (size === 1 && sizes.get(label) !== 1) continue;
+    if (result.includes(label)) {
+      const second = `${label} again at ${axis}`;
+      const identity = range(size * size).map((at) => (at % (size + 1) === 0 ? 1 : 0));
+      constant(identity, [label, second], [size, size]);
+      result.push(second);
+      continue;
+    }
+    const isNamed = factors.some(({ labels, dims }) => labels.some((one, at) => one === label && dims[at] === size));
+    if (!isNamed) constant(new Array<number>(size).fill(1), [label], [size]);
+    result.push(label);
+  }
+  const equation = formatEinsum({ inputs: factors.map(({ labels }) => labels), output: result });
+  const values = factors.map(({ value }) => value);
+  return reshaped(b, b.op('Einsum', values, { equation }), own);
+}

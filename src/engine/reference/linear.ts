@@ -1,6 +1,7 @@
+import { einsumSizes, parseEinsum } from '../../ops/einsum.js';
 import type { linear as specs } from '../../ops/linear.js';
-import { sizeOf } from '../../tensor/dims.js';
-import { at, broadcastWalk, fromNumbers, generate, type Kernels, numbers } from './kernel.js';
+import { sizeOf, stridesOf } from '../../tensor/dims.js';
+import { at, broadcastWalk, fromNumbers, generate, type Kernels, numbers, walk } from './kernel.js';
 
 export const linear: Kernels<keyof typeof specs> = {
   // Y = alpha A' B' + beta C, where A' and B' are A and B or their transposes.
@@ -48,5 +49,48 @@ export const linear: Kernels<keyof typeof specs> = {
       }
     }
     return [fromNumbers(type, out)];
+  },
+  // Y[output labels] = Σ over the other labels of the product of all inputs.
+  Einsum: ({ equation }, inputs, types) => {
+    const operands = inputs.map((_, i) => at(inputs, i));
+    const dims = operands.map((operand) => operand.dims);
+    const labels = parseEinsum(
+      equation,
+      dims.map(({ length }) => length),
+    );
+    const sizes = einsumSizes(labels.inputs, dims);
+    const summed = [...sizes.keys()].filter((label) => !labels.output.includes(label));
+    const visits = (operand: number, along: readonly string[]) => {
+      const strides = stridesOf(dims[operand] ?? []);
+      // A label that stands for two axes walks along both: a diagonal. An axis of 1 repeats.
+      const strideOf = (label: string) =>
+        (labels.inputs[operand] ?? []).reduce(
+          (sum, own, axis) => sum + (own === label && dims[operand]?.[axis] !== 1 ? (strides[axis] ?? 0) : 0),
+          0,
+        );
+      return walk(
+        along.map((label) => sizes.get(label) ?? 1),
+        along.map(strideOf),
+      );
+    };
+    const factors = operands.map((operand, i) => ({
+      data: numbers(operand),
+      kept: visits(i, labels.output),
+      summed: visits(i, summed),
+    }));
+    const terms = sizeOf(summed.map((label) => sizes.get(label) ?? 1));
+    return [
+      generate(at(types, 0), (i) => {
+        let sum = 0;
+        for (let k = 0; k < terms; k++) {
+          let product = 1;
+          for (const { data, kept, summed } of factors) {
+            product *= data[(kept[i] as number) + (summed[k] as number)] as number;
+          }
+          sum += product;
+        }
+        return sum;
+      }),
+    ];
   },
 };

@@ -20,4 +20,17 @@ export const linear: Cases<keyof typeof specs & Op> = {
     { inputs: [fed([4]), fed([2, 4, 3])] },
     { inputs: [fed([2, 3, 4]), fed([4])] },
   ],
+  Einsum: [
+    { inputs: [fed([2, 3, 4]), fed([2, 4, 5])], attributes: { equation: 'bij,bjk->bik' } },
+    { inputs: [fed([2, 3, 4]), fed([4, 5])], attributes: { equation: '...i, ij -> ...j' } },
+    { inputs: [fed([2, 1, 3, 4]), fed([1, 5, 4, 3])], attributes: { equation: '...ij,...jk->...ik' } },
+    { inputs: [fed([3, 2])], attributes: { equation: 'ba' } },
+    { inputs: [fed([3, 4]), fed([4, 3])], attributes: { equation: 'ij,jk' } },
+    { inputs: [fed([3, 3])], attributes: { equation: 'ii->i' } },
+    { inputs: [fed([3, 3])], attributes: { equation: 'ii' } },
+    { inputs: [fed([2, 3, 4])], attributes: { equation: '...j->...' } },
+    { inputs: [fed([2, 3]), fed([3]), fed([4, 2])], attributes: { equation: 'ab,b,ca->c' } },
+    { inputs: [fed([3]), fed([4])], attributes: { equation: 'i,j->ij' } },
+    { inputs: [fed([2, 3, 2, 4]), fed([2, 5, 2, 4])], attributes: { equation: 'bqhd,bkhd->bhqk' } },
+  ],
 };
