@@ -26,6 +26,8 @@ export interface VerbContext {
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Something is not as it should be, but work goes on (a corrupt image that is skipped). */
   readonly onWarning?: (text: string) => void;
+  /** Something was changed or assumed that a person may want to know (a graph that was transposed). */
+  readonly onNote?: (text: string) => void;
   /** Stops long jobs; those that can be resumed save their state first. */
   readonly signal?: AbortSignal;
 }
@@ -33,6 +35,11 @@ export interface VerbContext {
 /** The engine of a context. */
 export function engineOf(context: VerbContext): Engine {
   return context.engine ?? nodeEngine(context.threads === undefined ? {} : { threads: context.threads });
+}
+
+/** Tells what was changed or assumed when a model was opened. */
+export function tellNotes({ notes }: { readonly notes: readonly string[] }, context: VerbContext): void {
+  for (const note of notes) context.onNote?.(note);
 }
 
 /** The progress field for the share of the time (0…1) in which the engine waited for images. */

@@ -10,14 +10,20 @@ import {
   logProbabilitiesOf,
   NO_IMAGES,
 } from '../metrics/accuracy.js';
+import { addPredictions, NO_PREDICTIONS } from '../metrics/doubt.js';
 import { openImageLoader } from '../node/image-pool.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
-import { expectFloat32, type Tensor } from '../tensor/tensor.js';
-import { engineOf, type VerbContext, waitField } from './context.js';
-import { checkLabels, type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { engineOf, tellNotes, type VerbContext, waitField } from './context.js';
+import { type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
+import { warnOfDoubt } from './doubt.js';
+import { type LabelMap, labelMap } from './labels.js';
+import { runImages } from './run-images.js';
 
 /** How well a model does on a data set, and how fast. */
 export interface Evaluation extends Accuracy {
+  /** How the data set's classes were found among the model's: by position, by name, or by folders called by numbers. */
+  readonly labelsBy: LabelMap['by'];
   /** Images that could not be read, and why. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
   readonly seconds: number;
@@ -32,6 +38,7 @@ export interface Evaluation extends Accuracy {
 export interface ScoredBatch {
   /** Positions in the data set. */
   readonly indices: readonly number[];
+  /** The output that is right for each image. */
   readonly labels: Int32Array;
   readonly images: Tensor<'float32'>;
   /** `[n, classes]`. */
@@ -55,8 +62,7 @@ export async function* score(
   const kind = outputKind(graph);
   const recipe = { preprocess: preprocessOf(graph, model.info), augmentation: undefined, seed: 0 };
   const session = await engineOf(context).load(graph);
-  const inputName = graph.inputs[0]?.name ?? '';
-  const outputName = graph.outputs[0]?.name ?? '';
+  const { outputs } = labelMap(model, dataset.source);
   const loader = openImageLoader(dataset, recipe, context.workers);
   try {
     const loaded = batches(dataset.source, loader, {
@@ -67,9 +73,13 @@ export async function* score(
     });
     for await (const { images, labels, indices } of loaded) {
       context.signal?.throwIfAborted();
-      const results = await session.run({ [inputName]: images });
-      const scores = expectFloat32(results[outputName], `Output "${outputName}"`);
-      yield { indices, labels, images, logProbabilities: logProbabilitiesOf(scores, kind) };
+      const scores = await runImages(session, graph, images);
+      yield {
+        indices,
+        labels: labels.map((label) => outputs[label] ?? label),
+        images,
+        logProbabilities: logProbabilitiesOf(scores, kind),
+      };
     }
   } finally {
     await loader.close();
@@ -84,10 +94,12 @@ export async function evaluateModel(
   options: { readonly batch?: number } = {},
   context: VerbContext = {},
 ): Promise<Evaluation> {
-  checkLabels(model.graph, dataset.source);
+  const { warning, by: labelsBy } = labelMap(model, dataset.source);
+  if (warning) context.onWarning?.(warning);
   const total = dataset.source.items.length;
   const skipped: { path: string; reason: string }[] = [];
   let counts: AccuracyCounts = NO_IMAGES;
+  let predictions = NO_PREDICTIONS;
   let waited = 0;
   let threads = 0;
   const start = performance.now();
@@ -107,6 +119,7 @@ export async function evaluateModel(
     context,
   )) {
     counts = addCounts(counts, countCorrect(logProbabilities, labels));
+    predictions = addPredictions(predictions, logProbabilities, labels);
     const { top1 } = accuracyOf(counts);
     context.onProgress?.({
       stage: 'evaluate',
@@ -116,8 +129,10 @@ export async function evaluateModel(
     });
   }
   const seconds = secondsSoFar();
+  warnOfDoubt(predictions, model, context);
   return {
     ...accuracyOf(counts),
+    labelsBy,
     skipped,
     seconds,
     imagesPerSecond: counts.images / seconds,
@@ -138,5 +153,6 @@ export async function evaluate(
   context: VerbContext = {},
 ): Promise<Evaluation> {
   const model = await openModel(file, options);
+  tellNotes(model, context);
   return evaluateModel(model, await openDataset(options), options, context);
 }

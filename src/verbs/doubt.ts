@@ -1,0 +1,21 @@
+import { doubtOf, type PredictionStats } from '../metrics/doubt.js';
+import { describePreprocess } from '../models/preprocessing.js';
+import type { LoadedModel } from '../node/model-file.js';
+import type { VerbContext } from './context.js';
+import { preprocessOf } from './dataset.js';
+
+/**
+ * Warns, through the context, when predictions look as if the model was given images in another form than it was
+ * trained on; says which form that was and which options change it.
+ */
+export function warnOfDoubt(stats: PredictionStats, model: LoadedModel, context: VerbContext): void {
+  const doubt = doubtOf(stats);
+  if (doubt === undefined) return;
+  const { size, resize, filter, color, normalization } = describePreprocess(preprocessOf(model.graph, model.info));
+  const guessed = model.info.guessed ?? [];
+  context.onWarning?.(
+    `${doubt}. Perhaps the model wants its images in another form than ${size} (${resize}, ${filter}), ${color}, ${normalization}${
+      guessed.length > 0 ? ` (guessed: ${guessed.join(', ')})` : ''
+    }. --scale, --mean, --std, --color, --layout, --resize and --input change it.`,
+  );
+}
