@@ -31,7 +31,7 @@ export interface ImageRequest {
 
 /** A batch of images, one row for each that was asked for. */
 export interface LoadedImages {
-  /** `[n, 3, height, width]`; an image that cannot be used is black. */
+  /** `[n, channels, height, width]`; an image that cannot be used is black. */
   readonly images: Tensor<'float32'>;
   /** Rows of the images that cannot be used, in order, and why. */
   readonly bad: readonly { readonly row: number; readonly reason: string }[];

@@ -6,7 +6,7 @@ import type { ImageLoader, LoadedImages } from './image-loader.js';
 import { prefetch } from './prefetch.js';
 
 export interface Batch {
-  /** float32 `[n, 3, height, width]`. */
+  /** `[n, channels, height, width]`. */
   readonly images: Tensor<'float32'>;
   /** Class of each image. */
   readonly labels: Int32Array;
