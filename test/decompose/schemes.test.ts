@@ -1,0 +1,160 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fitLayer, layerMetric, layerStage, mapOf, replacementOf } from '../../src/decompose/fit-layer.js';
+import {
+  fitRanks,
+  type SchemeName,
+  schemeMultiplyAdds,
+  schemeParameters,
+  schemes,
+} from '../../src/decompose/schemes.js';
+import { squeezeLayers } from '../../src/decompose/squeeze-layer.js';
+import { damped } from '../../src/decompose/whitened.js';
+import { runOnce } from '../../src/engine/engine.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { parametersOf } from '../../src/graph/parameters.js';
+import { plainProducts } from '../../src/linalg/products.js';
+import { GraphBuilder } from '../../src/ops/builder.js';
+import { attributesOf, isOp, specOf } from '../../src/ops/table.js';
+import { rewrite } from '../../src/passes/rewrite.js';
+import { expectFloat32 } from '../../src/tensor/tensor.js';
+import { lossOf, minus, moments, oneConvolution, onlyLayer, random } from './squeeze-support.js';
+
+const engine = nodeEngine({ threads: 1 });
+const names = Object.keys(schemes) as SchemeName[];
+const DAMPING = { input: 1e-6, output: 1e-6 };
+/** float64 through a Cholesky factor and a root of matrices with a condition of about 1e3, per unit of the whole mass. */
+const EXACT = 1e-9;
+/** A few float32 sums of tens of numbers. */
+const FLOAT32_ROUNDING = 1e-4;
+
+async function prepared(shape: readonly [number, number, number, number], size: readonly [number, number] = [6, 5]) {
+  const graph = oneConvolution(shape, size, { pads: [1, 1, 1, 1], strides: [2, 1] });
+  const layer = onlyLayer(graph);
+  const [gram, gradients] = [moments(layer.weight.rows, 11), moments(layer.outputs, 12)];
+  const metric = await layerMetric(layer.path, gram, gradients, DAMPING, plainProducts);
+  const stage = await layerStage(layer.weight, metric, plainProducts);
+  const output = damped(gradients, DAMPING.output, 'gradients');
+  return { graph, layer, metric, stage, output };
+}
+
+describe('convolution schemes', () => {
+  it.each(names)('%s is exact at full rank', async (name) => {
+    const { layer, metric, stage } = await prepared([4, 3, 3, 2]);
+    const scheme = schemes[name];
+    const fitted = await fitLayer(layer, scheme, fitRanks(scheme, layer), stage, metric, {}, plainProducts);
+    const difference = minus(await mapOf(layer, fitted, plainProducts), layer.weight);
+    expect(Math.max(...difference.data.map(Math.abs))).toBeLessThan(EXACT * 10);
+    expect(fitted.loss).toBeLessThan(EXACT * lossOf(layer.weight, metric.gram, metric.output.root));
+  });
+
+  it.each(names)('%s states the loss that its factors have, and sweeps only lower it', async (name) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 3, maxLength: 3 }), async (wanted) => {
+        const { layer, metric, stage, output } = await prepared([5, 4, 3, 3]);
+        const scheme = schemes[name];
+        const ranks = fitRanks(scheme, layer, wanted.slice(0, scheme.groups.length - 1));
+        const plain = await fitLayer(layer, scheme, ranks, stage, metric, {}, plainProducts);
+        const mass = lossOf(layer.weight, metric.gram, output);
+        for (const fitted of [
+          plain,
+          await fitLayer(layer, scheme, ranks, stage, metric, { sweeps: 3 }, plainProducts),
+        ]) {
+          const difference = minus(await mapOf(layer, fitted, plainProducts), layer.weight);
+          expect(Math.abs(lossOf(difference, metric.gram, output) - fitted.loss)).toBeLessThan(EXACT * mass);
+          expect(fitted.loss).toBeLessThanOrEqual(plain.loss);
+          expect(fitted.factors.reduce((sum, { data }) => sum + data.length, 0)).toBe(
+            schemeParameters(scheme, layer, ranks),
+          );
+        }
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it.each(names)(
+    '%s runs as the dense convolution with its weight would, in as many multiply-adds as it says',
+    async (name) => {
+      const { graph, layer, metric, stage } = await prepared([5, 4, 3, 3]);
+      const scheme = schemes[name];
+      const ranks = [2, 2, 2].slice(0, scheme.groups.length - 1);
+      const fitted = await fitLayer(layer, scheme, ranks, stage, metric, {}, plainProducts);
+      const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
+      const map = await mapOf(layer, fitted, plainProducts);
+      const dense = rewrite(graph, {
+        initializer: (value, data) =>
+          value.name === 'conv.weight'
+            ? {
+                ...random(data.dims, 0),
+                data: Float32Array.from(data.data, (_, at) => map.data[(at % 36) * 5 + Math.floor(at / 36)] ?? 0),
+              }
+            : data,
+      });
+      const feeds = { input: random([2, 4, 6, 5], 5) };
+      const [a, b] = [await runOnce(engine, squeezed, feeds), await runOnce(engine, dense, feeds)];
+      const [left, right] = [expectFloat32(a.output, 'output'), expectFloat32(b.output, 'output')];
+      expect(left.dims).toEqual(right.dims);
+      left.data.forEach((value, i) => {
+        expect(Math.abs(value - (right.data[i] ?? Number.NaN))).toBeLessThan(FLOAT32_ROUNDING);
+      });
+      const parameters = parametersOf(squeezed).map(({ name }) => name);
+      expect(parameters).toEqual([...fitted.factors.map((_, k) => `conv.factor${k}`), 'conv.bias']);
+      const counted = rewrite(squeezed, { inputDims: { input: [1, 4, 6, 5] } }).nodes.reduce((sum, node) => {
+        if (!isOp(node.op)) return sum;
+        const dims = (value: (typeof node.inputs)[number]) => (value?.type?.dims ?? []).map(Number);
+        const spec = specOf(node.op);
+        return (
+          sum + (spec.multiplyAdds?.(attributesOf(node.op, node), node.inputs.map(dims), dims(node.outputs[0])) ?? 0)
+        );
+      }, 0);
+      expect(schemeMultiplyAdds(scheme, layer, fitted.ranks)).toBe(counted);
+    },
+  );
+
+  it('truncates a linear layer as the singular value decomposition in the metric does', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('input', 'float32', ['N', 7]);
+    b.output(b.op('Gemm', [x, b.initializer('fc.weight', random([5, 7], 3))], { transB: 1 }, { name: 'fc' }));
+    const layer = onlyLayer(b.build('linear'));
+    const metric = await layerMetric('fc', moments(7, 1), moments(5, 2), DAMPING, plainProducts);
+    const stage = await layerStage(layer.weight, metric, plainProducts);
+    const losses: number[] = [];
+    for (const rank of [1, 2, 3, 4, 5]) {
+      losses.push((await fitLayer(layer, schemes.svd, [rank], stage, metric, {}, plainProducts)).loss);
+    }
+    for (const [i, loss] of losses.entries())
+      expect(loss).toBeLessThanOrEqual(losses[i - 1] ?? Number.POSITIVE_INFINITY);
+    expect(losses.at(-1)).toBeLessThan(EXACT);
+  });
+});
+
+describe('squeezeLayers', () => {
+  it('leaves grouped convolutions and shared weights alone, and says so', () => {
+    const b = new GraphBuilder();
+    const x = b.input('input', 'float32', ['N', 4, 5, 5]);
+    const depthwise = b.op(
+      'Conv',
+      [x, b.initializer('d.weight', random([4, 1, 3, 3], 1))],
+      { group: 4 },
+      { name: 'd' },
+    );
+    const shared = b.initializer('s.weight', random([4, 4, 1, 1], 2));
+    const once = b.op('Conv', [depthwise, shared], {}, { name: 's1' });
+    b.output(b.op('Conv', [once, shared], {}, { name: 's2' }));
+    const { layers, refused } = squeezeLayers(b.build('odd'));
+    expect(layers).toEqual([]);
+    expect(refused).toMatchObject([
+      { path: 'd', reason: expect.stringContaining('4 groups') },
+      { path: 's1', reason: expect.stringContaining('shared with s2') },
+      { path: 's2', reason: expect.stringContaining('shared with s2') },
+    ]);
+  });
+
+  it('refuses statistics that are not finite, naming the layer', async () => {
+    const bad = moments(3, 1);
+    bad.data[4] = Number.NaN;
+    await expect(layerMetric('features.0', bad, moments(2, 2), {}, plainProducts)).rejects.toThrow(
+      /"features\.0".*NaN/,
+    );
+  });
+});
