@@ -134,8 +134,45 @@ case("ties", "Max", [ties(8), ties(8)], torch.maximum)
 case("ties", "Min", [ties(8), ties(8)], torch.minimum)
 case("ties", "ReduceMax", [ties(3, 4, 2)], lambda x: x.amax((0, 1), True), {}, [{"ints": [0, 1]}])
 case("ties", "ReduceMin", [ties(3, 4)], lambda x: x.amin(1, True), {}, [{"ints": [1]}])
+case("zeros", "ReduceProd", [torch.tensor([[1.0, 2, 3], [4, 0, 5], [0, 6, 0]])], lambda x: x.prod(1, True), {},
+     [{"ints": [1]}])
+case("zeros", "ReduceL2", [torch.tensor([[3.0, 4], [0, 0]])], lambda x: x.norm(dim=1, keepdim=True), {},
+     [{"ints": [1]}])
+case("at 0", "ReduceL1", [steps], lambda x: x.norm(1, 0, True), {}, [{"ints": [0]}])
 case("base 0", "Pow", [torch.tensor([0.0, 0.0, 0.0, 1.5]), torch.tensor([0.0, 1.0, 2.0, 0.0])], torch.pow)
 case("random", "Erf", [numbers(6)], torch.erf)
+
+# Activations, at their kinks and between them.
+wide = torch.tensor([-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0])
+case("at 0", "PRelu", [wide, torch.tensor([0.25])], F.prelu)
+case("a slope for each channel", "PRelu", [numbers(2, 3, 2, 2), numbers(3, 1, 1)],
+     lambda x, slope: F.prelu(x, slope.flatten()))
+case("at its threshold", "ThresholdedRelu", [wide], lambda x: F.threshold(x, 1, 0), {"alpha": 1})
+case("at 0", "Elu", [wide], lambda x: F.elu(x, 0.75), {"alpha": 0.75})
+case("at 0", "Selu", [wide], F.selu)
+case("at 0", "Celu", [wide], lambda x: F.celu(x, 0.75), {"alpha": 0.75})
+case("at both ends", "HardSigmoid", [wide], F.hardsigmoid, {"alpha": 1 / 6})
+case("at both ends", "HardSwish", [wide], F.hardswish)
+case("at 0", "Softsign", [wide], F.softsign)
+case("from -4 to 4", "Softplus", [wide], F.softplus)
+case("from -4 to 4", "Mish", [wide], F.mish)
+case("from -4 to 4, SiLU", "Swish", [wide], F.silu)
+case("from -4 to 4", "Gelu", [wide], F.gelu)
+case("from -4 to 4, tanh", "Gelu", [wide], lambda x: F.gelu(x, approximate="tanh"), {"approximate": "tanh"})
+
+# Normalisations; GroupNormalization's scale is that of the channels.
+case("last axis", "LayerNormalization", [numbers(2, 3, 8), numbers(8), numbers(8)],
+     lambda x, w, b: F.layer_norm(x, (8,), w, b))
+case("far from 0, two axes", "LayerNormalization", [numbers(2, 3, 4) + 5, numbers(3, 4), numbers(3, 4)],
+     lambda x, w, b: F.layer_norm(x, (3, 4), w, b, 1e-3), {"axis": 1, "epsilon": 1e-3})
+case("constant rows", "LayerNormalization", [torch.full((2, 4), 3.0), numbers(4), numbers(4)],
+     lambda x, w, b: F.layer_norm(x, (4,), w, b))
+case("2-D", "InstanceNormalization", [numbers(2, 3, 4, 2), numbers(3), numbers(3)],
+     lambda x, w, b: F.instance_norm(x, None, None, w, b))
+case("two groups", "GroupNormalization", [numbers(2, 6, 3, 2), numbers(6), numbers(6)],
+     lambda x, w, b: F.group_norm(x, 2, w, b), {"num_groups": 2})
+case("five channels", "LRN", [numbers(2, 7, 3, 2)], lambda x: F.local_response_norm(x, 5, 0.5, 0.75, 2.0),
+     {"size": 5, "alpha": 0.5, "bias": 2})
 
 with open(os.path.join(here, "nodes.json"), "w") as file:
     file.write("[\n" + ",\n".join(json.dumps(one, separators=(",", ":")) for one in cases) + "\n]\n")
