@@ -6,14 +6,14 @@
 import { divide, isStatic, productOf } from '../graph/dims.js';
 import type { Dim, Node, Value, ValueType } from '../graph/model.js';
 import { isParameter } from '../graph/parameters.js';
-import { sizeOf } from '../tensor/dims.js';
+import { range, sizeOf, stridesOf } from '../tensor/dims.js';
 import { type DType, isFloat } from '../tensor/dtype.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import { dataTypes } from './elementwise.js';
 import { evenParts, sliceSteps } from './shape.js';
 import { type AttributesOf, attributesOf, type Op, opOf } from './table.js';
 
-/** The elements of a vector, or the one of a scalar. */
+/** The elements of a small tensor, row-major. */
 export type Contents = readonly Dim[];
 
 /** Longer vectors are no shapes. */
@@ -21,8 +21,8 @@ const LONGEST = 64;
 
 /** The elements of an initializer that a shape may be computed from: no parameter, and short. */
 export function contentsOfTensor(value: Value, tensor: Tensor): Contents | undefined {
-  const { dtype, dims, data } = tensor;
-  if (dims.length > 1 || data.length > LONGEST || dtype === 'float16' || dtype === 'bfloat16') return undefined;
+  const { dtype, data } = tensor;
+  if (data.length > LONGEST || dtype === 'float16' || dtype === 'bfloat16') return undefined;
   if (isParameter(value, tensor)) return undefined;
   return Array.from(data as ArrayLike<number | bigint>, Number);
 }
@@ -41,10 +41,23 @@ interface ContentsContext<K extends Op> {
 
 type Evaluate<K extends Op> = (c: ContentsContext<K>) => readonly (Contents | undefined)[];
 
+/** Every element that steps along each axis reach, from the first on. */
+function strided(
+  data: Contents,
+  first: number,
+  axes: readonly { readonly count: number; readonly step: number }[],
+): Contents {
+  const [axis, ...rest] = axes;
+  if (!axis) return [data[first] ?? '?'];
+  return range(axis.count).flatMap((i) => strided(data, first + i * axis.step, rest));
+}
+
 /** Element by element, the shorter side repeated; `"?"` where the pair says nothing. */
 function pairwise<K extends Op>(c: ContentsContext<K>, combine: (a: Dim, b: Dim) => Dim): [Contents | undefined] {
   const [a, b] = [c.contents(0), c.contents(1)];
   if (!a || !b || (a.length !== b.length && a.length !== 1 && b.length !== 1)) return [undefined];
+  // Broadcasting of matrices is no matter of shapes.
+  if (a.length > 1 && b.length > 1 && c.dims(0)?.length !== c.dims(1)?.length) return [undefined];
   const count = a.length === 1 ? b.length : a.length;
   return [
     Array.from({ length: count }, (_, i) =>
@@ -96,7 +109,14 @@ const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
   Flatten: same,
   Squeeze: same,
   Unsqueeze: same,
-  Transpose: same,
+  Transpose(c) {
+    const [data, dims] = [c.contents(0), c.dims(0)];
+    if (!data || !dims || !isStatic(dims)) return [undefined];
+    const strides = stridesOf(dims);
+    const perm = c.attributes.perm ?? range(dims.length).reverse();
+    const taken = perm.map((axis) => ({ count: dims[axis] ?? 1, step: strides[axis] ?? 1 }));
+    return [strided(data, 0, taken)];
+  },
   Cast(c) {
     const to = dataTypes[c.attributes.to];
     if (!to) return [undefined];
@@ -104,19 +124,29 @@ const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
     return eachNumber(to === 'bool' ? (x) => Number(x !== 0) : Math.trunc, (symbol) => (to === 'bool' ? 1 : symbol))(c);
   },
   Gather(c) {
-    const [data, indices] = [c.contents(0), c.numbers(1)];
+    const [data, indices] = [c.dims(0)?.length === 1 ? c.contents(0) : undefined, c.numbers(1)];
     return [data && indices?.map((index) => data[index < 0 ? index + data.length : index] ?? '?')];
   },
   Slice(c) {
     const data = c.contents(0);
     const starts = c.attributes.starts ?? c.numbers(1);
     const ends = c.attributes.ends ?? c.numbers(2);
-    const steps = c.node.inputs[4] ? c.numbers(4) : [1];
+    const steps = c.node.inputs[4] ? c.numbers(4) : starts?.map(() => 1);
     if (!data || !starts || !ends || !steps) return [undefined];
-    const [cut] = sliceSteps([data.length], starts, ends, [0], steps);
-    return [cut && Array.from({ length: cut.count }, (_, i) => data[cut.start + i * cut.step] ?? '?')];
+    const dims = c.dims(0);
+    const axes = c.attributes.axes ?? (c.node.inputs[3] ? c.numbers(3) : range(starts.length));
+    if (!dims || !isStatic(dims) || !axes) return [undefined];
+    const strides = stridesOf(dims);
+    const taken = dims.map((count, axis) => ({ count, step: strides[axis] ?? 1 }));
+    let first = 0;
+    for (const { axis, start, step, count } of sliceSteps(dims, starts, ends, axes, steps)) {
+      first += start * (strides[axis] ?? 1);
+      taken[axis] = { count, step: step * (strides[axis] ?? 1) };
+    }
+    return [strided(data, first, taken)];
   },
   Concat(c) {
+    if (c.dims(0)?.length !== 1) return [undefined];
     const parts = c.node.inputs.map((_, i) => c.contents(i));
     // An unknown part of known length leaves the others known.
     const known = parts.map((part, i) => {
@@ -126,7 +156,7 @@ const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
     return [known.every((part) => part !== undefined) ? known.flat() : undefined];
   },
   Split(c) {
-    const data = c.contents(0);
+    const data = c.dims(0)?.length === 1 ? c.contents(0) : undefined;
     const sizes =
       c.attributes.split ??
       c.numbers(1) ??
@@ -140,13 +170,13 @@ const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
   },
   ConstantOfShape(c) {
     const size = c.numbers(0);
-    const count = size?.length === 0 ? 1 : size?.length === 1 ? size[0] : undefined;
+    const count = size?.reduce((product, dim) => product * dim, 1);
     const value = c.attributes.value?.data[0] ?? 0;
     return [count !== undefined && count <= LONGEST ? new Array<Dim>(count).fill(Number(value)) : undefined];
   },
   Expand(c) {
     const [data, size] = [c.contents(0), c.numbers(1)];
-    if (!data || !size || size.length > 1) return [undefined];
+    if (!data || !size || size.length > 1 || (c.dims(0)?.length ?? 0) > 1) return [undefined];
     const [count = 1] = size;
     return [data.length === 1 && count <= LONGEST ? new Array<Dim>(count).fill(data[0] ?? '?') : data];
   },
@@ -204,6 +234,7 @@ const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
     const [mask, yes, no] = [c.contents(0), c.contents(1), c.contents(2)];
     if (!mask || !yes || !no) return [undefined];
     const count = Math.max(mask.length, yes.length, no.length);
+    if ([0, 1, 2].some((i) => (c.dims(i)?.length ?? 0) > 1)) return [undefined];
     const pick = (list: Contents, i: number) => list[list.length === 1 ? 0 : i] ?? '?';
     return [
       Array.from({ length: count }, (_, i) => {
@@ -216,8 +247,7 @@ const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
 };
 
 /**
- * What the outputs of a node hold, from what its inputs do. `undefined` where nothing is known, or where an output has
- * more than one axis or more than 64 elements.
+ * What the outputs of a node hold, from what its inputs do; `undefined` where nothing is known.
  */
 export function inferContents(
   node: Node,

@@ -1,5 +1,5 @@
 import type { Dim } from '../graph/model.js';
-import { sizeOf } from '../tensor/dims.js';
+import { range, sizeOf } from '../tensor/dims.js';
 import { defineOp, type InferContext, int, ints, type Parsed, string, typed } from './spec.js';
 
 const windowAttributes = {
@@ -94,6 +94,31 @@ function slide(window: Window, spatial: readonly Dim[], ceil: boolean): Dim[] {
     if (ceil && (count - 1) * stride >= size + begin) count--;
     return count;
   });
+}
+
+/**
+ * An average pooling along one axis as a matrix, `[outputs, size]`: how much each position contributes to each output.
+ * Rows sum to 1 or, where padding counts, less.
+ */
+export function averagesAlong(
+  window: Window,
+  axis: number,
+  size: number,
+  outputs: number,
+  countPadding: boolean,
+): number[] {
+  const matrix = new Array<number>(outputs * size).fill(0);
+  const [begin, end] = [window.pads[axis] ?? 0, window.pads[axis + window.kernel.length] ?? 0];
+  for (let o = 0; o < outputs; o++) {
+    const taps = range(window.kernel[axis] ?? 1).map(
+      (k) => o * (window.strides[axis] ?? 1) - begin + k * (window.dilations[axis] ?? 1),
+    );
+    const inside = taps.filter((i) => i >= 0 && i < size);
+    // With ceil_mode a window may reach beyond the padding; what lies there is never counted.
+    const counted = countPadding ? taps.filter((i) => i >= -begin && i < size + end) : inside;
+    for (const i of inside) matrix[o * size + i] = 1 / counted.length;
+  }
+  return matrix;
 }
 
 function pool(c: InferContext<Parsed<typeof poolAttributes>>): Dim[] {

@@ -3,7 +3,7 @@ import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { inferTypes } from '../ops/table.js';
+import { attributesOf, inferTypes } from '../ops/table.js';
 import { sameDims, sizeOf } from '../tensor/dims.js';
 import { bytesPerElement } from '../tensor/dtype.js';
 import { byteSize, type Tensor } from '../tensor/tensor.js';
@@ -59,7 +59,8 @@ function evaluated(node: Node, inputs: Inputs, b: GraphBuilder, evaluate: Evalua
 function reshape(node: Node, [x, shape]: Inputs, b: GraphBuilder): Value[] | undefined {
   const [dims, wanted] = [x?.type?.dims, shape && b.contentsOf(shape)];
   const output = node.outputs[0];
-  if (!x || !dims || !wanted || !output || isStatic(wanted) || node.attributes.allowzero) return undefined;
+  if (!x || !dims || !wanted || !output || isStatic(wanted)) return undefined;
+  if (attributesOf('Reshape', node).allowzero) return undefined;
   const [type] = inferTypes({ ...node, inputs: [x, shape] }, { tensor: () => undefined, contents: () => wanted });
   const target = (type?.dims ?? []).map((dim, axis) =>
     typeof dim === 'number' ? dim : dim !== '?' && dim === dims[axis] ? 0 : -1,

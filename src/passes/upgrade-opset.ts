@@ -1,28 +1,21 @@
 import { ShiboriError } from '../errors.js';
-import { type Graph, type Model, type Node, OPSET, type Value } from '../graph/model.js';
+import { type Attribute, type Graph, type Model, type Node, OPSET, type Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { castLike } from '../ops/terms.js';
 import { normalizeAxis } from '../tensor/dims.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
+import { decompositions } from './decompositions.js';
+import { intsOf, numberOf } from './node-attributes.js';
+import { refuse } from './refused-operators.js';
 import { rewrite } from './rewrite.js';
+import { type Inputs, moved, namesOf, scalarLike, type Upgrade, without } from './upgrade.js';
+import { averagePool, globalLpPool, lpPool, resize, upsample, wrappedPad } from './upgrade-resampling.js';
 
 /** The oldest operator set that is understood. */
 const OLDEST = 7;
 /** The newest one: later sets changed nothing that the supported operators use, up to here. */
 const NEWEST = 23;
-
-type Inputs = readonly (Value | undefined)[];
-type Upgrade = (node: Node, inputs: Inputs, b: GraphBuilder, opset: number) => Value | undefined;
-
-function intsOf(node: Node, name: string): readonly number[] | undefined {
-  const attribute = node.attributes[name];
-  return attribute?.type === 'ints' ? attribute.value : undefined;
-}
-
-function numberOf(node: Node, name: string): number | undefined {
-  const attribute = node.attributes[name];
-  return attribute?.type === 'float' || attribute?.type === 'int' ? attribute.value : undefined;
-}
 
 /** The largest int64 comes as 2^63, the nearest number to it. */
 const bounded = (value: number): number => Math.min(value, Number.MAX_SAFE_INTEGER);
@@ -46,36 +39,20 @@ function constantOf(node: Node): Tensor | undefined {
   }
 }
 
-/** The node with its first output only, without some of its attributes, and with `extra` inputs after the first. */
-function moved(node: Node, inputs: Inputs, b: GraphBuilder, gone: readonly string[], extra: Inputs): Value | undefined {
-  const attributes = Object.fromEntries(Object.entries(node.attributes).filter(([name]) => !gone.includes(name)));
-  return b.copy({ ...node, outputs: node.outputs.slice(0, 1), attributes }, [...inputs.slice(0, 1), ...extra])[0];
-}
-
-/** A number that was an attribute, as a scalar in the element type of the node's first input. */
-function scalarLike(node: Node, [x]: Inputs, b: GraphBuilder, value: number): Value {
-  const dtype = x?.type?.dtype;
-  if (dtype === 'float32' || dtype === 'float64') return b.scalar(value, dtype);
-  throw new ShiboriError(
-    `Node "${node.name}" (${node.op}): expected float32 or float64 elements, found ${dtype ?? 'an unknown type'}. Export the model again with opset ${OPSET}.`,
-  );
-}
-
 /** `axes` moved from attribute to second input (ReduceSum, Squeeze, Unsqueeze in 13; the other Reduce* in 18). */
 const axesToInput: Upgrade = (node, inputs, b) => {
-  const axes = intsOf(node, 'axes');
+  const axes = intsOf(node.attributes, 'axes');
   return axes && moved(node, inputs, b, ['axes'], [b.ints(axes)]);
 };
 
 /** Until 12, Softmax flattened its input to a matrix at `axis` (default 1); it is the same where `axis` is the last. */
 const softmax =
-  (op: 'Softmax' | 'LogSoftmax'): Upgrade =>
+  (op: 'Softmax' | 'LogSoftmax' | 'Hardmax'): Upgrade =>
   (node, inputs, b, opset) => {
     const dims = inputs[0]?.type?.dims;
     if (opset >= 13 || !dims) return undefined;
-    const axis = normalizeAxis(numberOf(node, 'axis') ?? 1, dims.length);
-    const names = { name: node.name, ...(node.outputs[0] ? { outputName: node.outputs[0].name } : {}) };
-    if (dims.slice(axis + 1).every((size) => size === 1)) return b.op(op, inputs, { axis }, names);
+    const axis = normalizeAxis(numberOf(node.attributes, 'axis') ?? 1, dims.length);
+    if (dims.slice(axis + 1).every((size) => size === 1)) return [b.op(op, inputs, { axis }, namesOf(node))];
     const symbols = dims.filter((dim) => typeof dim === 'string');
     if (symbols.length > 1) {
       throw new ShiboriError(
@@ -84,8 +61,35 @@ const softmax =
     }
     const flat = b.op('Flatten', inputs, { axis }, { name: node.name });
     const soft = b.op(op, [flat], { axis: 1 }, { name: node.name });
-    return b.op('Reshape', [soft, b.ints(dims.map((dim) => (typeof dim === 'string' ? -1 : dim)))], {}, names);
+    const shape = b.ints(dims.map((dim) => (typeof dim === 'string' ? -1 : dim)));
+    return [b.op('Reshape', [soft, shape], {}, namesOf(node))];
   };
+
+/** A Split that says neither how many parts nor how long has as many as it has outputs: set 18 wants to be told. */
+const split: Upgrade = (node, inputs, b) => {
+  const lengths = intsOf(node.attributes, 'split');
+  if (lengths) return without(node, [inputs[0], b.ints(lengths)], b, ['split']);
+  if (inputs[1] || numberOf(node.attributes, 'num_outputs') !== undefined) return undefined;
+  const count: Attribute = { type: 'int', value: node.outputs.length };
+  return b.copy({ ...node, attributes: { ...node.attributes, num_outputs: count } }, inputs);
+};
+
+/** `If` whose condition is known: the branch that is taken, in its place. */
+function takenBranch(
+  node: Node,
+  [condition]: Inputs,
+  b: GraphBuilder,
+  inline: (inner: Graph) => readonly Value[],
+): readonly Value[] {
+  const known = condition && b.contentsOf(condition)?.[0];
+  const branch = node.attributes[known === 0 ? 'else_branch' : 'then_branch'];
+  if (typeof known !== 'number' || branch?.type !== 'graph') {
+    throw new ShiboriError(
+      `Node "${node.name}" (If): which branch is taken shows only when the model runs. Export the model traced instead of scripted, or with a fixed input size.`,
+    );
+  }
+  return inline(branch.value);
+}
 
 const upgrades = new Map<string, Upgrade>(
   Object.entries({
@@ -93,27 +97,50 @@ const upgrades = new Map<string, Upgrade>(
     ReduceMean: axesToInput,
     ReduceMax: axesToInput,
     ReduceMin: axesToInput,
+    ReduceProd: axesToInput,
+    ReduceL1: axesToInput,
+    ReduceL2: axesToInput,
+    ReduceSumSquare: axesToInput,
+    ReduceLogSum: axesToInput,
+    ReduceLogSumExp: axesToInput,
     Squeeze: axesToInput,
     Unsqueeze: axesToInput,
     Softmax: softmax('Softmax'),
     LogSoftmax: softmax('LogSoftmax'),
+    Hardmax: softmax('Hardmax'),
+    Split: split,
+    Upsample: upsample,
+    Resize: resize,
+    AveragePool: averagePool,
+    LpPool: lpPool,
+    GlobalLpPool: globalLpPool,
+    /** Set 11 gave Scatter its present name. */
+    Scatter: (node, inputs, b) => b.copy({ ...node, op: 'ScatterElements' }, inputs),
+    /** How float8 overflows is of no concern to other types. */
+    Cast: (node, inputs, b) => (node.attributes.saturate ? without(node, inputs, b, ['saturate']) : undefined),
+    CastLike: (node, [x, like], b) => x && like && [b.op('Identity', [castLike(b, x, like)], {}, namesOf(node))],
+    /** `k` became an input in 10. */
+    TopK(node, inputs, b) {
+      const k = numberOf(node.attributes, 'k');
+      return k === undefined ? undefined : without(node, [inputs[0], b.ints([k])], b, ['k']);
+    },
     /** An initializer from the start, and by its name no parameter. */
     Constant(node, _, b) {
       const value = constantOf(node);
-      return value && b.initializer(`${CONSTANT_PREFIX}${node.outputs[0]?.name ?? node.name}`, value);
+      return value && [b.initializer(`${CONSTANT_PREFIX}${node.outputs[0]?.name ?? node.name}`, value)];
     },
     /** `starts`, `ends`, `axes` became inputs in 10. */
     Slice(node, inputs, b) {
-      const starts = intsOf(node, 'starts');
-      const ends = intsOf(node, 'ends');
-      const axes = intsOf(node, 'axes');
+      const starts = intsOf(node.attributes, 'starts');
+      const ends = intsOf(node.attributes, 'ends');
+      const axes = intsOf(node.attributes, 'axes');
       if (!starts || !ends) return undefined;
       const extra = [b.ints(starts), b.ints(ends.map(bounded)), axes && b.ints(axes)];
       return moved(node, inputs, b, ['starts', 'ends', 'axes'], extra);
     },
     /** `min` and `max` became inputs in 11. */
     Clip(node, inputs, b) {
-      const [min, max] = [numberOf(node, 'min'), numberOf(node, 'max')];
+      const [min, max] = [numberOf(node.attributes, 'min'), numberOf(node.attributes, 'max')];
       if (min === undefined && max === undefined) return undefined;
       const bound = (value: number | undefined) =>
         value === undefined ? undefined : scalarLike(node, inputs, b, value);
@@ -121,33 +148,35 @@ const upgrades = new Map<string, Upgrade>(
     },
     /** `ratio` became an input in 12. */
     Dropout(node, inputs, b) {
-      const ratio = numberOf(node, 'ratio');
+      const ratio = numberOf(node.attributes, 'ratio');
       return ratio === undefined ? undefined : moved(node, inputs, b, ['ratio'], [b.scalar(ratio)]);
     },
     /** `pads` and `value` became inputs in 11. */
     Pad(node, inputs, b) {
-      const pads = intsOf(node, 'pads');
-      if (!pads) return undefined;
-      const value = scalarLike(node, inputs, b, numberOf(node, 'value') ?? 0);
+      const pads = intsOf(node.attributes, 'pads');
+      if (!pads) return wrappedPad(node, inputs, b);
+      const value = scalarLike(node, inputs, b, numberOf(node.attributes, 'value') ?? 0);
       return moved(node, inputs, b, ['pads', 'value'], [b.ints(pads), value]);
     },
-    /** `spatial` went in 9: without it, statistics are per channel. */
-    BatchNormalization(node, inputs, b) {
-      const spatial = numberOf(node, 'spatial');
-      if (spatial === undefined) return undefined;
-      if (spatial === 1) return moved(node, inputs, b, ['spatial'], inputs.slice(1));
-      throw new ShiboriError(
-        `Node "${node.name}" (BatchNormalization): statistics per activation (spatial = 0) are not supported. Export the model again with opset ${OPSET}.`,
-      );
+    /** `spatial` went in 9: without it, statistics are per channel. Before 14, outputs after the first were for training. */
+    BatchNormalization(node, inputs, b, opset) {
+      if (numberOf(node.attributes, 'spatial') === 0) {
+        throw new ShiboriError(
+          `Node "${node.name}" (BatchNormalization): statistics per activation (spatial = 0) are not supported. Export the model again with opset ${OPSET}.`,
+        );
+      }
+      return opset < 14 ? moved(node, inputs, b, ['spatial'], inputs.slice(1)) : undefined;
     },
   } satisfies Record<string, Upgrade>),
 );
 
 /**
- * The graph in the form of operator set 18, whatever older or newer set it was written for: attributes that
- * became inputs are moved, old Softmax semantics are spelled out. Constant nodes become initializers.
+ * The graph in the form of operator set 18, whatever older or newer set it was written for: attributes that became
+ * inputs are moved, old meanings are spelled out, operators that set 18 does not have are written in those that it has.
+ * Constant nodes become initializers; of an `If` whose condition is known, the branch that is taken remains.
  *
- * @throws ShiboriError for an operator set that is too old or too new, and for an operator that is not supported.
+ * @throws ShiboriError for an operator set that is too old or too new, and for an operator that is not supported, with
+ *   what to do.
  */
 export function upgradeOpset(model: Model, file: string): Graph {
   if (model.opset < OLDEST || model.opset > NEWEST) {
@@ -156,10 +185,13 @@ export function upgradeOpset(model: Model, file: string): Graph {
     );
   }
   return rewrite(model.graph, {
-    node(node, inputs, builder) {
-      const upgrade = node.domain === '' ? upgrades.get(node.op) : undefined;
-      const output = upgrade?.(node, inputs, builder, model.opset);
-      return output && [output];
+    node(node, inputs, builder, inline) {
+      if (node.domain === '' && node.op === 'If') return takenBranch(node, inputs, builder, inline);
+      refuse(node);
+      if (node.domain !== '') return undefined;
+      const decomposition = decompositions.get(node.op);
+      if (decomposition) return [decomposition(builder, inputs, node.attributes, namesOf(node))];
+      return upgrades.get(node.op)?.(node, inputs, builder, model.opset);
     },
   });
 }

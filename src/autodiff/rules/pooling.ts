@@ -1,7 +1,7 @@
 /** Rules of the poolings, `[N, C, spatial…]`. */
 import type { Value } from '../../graph/model.js';
-import { type convolution as specs, type Window, windowOf } from '../../ops/convolution.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { averagesAlong, type convolution as specs, windowOf } from '../../ops/convolution.js';
+import { sizeOf } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
 import { transposedProduct } from './along-axis.js';
 import { reshaped, scaled, zerosLike } from './terms.js';
@@ -58,22 +58,6 @@ function maxPool({ builder: b, attributes, ...c }: RuleContext<'MaxPool'>): Valu
   return [reshaped(b, b.op('ScatterElements', [zeros, flatIndex, flatDy], { axis: 0, reduction: 'add' }), dims)];
 }
 
-/** `[outputs, size]`: how much each position along an axis contributes to each output. Rows sum to 1 or less. */
-function averages(window: Window, axis: number, size: number, outputs: number, countPadding: boolean): number[] {
-  const matrix = new Array<number>(outputs * size).fill(0);
-  const [begin, end] = [window.pads[axis] ?? 0, window.pads[axis + window.kernel.length] ?? 0];
-  for (let o = 0; o < outputs; o++) {
-    const taps = range(window.kernel[axis] ?? 1).map(
-      (k) => o * (window.strides[axis] ?? 1) - begin + k * (window.dilations[axis] ?? 1),
-    );
-    const inside = taps.filter((i) => i >= 0 && i < size);
-    // With ceil_mode a window may reach beyond the padding; what lies there is never counted.
-    const counted = countPadding ? taps.filter((i) => i >= -begin && i < size + end) : inside;
-    for (const i of inside) matrix[o * size + i] = 1 / counted.length;
-  }
-  return matrix;
-}
-
 // Y = A1 X A2' with one matrix of averages an axis (the count of a window is a product over the axes), so dX = A1' dY A2
 function averagePool({ builder: b, attributes, ...c }: RuleContext<'AveragePool'>): Value[] {
   const target = c.dims(c.x(0));
@@ -82,7 +66,7 @@ function averagePool({ builder: b, attributes, ...c }: RuleContext<'AveragePool'
   let dX = c.dy;
   for (let axis = target.length - 1; axis >= 2; axis--) {
     const size = target[axis] ?? 1;
-    const values = averages(window, axis - 2, size, outputs[axis] ?? 1, attributes.count_include_pad === 1);
+    const values = averagesAlong(window, axis - 2, size, outputs[axis] ?? 1, attributes.count_include_pad === 1);
     dX = transposedProduct(b, dX, axis, values, size);
   }
   return [dX];

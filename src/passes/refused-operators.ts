@@ -1,0 +1,57 @@
+import { ShiboriError } from '../errors.js';
+import { type Node, OPSET } from '../graph/model.js';
+
+const control = 'loops and sequences have no place in a feed-forward classifier. Export the model traced, not scripted';
+const operatorFormat =
+  'it computes in integers. Quantise with the format QDQ (QuantizeLinear and DequantizeLinear), or give the float model';
+const random = 'it draws random numbers when the model runs. Export the model in evaluation mode';
+
+/** Why operators of ONNX's own domain are refused, and what to do. */
+const reasons: Readonly<Record<string, string>> = {
+  Loop: control,
+  Scan: control,
+  SequenceAt: control,
+  SequenceConstruct: control,
+  SequenceEmpty: control,
+  SequenceErase: control,
+  SequenceInsert: control,
+  SequenceLength: control,
+  SequenceMap: control,
+  SplitToSequence: control,
+  ConcatFromSequence: control,
+  Optional: control,
+  OptionalGetElement: control,
+  OptionalHasElement: control,
+  QLinearConv: operatorFormat,
+  QLinearMatMul: operatorFormat,
+  ConvInteger: operatorFormat,
+  MatMulInteger: operatorFormat,
+  DynamicQuantizeLinear: operatorFormat,
+  RandomNormal: random,
+  RandomNormalLike: random,
+  RandomUniform: random,
+  RandomUniformLike: random,
+  Bernoulli: random,
+  Multinomial: random,
+};
+
+/** Domains whose operators are made by a tool that can leave them out. */
+const domains: Readonly<Record<string, string>> = {
+  'com.microsoft': 'ONNX Runtime fuses operators into it. Give the model as it was before optimisation',
+  'com.microsoft.nchwc': 'ONNX Runtime fuses operators into it. Give the model as it was before optimisation',
+  'org.pytorch.aten': `PyTorch had no ONNX operator for it. Export the model again with opset ${OPSET} or newer`,
+  'ai.onnx.ml': 'it is of classical machine learning, not of a neural network',
+};
+
+/**
+ * Throws for an operator that a graph here cannot hold, where more can be said than that it is not in the table.
+ *
+ * @throws ShiboriError naming the node, the reason and what to do.
+ */
+export function refuse(node: Node): void {
+  const own = node.domain === '' || node.domain === 'ai.onnx';
+  const reason = own ? reasons[node.op] : domains[node.domain];
+  if (reason === undefined || !Object.hasOwn(own ? reasons : domains, own ? node.op : node.domain)) return;
+  const name = own ? node.op : `${node.domain}.${node.op}`;
+  throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported: ${reason}.`);
+}

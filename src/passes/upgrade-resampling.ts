@@ -1,0 +1,169 @@
+/** Upgrades of the operators that change the resolution or reach beyond the border. */
+import { ShiboriError } from '../errors.js';
+import { isStatic } from '../graph/dims.js';
+import type { Dim, Node, Value } from '../graph/model.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { averagesAlong, windowOf } from '../ops/convolution.js';
+import { attributesOf } from '../ops/table.js';
+import { castLike, numberLike } from '../ops/terms.js';
+import { normalizeAxis, range } from '../tensor/dims.js';
+import { float32 } from '../tensor/tensor.js';
+import { numberOf, stringOf } from './node-attributes.js';
+import { namesOf, type Upgrade } from './upgrade.js';
+
+/** An input that is given and not empty: files pass an empty tensor where an input is to be left out. */
+function given(value: Value | undefined): Value | undefined {
+  return value?.type?.dims.length === 1 && value.type.dims[0] === 0 ? undefined : value;
+}
+
+// Resize with coordinates o / scale and the position before: what Upsample always did
+export const upsample: Upgrade = (node, [x, scalesInput], b) => {
+  const attribute = node.attributes.scales;
+  const scales =
+    attribute?.type === 'floats' ? b.initializer('constant/scales', float32(attribute.value)) : scalesInput;
+  const mode = stringOf(node.attributes, 'mode') ?? 'nearest';
+  const attributes = { mode: mode === 'bilinear' ? 'linear' : mode, ...asymmetric, nearest_mode: 'floor' };
+  return [b.op('Resize', [x, undefined, scales], attributes, namesOf(node))];
+};
+
+const asymmetric = { coordinate_transformation_mode: 'asymmetric' };
+
+/** Where set 11's "tf_half_pixel_for_nn", (o + 0.5) / scale, rounds to, half_pixel lies half a position before. */
+const halfAPositionBefore: Readonly<Record<string, string>> = {
+  floor: 'round_prefer_ceil',
+  round_prefer_floor: 'ceil',
+};
+
+export const resize: Upgrade = (node, inputs, b, opset) => {
+  if (opset === 10) {
+    const [x, scales] = inputs;
+    const known = scales && b.contentsOf(scales);
+    const smaller = known?.some((scale) => typeof scale === 'number' && scale < 1) ?? false;
+    if (smaller && known?.some((scale) => typeof scale === 'number' && scale > 1)) {
+      throw new ShiboriError(
+        `Node "${node.name}" (Resize): operator set 10 rounds shrinking and growing axes differently; one node with both is not supported. Export the model again with opset 18.`,
+      );
+    }
+    const attributes = { mode: stringOf(node.attributes, 'mode') ?? 'nearest', ...asymmetric };
+    const nearest_mode = smaller ? 'ceil' : 'floor';
+    return [b.op('Resize', [x, undefined, scales], { ...attributes, nearest_mode }, namesOf(node))];
+  }
+  const attributes = attributesOf('Resize', node);
+  let { coordinate_transformation_mode: coordinates, nearest_mode } = attributes;
+  if (coordinates === 'tf_half_pixel_for_nn') {
+    const before = halfAPositionBefore[nearest_mode];
+    if (attributes.mode !== 'nearest' || !before) {
+      throw new ShiboriError(
+        `Node "${node.name}" (Resize): "tf_half_pixel_for_nn" is of mode "nearest" only, and of nearest_mode floor. Export the model again with opset 18.`,
+      );
+    }
+    [coordinates, nearest_mode] = ['half_pixel', before];
+  }
+  const [x, roi, scales, sizes] = inputs.map(given);
+  // Files of set 11 and 12 give both where sizes count.
+  const used = [x, coordinates === 'tf_crop_and_resize' ? roi : undefined, sizes ? undefined : scales, sizes];
+  return [
+    b.op('Resize', used, { ...attributes, coordinate_transformation_mode: coordinates, nearest_mode }, namesOf(node)),
+  ];
+};
+
+/** Mode "wrap", which set 19 added: what is repeated is cut from the other end. */
+export function wrappedPad(node: Node, inputs: readonly (Value | undefined)[], b: GraphBuilder): Value[] | undefined {
+  if (stringOf(node.attributes, 'mode') !== 'wrap') return undefined;
+  const [x, padsInput, , axesInput] = inputs;
+  const dims = x?.type?.dims;
+  const pads = padsInput && b.contentsOf(padsInput);
+  const axes = (axesInput ? b.contentsOf(axesInput) : undefined) ?? range(dims?.length ?? 0);
+  const fail = (what: string) =>
+    new ShiboriError(`Node "${node.name}" (Pad): ${what}. Export the model again with opset 18.`);
+  if (!x || !dims || !pads || !isStatic(pads) || !isStatic(axes))
+    throw fail('its pads must be constants in mode "wrap"');
+  let value: Value = x;
+  for (const [i, raw] of axes.entries()) {
+    const axis = normalizeAxis(raw, dims.length);
+    const size = dims[axis];
+    const [before, after] = [pads[i] ?? 0, pads[i + axes.length] ?? 0];
+    if (before === 0 && after === 0) continue;
+    if (typeof size !== 'number' || before < 0 || after < 0 || before > size || after > size) {
+      throw fail(`mode "wrap" pads axis ${axis} by ${before} and ${after}, which its ${size} positions do not cover`);
+    }
+    const from = value;
+    const part = (start: number, end: number) =>
+      start === end
+        ? []
+        : [b.op('Slice', [from, b.ints([start]), b.ints([end]), b.ints([axis])], {}, { name: node.name })];
+    const parts = [...part(size - before, size), from, ...part(0, after)];
+    value = b.op('Concat', parts, { axis }, { name: node.name });
+  }
+  return [b.op('Identity', [value], {}, namesOf(node))];
+}
+
+/** A pooling with dilations, which set 19 added, as one product with a matrix of averages an axis. */
+export const averagePool: Upgrade = (node, [x], b) => {
+  const attributes = attributesOf('AveragePool', node);
+  if (!attributes.dilations) return undefined;
+  if (attributes.dilations.every((dilation) => dilation === 1)) {
+    return [b.op('AveragePool', [x], { ...attributes, dilations: undefined }, namesOf(node))];
+  }
+  const dims = x?.type?.dims ?? [];
+  const spatial: readonly Dim[] = dims.slice(2);
+  if (!x || spatial.length > 2 || !isStatic(spatial)) {
+    throw new ShiboriError(
+      `Node "${node.name}" (AveragePool): with dilations it takes images of one size, found [${dims.join(', ')}]. Export the model without them.`,
+    );
+  }
+  const window = windowOf(attributes, attributes.kernel_shape ?? [], spatial);
+  const own = { name: node.name };
+  const constant = (values: readonly number[], shape: readonly number[]) =>
+    castLike(b, b.initializer('constant/averages', float32(values, shape)), x);
+  let y: Value = x;
+  for (const [axis, size] of spatial.entries()) {
+    const extent = ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
+    const room = size + (window.pads[axis] ?? 0) + (window.pads[axis + spatial.length] ?? 0) - extent;
+    const steps = room / (window.strides[axis] ?? 1);
+    const outputs = (attributes.ceil_mode ? Math.ceil(steps) : Math.floor(steps)) + 1;
+    const values = averagesAlong(window, axis, size, outputs, attributes.count_include_pad === 1);
+    if (axis === spatial.length - 1) {
+      const turned = range(size * outputs).map((i) => values[(i % outputs) * size + Math.floor(i / outputs)] ?? 0);
+      y = b.op('MatMul', [y, constant(turned, [size, outputs])], {}, own);
+    } else y = b.op('MatMul', [constant(values, [outputs, size]), y], {}, own);
+  }
+  return [b.op('Identity', [y], {}, namesOf(node))];
+};
+
+// Y = (sum of |X|^p under the window)^(1/p)
+export const lpPool: Upgrade = (node, [x], b) => {
+  const kernel = node.attributes.kernel_shape;
+  if (!x || kernel?.type !== 'ints') throw new ShiboriError(`Node "${node.name}" (LpPool): it has no kernel_shape.`);
+  if (numberOf(node.attributes, 'ceil_mode') === 1) {
+    throw new ShiboriError(`Node "${node.name}" (LpPool): ceil_mode is not supported. Export the model without it.`);
+  }
+  const p = numberOf(node.attributes, 'p') ?? 2;
+  const own = { name: node.name };
+  const powers = b.op('Pow', [b.op('Abs', [x], {}, own), numberLike(b, p, x)], {}, own);
+  const { p: _, ...rest } = node.attributes;
+  const inner: Node = {
+    ...node,
+    op: 'AveragePool',
+    attributes: { ...rest, count_include_pad: { type: 'int', value: 1 } },
+  };
+  const [pooled] =
+    averagePool(inner, [powers], b, 18) ?? b.copy({ ...inner, outputs: inner.outputs.slice(0, 1) }, [powers]);
+  if (!pooled) throw new ShiboriError(`Node "${node.name}" (LpPool): it has no output.`);
+  const count = kernel.value.reduce((product, size) => product * size, 1);
+  const sums = b.op('Mul', [pooled, numberLike(b, count, x)], {}, own);
+  return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, namesOf(node))];
+};
+
+// Y = (sum of |X|^p over all positions)^(1/p)
+export const globalLpPool: Upgrade = (node, [x], b) => {
+  const dims = x?.type?.dims;
+  if (!x || !dims) throw new ShiboriError(`Node "${node.name}" (GlobalLpPool): its input's dimensions are not known.`);
+  const p = numberOf(node.attributes, 'p') ?? 2;
+  const axes = b.ints(range(dims.length).slice(2));
+  if (p === 1 || p === 2) return [b.op(p === 1 ? 'ReduceL1' : 'ReduceL2', [x, axes], { keepdims: 1 }, namesOf(node))];
+  const own = { name: node.name };
+  const powers = b.op('Pow', [b.op('Abs', [x], {}, own), numberLike(b, p, x)], {}, own);
+  const sums = b.op('ReduceSum', [powers, axes], { keepdims: 1 }, own);
+  return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, namesOf(node))];
+};
