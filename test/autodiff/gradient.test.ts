@@ -182,6 +182,34 @@ describe('what has no gradient is an error, never zero', () => {
     );
   });
 
+  it('says what to do where an operator has no rule: a scale of quantised weights', () => {
+    const b = new GraphBuilder();
+    const scale = b.initializer('conv.scale', float32([0.5], []));
+    const weights = b.initializer('conv.weight', tensor('int8', [2], Int8Array.of(1, -3)));
+    b.output(sum(b, b.op('DequantizeLinear', [weights, scale], {}, { name: 'conv.dequantize' })));
+    expect(() => gradient(b.build('g'), { wrt: [scale] })).toThrow(
+      /Node "conv\.dequantize" \(DequantizeLinear\) has no gradient rule: .*scale.* Choose a layer after it, or train only/,
+    );
+  });
+
+  it('does not pass through rounding to integers', () => {
+    const b = new GraphBuilder();
+    const input = x(b);
+    const scale = b.scalar(0.5);
+    b.output(sum(b, b.op('DequantizeLinear', [b.op('QuantizeLinear', [input, scale]), scale])));
+    expect(() => gradient(b.build('g'), { wrt: [input] })).toThrow(/only through operators without a gradient/);
+  });
+
+  it('refuses to differentiate the statistics of a LayerNormalization', () => {
+    const b = new GraphBuilder();
+    const input = x(b);
+    const scale = b.initializer('scale', float32([1, 1, 1, 1]));
+    const [, mean] = b.node('LayerNormalization', [input, scale], {}, { outputs: 3, name: 'blocks.0.norm1' });
+    if (!mean) throw new Error('no mean');
+    b.output(sum(b, mean));
+    expect(() => gradient(b.build('g'), { wrt: [input] })).toThrow(/"blocks\.0\.norm1".*only its first output/);
+  });
+
   it('refuses to differentiate the running statistics of a BatchNormalization', () => {
     const b = new GraphBuilder();
     const input = x(b);
