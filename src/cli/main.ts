@@ -13,6 +13,7 @@ import { fetchCommand } from './commands/fetch.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { runCommand } from './commands/run.js';
 import { summaryCommand } from './commands/summary.js';
+import { trainCommand } from './commands/train.js';
 
 /** Exit codes: 0 done, 1 it went wrong, 2 it was called wrongly, 130 interrupted. */
 const FAILED = 1;
@@ -25,12 +26,14 @@ function program(): Command {
     .version(packageVersion())
     .showHelpAfterError('(add --help for what this command takes)')
     .addHelpText('after', '\nStart with: shibori demo');
+  // Each imports its verb when it runs: help and mistakes are answered without loading an engine.
   for (const command of [
     summaryCommand(),
     evaluateCommand(),
     explainCommand(),
     compressCommand(),
     finetuneCommand(),
+    trainCommand(),
     compareCommand(),
     exportCommand(),
     runCommand(),

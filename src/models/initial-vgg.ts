@@ -1,15 +1,20 @@
+import { suggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { sizeOf } from '../tensor/dims.js';
-import { type RandomStream, seeded } from '../tensor/random.js';
-import { float32, type Tensor } from '../tensor/tensor.js';
-import { buildVgg } from './vgg.js';
+import { seeded } from '../tensor/random.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { filled, type Initializer, initialStream, linearInitializer, normal } from './initialize.js';
+import type { StateDict } from './state-dict.js';
+import { buildVgg, vggPrefix } from './vgg.js';
 
-/** The shape of a VGG-style network with the study's classifier (linear, ReLU, batch norm, dropout; LogSoftmax). */
+/** The shape of a VGG-style network; its classifier is the study's (linear, ReLU, batch norm, dropout; LogSoftmax). */
 export interface VggShape {
   /** Channels of the convolutions of each block; a 2×2 max pooling ends a block. */
   readonly channels: readonly (readonly number[])[];
   /** Whether a batch norm follows each convolution, as in torchvision's `vgg16_bn`. Default: no. */
   readonly batchNorm?: boolean;
+  /** Whether a batch norm follows each hidden linear layer. Default: yes. */
+  readonly classifierNorm?: boolean;
   /** Whether Dropout(0.5) follows each hidden linear layer, as in the study, or only the last. Default: each. */
   readonly dropout?: 'each' | 'last';
   /** Widths of the hidden linear layers. */
@@ -17,18 +22,58 @@ export interface VggShape {
   readonly classes: number;
   /** Height and width of the input, divisible by 2 to the number of blocks. */
   readonly inputSize: number;
+  /** Height and width that the maps are averaged to before the classifier. Default: what the poolings leave. */
+  readonly pooled?: number;
   /** What stands before `features.` and `classifier.` in parameter names. */
   readonly prefix: string;
 }
 
-/** Normally distributed numbers (Box and Muller 1958). */
-function normal(random: RandomStream, deviation: number, dims: readonly number[]): Tensor<'float32'> {
-  const values = Array.from({ length: sizeOf(dims) }, () => {
-    const radius = Math.sqrt(-2 * Math.log(1 - random.uniform()));
-    return deviation * radius * Math.cos(2 * Math.PI * random.uniform());
-  });
-  return float32(values, dims);
+/** Channels of the configurations A, B, D and E of Simonyan and Zisserman 2014, arXiv:1409.1556, table 1. */
+const configurations: Readonly<Record<string, readonly number[]>> = {
+  vgg11: [1, 1, 2, 2, 2],
+  vgg13: [2, 2, 2, 2, 2],
+  vgg16: [2, 2, 3, 3, 3],
+  vgg19: [2, 2, 4, 4, 4],
+};
+const WIDTHS = [64, 128, 256, 512, 512];
+
+/** Networks that are made by name, as torchvision's. */
+export const vggNames: readonly string[] = Object.keys(configurations).flatMap((name) => [name, `${name}_bn`]);
+
+/**
+ * The shape of torchvision's network of a name: two hidden layers of 4,096, maps averaged to 7×7.
+ *
+ * @throws UsageError for a name that is none, or an input that five poolings leave nothing of.
+ */
+export function vggNamed(name: string, classes: number, inputSize = 224): VggShape {
+  const counts = configurations[name.replace(/_bn$/, '')];
+  if (!counts) {
+    throw new UsageError(
+      `No network is called "${name}".${suggestion(name, vggNames)} Known: ${vggNames.join(', ')}; or give a model file.`,
+    );
+  }
+  if (!(Number.isInteger(inputSize) && inputSize >= 32)) {
+    throw new UsageError(`${name} takes images of at least 32×32, found ${inputSize}.`);
+  }
+  return {
+    channels: counts.map((count, block) => Array.from({ length: count }, () => WIDTHS[block] ?? 512)),
+    batchNorm: name.endsWith('_bn'),
+    classifierNorm: false,
+    classifier: [4096, 4096],
+    classes,
+    inputSize,
+    pooled: 7,
+    prefix: '',
+  };
 }
+
+/** Parameters and running statistics of a batch norm, and how they begin. */
+const NORM = [
+  ['weight', 1],
+  ['bias', 0],
+  ['running_mean', 0],
+  ['running_var', 1],
+] as const;
 
 /**
  * A VGG-style network with fresh weights: normal with variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, equation
@@ -37,16 +82,12 @@ function normal(random: RandomStream, deviation: number, dims: readonly number[]
 export function initialVgg(shape: VggShape, seed: number): Graph {
   const random = seeded(seed, 0);
   const state = new Map<string, Tensor>();
-  const filled = (value: number, size: number) => float32(new Float32Array(size).fill(value));
   const dense = (path: string, dims: readonly number[], gain = 2) => {
-    state.set(`${path}.weight`, normal(random, Math.sqrt(gain / sizeOf(dims.slice(1))), dims));
-    state.set(`${path}.bias`, filled(0, dims[0] ?? 1));
+    state.set(`${path}.weight`, normal(Math.sqrt(gain / sizeOf(dims.slice(1))))(dims, random));
+    state.set(`${path}.bias`, filled(0)([dims[0] ?? 1], random));
   };
   const norm = (path: string, width: number) => {
-    state.set(`${path}.weight`, filled(1, width));
-    state.set(`${path}.bias`, filled(0, width));
-    state.set(`${path}.running_mean`, filled(0, width));
-    state.set(`${path}.running_var`, filled(1, width));
+    for (const [name, value] of NORM) state.set(`${path}.${name}`, filled(value)([width], random));
   };
   let index = 0;
   let inputs = 3;
@@ -61,19 +102,57 @@ export function initialVgg(shape: VggShape, seed: number): Graph {
     // The pooling.
     index++;
   }
-  const side = shape.inputSize / 2 ** shape.channels.length;
+  const side = shape.pooled ?? shape.inputSize / 2 ** shape.channels.length;
   let features = inputs * side * side;
   let module = 0;
   shape.classifier.forEach((width, layer) => {
     const path = `${shape.prefix}classifier`;
     dense(`${path}.${module}`, [width, features]);
-    norm(`${path}.${module + 2}`, width);
+    const hasNorm = shape.classifierNorm !== false;
+    if (hasNorm) norm(`${path}.${module + 2}`, width);
     const isLast = layer === shape.classifier.length - 1;
     // Past linear, ReLU and batch norm; the gap that Dropout leaves is what makes the builder add it.
-    module += shape.dropout === 'last' && !isLast ? 3 : 4;
+    module += (hasNorm ? 3 : 2) + (shape.dropout === 'last' && !isLast ? 0 : 1);
     features = width;
   });
   // No ReLU follows the last layer, and small scores make the first loss that of guessing: PyTorch's variance.
   dense(`${shape.prefix}classifier.${module}`, [shape.classes, features], 1 / 3);
   return buildVgg(state, { inputSize: [shape.inputSize, shape.inputSize], execution: () => 'rebuilt' });
+}
+
+/** Widths of the study's hidden layers. */
+const STUDY_WIDTHS = [512, 512];
+
+/**
+ * A VGG whose classifier is replaced by the study's, fresh: two hidden layers of 512, each with ReLU, batch norm and
+ * Dropout(0.5), then the classes and LogSoftmax. Linear layers begin as PyTorch's `nn.Linear`.
+ *
+ * @param tensors state dict of the VGG that it goes on.
+ * @throws ShiboriError when these are no VGG's.
+ */
+export function withStudyHead(
+  tensors: StateDict,
+  classes: number,
+  seed: number,
+  inputSize: readonly [number, number],
+): Graph {
+  const prefix = vggPrefix(tensors) ?? '';
+  const path = `${prefix}classifier`;
+  const state = new Map([...tensors].filter(([name]) => !name.startsWith(`${path}.`)));
+  const channels = [...tensors].filter(
+    ([name, { dims }]) => name.startsWith(`${prefix}features.`) && dims.length === 4,
+  );
+  // The pooling before it, 7×7, is torchvision's.
+  let inputs = (channels.at(-1)?.[1].dims[0] ?? 1) * 49;
+  let position = 0;
+  const add = (name: string, dims: readonly number[], initializer: Initializer) =>
+    state.set(name, initializer(dims, initialStream(seed, position++)));
+  for (const [layer, width] of [...STUDY_WIDTHS, classes].entries()) {
+    add(`${path}.${4 * layer}.weight`, [width, inputs], linearInitializer(inputs));
+    add(`${path}.${4 * layer}.bias`, [width], linearInitializer(inputs));
+    inputs = width;
+    if (layer === STUDY_WIDTHS.length) break;
+    for (const [name, value] of NORM) add(`${path}.${4 * layer + 2}.${name}`, [width], filled(value));
+  }
+  return buildVgg(state, { inputSize, execution: () => 'rebuilt' });
 }

@@ -16,10 +16,9 @@ export function namedOptions<Shape extends z.ZodRawShape, Made, Context extends 
   return { options, create: (given, ...context) => create(options.parse(given), ...context) };
 }
 
-/** A choice from a table: `{ name: sgd, options: { momentum: 0.9 } }`. */
-export interface Choice {
+/** A choice from a table: `{ name: 'sgd', momentum: 0.9 }`. */
+export interface Choice extends Readonly<Record<string, unknown>> {
   readonly name: string;
-  readonly options: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -63,6 +62,6 @@ export function choiceSchema(what: string, table: Readonly<Record<string, NamedO
           : `"${key}" is no option of ${name}.${suggestion(key, known)} Known: ${known.join(', ')}`;
       context.issues.push({ code: 'custom', message, path: key === undefined ? issue.path : [key], input: options });
     }
-    return { name, options };
+    return { name, ...options };
   });
 }

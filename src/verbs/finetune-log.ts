@@ -80,11 +80,16 @@ export function openMetricsLog(file: string, resumedAt: () => number): MetricsLo
 /** Speeds of less time than this say little. */
 const SHORTEST_SECONDS = 0.5;
 
-/** Passes the progress of a training on, with images a second, a stage for each epoch and view. */
+/**
+ * Passes the progress of a training on, with images a second, a stage for each epoch and view.
+ *
+ * @param prefix what comes before the names of the stages: `stage 1/2, `.
+ */
 export function reportProgress(
   epochs: number,
   views: number,
   onProgress: VerbContext['onProgress'],
+  prefix = '',
 ): (progress: FitProgress) => void {
   let stage = '';
   let last = 0;
@@ -95,7 +100,7 @@ export function reportProgress(
     return p.stage === 'validate' ? 'validate' : `epoch ${p.epoch + 1}/${epochs}`;
   };
   return (p) => {
-    const now = stageOf(p);
+    const now = `${prefix}${stageOf(p)}`;
     if (now !== stage || p.done < last) from = { images: p.done, time: performance.now() };
     stage = now;
     last = p.done;
@@ -107,6 +112,7 @@ export function reportProgress(
       fields: {
         ...(p.loss === undefined ? {} : { loss: p.loss.toFixed(4) }),
         ...(p.top1 === undefined ? {} : { top1: `${p.top1.toFixed(2)} %` }),
+        ...(p.learningRate === undefined ? {} : { lr: p.learningRate.toPrecision(3) }),
         ...(seconds < SHORTEST_SECONDS ? {} : { 'images/s': Math.round((p.done - from.images) / seconds) }),
         ...(p.waiting === undefined ? {} : waitField(p.waiting)),
       },

@@ -1,15 +1,19 @@
 import { type AugmentOptions, checkAugmentOptions } from '../data/augment.js';
 import type { Preprocess } from '../data/preprocess.js';
 import { withExecution } from '../decompose/compress-linear.js';
+import { BIAS_NAME } from '../decompose/modes.js';
 import { ttDescriptorsOf } from '../decompose/tt-layer.js';
 import { suggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { fitsPattern } from '../graph/module-path.js';
 import { moduleOfParameter, parametersOf } from '../graph/parameters.js';
 import { sizeOf } from '../tensor/dims.js';
-import { constant, cyclic, oneCycle, type Schedule } from '../train/schedules.js';
+import { rowNamed } from '../train/named-options.js';
+import { type Optimizer, optimizers } from '../train/optimizers.js';
+import { type Schedule, schedules, warmUp } from '../train/schedules.js';
+import type { ParameterGroup, StepSettings } from '../train/step-settings.js';
 import { withWeights } from '../train/weights.js';
-import type { FinetunePlan } from './recipe.js';
+import type { FinetunePlan } from './training-schema.js';
 
 /** Patterns that a mistyped one may have meant: `classifier.0.weight`, `classifier.0.*`, `classifier.*`, … */
 function* likelyPatterns(names: readonly string[]): Generator<string> {
@@ -25,17 +29,23 @@ function* likelyPatterns(names: readonly string[]): Generator<string> {
   }
 }
 
-/** How many numbers patterns pick for training. Throws UsageError for a pattern that fits no parameter. */
-export function countTrained(graph: Graph, patterns: readonly string[]): number {
-  const parameters = parametersOf(graph).filter(({ kind }) => kind === 'parameter');
+/** Throws UsageError for a pattern that fits no parameter of the graph. */
+export function checkPatterns(graph: Graph, patterns: readonly string[]): void {
+  const names = parametersOf(graph).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
   for (const pattern of patterns) {
-    if (parameters.some(({ name }) => fitsPattern(name, pattern))) continue;
-    const hint = suggestion(pattern, likelyPatterns(parameters.map(({ name }) => name)));
+    if (names.some((name) => fitsPattern(name, pattern))) continue;
     throw new UsageError(
-      `No parameter of the model fits "${pattern}".${hint} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
+      `No parameter of the model fits "${pattern}".${suggestion(pattern, likelyPatterns(names))} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
     );
   }
-  const picked = parameters.filter(({ name }) => patterns.some((pattern) => fitsPattern(name, pattern)));
+}
+
+/** How many numbers patterns pick for training. Throws UsageError for a pattern that fits no parameter. */
+export function countTrained(graph: Graph, patterns: readonly string[]): number {
+  checkPatterns(graph, patterns);
+  const picked = parametersOf(graph).filter(
+    ({ name, kind }) => kind === 'parameter' && patterns.some((pattern) => fitsPattern(name, pattern)),
+  );
   return picked.reduce((sum, { tensor }) => sum + sizeOf(tensor.dims), 0);
 }
 
@@ -51,12 +61,57 @@ export function augmentationOf(plan: NonNullable<FinetunePlan['augment']>, { siz
   return options;
 }
 
-/** The plan's learning rates for a training of so many steps. */
-export function scheduleOf({ learningRate, schedule, stepSizeUp }: FinetunePlan, steps: number): Schedule {
-  if (typeof learningRate === 'number') return constant(learningRate);
-  const [base, max] = learningRate;
-  if (schedule === 'one-cycle') return oneCycle({ max, steps });
-  return cyclic({ base, max, stepSizeUp: stepSizeUp ?? Math.max(1, Math.round(steps / 2)) });
+/** Steps of an epoch over so many images. */
+export function stepsPerEpoch({ batch, accumulate }: FinetunePlan, images: number): number {
+  return Math.max(1, Math.ceil(Math.ceil(images / batch) / accumulate));
+}
+
+/** Schedules that have a length of their rise. */
+const CYCLIC: ReadonlySet<string> = new Set(['triangular', 'triangular2', 'exp_range']);
+
+/**
+ * The plan's learning rates for epochs of so many steps.
+ *
+ * @throws UsageError when schedule and learning rate do not go together.
+ */
+export function scheduleOf(plan: FinetunePlan, steps: number): Schedule {
+  const { learningRate, stepSizeUp, epochs, per } = plan;
+  const { name, ...own } = plan.schedule ?? { name: typeof learningRate === 'number' ? 'constant' : 'triangular2' };
+  if (stepSizeUp !== undefined && !CYCLIC.has(name)) {
+    throw new UsageError(
+      `The schedule ${name} has no stepSizeUp: that is for a cycle, with a base and a peak learning rate.`,
+    );
+  }
+  const total = (per === 'epoch' ? 1 : steps) * epochs;
+  const rest = Math.max(1, total - (plan.warmUp?.steps ?? 0));
+  const options = stepSizeUp === undefined ? own : { stepSizeUp, ...own };
+  const alone = rowNamed('schedule', schedules, name).create(options, learningRate, rest);
+  const schedule = plan.warmUp ? warmUp(alone, plan.warmUp) : alone;
+  return per === 'epoch' ? (step) => schedule(Math.floor(step / steps)) : schedule;
+}
+
+/** The plan's optimizer. */
+export function optimizerOf({ optimizer: { name, ...options } }: FinetunePlan): Optimizer {
+  return rowNamed('optimizer', optimizers, name).create(options);
+}
+
+/** Whether a parameter is a bias or the scale of a normalisation; the bias of a tensor train is shaped as its modes. */
+const isVector = (name: string, dims: readonly number[]) => dims.length <= 1 || name.endsWith(`.${BIAS_NAME}`);
+
+/**
+ * The plan's learning rates and weight decay of each parameter.
+ *
+ * @throws UsageError for a pattern that fits no parameter.
+ */
+export function groupsOf({ rates = {}, weightDecay }: FinetunePlan, graph: Graph): NonNullable<StepSettings['groups']> {
+  checkPatterns(graph, [...Object.keys(rates), ...(weightDecay?.except ?? [])]);
+  return ({ name, dims }): ParameterGroup => {
+    const rate = Object.entries(rates).findLast(([pattern]) => fitsPattern(name, pattern))?.[1] ?? 1;
+    if (!weightDecay) return { rate };
+    const { value, except, vectors } = weightDecay;
+    const spared = except.some((pattern) => fitsPattern(name, pattern)) || (!vectors && isVector(name, dims));
+    return { rate, weightDecay: spared ? 0 : value };
+  };
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { LoadedModel } from '../node/model-file.js';
 import type { VerbContext } from './context.js';
-import { type TrainedFile, type TrainOptions, type Training, trainFile, trainModel, type WorkFolder } from './train.js';
+import { type TrainedFile, type Training, type TrainOptions, trainFile, trainModel, type WorkFolder } from './train.js';
 import type { TrainingSets } from './train-stage.js';
 import type { FinetunePlan, TrainPlan } from './training-schema.js';
 

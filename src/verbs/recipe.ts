@@ -1,6 +1,9 @@
 import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { suggestion, UsageError } from '../errors.js';
+import { finetuneSchema } from './training-schema.js';
+
+export { type FinetunePlan, finetuneSchema, type TrainPlan, trainSchema } from './training-schema.js';
 
 const positive = z.number().int().positive();
 
@@ -33,39 +36,6 @@ const dataSchema = z.strictObject({
     .optional(),
 });
 
-const augmentSchema = z.strictObject({
-  randomResizedCrop: z
-    .strictObject({
-      /** Side of the result in pixels. Default: the model's input. */
-      size: positive.optional(),
-      scale: z.tuple([z.number().positive(), z.number().positive()]),
-      ratio: z.tuple([z.number().positive(), z.number().positive()]).default([3 / 4, 4 / 3]),
-    })
-    .optional(),
-  horizontalFlip: z.number().min(0).max(1).optional(),
-  colorJitter: z
-    .strictObject({ saturation: z.number().nonnegative().default(0), hue: z.number().min(0).max(0.5).default(0) })
-    .optional(),
-});
-
-/** How a model is trained back. Learning rates per step; see the library's `finetune` for units and defaults. */
-export const finetuneSchema = z.strictObject({
-  train: z.union([z.string(), z.array(z.string())]).optional(),
-  epochs: positive.default(1),
-  batch: positive.default(64),
-  learningRate: z
-    .union([z.number().positive(), z.tuple([z.number().positive(), z.number().positive()])])
-    .default([1e-5, 6e-5]),
-  stepSizeUp: positive.optional(),
-  /** With a base and a peak: `triangular2`, or `one-cycle`, which only takes the peak. */
-  schedule: z.enum(['triangular2', 'one-cycle']).default('triangular2'),
-  weightDecay: z.number().nonnegative().default(0),
-  seed: z.number().int().nonnegative().default(42),
-  augment: augmentSchema.optional(),
-  views: positive.optional(),
-  patience: positive.optional(),
-});
-
 const explainSchema = z.strictObject({
   layer: z.string().optional(),
   /** Validation images to explain: index in the split, or path (a unique suffix is enough). */
@@ -88,19 +58,23 @@ export const recipeSchema = z.strictObject({
 export type Recipe = z.infer<typeof recipeSchema>;
 /** A compression plan, parsed. */
 export type Plan = z.infer<typeof planSchema>;
-/** Fine-tuning as declared in a recipe. */
-export type FinetunePlan = z.infer<typeof finetuneSchema>;
+
+/** A schema without what is wrapped around it: defaults, and what comes before or after it. */
+function bare(schema: unknown): unknown {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) return bare(schema.unwrap());
+  if (!(schema instanceof z.ZodPipe)) return schema;
+  return bare(schema.in instanceof z.ZodTransform ? schema.out : schema.in);
+}
 
 /** The keys that a schema knows at a path, for suggestions. */
 function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let current: z.ZodType | undefined = schema;
+  let current = bare(schema);
   for (const key of path) {
-    while (current instanceof z.ZodDefault || current instanceof z.ZodOptional) current = current.unwrap() as z.ZodType;
-    if (current instanceof z.ZodObject) current = current.shape[String(key)] as z.ZodType | undefined;
-    else if (current instanceof z.ZodRecord) current = current.valueType as z.ZodType;
+    if (current instanceof z.ZodObject) current = bare(current.shape[String(key)]);
+    else if (current instanceof z.ZodRecord) current = bare(current.valueType);
+    else if (current instanceof z.ZodArray) current = bare(current.element);
     else return [];
   }
-  while (current instanceof z.ZodDefault || current instanceof z.ZodOptional) current = current.unwrap() as z.ZodType;
   return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
 }
 

@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { UsageError } from '../../errors.js';
+import type { TrainPlan } from '../../verbs/recipe.js';
+import { fieldsGiven, parsed, runTraining, stageOf, type TrainingOptions, withTraining } from './training.js';
+
+interface TrainCommandOptions extends TrainingOptions {
+  readonly plan?: string;
+  readonly head?: string;
+  readonly init?: string;
+}
+
+async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
+  const { parseYaml, trainSchema } = await import('../../verbs/recipe.js');
+  const { plan, head, init } = options;
+  if (plan === undefined) {
+    // `--head 10` is a number of classes.
+    const classes = head !== undefined && Number.isInteger(Number(head)) ? Number(head) : head;
+    return parsed(trainSchema, {
+      ...stageOf(options),
+      ...(classes === undefined ? {} : { head: classes }),
+      ...(init === undefined ? {} : { init }),
+    });
+  }
+  const also = [
+    ...Object.keys(fieldsGiven(options)),
+    ...Object.keys({ ...(head ? { head } : {}), ...(init ? { init } : {}) }),
+  ];
+  if (also.length > 0) {
+    throw new UsageError(
+      `The plan "${plan}" says how to train; leave out what it says, or the plan: ${also.join(', ')}.`,
+    );
+  }
+  let text: string;
+  try {
+    text = readFileSync(plan, 'utf8');
+  } catch {
+    throw new UsageError(`The plan "${plan}" cannot be read.`);
+  }
+  return parseYaml(text, plan, trainSchema);
+}
+
+/** `shibori train MODEL|ARCH --data D` */
+export function trainCommand(): Command {
+  const command = new Command('train')
+    .description('train a model: from scratch, with a fresh head, in stages; resumable')
+    .argument('<model>', '.onnx, .pt/.pth or .safetensors file, or a network to make: vgg11 … vgg19, vgg16_bn …')
+    .option('--plan <file>', 'YAML file with the stages of the training')
+    .option('--head <classes>', 'a fresh last layer: a number of classes, auto, or study (the classifier of the study)')
+    .option('--init <how>', 'pretrained, or scratch: every parameter begins anew (default: pretrained)')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  shibori train resnet.onnx --data photos --head auto --train head --epochs 5 --lr 1e-3\n  shibori train vgg16.pt --data tiny-imagenet --val-data tiny-imagenet --plan recipes/tiny-imagenet-vgg16-train.yaml',
+    );
+  return withTraining(command, 'all', 'train', 'trained').action(
+    async (model: string, options: TrainCommandOptions) => {
+      const plan = await planOf(options);
+      const { train } = await import('../../verbs/train.js');
+      await runTraining('train', options, (own, context) => train(model, plan, own, context));
+    },
+  );
+}

@@ -1,0 +1,195 @@
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import { UsageError } from '../../errors.js';
+import type { VerbContext } from '../../verbs/context.js';
+import type { TrainedFile, TrainOptions } from '../../verbs/train.js';
+import {
+  type CommonOptions,
+  dataOptions,
+  type ImageOptions,
+  type ModelOptions,
+  openOptions,
+  patterns,
+  positiveInteger,
+  positiveNumber,
+  start,
+  withCommon,
+  withData,
+  withModel,
+} from '../options.js';
+import { integer, percent, table } from '../output.js';
+import { required } from './required.js';
+
+/** Options of a stage of a training. */
+export interface StageOptions {
+  readonly train?: string[];
+  readonly epochs?: number;
+  readonly batch?: number;
+  readonly accumulate?: number;
+  readonly optimizer?: string;
+  readonly momentum?: number;
+  readonly weightDecay?: number;
+  readonly lr?: number;
+  readonly maxLr?: number;
+  readonly schedule?: string;
+  readonly stepSize?: number;
+  readonly warmUp?: number;
+  readonly labelSmoothing?: number;
+  readonly clip?: number;
+  readonly ema?: number;
+  readonly freezeBatchNorm?: boolean;
+  readonly seed?: number;
+  readonly augment?: boolean;
+  readonly views?: number;
+  readonly patience?: number;
+}
+
+/** Options of `train` and `finetune`. */
+export interface TrainingOptions extends CommonOptions, ModelOptions, ImageOptions, StageOptions {
+  readonly valData?: string;
+  readonly valSplit?: string;
+  readonly work?: string;
+  readonly resume?: boolean;
+  readonly output?: string;
+}
+
+/** Exit code of a training that was stopped with Ctrl-C and can be gone on with. */
+const INTERRUPTED = 130;
+
+const DEFAULT_RATE = 1e-4;
+
+/** The study's: crops of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered. */
+const AUGMENTATION = {
+  randomResizedCrop: { scale: [(56 / 64) ** 2, 1], ratio: [3 / 4, 4 / 3] },
+  horizontalFlip: 0.5,
+  colorJitter: { saturation: 0.2, hue: 0.1 },
+};
+
+/** The fields of a plan that the options of a stage set. */
+export function fieldsGiven(options: StageOptions): Readonly<Record<string, unknown>> {
+  const { train, epochs, batch, accumulate, optimizer, momentum, weightDecay, lr, maxLr, schedule } = options;
+  const { stepSize, warmUp, labelSmoothing, clip, ema, freezeBatchNorm, seed, augment, views, patience } = options;
+  const fields = {
+    train,
+    epochs,
+    batch,
+    accumulate,
+    optimizer: momentum === undefined ? optimizer : { name: optimizer ?? 'sgd', momentum },
+    weightDecay,
+    learningRate: maxLr === undefined ? lr : [lr ?? DEFAULT_RATE, maxLr],
+    schedule,
+    stepSizeUp: stepSize,
+    warmUp,
+    labelSmoothing,
+    clip,
+    ema,
+    batchNorm: freezeBatchNorm ? 'frozen' : undefined,
+    seed,
+    augment: augment ? AUGMENTATION : undefined,
+    views,
+    patience,
+  };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** A stage as a plan has it. */
+export const stageOf = (options: StageOptions): object => ({ learningRate: DEFAULT_RATE, ...fieldsGiven(options) });
+
+/** Parses what options say. Throws a UsageError with each mistake. */
+export function parsed<S extends z.ZodType>(schema: S, value: object): z.output<S> {
+  const { data, error } = schema.safeParse(value);
+  if (!error) return data;
+  throw new UsageError(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}.`).join('\n'));
+}
+
+/** Adds the options of a stage. */
+export function withStage(command: Command): Command {
+  return command
+    .option('--epochs <n>', 'times through the images (default: 1)', positiveInteger)
+    .option('--batch <n>', 'images computed at once (default: 64)', positiveInteger)
+    .option('--accumulate <n>', 'batches whose gradients make one step (default: 1)', positiveInteger)
+    .option('--optimizer <name>', 'adam, adamw or sgd (default: adam)')
+    .option('--momentum <m>', 'momentum of sgd (default: 0)', positiveNumber)
+    .option('--weight-decay <d>', 'weight decay of all trained parameters (default: 0; adamw: 0.01)', positiveNumber)
+    .option(
+      '--lr <rate>',
+      `learning rate; with --max-lr the base of the cycle (default: ${DEFAULT_RATE})`,
+      positiveNumber,
+    )
+    .option('--max-lr <rate>', 'peak of a cyclic schedule', positiveNumber)
+    .option('--schedule <name>', 'constant, cosine, one-cycle, triangular, triangular2 (default: by --max-lr)')
+    .option('--step-size <n>', 'steps from base to peak (default: half of the training)', positiveInteger)
+    .option('--warm-up <n>', 'steps of a linear warm-up in front', positiveInteger)
+    .option('--label-smoothing <s>', 'share of the target that all classes have in common', positiveNumber)
+    .option('--clip <norm>', 'bound of the norm of the gradient', positiveNumber)
+    .option('--ema <decay>', 'validate and save a moving average of the weights, such as 0.999', positiveNumber)
+    .option('--freeze-batch-norm', 'normalise with the running statistics, and leave them as they are')
+    .option('--seed <n>', 'decides order, views, dropout and fresh parameters (default: 42)', positiveInteger)
+    .option('--augment', 'random crops, mirror images, saturation and hue')
+    .option('--views <n>', 'random views of each image that are cached (default: 2)', positiveInteger)
+    .option('--patience <n>', 'stop when the validation loss has not improved for n epochs', positiveInteger);
+}
+
+/** Adds the options of `train` and `finetune`; `what` names the verb, `done` its result. */
+export function withTraining(command: Command, trained: string, what: string, done: string): Command {
+  command.option('--train <patterns>', `parameters to train, such as 'classifier.*' (default: ${trained})`, patterns);
+  withStage(command)
+    .option('--val-data <source>', 'images to validate on after each epoch (default with --val-split: those of --data)')
+    .option('--val-split <file>', 'split file of the validation images')
+    .option('--work <folder>', `checkpoints and metrics (default: shibori-out/${what}/MODEL)`)
+    .option('--resume', 'go on from the checkpoint in the work folder')
+    .option('-o, --output <file>', `where the model goes (default: MODEL-${done})`);
+  return withCommon(withData(withModel(command)));
+}
+
+/** Runs a training and prints what it came to. */
+export async function runTraining(
+  verb: string,
+  options: TrainingOptions,
+  training: (options: TrainOptions, context: VerbContext) => Promise<TrainedFile>,
+): Promise<void> {
+  const { output, context, finish } = start(options);
+  const data = required(options.data, '--data', `${verb} needs images`);
+  const validationData = options.valData ?? (options.valSplit === undefined ? undefined : data);
+  const result = await training(
+    {
+      ...openOptions(options),
+      ...dataOptions(options),
+      data,
+      ...(validationData === undefined
+        ? {}
+        : { validation: { data: validationData, ...(options.valSplit ? { split: options.valSplit } : {}) } }),
+      ...(options.output ? { output: options.output } : {}),
+      ...(options.work ? { work: options.work } : {}),
+      ...(options.resume ? { resume: true } : {}),
+    },
+    context,
+  );
+  finish();
+  if (result.interrupted) process.exitCode = INTERRUPTED;
+  output.result(result, textOf);
+}
+
+function textOf(result: TrainedFile): string {
+  const { history } = result;
+  const several = history.some(({ stage }) => stage > 1);
+  return [
+    table(
+      [...(several ? ['stage'] : []), 'epoch', 'loss', 'top-1', 'validation loss', 'validation top-1', 'seconds'],
+      history.map((e) => [
+        ...(several ? [e.stage] : []),
+        e.epoch,
+        e.trainLoss.toFixed(4),
+        percent(e.trainTop1),
+        e.validationLoss?.toFixed(4) ?? '–',
+        e.validationTop1 === undefined ? '–' : percent(e.validationTop1),
+        e.seconds.toFixed(1),
+      ]),
+    ),
+    '',
+    `Trained ${integer(result.trained)} parameters in ${integer(result.steps)} steps.`,
+    result.output === null
+      ? `Interrupted; the checkpoint is in ${result.work}. Go on with the same command and --resume.`
+      : `Written to ${result.output}; metrics are in ${result.work}.`,
+  ].join('\n');
+}

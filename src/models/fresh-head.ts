@@ -1,0 +1,105 @@
+import { ShiboriError } from '../errors.js';
+import type { Graph, Node, Value } from '../graph/model.js';
+import { CONSTANT_PREFIX } from '../graph/parameters.js';
+import { usesOf } from '../graph/uses.js';
+import { rewrite } from '../passes/rewrite.js';
+import { sizeOf } from '../tensor/dims.js';
+import { expectFloat32, type Tensor } from '../tensor/tensor.js';
+import { type Initializer, initialStream, linearInitializer } from './initialize.js';
+
+/** The last layer of a classifier: where its weight and bias are, and which axes count the classes. */
+interface Head {
+  readonly node: Node;
+  readonly weight: Value;
+  readonly classAxis: number;
+  readonly fanIn: number;
+  readonly bias: Value | undefined;
+}
+
+/** Operators that a weight of the last layer could belong to, and the axis of it that counts the classes. */
+const classAxes: Readonly<Record<string, (node: Node, rank: number) => number>> = {
+  Gemm: (node) => (node.attributes.transB?.value === 1 ? 0 : 1),
+  MatMul: (_, rank) => rank - 1,
+  Conv: () => 0,
+};
+
+const refuse = (found: string): ShiboriError =>
+  new ShiboriError(
+    `A fresh head replaces the last linear layer, of which no parameter is used twice; ${found}. Train without --head, or export the model with a plain linear layer at its end.`,
+  );
+
+/** Walks back from the scores to the layer that computes them. */
+function headOf(graph: Graph): Head {
+  const uses = usesOf(graph);
+  const isParameter = (value: Value | undefined): value is Value =>
+    value !== undefined && graph.initializers.has(value) && !value.name.startsWith(CONSTANT_PREFIX);
+  // One number for all scores fits any number of them.
+  const isList = (value: Value) => sizeOf(graph.initializers.get(value)?.dims ?? []) > 1;
+  let value = graph.outputs[0];
+  let bias: Value | undefined;
+  for (let node = value && uses.producer(value); node; node = value && uses.producer(value)) {
+    const axisOf = classAxes[node.op];
+    if (axisOf) {
+      const [, weight, own] = node.inputs;
+      const dims = isParameter(weight) ? (graph.initializers.get(weight)?.dims ?? []) : undefined;
+      if (!weight || !dims) throw refuse(`node "${node.name}" (${node.op}) has no weight of its own`);
+      const classAxis = axisOf(node, dims.length);
+      const size = sizeOf(dims);
+      const found = { node, weight, classAxis, fanIn: size / (dims[classAxis] ?? 1), bias: own ?? bias };
+      for (const part of [found.weight, found.bias]) {
+        if (part && uses.consumers(part).length > 1) throw refuse(`"${part.name}" is used by several nodes`);
+      }
+      return found;
+    }
+    const inputs: Value[] = node.inputs.flatMap((input) => (input && !graph.initializers.has(input) ? [input] : []));
+    const own = node.inputs.filter((input): input is Value => isParameter(input) && isList(input));
+    if (node.op === 'Add') bias = own[0] ?? bias;
+    else if (own.length > 0) throw refuse(`node "${node.name}" (${node.op}) with parameters comes after it`);
+    value = inputs[0];
+  }
+  throw refuse('the scores are not computed by one');
+}
+
+/** The names of the last layer's parameters. Throws ShiboriError when it is no linear layer. */
+export function headParameters(graph: Graph): string[] {
+  const { weight, bias } = headOf(graph);
+  return [weight.name, ...(bias ? [bias.name] : [])];
+}
+
+/**
+ * Replaces the last layer of a classifier (Gemm, MatMul with or without Add, a convolution before pooling) by a fresh
+ * one of another number of classes. Its parameters keep their names; they begin as PyTorch's `nn.Linear`: uniform in
+ * ±1/√fan-in, drawn from a stream of the seed.
+ *
+ * @returns the graph, and the names of the head's parameters.
+ * @throws ShiboriError when the last layer is none of these, or when the rest of the graph relies on the old number.
+ */
+export function withFreshHead(
+  graph: Graph,
+  classes: number,
+  seed: number,
+): { readonly graph: Graph; readonly parameters: readonly string[] } {
+  const { weight, classAxis, fanIn, bias } = headOf(graph);
+  const before = graph.initializers.get(weight)?.dims[classAxis];
+  const draw = linearInitializer(fanIn);
+  const replaced = (old: Tensor, axis: number, position: number, by: Initializer): Tensor => {
+    const { dims } = expectFloat32(old, 'A fresh head for a model of float32');
+    return by(
+      dims.map((dim, i) => (i === axis ? classes : dim)),
+      initialStream(seed, position),
+    );
+  };
+  const fresh = rewrite(graph, {
+    initializer: (value, old) => {
+      if (value === weight) return replaced(old, classAxis, 0, draw);
+      if (value !== bias) return old;
+      const axis = old.dims.lastIndexOf(before ?? 0);
+      return replaced(old, axis, 1, draw);
+    },
+  });
+  const found = fresh.outputs[0]?.type?.dims[1];
+  if (found === classes) return { graph: fresh, parameters: headParameters(graph) };
+  throw refuse(
+    `with ${classes} classes its first output would be [N, ${found ?? '?'}], so something after "${weight.name}" relies on ${before ?? 'the old number'}`,
+  );
+}

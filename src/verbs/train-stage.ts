@@ -1,0 +1,188 @@
+import { join } from 'node:path';
+import type { ImageRecipe } from '../data/image-loader.js';
+import { fileCheckpoint } from '../node/checkpoint.js';
+import { featureKey } from '../node/feature-store.js';
+import type { LoadedModel } from '../node/model-file.js';
+import { type FitProgress, type FitResult, fit } from '../train/fit.js';
+import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
+import { engineOf, type VerbContext } from './context.js';
+import { checkLabels, type Dataset, preprocessOf } from './dataset.js';
+import { FeatureCache, trainingData } from './finetune-data.js';
+import { type MetricsLog, reportProgress } from './finetune-log.js';
+import {
+  augmentationOf,
+  countTrained,
+  forTraining,
+  groupsOf,
+  optimizerOf,
+  scheduleOf,
+  stepsPerEpoch,
+} from './finetune-plan.js';
+import { trainsBy } from './summary.js';
+import type { FinetunePlan } from './training-schema.js';
+
+/** Steps from one record of loss and accuracy to the next. */
+const STEPS_PER_RECORD = 20;
+
+/** The checkpoint's file of a stage, counted from 0, in a work folder. */
+export const checkpointFile = (folder: string, stage: number): string =>
+  join(folder, stage === 0 ? 'checkpoint.safetensors' : `checkpoint-${stage + 1}.safetensors`);
+
+/** The checkpoint of a stage, which is only looked at in order to go on. */
+export interface StageCheckpoint extends CheckpointStore {
+  /** The step it was found at; 0 for a stage that starts anew. */
+  resumedAt(): number;
+}
+
+/** @param onFirstSave called before the first checkpoint of a stage that starts anew is written. */
+export function stageCheckpoint(
+  folder: string,
+  stage: number,
+  resume: boolean,
+  onFirstSave: () => Promise<void>,
+): StageCheckpoint {
+  const file = fileCheckpoint(checkpointFile(folder, stage));
+  let step = 0;
+  let isFirst = true;
+  return {
+    resumedAt: () => step,
+    async load() {
+      const state = resume ? await file.load() : undefined;
+      step = state?.progress.step ?? 0;
+      isFirst = state === undefined;
+      return state;
+    },
+    async save(state) {
+      if (isFirst) await onFirstSave();
+      isFirst = false;
+      await file.save(state);
+    },
+  };
+}
+
+/** Images of a training, by what they are for. */
+export interface TrainingSets {
+  readonly train: Dataset;
+  readonly validation?: Dataset;
+}
+
+/** Where a stage stands in its training. */
+export interface StagePlace {
+  /** `stage 1/2, `, or nothing. */
+  readonly label: string;
+  /** Steps and epochs of the stages before it. */
+  readonly stepsBefore: number;
+  readonly epochsBefore: number;
+  readonly checkpoint?: StageCheckpoint;
+  readonly log?: MetricsLog;
+  /** Told of the path of each image that cannot be read. */
+  readonly onSkipped: (path: string) => void;
+}
+
+/** What a stage did. */
+export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'interrupted'> {
+  readonly model: LoadedModel;
+  /** Numbers that were trained. */
+  readonly trained: number;
+}
+
+/** Trains a part of a loaded model, as one stage of a training. */
+export async function trainStage(
+  model: LoadedModel,
+  data: TrainingSets,
+  plan: FinetunePlan & { readonly train: readonly string[] },
+  place: StagePlace,
+  context: VerbContext,
+): Promise<StageResult> {
+  const { batch, epochs, seed } = plan;
+  for (const dataset of [data.train, data.validation]) if (dataset) checkLabels(model.graph, dataset.source);
+  const trains = trainsBy(plan.train);
+  const trained = countTrained(model.graph, plan.train);
+  const groups = groupsOf(plan, model.graph);
+  const steps = stepsPerEpoch(plan, data.train.source.items.length);
+  const schedule = scheduleOf(plan, steps);
+  const optimizer = optimizerOf(plan);
+  const training = forTraining(model.graph, trains, batch);
+  const preprocess = preprocessOf(model.graph, model.info);
+  const augmentation = plan.augment && augmentationOf(plan.augment, preprocess);
+
+  const onBad = (path: string, reason: string) => {
+    place.onSkipped(path);
+    context.onWarning?.(`skipped ${path}: ${reason}`);
+  };
+  const recipe: ImageRecipe = { preprocess, augmentation, seed };
+  const plain: ImageRecipe = { ...recipe, augmentation: undefined };
+  const views = augmentation ? (plan.views ?? 2) : 1;
+  const cache = new FeatureCache();
+
+  const { log, checkpoint } = place;
+  const report = reportProgress(epochs, views, context.onProgress, place.label);
+  let step = place.stepsBefore;
+  const onProgress = (p: FitProgress) => {
+    report(p);
+    if (p.step === undefined) return;
+    step = place.stepsBefore + p.step;
+    if (step % STEPS_PER_RECORD !== 0 || p.loss === undefined || p.top1 === undefined) return;
+    log?.add(step, { 'train/loss': p.loss, 'train/top1': p.top1, 'train/learningRate': p.learningRate ?? 0 });
+  };
+  const onEpoch = async (epoch: EpochRecord) => {
+    log?.add(step, {
+      epoch: place.epochsBefore + epoch.epoch,
+      'epoch/trainLoss': epoch.trainLoss,
+      'epoch/trainTop1': epoch.trainTop1,
+      ...(epoch.validationLoss === undefined ? {} : { 'epoch/validationLoss': epoch.validationLoss }),
+      ...(epoch.validationTop1 === undefined ? {} : { 'epoch/validationTop1': epoch.validationTop1 }),
+    });
+    await log?.flush();
+  };
+  // More epochs than before is the same training, gone on with. So is one with other patience, but not one that had none:
+  // it did not keep its best parameters.
+  const { epochs: _, patience, ...rest } = plan;
+  const same = { ...rest, stopsEarly: patience !== undefined };
+  const train = trainingData(data.train, recipe, onBad, context.workers);
+  const validation = data.validation && trainingData(data.validation, plain, onBad, context.workers);
+  try {
+    const result = await fit(training.graph, {
+      engine: engineOf(context),
+      data: train,
+      trains,
+      optimizer,
+      schedule,
+      groups,
+      epochs,
+      batch,
+      accumulate: plan.accumulate,
+      labelSmoothing: plan.labelSmoothing,
+      batchNorm: plan.batchNorm,
+      ...(plan.clip ? { clip: definedOf(plan.clip) } : {}),
+      ...(plan.ema ? { averaging: plan.ema } : {}),
+      seed,
+      views,
+      store: await cache.storeFor(data.train, recipe, Math.min(views, epochs)),
+      ...(validation ? { validation } : {}),
+      ...(data.validation ? { validationStore: await cache.storeFor(data.validation, plain, 1) } : {}),
+      ...(checkpoint ? { checkpoint } : {}),
+      fingerprint: featureKey([JSON.stringify(same), data.train.source.items.map(({ path }) => path).join('\n')]),
+      ...(patience === undefined ? {} : { patience }),
+      onProgress,
+      onEpoch,
+      ...(context.signal ? { signal: context.signal } : {}),
+    });
+    const { history, interrupted } = result;
+    return {
+      model: { ...model, graph: training.back(result.graph) },
+      trained,
+      history,
+      interrupted,
+      steps: result.steps,
+    };
+  } finally {
+    await train.close();
+    await validation?.close();
+  }
+}
+
+/** The bounds that were given. */
+function definedOf({ norm, value }: NonNullable<FinetunePlan['clip']>): { norm?: number; value?: number } {
+  return { ...(norm === undefined ? {} : { norm }), ...(value === undefined ? {} : { value }) };
+}

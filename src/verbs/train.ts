@@ -1,0 +1,194 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, saveModel } from '../node/model-file.js';
+import type { EpochRecord } from '../train/training-state.js';
+import type { VerbContext } from './context.js';
+import { type DataOptions, openDataset } from './dataset.js';
+import { openMetricsLog } from './finetune-log.js';
+import { type Beginning, beginningOf, openOrMake } from './fresh-model.js';
+import { checkpointFile, stageCheckpoint, type TrainingSets, trainStage } from './train-stage.js';
+import type { TrainPlan } from './training-schema.js';
+
+/** An epoch of a training: epochs are counted through all stages, stages from 1. */
+export interface TrainedEpoch extends EpochRecord {
+  readonly stage: number;
+}
+
+/** What a training did. */
+export interface Training {
+  readonly history: readonly TrainedEpoch[];
+  /** Steps of all stages. */
+  readonly steps: number;
+  readonly interrupted: boolean;
+  /** Numbers that were trained in the last stage. */
+  readonly trained: number;
+  readonly seconds: number;
+  /** Seconds of the last epoch, frozen prefix not counted. */
+  readonly secondsPerEpoch: number;
+  /** Images that could not be read. */
+  readonly skipped: readonly string[];
+}
+
+/** Where a training keeps what it needs to be gone on with. */
+export interface WorkFolder {
+  /** A checkpoint of each stage, `metrics.jsonl` and TensorBoard events go here. */
+  readonly folder: string;
+  /** Go on from the checkpoints in the folder. Default: start anew. */
+  readonly resume?: boolean;
+}
+
+const beginningIn = ({ head, init, stages }: TrainPlan): Beginning => ({ head, init, seed: stages[0]?.seed ?? 0 });
+
+/** Deletes the checkpoints of the stages after one: they went on from what is no longer there. */
+async function forgetAfter(folder: string, stage: number): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const number = Number(/^checkpoint-(\d+)\.safetensors$/.exec(name)?.[1]);
+    if (number > stage + 1) await rm(join(folder, name), { force: true });
+  }
+}
+
+/**
+ * Trains a loaded model, stage after stage.
+ *
+ * A stage that a checkpoint in the work folder says is done is not done again: its checkpoint holds what it came to, and
+ * the next goes on from there. Stopping between two stages or within one is the same.
+ *
+ * @param plan.head a fresh last layer. `train: head` trains it alone.
+ * @param plan.init `scratch`: every parameter begins anew, drawn from streams of the first stage's seed.
+ * @param plan.stages what is trained, how long, and how; see `finetuneModel`.
+ * @throws UsageError for a pattern that fits no parameter, ShiboriError when the training cannot go on.
+ */
+export async function trainModel(
+  model: LoadedModel,
+  data: TrainingSets,
+  plan: TrainPlan,
+  options: { readonly work?: WorkFolder } = {},
+  context: VerbContext = {},
+): Promise<{ readonly model: LoadedModel; readonly report: Training }> {
+  const start = performance.now();
+  const { work } = options;
+  const begun = beginningOf(model, beginningIn(plan), data.train, context);
+  const skipped: string[] = [];
+  const history: TrainedEpoch[] = [];
+  let current = begun.model;
+  let [steps, trained] = [0, 0];
+  let interrupted = false;
+  let resumedAt = () => 0;
+  const log = work && openMetricsLog(join(work.folder, 'metrics.jsonl'), () => resumedAt());
+  try {
+    for (const [i, stage] of plan.stages.entries()) {
+      const stepsBefore = steps;
+      const checkpoint =
+        work && stageCheckpoint(work.folder, i, work.resume === true, () => forgetAfter(work.folder, i));
+      resumedAt = () => stepsBefore + (checkpoint?.resumedAt() ?? 0);
+      const patterns = [stage.train ?? headPattern(model.info)]
+        .flat()
+        .flatMap((pattern) => (pattern === 'head' ? begun.head() : [pattern]));
+      const result = await trainStage(
+        current,
+        data,
+        { ...stage, train: patterns },
+        {
+          label: plan.stages.length > 1 ? `stage ${i + 1}/${plan.stages.length}, ` : '',
+          stepsBefore,
+          epochsBefore: history.length,
+          ...(checkpoint ? { checkpoint } : {}),
+          ...(log ? { log } : {}),
+          onSkipped: (path) => skipped.push(path),
+        },
+        context,
+      );
+      const epochsBefore = history.length;
+      history.push(...result.history.map((epoch) => ({ ...epoch, epoch: epochsBefore + epoch.epoch, stage: i + 1 })));
+      current = result.model;
+      steps += result.steps;
+      trained = result.trained;
+      interrupted = result.interrupted;
+      if (interrupted) break;
+    }
+    await log?.flush();
+  } finally {
+    await log?.close();
+  }
+  const report: Training = {
+    history,
+    steps,
+    interrupted,
+    trained,
+    seconds: (performance.now() - start) / 1000,
+    secondsPerEpoch: history.at(-1)?.seconds ?? 0,
+    skipped,
+  };
+  return { model: current, report };
+}
+
+/** Options of a training on files. */
+export interface TrainOptions extends DataOptions, OpenOptions {
+  /** Data that is evaluated after each epoch. */
+  readonly validation?: DataOptions;
+  /** The file to write. */
+  readonly output?: string;
+  /** Folder for checkpoints and metrics. */
+  readonly work?: string;
+  readonly resume?: boolean;
+}
+
+/** What a training on files did, and where it is. */
+export type TrainedFile = Training & { readonly output: string | null; readonly work: string };
+
+/**
+ * Trains a model file and writes the result.
+ *
+ * @param name a model file, or the name of a network that is made: `vgg16_bn`.
+ * @param options.output default: `MODEL-trained` with the model's own extension, `.onnx` for a network that is made.
+ * @param options.work default: `shibori-out/train/MODEL`.
+ */
+export async function train(
+  name: string,
+  plan: TrainPlan,
+  options: TrainOptions,
+  context: VerbContext = {},
+): Promise<TrainedFile> {
+  return trainFile(name, plan, options, { verb: 'train', done: 'trained' }, context);
+}
+
+/** What `train` and `finetune` have in common: files in, files out. */
+export async function trainFile(
+  name: string,
+  plan: TrainPlan,
+  options: TrainOptions,
+  names: { readonly verb: string; readonly done: string },
+  context: VerbContext,
+): Promise<TrainedFile> {
+  const train = await openDataset(options, 'train');
+  const sets = [train];
+  try {
+    const validation = options.validation && (await openDataset(options.validation));
+    if (validation) sets.push(validation);
+    const model = await openOrMake(name, beginningIn(plan), train, options);
+    const folder = options.work ?? join('shibori-out', names.verb, basename(name, extname(name)));
+    const found = existsSync(checkpointFile(folder, 0));
+    if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);
+    if (!options.resume && found) {
+      context.onWarning?.(
+        `the checkpoint of an earlier training in ${folder} will be replaced; --resume goes on with it`,
+      );
+    }
+    const { model: trained, report } = await trainModel(
+      model,
+      { train, ...(validation ? { validation } : {}) },
+      plan,
+      { work: { folder, ...(options.resume ? { resume: true } : {}) } },
+      context,
+    );
+    // An interrupted training is in its checkpoint; a model file is written when it is done.
+    if (report.interrupted) return { ...report, output: null, work: folder };
+    const output = options.output ?? defaultOutput(name, names.done, extname(name) || '.onnx');
+    await mkdir(dirname(output), { recursive: true });
+    await saveModel(trained, output);
+    return { ...report, output, work: folder };
+  } finally {
+    for (const { source } of sets) await source.close?.();
+  }
+}

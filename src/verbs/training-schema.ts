@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { choiceSchema } from '../train/named-options.js';
+import { optimizers } from '../train/optimizers.js';
+import { schedules } from '../train/schedules.js';
+
+const positive = z.number().int().positive();
+const share = z.number().min(0).lt(1);
+
+/** A schema that takes a bare number for its most important key: `clip: 1` is `clip: { norm: 1 }`. */
+function numberAs<S extends z.ZodObject>(key: string, schema: S) {
+  return z.preprocess((value) => (typeof value === 'number' ? { [key]: value } : value), schema);
+}
+
+const augmentSchema = z.strictObject({
+  randomResizedCrop: z
+    .strictObject({
+      /** Side of the result in pixels. Default: the model's input. */
+      size: positive.optional(),
+      scale: z.tuple([z.number().positive(), z.number().positive()]),
+      ratio: z.tuple([z.number().positive(), z.number().positive()]).default([3 / 4, 4 / 3]),
+    })
+    .optional(),
+  horizontalFlip: z.number().min(0).max(1).optional(),
+  colorJitter: z
+    .strictObject({ saturation: z.number().nonnegative().default(0), hue: z.number().min(0).max(0.5).default(0) })
+    .optional(),
+});
+
+const fields = {
+  /** Patterns of the trained parameters; `head` is the last layer. */
+  train: z
+    .union([z.string(), z.array(z.string())], { error: 'expected a pattern of parameters, or a list of them' })
+    .optional(),
+  epochs: positive.default(1),
+  /** Images computed at once. */
+  batch: positive.default(64),
+  /** Batches whose gradients make one step. */
+  accumulate: positive.default(1),
+  optimizer: choiceSchema('optimizer', optimizers).default({ name: 'adam' }),
+  /** One rate, or base and peak of a cycle. */
+  learningRate: z
+    .union([z.number().positive(), z.tuple([z.number().positive(), z.number().positive()])], {
+      error: 'expected a number above 0, or a list of base and peak',
+    })
+    .default([1e-5, 6e-5]),
+  /** What the learning rate of the parameters that fit a pattern is multiplied with; the last pattern that fits counts. */
+  rates: z.record(z.string(), z.number().nonnegative()).optional(),
+  /** Default: `constant` for one learning rate, `triangular2` for two. */
+  schedule: choiceSchema('schedule', schedules).optional(),
+  /** What schedule and warm-up count. */
+  per: z.enum(['step', 'epoch']).default('step'),
+  warmUp: numberAs(
+    'steps',
+    z.strictObject({
+      steps: positive,
+      startFactor: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(1 / 3),
+    }),
+  ).optional(),
+  /** Short for the option of the cyclic schedules. */
+  stepSizeUp: positive.optional(),
+  /** Default: the optimizer's own, which is none but for `adamw`. */
+  weightDecay: numberAs(
+    'value',
+    z.strictObject({
+      value: z.number().nonnegative(),
+      /** Patterns of the parameters that do not decay. */
+      except: z.array(z.string()).default([]),
+      /** Whether biases and the scales of normalisations decay. */
+      vectors: z.boolean().default(true),
+    }),
+  ).optional(),
+  clip: numberAs(
+    'norm',
+    z.strictObject({ norm: z.number().positive().optional(), value: z.number().positive().optional() }),
+  ).optional(),
+  labelSmoothing: share.default(0),
+  /** Moving averages of the weights, which are validated and saved. */
+  ema: numberAs('decay', z.strictObject({ decay: share, warmUp: z.boolean().default(true) })).optional(),
+  batchNorm: z.enum(['train', 'frozen']).default('train'),
+  seed: z.number().int().nonnegative().default(42),
+  augment: augmentSchema.optional(),
+  views: positive.optional(),
+  patience: positive.optional(),
+};
+
+/** How a model is trained: one stage. Learning rates per step; see the library's `finetune` for units and defaults. */
+export const finetuneSchema = z.strictObject(fields);
+
+/** The same fields, none of them needed: what is left out is taken from elsewhere. */
+const partial: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
+  Object.entries(fields).map(([name, field]): [string, z.ZodType] => [
+    name,
+    field instanceof z.ZodDefault ? z.optional(field.unwrap()) : field,
+  ]),
+);
+
+/**
+ * A whole training: what the model begins as, and its stages one after the other. What stands beside `stages` holds for
+ * each of them that does not say otherwise; without `stages` there is one.
+ */
+export const trainSchema = z
+  .strictObject({
+    ...partial,
+    /** A fresh last layer: a number of classes, `auto` for as many as the data has, `study` for the study's classifier. */
+    head: z
+      .union([positive, z.enum(['auto', 'study'])], { error: 'expected a number of classes, auto or study' })
+      .optional(),
+    /** `scratch`: every parameter begins anew. */
+    init: z.enum(['pretrained', 'scratch']).default('pretrained'),
+    stages: z.array(z.strictObject(partial)).min(1).optional(),
+  })
+  .transform(({ head, init, stages = [{}], ...common }) => ({
+    head,
+    init,
+    // Every stage has streams of its own: the order of its first epoch is not that of the stage before.
+    stages: stages.map((stage, i) => {
+      const plan = finetuneSchema.parse({ train: '*', ...common, ...stage });
+      return 'seed' in stage ? plan : { ...plan, seed: plan.seed + i };
+    }),
+  }));
+
+/** One stage of a training, or fine-tuning as declared in a recipe. */
+export type FinetunePlan = z.infer<typeof finetuneSchema>;
+/** A training, parsed and with its defaults. */
+export type TrainPlan = z.infer<typeof trainSchema>;
