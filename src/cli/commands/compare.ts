@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { compare } from '../../verbs/compare.js';
 import { comparisonText } from '../comparison-text.js';
 import {
   type CommonOptions,
@@ -36,6 +35,7 @@ export function compareCommand(): Command {
   return withCommon(withData(withModel(command))).action(
     async (before: string, after: string, options: CompareOptions) => {
       const { output, context, finish } = start(options);
+      const { compare } = await import('../../verbs/compare.js');
       const result = await compare(
         before,
         after,

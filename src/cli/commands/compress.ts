@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
-import { compress } from '../../verbs/compress.js';
-import { type Plan, parseYaml, planSchema } from '../../verbs/recipe.js';
+import type { Plan } from '../../verbs/recipe.js';
 import {
   type CommonOptions,
   integers,
@@ -28,7 +27,7 @@ interface CompressOptions extends CommonOptions, ModelOptions {
   readonly output?: string;
 }
 
-function planOf(options: CompressOptions): Plan {
+async function planOf(options: CompressOptions): Promise<Plan> {
   if (options.plan !== undefined) {
     if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
     let text: string;
@@ -37,6 +36,7 @@ function planOf(options: CompressOptions): Plan {
     } catch {
       throw new UsageError(`The plan "${options.plan}" cannot be read.`);
     }
+    const { parseYaml, planSchema } = await import('../../verbs/recipe.js');
     const plan = parseYaml(text, options.plan, planSchema);
     return options.execution === undefined ? plan : { ...plan, execution: options.execution };
   }
@@ -84,9 +84,10 @@ export function compressCommand(): Command {
     );
   return withCommon(withModel(command)).action(async (file: string, options: CompressOptions) => {
     const { output, context, finish } = start(options);
+    const { compress } = await import('../../verbs/compress.js');
     const result = await compress(
       file,
-      planOf(options),
+      await planOf(options),
       {
         ...openOptions(options),
         ...(options.train ? { train: options.train } : {}),

@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { terminalImage } from '../../node/terminal-image.js';
-import { demo } from '../../verbs/demo.js';
 import { comparisonText } from '../comparison-text.js';
 import { type CommonOptions, start, withCommon } from '../options.js';
 
@@ -17,6 +15,7 @@ export function demoCommand(): Command {
     .addHelpText('after', '\nExample:\n  shibori demo');
   return withCommon(command).action(async (options: CommonOptions & { output?: string; seed?: number }) => {
     const { output, context, finish } = start(options);
+    const { demo } = await import('../../verbs/demo.js');
     const result = await demo(
       {
         ...(options.output ? { output: options.output } : {}),
@@ -30,6 +29,7 @@ export function demoCommand(): Command {
       (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
     );
     if (output.json || !process.stdout.isTTY) return;
+    const { terminalImage } = await import('../../node/terminal-image.js');
     process.stdout.write(await terminalImage(readFileSync(join(result.output, 'triptychs.png'))));
   });
 }

@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { evaluate } from '../../verbs/evaluate.js';
 import {
   type CommonOptions,
   dataOptions,
@@ -29,6 +28,7 @@ export function evaluateCommand(): Command {
     async (file: string, options: CommonOptions & ModelOptions & ImageOptions & { batch?: number }) => {
       const { output, context, finish } = start(options);
       const data = required(options.data, '--data', 'evaluate needs images');
+      const { evaluate } = await import('../../verbs/evaluate.js');
       const result = await evaluate(
         file,
         { ...openOptions(options), ...dataOptions(options), data, ...(options.batch ? { batch: options.batch } : {}) },

@@ -1,5 +1,4 @@
 import { Command, Option } from 'commander';
-import { exportModel } from '../../verbs/export.js';
 import { type CommonOptions, type ModelOptions, openOptions, start, withCommon, withModel } from '../options.js';
 import { megabytes } from '../output.js';
 
@@ -23,6 +22,7 @@ export function exportCommand(): Command {
       options: CommonOptions & ModelOptions & { execution?: 'factored' | 'rebuilt' | 'auto' },
     ) => {
       const { output, context } = start(options);
+      const { exportModel } = await import('../../verbs/export.js');
       const result = await exportModel(
         file,
         out,

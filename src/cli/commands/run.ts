@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { run } from '../../verbs/run.js';
 import { comparisonText } from '../comparison-text.js';
 import { type CommonOptions, start, withCommon } from '../options.js';
 
@@ -30,6 +29,7 @@ export function runCommand(): Command {
   return withCommon(command).action(async (file: string, options: RunOptions) => {
     const { output, context, finish } = start(options);
     const { model, data, trainSplit, valSplit, fresh } = options;
+    const { run } = await import('../../verbs/run.js');
     const result = await run(
       file,
       {

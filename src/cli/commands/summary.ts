@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { summary } from '../../verbs/summary.js';
 import {
   type CommonOptions,
   type ModelOptions,
@@ -27,6 +26,7 @@ export function summaryCommand(): Command {
   return withCommon(withModel(command)).action(
     async (file: string, options: CommonOptions & ModelOptions & { train?: string[]; batch?: number }) => {
       const { output } = start(options);
+      const { summary } = await import('../../verbs/summary.js');
       const result = await summary(file, {
         ...openOptions(options),
         ...(options.train ? { train: options.train } : {}),
