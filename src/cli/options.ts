@@ -4,6 +4,7 @@ import { createProgress, type Progress } from '../node/progress.js';
 import type { ProgressEvent, VerbContext } from '../verbs/context.js';
 import type { DataOptions } from '../verbs/dataset.js';
 import { type Output, processOutput } from './output.js';
+import { type PreprocessFlags, preprocessOptions, withPreprocess } from './preprocess-options.js';
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -14,7 +15,7 @@ export interface CommonOptions {
 }
 
 /** Options of commands that read a model. */
-export interface ModelOptions {
+export interface ModelOptions extends PreprocessFlags {
   readonly arch?: string;
   readonly input?: readonly number[];
 }
@@ -84,9 +85,11 @@ export function withCommon(command: Command): Command {
 
 /** Adds the options of commands that read a model. */
 export function withModel(command: Command): Command {
-  return command
-    .option('--arch <name>', 'architecture of a state dict (default: recognised from its keys)')
-    .option('--input <c,h,w>', 'input dimensions of one image, such as 3,64,64', integers);
+  return withPreprocess(
+    command
+      .option('--arch <name>', 'architecture of a state dict (default: recognised from its keys)')
+      .option('--input <c,h,w>', 'channels, height and width of one image, such as 3,64,64', integers),
+  );
 }
 
 /** Adds the options of commands that read images. */
@@ -105,9 +108,11 @@ export function withData(command: Command): Command {
 /** Model options in the library's form. */
 export function openOptions(options: ModelOptions): OpenOptions {
   const { input } = options;
-  const [height, width] = input?.slice(-2) ?? [];
+  const [width, height, channels] = input?.toReversed() ?? [];
   return {
+    ...preprocessOptions(options),
     ...(options.arch === undefined ? {} : { arch: options.arch }),
+    ...(channels === undefined ? {} : { channels }),
     ...(height === undefined || width === undefined ? {} : { inputSize: [height, width] as const }),
   };
 }
@@ -165,6 +170,7 @@ export function start(options: CommonOptions): Running {
     context: {
       onProgress,
       onWarning: (text) => output.warn(text),
+      onNote: (text) => output.note(`note: ${text}`),
       signal: controller.signal,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.workers === undefined ? {} : { workers: options.workers }),

@@ -1,8 +1,11 @@
-import type { Summary } from '../models/summary.js';
+import { formatDims } from '../graph/dims.js';
+import { describePreprocess, PREPROCESS_PARTS } from '../models/preprocessing.js';
+import type { DeclaredValue } from '../node/open-onnx.js';
+import type { FileSummary } from '../verbs/summary.js';
 import { engineering, integer, megabytes, table } from './output.js';
 
 /** The layer tree of a summary, one row a module, containers included, as torchinfo draws it. */
-export function summaryText(summary: Summary): string {
+export function summaryText(summary: FileSummary): string {
   const rows: (string | number)[][] = [];
   const shown = new Set<string>();
   for (const layer of summary.layers) {
@@ -33,5 +36,30 @@ export function summaryText(summary: Summary): string {
     `Input size            ${megabytes(summary.inputBytes)}`,
     `Forward/backward size ${megabytes(summary.activationBytes)}`,
     `Parameter size        ${megabytes(summary.sizeBytes)}`,
+    ...aboutFile(summary),
+    ...aboutImages(summary),
+    ...summary.notes.map((note) => `Note: ${note}`),
   ].join('\n');
+}
+
+function aboutFile({ origin }: FileSummary): string[] {
+  if (!origin) return [];
+  const list = (values: readonly DeclaredValue[]) =>
+    values.map(({ name, dtype, dims }) => `${name} ${dtype} ${formatDims(dims)}`).join('; ');
+  return [
+    '',
+    `Operator set          ${origin.opset}${origin.producer === '' ? '' : `, written by ${origin.producer}`}`,
+    `Inputs in the file    ${list(origin.inputs)}${origin.layout === undefined ? '' : `, ${origin.layout.toUpperCase()}`}`,
+    `Outputs in the file   ${list(origin.outputs)}`,
+  ];
+}
+
+/** One line a part of the preprocessing, with who says so. */
+function aboutImages({ preprocess, preprocessFrom, classes }: FileSummary): string[] {
+  const names = classes?.names ? `: ${classes.names.slice(0, 3).join('; ')}${classes.count > 3 ? '; …' : ''}` : '';
+  const lines = classes ? ['', `Classes               ${integer(classes.count)}${names}`] : [''];
+  if (!preprocess) return [...lines, 'Preprocessing         unknown: give the size of the images with --input'];
+  const words = describePreprocess(preprocess);
+  const rows = PREPROCESS_PARTS.map((part) => [part, words[part], preprocessFrom?.[part] ?? '']);
+  return [...lines, '', table(['preprocessing', 'what is done', 'says'], rows)];
 }

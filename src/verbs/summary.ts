@@ -1,7 +1,13 @@
+import type { Preprocess } from '../data/preprocess.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
 import { fitsPattern } from '../graph/module-path.js';
+import type { PreprocessPart } from '../models/preprocessing.js';
 import { type Summary, summarize } from '../models/summary.js';
 import { type OpenOptions, openModel } from '../node/model-file.js';
+import type { OnnxOrigin } from '../node/open-onnx.js';
+
+/** Height and width where nothing says any. */
+const ASSUMED_SIDE = 224;
 
 /** The summary of a model file. */
 export interface FileSummary extends Summary {
@@ -13,6 +19,16 @@ export interface FileSummary extends Summary {
   readonly tensorTrains: readonly TtLayer[];
   /** Entries of the file that are not part of the model. */
   readonly ignored: readonly string[];
+  /** What an ONNX file says about itself: operator set, producer, inputs and outputs as declared. */
+  readonly origin?: OnnxOrigin;
+  /** How images become the model's input; `null` for a model of no images, or of images of an unknown size. */
+  readonly preprocess: Preprocess | null;
+  /** Where each part of it comes from: `option`, `graph`, `metadata`, a configuration file, or `guess`. */
+  readonly preprocessFrom: Readonly<Record<PreprocessPart, string>> | null;
+  /** Number of classes, and their names where they are known; `null` for a model that is no classifier. */
+  readonly classes: { readonly count: number; readonly names: readonly string[] | null } | null;
+  /** What was changed or assumed to open the file, in sentences. */
+  readonly notes: readonly string[];
 }
 
 /** A predicate from patterns such as `classifier.*`: whether a training changes a parameter. */
@@ -31,15 +47,25 @@ export async function summary(
   options: OpenOptions & { readonly batch?: number; readonly train?: readonly string[] } = {},
 ): Promise<FileSummary> {
   const model = await openModel(file, options);
-  const dims = model.graph.inputs[0]?.type?.dims ?? [];
-  const inputDims = dims.map((dim, axis) => (axis === 0 ? (options.batch ?? 1) : typeof dim === 'number' ? dim : 224));
+  const { graph, info, origin } = model;
+  const dims = graph.inputs[0]?.type?.dims ?? [];
+  const batch = typeof dims[0] === 'number' ? dims[0] : (options.batch ?? 1);
+  const isOpen = dims.some((dim, axis) => axis > 0 && typeof dim !== 'number');
+  const inputDims = dims.map((dim, axis) => (axis === 0 ? batch : typeof dim === 'number' ? dim : ASSUMED_SIDE));
+  const [, count, ...rest] = graph.outputs[0]?.type?.dims ?? [];
+  const size = `Its images may have any size: counted for ${ASSUMED_SIDE}×${ASSUMED_SIDE}. Give another with --input.`;
   return {
     file,
     format: model.format,
     fileBytes: model.fileBytes,
-    ...(model.info.architecture === undefined ? {} : { architecture: model.info.architecture }),
-    ...summarize(model.graph, { inputDims, ...(options.train ? { trains: trainsBy(options.train) } : {}) }),
-    tensorTrains: model.info.layers ?? [],
+    ...(info.architecture === undefined ? {} : { architecture: info.architecture }),
+    ...summarize(graph, { inputDims, ...(options.train ? { trains: trainsBy(options.train) } : {}) }),
+    tensorTrains: info.layers ?? [],
     ignored: model.ignored,
+    ...(origin && { origin }),
+    preprocess: info.preprocess ?? null,
+    preprocessFrom: model.preprocessFrom ?? null,
+    classes: typeof count === 'number' && rest.length === 0 ? { count, names: info.classes ?? null } : null,
+    notes: isOpen ? [...model.notes, size] : model.notes,
   };
 }
