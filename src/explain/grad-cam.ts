@@ -11,24 +11,12 @@ import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
-import { findLayer, layersOf } from '../graph/module-path.js';
-import { bindInputs, startRewrite } from '../passes/rewrite.js';
-import { expectFloat32, float32, int64, type Tensor } from '../tensor/tensor.js';
+import { startRewrite } from '../passes/rewrite.js';
+import { sizeOf } from '../tensor/dims.js';
+import { expectFloat32, float32, int64, type Tensor, zeros } from '../tensor/tensor.js';
+import { classScores, defaultLayer, namedLayer, type SpatialLayer } from './layers.js';
 import { finishMaps, gradCamMaps } from './map.js';
-
-/** Operators whose output is an activation in the sense of Grad-CAM: features, not yet pooled away. */
-const activations = new Set([
-  'Relu',
-  'LeakyRelu',
-  'Clip',
-  'Sigmoid',
-  'Tanh',
-  'Mul',
-  'Add',
-  'Concat',
-  'Conv',
-  'BatchNormalization',
-]);
+import { toChannelsFirst } from './spatial.js';
 
 /** The class score of one image, and the map that explains it. */
 export interface Explanation {
@@ -58,115 +46,121 @@ export interface Explainer {
   dispose(): Promise<void>;
 }
 
-function isSpatial(value: Value): boolean {
-  const dims = value.type?.dims;
-  return dims?.length === 4 && dims.slice(2).every((size) => typeof size === 'number') && dims[2] !== 1;
+/** What is explained: the one input, the scores, the layer and how it lies on the image. */
+interface Subject {
+  readonly input: Value;
+  readonly classes: number;
+  readonly layer: Omit<SpatialLayer, 'isDefault'>;
 }
 
-/** The layers that have a map: activations `[N, C, H, W]` with more than one row, in order of execution. */
-export function spatialLayers(graph: Graph): string[] {
-  return layersOf(graph).flatMap((layer) => (isSpatial(layer.output) ? [layer.path] : []));
-}
-
-/**
- * The layer Grad-CAM looks at by default: the last spatial activation that is not itself a pooling.
- *
- * @throws UsageError when the graph has no spatial activation.
- */
-export function defaultLayer(graph: Graph): string {
-  const last = layersOf(graph).findLast(
-    (layer) => isSpatial(layer.output) && activations.has(layer.nodes.at(-1)?.op ?? ''),
-  );
-  if (last) return last.path;
-  throw new UsageError('This model has no spatial activation that Grad-CAM could look at. Name a layer with --layer.');
-}
-
-function explainingGraph(graph: Graph, layer: string, batch: number): { graph: Graph; classes: number } {
-  const input = graph.inputs[0];
+function subjectOf(graph: Graph, name: string | undefined): Subject {
+  const [input, ...others] = graph.inputs;
   if (!input?.type) throw new ShiboriError('The model has no typed input to feed images to.');
-  const bound = bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] });
-  const activation = findLayer(bound, layer).output;
-  if (!isSpatial(activation)) {
+  if (others.length > 0) {
     throw new UsageError(
-      `Layer "${layer}" gives ${formatDims(activation.type?.dims)}: Grad-CAM needs [N, C, H, W]. Layers that have it: ${spatialLayers(bound).slice(-8).join(', ')}.`,
+      `The model takes several inputs (${graph.inputs.map((one) => `"${one.name}" ${formatDims(one.type?.dims)}`).join(', ')}): Grad-CAM explains models of one input, the images. Export it with the others as constants.`,
     );
   }
-  const scores = bound.outputs[0];
-  const classes = scores?.type?.dims[1];
-  if (scores?.type?.dims.length !== 2 || typeof classes !== 'number') {
-    throw new ShiboriError(
-      `The model's first output is ${formatDims(scores?.type?.dims)}: a classifier gives [N, classes].`,
-    );
-  }
-  const { builder: b, of } = startRewrite(bound, { outputs: [scores, activation] });
+  const { classes } = classScores(graph);
+  const layer = name === undefined ? defaultLayer(graph) : namedLayer(graph, name);
+  return { input, classes, layer };
+}
+
+function explainingGraph(graph: Graph, { input, layer, classes }: Subject, batch: number): Graph {
+  const { builder: b, of } = startRewrite(graph, {
+    inputDims: { [input.name]: [batch, ...(input.type?.dims.slice(1) ?? [])] },
+    outputs: [classScores(graph).value, layer.output],
+  });
   b.scope = 'grad-cam';
+  const raw = of(classScores(graph).value);
+  const scores = raw.type?.dims.length === 2 ? raw : b.op('Flatten', [raw], { axis: 1 });
   const target = b.input('target', 'int64', [batch]);
-  const predicted = b.op('ArgMax', [of(scores)], { axis: 1, keepdims: 0 });
+  const predicted = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
   const chosen = b.op('Where', [b.op('Less', [target, b.scalar(0, 'int64')]), predicted, target]);
   const values = b.initializer('constant/one-hot', float32([0, 1]));
   const oneHot = b.op('OneHot', [chosen, b.ints([classes]), values], { axis: 1 });
-  const score = b.op('ReduceSum', [b.op('Mul', [of(scores), oneHot])], { keepdims: 0 });
-  const a = of(activation);
+  const score = b.op('ReduceSum', [b.op('Mul', [scores, oneHot])], { keepdims: 0 });
+  const a = of(layer.output);
   const gradient = appendGradients(b, score, [a]).get(a);
-  b.output(b.op('Identity', [of(scores)], {}, { outputName: 'grad-cam/scores' }));
+  b.output(b.op('Identity', [scores], {}, { outputName: 'grad-cam/scores' }));
   b.output(b.op('Identity', [chosen], {}, { outputName: 'grad-cam/target' }));
-  b.output(b.op('Identity', [a], {}, { outputName: 'grad-cam/activation' }));
-  b.output(b.op('Identity', [gradient], {}, { outputName: 'grad-cam/gradient' }));
-  return { graph: b.build('grad-cam'), classes };
+  for (const [name, value] of Object.entries({ activation: a, gradient })) {
+    if (!value) continue;
+    const maps = toChannelsFirst(b, value, layer.grid, batch);
+    b.output(b.op('Identity', [maps], {}, { outputName: `grad-cam/${name}` }));
+  }
+  return b.build('grad-cam');
 }
 
 /**
  * Prepares Grad-CAM for a graph.
  *
- * @param options.layer module path, or a unique suffix of one. Default: the last spatial activation.
+ * @param graph a classifier of one input, the images `[N, C, H, W]`.
+ * @param options.layer module path, or a unique suffix of one. Default: see `spatialLayers`.
+ * @throws UsageError for a layer that is unknown or has no map, and for a model of several inputs.
  */
 export async function gradCam(
   engine: Engine,
   graph: Graph,
   options: { readonly layer?: string } = {},
 ): Promise<Explainer> {
-  const layer = options.layer === undefined ? defaultLayer(graph) : findLayer(graph, options.layer).path;
-  const input = graph.inputs[0];
-  const inputName = input?.name ?? '';
-  const { classes } = explainingGraph(graph, layer, 1);
+  const subject = subjectOf(graph, options.layer);
+  const { input, classes, layer } = subject;
+  // Fails now rather than with the first image, where an operator after the layer has no gradient.
+  const [declared] = input.type?.dims ?? [];
+  explainingGraph(graph, subject, typeof declared === 'number' ? declared : 1);
   // One session for each batch size in use: the full one and the last, smaller one.
   const sessions = new Map<number, Promise<Session>>();
   const sessionFor = (batch: number): Promise<Session> => {
     let session = sessions.get(batch);
     if (!session) {
-      session = engine.load(explainingGraph(graph, layer, batch).graph);
+      session = engine.load(explainingGraph(graph, subject, batch));
       sessions.set(batch, session);
     }
     return session;
   };
+  const explainBatch = async (images: Tensor<'float32'>, wanted: readonly number[]): Promise<Explanation[]> => {
+    const [batch = 0, , height = 0, width = 0] = images.dims;
+    const session = await sessionFor(batch);
+    const results = await session.run({ [input.name]: images, target: int64(wanted) });
+    const scores = expectFloat32(results['grad-cam/scores'], 'Grad-CAM scores');
+    const activation = expectFloat32(results['grad-cam/activation'], 'Grad-CAM activations');
+    const gradient = expectFloat32(results['grad-cam/gradient'], 'Grad-CAM gradients');
+    const maps = finishMaps(gradCamMaps(activation, gradient), height, width);
+    const chosen = results['grad-cam/target'];
+    const size = height * width;
+    return wanted.map((_, i) => {
+      const own = scores.data.slice(i * classes, (i + 1) * classes);
+      return {
+        predicted: own.indexOf(own.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY)),
+        target: Number(chosen?.data[i]),
+        scores: own,
+        map: float32(maps.data.slice(i * size, (i + 1) * size), [height, width]),
+      };
+    });
+  };
   return {
-    layer,
+    layer: layer.path,
     classes,
     async explain(images, targets = []) {
-      const [batch = 0, , height = 0, width = 0] = images.dims;
-      const wanted = Array.from({ length: batch }, (_, i) => targets[i] ?? -1);
+      const [count = 0, ...dims] = images.dims;
+      const wanted = Array.from({ length: count }, (_, i) => targets[i] ?? -1);
       for (const target of wanted) {
         if (target >= classes || target < -1 || !Number.isInteger(target)) {
           throw new UsageError(`Class ${target} is out of range: the model has classes 0 to ${classes - 1}.`);
         }
       }
-      const session = await sessionFor(batch);
-      const results = await session.run({ [inputName]: images, target: int64(wanted) });
-      const scores = expectFloat32(results['grad-cam/scores'], 'Grad-CAM scores');
-      const activation = expectFloat32(results['grad-cam/activation'], 'Grad-CAM activations');
-      const gradient = expectFloat32(results['grad-cam/gradient'], 'Grad-CAM gradients');
-      const maps = finishMaps(gradCamMaps(activation, gradient), height, width);
-      const chosen = results['grad-cam/target'];
-      const size = height * width;
-      return wanted.map((_, i) => {
-        const own = scores.data.slice(i * classes, (i + 1) * classes);
-        return {
-          predicted: own.indexOf(own.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY)),
-          target: Number(chosen?.data[i]),
-          scores: own,
-          map: float32(maps.data.slice(i * size, (i + 1) * size), [height, width]),
-        };
-      });
+      if (typeof declared !== 'number' || declared === count) return explainBatch(images, wanted);
+      // A model of a fixed batch gets its images in such batches; zeros fill up the last one.
+      const explained: Explanation[] = [];
+      const size = sizeOf(dims);
+      for (let start = 0; start < count; start += declared) {
+        const batch = zeros('float32', [declared, ...dims]);
+        batch.data.set(images.data.subarray(start * size, Math.min(start + declared, count) * size));
+        const own = Array.from({ length: declared }, (_, i) => wanted[start + i] ?? -1);
+        explained.push(...(await explainBatch(batch, own)));
+      }
+      return explained.slice(0, count);
     },
     async dispose() {
       for (const session of sessions.values()) await (await session).dispose();

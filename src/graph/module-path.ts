@@ -2,25 +2,28 @@ import { suggestion, UsageError } from '../errors.js';
 import type { Graph, Node, Value } from './model.js';
 import { usesOf } from './uses.js';
 
+/** How far `scope` repeats the end of `path`: `/features.1/features.1.0` and `/layer1/layer1.0` are one step down each. */
+function below(path: string, scope: string): string {
+  const parts = path.split('.');
+  const repeated = parts.map((_, i) => parts.slice(i).join('.')).find((end) => scope.startsWith(`${end}.`));
+  return path + (repeated === undefined ? `.${scope}` : scope.slice(repeated.length));
+}
+
 /**
  * The path of the module a node belongs to, as PyTorch names it.
  *
- * Graphs built here name a node `vgg16.features.0`, or `vgg16.avgpool/1` where a module takes several nodes. PyTorch's
- * exporter names it `/vgg16/features/features.0/Conv`: scopes repeat their parent's path, so the last scope before the
- * operator is the path below the last container. Other exporters' names are kept as they are.
+ * Graphs built here name a node `vgg16.features.0`, or `vgg16.avgpool/1` where a module takes several nodes. Exporters
+ * name it by its scopes and what it does: PyTorch's `/vgg16/features/features.0/Conv`, where scopes repeat their
+ * parent's path, is `vgg16.features.0`; TensorFlow's `model/conv1/BiasAdd` is `model.conv1`. What stands outside of all
+ * scopes keeps its name (`Conv_12`, `/Relu_1`). A node without a name is called as its output.
  */
 export function modulePath(node: Node): string {
-  if (!node.name.startsWith('/')) return node.name.split('/')[0] ?? node.name;
-  const scopes = node.name.split('/').slice(1, -1);
-  let path = '';
-  for (const scope of scopes) {
-    // `/features/features.0`: the child's scope already holds the parent's last name.
-    const last = path.split('.').at(-1) ?? '';
-    if (path === '') path = scope;
-    else if (scope.startsWith(`${last}.`)) path += scope.slice(last.length);
-    else path += `.${scope}`;
-  }
-  return path === '' ? node.name.slice(1) || node.name : path;
+  // Copies of a node that became several are counted: `NAME/1`.
+  const name = node.name.replace(/\/\d+$/, '');
+  if (name === '') return node.outputs.find((output) => output !== undefined)?.name ?? node.op;
+  const scopes = name.split('/').filter((scope) => scope !== '');
+  const [first = name, ...rest] = scopes.length > 1 ? scopes.slice(0, -1) : scopes;
+  return rest.reduce(below, first);
 }
 
 /** A module of the graph: the nodes that share a path, and the one activation that leaves them. */
@@ -31,11 +34,11 @@ export interface Layer {
   readonly output: Value;
 }
 
-/** The modules of a graph in order of execution. Nodes without a name are modules of their own, named by output. */
+/** The modules of a graph in order of execution. */
 export function layersOf(graph: Graph): Layer[] {
   const groups = new Map<string, Node[]>();
   for (const node of graph.nodes) {
-    const path = modulePath(node) || node.outputs[0]?.name || node.op;
+    const path = modulePath(node);
     const group = groups.get(path);
     if (group) group.push(node);
     else groups.set(path, [node]);
@@ -56,7 +59,8 @@ export function layersOf(graph: Graph): Layer[] {
 }
 
 /**
- * The layer with this module path, or with this unique suffix of one (`classifier.0` for `vgg16.classifier.0`).
+ * The layer with this module path, or with this unique suffix of one (`classifier.0` for `vgg16.classifier.0`), or the
+ * one node that is called so or computes the value that is.
  *
  * @throws UsageError when none or several fit; names the nearest path.
  */
@@ -72,8 +76,10 @@ export function findLayer(graph: Graph, name: string): Layer {
       `Layer "${name}" is ambiguous: it fits ${fitting.map((layer) => layer.path).join(', ')}. Give more of the path.`,
     );
   }
-  const byNode = layers.find((layer) => layer.nodes.some((node) => node.name === name) || layer.output.name === name);
-  if (byNode) return byNode;
+  for (const node of graph.nodes) {
+    const output = node.outputs.find((value) => value && (node.name === name || value.name === name));
+    if (output) return { path: modulePath(node), nodes: [node], output };
+  }
   const candidates = layers.flatMap((layer) => [layer.path, layer.path.split('.').slice(-2).join('.')]);
   throw new UsageError(
     `No layer is called "${name}".${suggestion(name, candidates)} \`shibori summary MODEL\` lists the layers.`,

@@ -4,7 +4,7 @@ import { createGzip } from 'node:zlib';
 import { itemAt } from '../data/dataset.js';
 import type { RgbImage } from '../data/image.js';
 import { UsageError } from '../errors.js';
-import { defaultLayer } from '../explain/grad-cam.js';
+import { defaultLayer } from '../explain/layers.js';
 import { findLayer } from '../graph/module-path.js';
 import { accuracyOf, addCounts, countCorrect, NO_IMAGES, predictedClasses } from '../metrics/accuracy.js';
 import { pearson } from '../metrics/pearson.js';
@@ -135,7 +135,7 @@ async function compareMaps(
   options: CompareOptions,
   context: VerbContext,
 ): Promise<ComparedMaps> {
-  const layer = options.layer ?? defaultLayer(before.graph);
+  const layer = options.layer ?? defaultLayer(before.graph).path;
   // The same layer must be there to look at in both.
   findLayer(after.graph, findLayer(before.graph, layer).path);
   const count = Math.min(options.mapImages ?? 64, dataset.source.items.length);

@@ -1,13 +1,29 @@
-import { spatialLayers } from '../explain/grad-cam.js';
+import { type SpatialLayer, spatialLayers } from '../explain/layers.js';
 import type { Dim } from '../graph/model.js';
-import { findLayer } from '../graph/module-path.js';
 import { type OpenOptions, openModel } from '../node/model-file.js';
 
-/** The layers of a model file that Grad-CAM can look at, in order of execution, with their activations' dimensions. */
-export async function listLayers(
-  file: string,
-  options: OpenOptions = {},
-): Promise<{ name: string; shape: readonly Dim[] }[]> {
+/** A layer that Grad-CAM can look at. */
+export interface ListedLayer {
+  /** Module path. */
+  readonly name: string;
+  /** The ONNX operator that computes its output. */
+  readonly op: string;
+  /** The output's dimensions. */
+  readonly shape: readonly Dim[];
+  /** How the output lies on the image: layout, channels, height, width, tokens before those of the patches. */
+  readonly grid: SpatialLayer['grid'];
+  /** Whether `explain` looks here by default. */
+  readonly isDefault: boolean;
+}
+
+/** The layers of a model file that Grad-CAM can look at, in order of execution. */
+export async function listLayers(file: string, options: OpenOptions = {}): Promise<ListedLayer[]> {
   const { graph } = await openModel(file, options);
-  return spatialLayers(graph).map((name) => ({ name, shape: findLayer(graph, name).output.type?.dims ?? [] }));
+  return spatialLayers(graph).map(({ path, op, output, grid, isDefault }) => ({
+    name: path,
+    op,
+    shape: output.type?.dims ?? [],
+    grid,
+    isDefault,
+  }));
 }

@@ -1,8 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { terminalImage } from '../../node/terminal-image.js';
-import { explain } from '../../verbs/explain.js';
-import { listLayers } from '../../verbs/layers.js';
 import {
   type CommonOptions,
   dataOptions,
@@ -30,7 +27,7 @@ export function explainCommand(): Command {
     .description('show where a model looks: Grad-CAM triptychs (image | map | overlay)')
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
     .argument('[images...]', 'image files; with --data: positions or paths inside the data set')
-    .option('--layer <name>', 'layer to look at; "list" shows the candidates (default: the last spatial activation)')
+    .option('--layer <name>', 'layer to look at; "list" shows the candidates (default: the last activation on a grid)')
     .option('--class <class>', 'class to explain: index, name or id (default: the predicted one)')
     .option('-o, --output <folder>', 'where the pictures go (default: shibori-out/explain)')
     .option('--maps <folder>', 'also write each map as float32 .npy [H, W]')
@@ -40,14 +37,23 @@ export function explainCommand(): Command {
     async (file: string, images: string[], options: ExplainOptions) => {
       const { output, context, finish } = start(options);
       if (options.layer === 'list') {
+        const { listLayers } = await import('../../verbs/layers.js');
         output.result(await listLayers(file, openOptions(options)), (layers) =>
           table(
-            ['layer', 'activation'],
-            layers.map((l) => [l.name, `[${l.shape.join(', ')}]`]),
+            ['layer', 'operator', 'activation', 'channels', 'grid', ''],
+            layers.map(({ name, op, shape, grid, isDefault }) => [
+              name,
+              op,
+              `[${shape.join(', ')}]`,
+              grid.channels,
+              `${grid.height}×${grid.width}`,
+              isDefault ? 'default' : '',
+            ]),
           ),
         );
         return;
       }
+      const { explain } = await import('../../verbs/explain.js');
       const result = await explain(
         file,
         images,
@@ -79,6 +85,7 @@ export function explainCommand(): Command {
         ].join('\n'),
       );
       if (output.json || !process.stdout.isTTY) return;
+      const { terminalImage } = await import('../../node/terminal-image.js');
       for (const { picture } of result.images) {
         if (picture !== null) process.stdout.write(await terminalImage(readFileSync(picture)));
       }
