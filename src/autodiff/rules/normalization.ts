@@ -96,49 +96,48 @@ function trainedBatchNorm(c: RuleContext<'BatchNormalization'>): (Value | undefi
   return [dX, c.needs(1) ? narrow(dScale, 1) : undefined, c.needs(2) ? narrow(dB, 2) : undefined];
 }
 
-/** `C = X - mean` and `r = 1 / sqrt(var + epsilon)` over `axes`, and how a gradient comes back through `X' = C r`. */
-function normalized(b: GraphBuilder, x: Value, dims: readonly number[], axes: readonly number[], epsilon: number) {
+/** `C = X - mean` and `r = 1 / sqrt(var + epsilon)` over `axes`: what `X' = C r` is made of. */
+function moments(b: GraphBuilder, x: Value, dims: readonly number[], axes: readonly number[], epsilon: number) {
   const over = b.ints(axes);
+  const count = sizeOf(axes.map((axis) => dims[axis] ?? 1));
   const mean = (value: Value) => b.op('ReduceMean', [value, over], { keepdims: 1 });
   const centred = b.op('Sub', [x, mean(x)]);
   const squares = b.op('ReduceSumSquare', [centred, over], { keepdims: 1 });
-  const r = inverseDeviation(b, scaled(b, squares, 1 / sizeOf(axes.map((axis) => dims[axis] ?? 1))), epsilon);
-  return {
-    centred,
-    r,
-    // gain (dX' - mean(dX') - C r^2 mean(dX' C)), where gain is r, or r and a factor that is constant over the axes
-    back(g: Value, gain: Value): Value {
-      const along = b.op('Mul', [mean(b.op('Mul', [g, centred])), b.op('Mul', [r, r])]);
-      const shared = b.op('Add', [b.op('Mul', [centred, along]), mean(g)]);
-      return b.op('Mul', [b.op('Sub', [g, shared]), gain]);
-    },
-  };
+  return { count, mean, centred, r: inverseDeviation(b, scaled(b, squares, 1 / count), epsilon) };
 }
 
-// dX = scale r (dY - mean(dY) - X' mean(dY X')), dScale = sum(dY X'), dB = sum(dY)
+// dX = scale r (dY - mean(dY) - C r^2 mean(dY C)), dScale = sum(dY C r), dB = sum(dY)
 function instanceNorm({ builder: b, dy, ...c }: RuleContext<'InstanceNormalization'>): (Value | undefined)[] {
   const dims = c.dims(c.x(0));
   const space = range(dims.length).slice(2);
-  const others = b.ints([0, ...space]);
-  const { centred, r, back } = normalized(b, c.x(0), dims, space, c.attributes.epsilon);
-  const scale = reshaped(b, c.x(1), [dims[1] ?? 1, ...space.map(() => 1)]);
-  return [
-    c.needs(0) ? back(dy, b.op('Mul', [scale, r])) : undefined,
-    c.needs(1) ? b.op('ReduceSum', [b.op('Mul', [dy, b.op('Mul', [centred, r])]), others], { keepdims: 0 }) : undefined,
-    c.needs(2) ? b.op('ReduceSum', [dy, others], { keepdims: 0 }) : undefined,
-  ];
+  const total = (value: Value) => b.op('ReduceSum', [value, b.ints([0, ...space])], { keepdims: 0 });
+  const dB = c.needs(2) ? total(dy) : undefined;
+  if (!c.needs(0) && !c.needs(1)) return [undefined, undefined, dB];
+  const { count, mean, centred, r } = moments(b, c.x(0), dims, space, c.attributes.epsilon);
+  const along = b.op('Mul', [mean(b.op('Mul', [dy, centred])), r]);
+  let dX: Value | undefined;
+  if (c.needs(0)) {
+    const shared = b.op('Add', [b.op('Mul', [centred, b.op('Mul', [along, r])]), mean(dy)]);
+    const scale = reshaped(b, c.x(1), [dims[1] ?? 1, ...space.map(() => 1)]);
+    dX = b.op('Mul', [b.op('Sub', [dy, shared]), b.op('Mul', [scale, r])]);
+  }
+  return [dX, c.needs(1) ? total(scaled(b, along, count)) : undefined, dB];
 }
 
 // dX = r (G - mean(G) - X' mean(G X')) with G = dY scale; dScale = dY X', dB = dY
 function layerNorm({ builder: b, dy, ...c }: RuleContext<'LayerNormalization'>): (Value | undefined)[] {
+  if (!c.needs(0) && !c.needs(1)) return [undefined, undefined, dy];
   const dims = c.dims(c.x(0));
   const axes = range(dims.length).slice(c.attributes.axis);
-  const { centred, r, back } = normalized(b, c.x(0), dims, axes, c.attributes.epsilon);
-  return [
-    c.needs(0) ? back(b.op('Mul', [dy, c.x(1)]), r) : undefined,
-    c.needs(1) ? b.op('Mul', [dy, b.op('Mul', [centred, r])]) : undefined,
-    dy,
-  ];
+  const { mean, centred, r } = moments(b, c.x(0), dims, axes, c.attributes.epsilon);
+  const normalized = b.op('Mul', [centred, r]);
+  let dX: Value | undefined;
+  if (c.needs(0)) {
+    const g = b.op('Mul', [dy, c.x(1)]);
+    const along = b.op('Mul', [normalized, mean(b.op('Mul', [g, normalized]))]);
+    dX = b.op('Mul', [b.op('Sub', [g, b.op('Add', [along, mean(g)])]), r]);
+  }
+  return [dX, c.needs(1) ? b.op('Mul', [dy, normalized]) : undefined, dy];
 }
 
 // Y = X S^-beta with S = bias + alpha / size W X^2 and W the matrix that adds up neighbouring channels:
