@@ -8,6 +8,7 @@ import type { GraphBuilder, NodeOptions } from '../ops/builder.js';
 import { castLike, numberLike, scaled } from '../ops/terms.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { float32 } from '../tensor/tensor.js';
+import { intsOf, numberOf, stringOf } from './node-attributes.js';
 
 /**
  * The output of an operator, computed by others.
@@ -23,13 +24,6 @@ export type Decomposition = (
   attributes: Readonly<Record<string, Attribute>>,
   names?: NodeOptions,
 ) => Value;
-
-type Attributes = Parameters<Decomposition>[2];
-
-function numberOf(attributes: Attributes, name: string, fallback: number): number {
-  const attribute = attributes[name];
-  return attribute?.type === 'float' || attribute?.type === 'int' ? attribute.value : fallback;
-}
 
 function input(inputs: readonly (Value | undefined)[], i: number, op: string, { name }: NodeOptions): Value {
   const value = inputs[i];
@@ -51,7 +45,7 @@ const gelu: Decomposition = (b, inputs, attributes, names = {}) => {
   const x = input(inputs, 0, 'Gelu', names);
   const own = inner(names);
   const like = (number: number) => numberLike(b, number, x);
-  const approximate = attributes.approximate?.type === 'string' ? attributes.approximate.value : 'none';
+  const approximate = stringOf(attributes, 'approximate') ?? 'none';
   let curve: Value;
   if (approximate === 'none') {
     curve = b.op('Erf', [b.op('Div', [x, like(Math.SQRT2)], {}, own)], {}, own);
@@ -71,7 +65,7 @@ const gelu: Decomposition = (b, inputs, attributes, names = {}) => {
 // Y = X sigmoid(alpha X)
 const swish: Decomposition = (b, inputs, attributes, names = {}) => {
   const x = input(inputs, 0, 'Swish', names);
-  const gate = b.op('Sigmoid', [scaled(b, x, numberOf(attributes, 'alpha', 1))], {}, inner(names));
+  const gate = b.op('Sigmoid', [scaled(b, x, numberOf(attributes, 'alpha') ?? 1)], {}, inner(names));
   return b.op('Mul', [x, gate], {}, names);
 };
 
@@ -83,7 +77,7 @@ const groupNormalization: Decomposition = (b, inputs, attributes, names = {}) =>
   const own = inner(names);
   const dims = dimsOf(x, op, names);
   const fail = (message: string) => new ShiboriError(`Node "${names.name ?? op}" (${op}): ${message}`);
-  const [channels, groups] = [dims[1], numberOf(attributes, 'num_groups', 0)];
+  const [channels, groups] = [dims[1], numberOf(attributes, 'num_groups') ?? 0];
   if (typeof channels !== 'number' || groups < 1 || channels % groups !== 0) {
     throw fail(`${channels} channels cannot be divided into ${groups} groups (attribute "num_groups").`);
   }
@@ -103,7 +97,7 @@ const groupNormalization: Decomposition = (b, inputs, attributes, names = {}) =>
   const normalized = b.op(
     'InstanceNormalization',
     [grouped, perGroup ? scale : constant(1), perGroup ? bias : constant(0)],
-    { epsilon: numberOf(attributes, 'epsilon', 1e-5) },
+    { epsilon: numberOf(attributes, 'epsilon') ?? 1e-5 },
     own,
   );
   if (perGroup) return b.op('Reshape', [normalized, b.ints(shape)], {}, names);
@@ -120,9 +114,9 @@ const rmsNormalization: Decomposition = (b, inputs, attributes, names = {}) => {
   const [x, scale] = [input(inputs, 0, op, names), input(inputs, 1, op, names)];
   const own = inner(names);
   const rank = dimsOf(x, op, names).length;
-  const axes = range(rank).slice(normalizeAxis(numberOf(attributes, 'axis', -1), rank));
+  const axes = range(rank).slice(normalizeAxis(numberOf(attributes, 'axis') ?? -1, rank));
   const square = b.op('ReduceMean', [b.op('Mul', [x, x], {}, own), b.ints(axes)], { keepdims: 1 }, own);
-  const shifted = b.op('Add', [square, numberLike(b, numberOf(attributes, 'epsilon', 1e-5), x)], {}, own);
+  const shifted = b.op('Add', [square, numberLike(b, numberOf(attributes, 'epsilon') ?? 1e-5, x)], {}, own);
   const normalized = b.op('Div', [x, b.op('Sqrt', [shifted], {}, own)], {}, own);
   return b.op('Mul', [normalized, scale], {}, names);
 };
@@ -131,8 +125,8 @@ const rmsNormalization: Decomposition = (b, inputs, attributes, names = {}) => {
 const lpNormalization: Decomposition = (b, inputs, attributes, names = {}) => {
   const x = input(inputs, 0, 'LpNormalization', names);
   const own = inner(names);
-  const reduce = numberOf(attributes, 'p', 2) === 1 ? 'ReduceL1' : 'ReduceL2';
-  const norm = b.op(reduce, [x, b.ints([numberOf(attributes, 'axis', -1)])], { keepdims: 1 }, own);
+  const reduce = (numberOf(attributes, 'p') ?? 2) === 1 ? 'ReduceL1' : 'ReduceL2';
+  const norm = b.op(reduce, [x, b.ints([numberOf(attributes, 'axis') ?? -1])], { keepdims: 1 }, own);
   const isZero = b.op('Equal', [norm, numberLike(b, 0, x)], {}, own);
   return b.op('Div', [x, b.op('Where', [isZero, numberLike(b, 1, x), norm], {}, own)], {}, names);
 };
@@ -144,7 +138,7 @@ const MEAN_VARIANCE_EPSILON = 1e-9;
 const meanVarianceNormalization: Decomposition = (b, inputs, attributes, names = {}) => {
   const x = input(inputs, 0, 'MeanVarianceNormalization', names);
   const own = inner(names);
-  const axes = b.ints(attributes.axes?.type === 'ints' ? attributes.axes.value : [0, 2, 3]);
+  const axes = b.ints(intsOf(attributes, 'axes') ?? [0, 2, 3]);
   const mean = (value: Value) => b.op('ReduceMean', [value, axes], { keepdims: 1 }, own);
   const centred = b.op('Sub', [x, mean(x)], {}, own);
   const deviation = b.op('Sqrt', [mean(b.op('Mul', [centred, centred], {}, own))], {}, own);
