@@ -21,6 +21,19 @@ export type ImageOrigin =
   /** Cluttered digits, of which the last part of an item's path is the number. */
   | { readonly kind: 'digits'; readonly split: 'train' | 'test'; readonly seed: number; readonly count: number };
 
+/** Where a file is in a zip archive, and what it must be. */
+export interface ZipEntry {
+  /** Where its local header begins. */
+  readonly offset: number;
+  readonly compressedSize: number;
+  readonly size: number;
+  readonly crc: number;
+  readonly isDeflated: boolean;
+  /** Why it cannot be read, when that is already known. */
+  readonly obstacle: string | undefined;
+  readonly nameLength: number;
+}
+
 /** Labelled images, wherever they are. */
 export interface ImageSource {
   /** What to call it in messages and reports. */
@@ -32,6 +45,8 @@ export interface ImageSource {
   read(index: number): Promise<Uint8Array>;
   /** Where other threads get the same bytes as from `read`: who replaces `read` leaves it out. Default: nowhere. */
   readonly origin?: ImageOrigin;
+  /** In an archive: where in it, so that other threads need not read its directory. */
+  entryOf?(index: number): ZipEntry | undefined;
   /** Gives back what the source holds open. */
   close?(): Promise<void>;
 }
@@ -45,10 +60,12 @@ export function subset(source: ImageSource, indices: ArrayLike<number>, name = s
   const chosen = Array.from(indices);
   const items = chosen.map((index) => itemAt(source, index));
   const { close, origin } = source;
+  const entryOf = source.entryOf?.bind(source);
   return {
     name,
     items,
     ...(origin && { origin }),
+    ...(entryOf && { entryOf: (index) => entryOf(chosen[index] ?? -1) }),
     classes: source.classes,
     async read(index) {
       itemAt({ name, items }, index);

@@ -6,7 +6,7 @@ import { ShiboriError } from '../errors.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type AugmentOptions, augment } from './augment.js';
-import { type ImageSource, itemAt } from './dataset.js';
+import { type ImageSource, itemAt, type ZipEntry } from './dataset.js';
 import type { Decode } from './decode.js';
 import type { RgbImage } from './image.js';
 import { fitImage, type Preprocess, toTensor } from './preprocess.js';
@@ -27,6 +27,8 @@ export interface ImageRecipe {
 export interface ImageRequest {
   readonly index: number;
   readonly path: string;
+  /** Where it is in an archive. */
+  readonly entry?: ZipEntry;
 }
 
 /** A batch of images, one row for each that was asked for. */
@@ -85,7 +87,11 @@ export async function loadImages(
 
 /** Images to load by their numbers. Throws a UsageError for a number that the source does not have. */
 export function requestsOf(source: ImageSource, indices: readonly number[]): ImageRequest[] {
-  return indices.map((index) => ({ index, path: itemAt(source, index).path }));
+  return indices.map((index) => {
+    const { path } = itemAt(source, index);
+    const entry = source.entryOf?.(index);
+    return entry === undefined ? { index, path } : { index, path, entry };
+  });
 }
 
 /** Loads on the caller's thread; the next batch is prepared while the caller waits for something else. */

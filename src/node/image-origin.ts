@@ -1,9 +1,11 @@
 import { clutteredDigits } from '../data/cluttered-digits.js';
 import { baseName, type ImageOrigin } from '../data/dataset.js';
 import type { Decode } from '../data/decode.js';
+import type { ImageRequest } from '../data/image-loader.js';
+import { ShiboriError } from '../errors.js';
 import { decodeImage } from './decode-image.js';
 import { readFromFolder } from './image-source-tree.js';
-import { openZip } from './image-source-zip.js';
+import { openZipEntries } from './image-source-zip.js';
 import { readMnist } from './mnist.js';
 
 /** Decodes cluttered digits, which are pixels already: 64×64, RGB. */
@@ -15,20 +17,23 @@ export function decoderOf(origin: ImageOrigin): Decode {
 }
 
 /**
- * Opens the images of an origin: what reads one by its path in the source. Nothing is listed, so that it costs little
- * to do once more in each thread; a zip archive stays open until the thread ends.
+ * Opens the images of an origin: what reads the bytes of one. Nothing is listed, so that it costs little to do once more
+ * in each thread. A zip archive stays open until the thread ends.
  */
-export async function openOrigin(origin: ImageOrigin): Promise<(path: string) => Promise<Uint8Array>> {
+export async function openOrigin(origin: ImageOrigin): Promise<(image: ImageRequest) => Promise<Uint8Array>> {
   switch (origin.kind) {
     case 'folder':
-      return (path) => readFromFolder(origin.path, `${origin.root}${path}`);
+      return ({ path }) => readFromFolder(origin.path, `${origin.root}${path}`);
     case 'zip': {
-      const archive = await openZip(origin.path);
-      return (path) => archive.read(`${origin.root}${path}`);
+      const read = await openZipEntries(origin.path);
+      return async ({ path, entry }) => {
+        if (entry === undefined) throw new ShiboriError(`"${path}" has no place in the zip archive "${origin.path}".`);
+        return read(`${origin.root}${path}`, entry);
+      };
     }
     case 'digits': {
       const digits = clutteredDigits({ ...origin, digits: await readMnist(origin.split) });
-      return async (path) => digits.image(Number(baseName(path))).data;
+      return async ({ path }) => digits.image(Number(baseName(path))).data;
     }
   }
 }

@@ -1,5 +1,6 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ZipEntry } from '../data/dataset.js';
 import { ShiboriError } from '../errors.js';
 
 /** Files under relative paths with forward slashes: a folder or an archive. */
@@ -9,6 +10,8 @@ export interface FileTree {
   readonly paths: readonly string[];
   /** The bytes of a file among `paths`. Throws a ShiboriError when they cannot be had. */
   read(path: string): Promise<Uint8Array>;
+  /** In an archive: where a file is in it. */
+  entryOf?(path: string): ZipEntry | undefined;
   close(): Promise<void>;
 }
 

@@ -8,6 +8,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { inflateRaw } from 'node:zlib';
+import type { ZipEntry } from '../data/dataset.js';
 import { ShiboriError } from '../errors.js';
 import { crc32 } from './image-source-crc.js';
 import type { FileTree } from './image-source-tree.js';
@@ -33,17 +34,6 @@ const DEFLATE_LIMIT = 1032;
 const MAX_FILE_BYTES = 2 ** 29;
 /** Room for the local header's own extra field, so that one read usually fetches header and data. */
 const LOCAL_EXTRA_GUESS = 64;
-
-interface Entry {
-  readonly offset: number;
-  readonly compressedSize: number;
-  readonly size: number;
-  readonly crc: number;
-  readonly isDeflated: boolean;
-  /** Why it cannot be read, when that is already known. */
-  readonly obstacle: string | undefined;
-  readonly nameLength: number;
-}
 
 /** Bytes `from … from + length` of the file, fewer at its end. */
 async function readAt(handle: FileHandle, from: number, length: number): Promise<DataView> {
@@ -129,7 +119,7 @@ function readZip64(view: DataView, start: number, end: number, values: number[],
 function findObstacle(
   flags: number,
   method: number,
-  entry: Omit<Entry, 'obstacle'>,
+  entry: Omit<ZipEntry, 'obstacle'>,
   fileSize: number,
 ): string | undefined {
   const { offset, compressedSize, size, isDeflated } = entry;
@@ -171,11 +161,11 @@ function readEntry(view: DataView, at: number, fileSize: number, file: string) {
   return { name, entry: { ...entry, obstacle }, next };
 }
 
-async function readDirectory(handle: FileHandle, file: string): Promise<Map<string, Entry>> {
+async function readDirectory(handle: FileHandle, file: string): Promise<Map<string, ZipEntry>> {
   const { size: fileSize } = await handle.stat();
   const { count, size, offset } = await findDirectory(handle, fileSize, file);
   const view = await readAt(handle, offset, size);
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, ZipEntry>();
   let at = 0;
   for (let i = 0; i < count; i++) {
     const { name, entry, next } = readEntry(view, at, fileSize, file);
@@ -188,7 +178,7 @@ async function readDirectory(handle: FileHandle, file: string): Promise<Map<stri
 }
 
 /** The bytes of an entry, still compressed. */
-async function readRaw(handle: FileHandle, entry: Entry): Promise<Uint8Array> {
+async function readRaw(handle: FileHandle, entry: ZipEntry): Promise<Uint8Array> {
   const { offset, compressedSize, nameLength } = entry;
   const guess = LOCAL_BYTES + nameLength + LOCAL_EXTRA_GUESS + compressedSize;
   const view = await readAt(handle, offset, guess);
@@ -207,11 +197,32 @@ function toBytes(view: DataView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-async function unpack(raw: Uint8Array, { isDeflated, size, crc }: Entry): Promise<Uint8Array> {
+async function unpack(raw: Uint8Array, { isDeflated, size, crc }: ZipEntry): Promise<Uint8Array> {
   const bytes = isDeflated ? await inflate(raw, { maxOutputLength: Math.max(size, 1) }) : raw;
   if (bytes.length !== size) throw new Error(`it has ${bytes.length} bytes, expected ${size}`);
   if (crc32(bytes) !== crc) throw new Error('its checksum is wrong');
   return bytes;
+}
+
+/** The bytes of a file in an archive. Throws a ShiboriError when they cannot be had. */
+async function readFromZip(handle: FileHandle, file: string, path: string, entry: ZipEntry): Promise<Uint8Array> {
+  try {
+    if (entry.obstacle !== undefined) throw new Error(entry.obstacle);
+    return await unpack(await readRaw(handle, entry), entry);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ShiboriError(`Cannot read "${path}" from the zip archive "${file}": ${reason}.`);
+  }
+}
+
+/** Opens a zip archive to read files whose places are known: its directory is not read. It stays open. */
+export async function openZipEntries(file: string): Promise<(path: string, entry: ZipEntry) => Promise<Uint8Array>> {
+  const handle = await open(file).catch((error: unknown) => {
+    throw new ShiboriError(
+      `Cannot open the zip archive "${file}" again: ${error instanceof Error ? error.message : error}.`,
+    );
+  });
+  return (path, entry) => readFromZip(handle, file, path, entry);
 }
 
 /**
@@ -221,7 +232,7 @@ async function unpack(raw: Uint8Array, { isDeflated, size, crc }: Entry): Promis
  */
 export async function openZip(file: string): Promise<FileTree> {
   const handle = await open(file);
-  let entries: Map<string, Entry>;
+  let entries: Map<string, ZipEntry>;
   try {
     entries = await readDirectory(handle, file);
   } catch (error) {
@@ -234,14 +245,9 @@ export async function openZip(file: string): Promise<FileTree> {
     async read(path) {
       const entry = entries.get(path);
       if (entry === undefined) throw new ShiboriError(`The zip archive "${file}" has no file "${path}".`);
-      try {
-        if (entry.obstacle !== undefined) throw new Error(entry.obstacle);
-        return await unpack(await readRaw(handle, entry), entry);
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw new ShiboriError(`Cannot read "${path}" from the zip archive "${file}": ${reason}.`);
-      }
+      return readFromZip(handle, file, path, entry);
     },
+    entryOf: (path) => entries.get(path),
     close: () => handle.close(),
   };
 }

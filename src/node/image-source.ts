@@ -101,12 +101,14 @@ async function sourceOfTree(
   const items = inFolder.map(({ path, label }) => ({ path: `${prefix}${path}`, label }));
   const words = parseWords((await readText(tree, layout, 'words.txt')) ?? '', classes);
   const name = basename(resolve(tree.name)).replace(/\.zip$/i, '');
+  const pathOf = (index: number) => `${root}${itemAt({ name, items }, index).path}`;
   return {
     name,
     items,
     classes: classes.map((id) => ({ id, name: words.get(id) ?? id })),
-    read: async (index) => tree.read(`${root}${itemAt({ name, items }, index).path}`),
+    read: async (index) => tree.read(pathOf(index)),
     origin: { kind, path: tree.name, root },
+    ...(tree.entryOf && { entryOf: (index) => tree.entryOf?.(pathOf(index)) }),
     close: () => tree.close(),
   };
 }

@@ -38,7 +38,7 @@ async function answer({ id, images, view }: BatchRequest): Promise<void> {
     parentPort?.postMessage(message, transfer);
   try {
     const read = await opening;
-    const loaded = await loadImages(images, view, async ({ path }) => decode(await read(path), path), recipe);
+    const loaded = await loadImages(images, view, async (image) => decode(await read(image), image.path), recipe);
     const { buffer } = loaded.images.data;
     send({ id, loaded }, buffer instanceof ArrayBuffer ? [buffer] : []);
   } catch (error) {

@@ -137,18 +137,24 @@ describe('pooledLoader', () => {
   });
 
   it('says that images cannot be had at all, in the words of the main thread', async () => {
-    const { source } = datasetOf('zip');
-    const missing: ImageOrigin = { kind: 'zip', path: files, root: '' };
-    const loader = pooledLoader(source, missing, recipe, 1, entry);
-    opened.push(loader);
-    await expect(loader.load([0], 0)).rejects.toThrow(/EISDIR/);
-    await writeFile(join(folder, 'short.zip'), 'PK');
-    const short = pooledLoader(source, { ...missing, path: join(folder, 'short.zip') }, recipe, 1, entry);
-    opened.push(short);
-    const failure = short.load([0], 0);
-    await expect(failure).rejects.toThrow(ShiboriError);
-    await expect(failure).rejects.toThrow(/short.zip" is not a complete zip archive/);
-    await expect(short.load([99], 0)).rejects.toThrow(UsageError);
+    const { source } = datasetOf('digits');
+    const digits: ImageOrigin = { kind: 'digits', split: 'test', seed: 3, count: 2 };
+    const few = pooledLoader(source, digits, recipe, 1, entry);
+    opened.push(few);
+    const { bad } = await few.load([1, 0], 0);
+    expect(bad).toEqual([{ row: 1, reason: 'Cluttered digits: there are items 0 to 1, but 7 was asked for.' }]);
+    await expect(few.load([99], 0)).rejects.toThrow(UsageError);
+    const archive = { ...datasetOf('zip').source, entryOf: () => undefined };
+    const lost = pooledLoader(archive, originOf(archive), recipe, 1, entry);
+    opened.push(lost);
+    expect((await lost.load([2], 0)).bad).toEqual([
+      { row: 0, reason: expect.stringMatching(/has no place in the zip/) },
+    ]);
+    const gone: ImageOrigin = { kind: 'zip', path: join(folder, 'gone.zip'), root: '' };
+    const failing = pooledLoader(archive, gone, recipe, 1, entry);
+    opened.push(failing);
+    await expect(failing.load([0], 0)).rejects.toThrow(ShiboriError);
+    await expect(failing.load([0], 0)).rejects.toThrow(/gone.zip/);
   });
 
   it('does not take a mistake of the program for a bad image', async () => {
