@@ -12,9 +12,9 @@ export function finetuneCommand(): Command {
     );
   return withTraining(command, "the model's head", 'finetune', 'finetuned').action(
     async (file: string, options: TrainingOptions) => {
-      const { finetune } = await import('../../verbs/finetune.js');
       const { finetuneSchema } = await import('../../verbs/recipe.js');
       const plan = parsed(finetuneSchema, stageOf(options));
+      const { finetune } = await import('../../verbs/finetune.js');
       await runTraining('finetune', options, (own, context) => finetune(file, plan, own, context));
     },
   );
