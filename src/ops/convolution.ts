@@ -12,7 +12,7 @@ const windowAttributes = {
 
 const transposeAttributes = { ...windowAttributes, group: int(1), output_padding: ints, output_shape: ints };
 
-const poolAttributes = { ...windowAttributes, ceil_mode: int(0), storage_order: int(0) };
+const poolAttributes = { ...windowAttributes, ceil_mode: int(0) };
 
 /** A sliding window with every default filled in. `pads` is `[begin…, end…]` as in ONNX. */
 export interface Window {
@@ -185,7 +185,7 @@ export const convolution = {
     multiplyAdds: (_, [x, w]) => sizeOf(x ?? []) * sizeOf(w?.slice(1) ?? []),
   }),
   MaxPool: defineOp({
-    attributes: poolAttributes,
+    attributes: { ...poolAttributes, storage_order: int(0) },
     inputs: [1, 1],
     infer(c) {
       const dims = pool(c);

@@ -1,7 +1,7 @@
 /** Upgrades of the operators that change the resolution or reach beyond the border. */
 import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
-import type { Dim, Node, Value } from '../graph/model.js';
+import type { Attribute, Dim, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { averagesAlong, windowOf } from '../ops/convolution.js';
 import { attributesOf } from '../ops/table.js';
@@ -37,7 +37,8 @@ const halfAPositionBefore: Readonly<Record<string, string>> = {
 export const resize: Upgrade = (node, inputs, b, opset) => {
   if (opset === 10) {
     const [x, scales] = inputs;
-    const known = scales && b.contentsOf(scales);
+    const constant = scales && b.tensorOf(scales);
+    const known = constant ? Array.from(constant.data, Number) : scales && b.contentsOf(scales);
     const smaller = known?.some((scale) => typeof scale === 'number' && scale < 1) ?? false;
     if (smaller && known?.some((scale) => typeof scale === 'number' && scale > 1)) {
       throw new ShiboriError(
@@ -142,14 +143,10 @@ export const lpPool: Upgrade = (node, [x], b) => {
   const own = { name: node.name };
   const powers = b.op('Pow', [b.op('Abs', [x], {}, own), numberLike(b, p, x)], {}, own);
   const { p: _, ...rest } = node.attributes;
-  const inner: Node = {
-    ...node,
-    op: 'AveragePool',
-    attributes: { ...rest, count_include_pad: { type: 'int', value: 1 } },
-  };
-  const [pooled] =
-    averagePool(inner, [powers], b, 18) ?? b.copy({ ...inner, outputs: inner.outputs.slice(0, 1) }, [powers]);
-  if (!pooled) throw new ShiboriError(`Node "${node.name}" (LpPool): it has no output.`);
+  const padded: Attribute = { type: 'int', value: 1 };
+  const inner: Node = { ...node, op: 'AveragePool', outputs: [], attributes: { ...rest, count_include_pad: padded } };
+  const dilated = averagePool(inner, [powers], b, 18)?.[0];
+  const pooled = dilated ?? b.op('AveragePool', [powers], attributesOf('AveragePool', inner), own);
   const count = kernel.value.reduce((product, size) => product * size, 1);
   const sums = b.op('Mul', [pooled, numberLike(b, count, x)], {}, own);
   return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, namesOf(node))];

@@ -8,9 +8,10 @@ import { writeOnnx } from '../../src/formats/onnx/write.js';
 import { type Attribute, type Dim, type Graph, type Model, type Node, Value } from '../../src/graph/model.js';
 import { outputKind } from '../../src/graph/output-kind.js';
 import { parametersOf } from '../../src/graph/parameters.js';
+import { GraphBuilder } from '../../src/ops/builder.js';
 import { upgradeOpset } from '../../src/passes/upgrade-opset.js';
 import { seeded } from '../../src/tensor/random.js';
-import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
+import { expectFloat32, float32, int64, type Tensor } from '../../src/tensor/tensor.js';
 
 /** Two engines order float32 sums differently. */
 const ROUNDING = 1e-6;
@@ -22,6 +23,8 @@ interface Old {
   readonly x?: readonly Dim[];
   /** Further inputs, as initializers. */
   readonly extra?: readonly Tensor[];
+  /** How many outputs the node has; the first is compared. Default: 1. */
+  readonly outputs?: number;
 }
 
 const ints = (...value: number[]): Attribute => ({ type: 'ints', value });
@@ -29,7 +32,7 @@ const int = (value: number): Attribute => ({ type: 'int', value });
 const float = (value: number): Attribute => ({ type: 'float', value });
 
 /** A file of one node between `x` and `y`, as a tool of that time would have written it. */
-function oldFile({ opset, op, attributes = {}, x = [2, 3, 4], extra = [] }: Old): Uint8Array {
+function oldFile({ opset, op, attributes = {}, x = [2, 3, 4], extra = [], outputs = 1 }: Old): Uint8Array {
   const input = new Value('x', { dtype: 'float32', dims: x });
   const output = new Value('y', undefined);
   const more = extra.map(
@@ -40,7 +43,7 @@ function oldFile({ opset, op, attributes = {}, x = [2, 3, 4], extra = [] }: Old)
     domain: '',
     name: 'old',
     inputs: [input, ...more.map(([value]) => value)],
-    outputs: [output],
+    outputs: [output, ...Array.from({ length: outputs - 1 }, (_, i) => new Value(`y${i + 1}`, undefined))],
     attributes,
   };
   const model: Model = {
@@ -111,9 +114,87 @@ const cases: Readonly<Record<string, Old>> = {
   },
 };
 
+const image = [1, 2, 4, 6];
+const text = (value: string): Attribute => ({ type: 'string', value });
+const scales = float32([1, 1, 2, 1.5]);
+const window = { kernel_shape: ints(3, 2), strides: ints(2, 1), pads: ints(1, 0, 1, 1) };
+/** An empty tensor, as files of set 11 leave an input out. */
+const none = float32([], [0]);
+
+const resampling: Readonly<Record<string, Old>> = {
+  'Upsample of 7': {
+    opset: 7,
+    op: 'Upsample',
+    attributes: { scales: { type: 'floats', value: [1, 1, 2, 2] } },
+    x: image,
+  },
+  'Upsample of 9, linear': {
+    opset: 9,
+    op: 'Upsample',
+    attributes: { mode: text('linear') },
+    x: image,
+    extra: [scales],
+  },
+  'Resize of 10, growing': { opset: 10, op: 'Resize', x: image, extra: [scales] },
+  'Resize of 10, shrinking': { opset: 10, op: 'Resize', x: image, extra: [float32([1, 1, 0.5, 0.6])] },
+  'Resize of 10, linear': { opset: 10, op: 'Resize', attributes: { mode: text('linear') }, x: image, extra: [scales] },
+  'Resize of 11, empty inputs': { opset: 11, op: 'Resize', x: image, extra: [none, none, int64([1, 2, 6, 5])] },
+  'Resize of 11, as TensorFlow': {
+    opset: 11,
+    op: 'Resize',
+    attributes: { coordinate_transformation_mode: text('tf_half_pixel_for_nn'), nearest_mode: text('floor') },
+    x: image,
+    extra: [none, none, int64([1, 2, 3, 5])],
+  },
+  'Resize of 13, cubic': {
+    opset: 13,
+    op: 'Resize',
+    attributes: { mode: text('cubic'), coordinate_transformation_mode: text('pytorch_half_pixel') },
+    x: image,
+    extra: [none, scales],
+  },
+  'Split of 11: an attribute': { opset: 11, op: 'Split', attributes: { axis: int(1), split: ints(1, 2) }, outputs: 2 },
+  'Split of 13: as many as outputs': { opset: 13, op: 'Split', attributes: { axis: int(2) }, outputs: 2 },
+  'TopK of 9': { opset: 9, op: 'TopK', attributes: { k: int(2), axis: int(2) }, outputs: 2 },
+  'AveragePool of 19, dilated': {
+    opset: 19,
+    op: 'AveragePool',
+    attributes: { ...window, dilations: ints(1, 2) },
+    x: image,
+  },
+  'AveragePool of 19, dilated, padding counted, ceil mode': {
+    opset: 19,
+    op: 'AveragePool',
+    attributes: { ...window, dilations: ints(2, 1), count_include_pad: int(1), ceil_mode: int(1) },
+    x: [1, 2, 7, 6],
+  },
+  'AveragePool of 19, dilations of 1': {
+    opset: 19,
+    op: 'AveragePool',
+    attributes: { ...window, dilations: ints(1, 1) },
+    x: image,
+  },
+  'LpPool of 11': { opset: 11, op: 'LpPool', attributes: { ...window, p: int(3) }, x: image },
+  'GlobalLpPool of 7': { opset: 7, op: 'GlobalLpPool', x: image },
+  'GlobalLpPool of 7, p = 3': { opset: 7, op: 'GlobalLpPool', attributes: { p: int(3) }, x: image },
+  'Pad of 19: around': {
+    opset: 19,
+    op: 'Pad',
+    attributes: { mode: text('wrap') },
+    x: image,
+    extra: [int64([0, 0, 1, 2, 0, 0, 0, 3])],
+  },
+  'Hardmax of 11': { opset: 11, op: 'Hardmax', attributes: { axis: int(1) } },
+  'ReduceL2 of 13': { opset: 13, op: 'ReduceL2', attributes: { axes: ints(1) } },
+  'Cast of 19': { opset: 19, op: 'Cast', attributes: { to: int(1), saturate: int(1) } },
+  'CastLike of 15': { opset: 15, op: 'CastLike', extra: [float32([1])] },
+  'Gelu of 20': { opset: 20, op: 'Gelu' },
+};
+
 describe('upgradeOpset', () => {
-  it.each(Object.keys(cases))('computes what the old file computes: %s', async (name) => {
-    const old = cases[name];
+  const all = { ...cases, ...resampling };
+  it.each(Object.keys(all))('computes what the old file computes: %s', async (name) => {
+    const old = all[name];
     if (old) await compare(old, (old.x ?? [2, 3, 4]).map(Number));
   });
 
@@ -179,6 +260,72 @@ describe('upgradeOpset', () => {
     expect(() => upgradeOpset(readOnnx(oldFile({ opset, op: 'Relu' }), 'm.onnx'), 'm.onnx')).toThrow(
       `Reading m.onnx: it is written for ONNX operator set ${opset}; 7 to 23 are supported. Export it again with opset 18.`,
     );
+  });
+
+  it.each<[string, RegExp]>([
+    ['Loop', /"old" uses operator Loop, which is not supported: loops and sequences.*traced/],
+    ['QLinearConv', /"old" uses operator QLinearConv, .*QDQ/],
+    ['RandomNormalLike', /draws random numbers/],
+  ])('says of %s what to do', (op, expected) => {
+    expect(() => upgradeOpset(readOnnx(oldFile({ opset: 18, op }), 'f'), 'f')).toThrow(expected);
+  });
+
+  it('says of another tool’s operators what to do', () => {
+    const model = readOnnx(oldFile({ opset: 18, op: 'Relu' }), 'f');
+    const nodes = model.graph.nodes.map((node) => ({ ...node, op: 'FusedConv', domain: 'com.microsoft' }));
+    expect(() => upgradeOpset({ ...model, graph: { ...model.graph, nodes } }, 'f')).toThrow(
+      /com\.microsoft\.FusedConv, which is not supported: .*before optimisation/,
+    );
+  });
+
+  describe('If', () => {
+    /** y = if x.shape[axis] == 1 then squeeze(x, axis) else scale * x, the scale from outside of the branch. */
+    function squeezed(dims: readonly Dim[], axis: number): Graph {
+      const b = new GraphBuilder();
+      const x = b.input('x', 'float32', dims);
+      const size = b.op('Gather', [b.op('Shape', [x]), b.initializer('axis', int64([axis], []))]);
+      const condition = b.op('Equal', [size, b.scalar(1, 'int64')]);
+      const scale = b.initializer('scale', float32([3]));
+      const outer = b.build('outer');
+      const node = (op: string, inputs: readonly Value[]): Graph => {
+        const output = new Value(`${op}/y`, undefined);
+        const inner: Node = { op, domain: '', name: op, inputs, outputs: [output], attributes: {} };
+        return { name: op, inputs: [], outputs: [output], nodes: [inner], initializers: new Map() };
+      };
+      const axes = new Value('axes', { dtype: 'int64', dims: [1] });
+      const yes = { ...node('Squeeze', [x, axes]), initializers: new Map([[axes, int64([axis])]]) };
+      const choice: Node = {
+        op: 'If',
+        domain: '',
+        name: 'choice',
+        inputs: [condition],
+        outputs: [new Value('y', undefined)],
+        attributes: {
+          then_branch: { type: 'graph', value: yes },
+          else_branch: { type: 'graph', value: node('Mul', [x, scale]) },
+        },
+      };
+      const initializers = new Map([...outer.initializers, [scale, float32([3])]] as const);
+      return {
+        ...outer,
+        nodes: [...outer.nodes, choice],
+        outputs: choice.outputs.flatMap((y) => y ?? []),
+        initializers,
+      };
+    }
+    const upgrade = (graph: Graph) => upgradeOpset({ graph, opset: 13, domains: {}, metadata: {} }, 'f');
+
+    it('whose condition is known gives way to the branch that is taken', async () => {
+      const x = float32([1, 2], [2, 1]);
+      const [yes, no] = [upgrade(squeezed(['N', 1], 1)), upgrade(squeezed([2, 'N'], 0))];
+      expect((await runOnce(referenceEngine(), yes, { x }))[yes.outputs[0]?.name ?? '']).toEqual(float32([1, 2]));
+      expect((await runOnce(referenceEngine(), no, { x }))[no.outputs[0]?.name ?? '']).toEqual(float32([3, 6], [2, 1]));
+      for (const graph of [yes, no]) expect(graph.nodes.map(({ op }) => op)).not.toContain('If');
+    });
+
+    it('whose condition shows at run time only is refused', () => {
+      expect(() => upgrade(squeezed(['N', 1], 0))).toThrow(/"choice" \(If\).*traced/);
+    });
   });
 
   it('refuses statistics per activation', () => {
