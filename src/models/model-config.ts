@@ -33,7 +33,7 @@ const filter = z.union([
     .pipe(z.enum(byNumber)),
 ]);
 const perChannel = z
-  .union([z.number(), z.array(z.number()).min(1).max(4)])
+  .union([z.number(), z.array(z.number()).min(1).max(4)], 'expected a number, or one for each channel')
   .transform((value): readonly number[] => (typeof value === 'number' ? [value] : value));
 const deviations = perChannel.refine((values) => values.every((value) => value > 0), 'must be above 0');
 

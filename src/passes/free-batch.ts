@@ -1,10 +1,12 @@
 /*
  * Files that were exported for one batch size say it in their Reshape nodes too. Where the input's batch is a symbol
- * now, the shapes they reshape to take it over: 0 copies the first dimension, -1 leaves it to the others.
+ * now, the shapes they reshape to take it over: 0 copies the first dimension, -1 leaves it to the others. Constants that
+ * are joined to the batch along another axis are repeated for every image.
  */
 import { divide, productOf } from '../graph/dims.js';
-import type { Dim, Graph, Node } from '../graph/model.js';
+import type { Dim, Graph, Node, Value } from '../graph/model.js';
 import { reachableFrom } from '../graph/uses.js';
+import type { GraphBuilder } from '../ops/builder.js';
 import { int64 } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 
@@ -20,12 +22,30 @@ function freedShape(shape: readonly number[], dims: readonly Dim[], batch: strin
   return divide(productOf(dims), productOf(rest)) === batch ? [-1, ...rest] : undefined;
 }
 
-/** Whether a node brings the batch together with something that has none, which runs for a batch of 1 alone. */
+const isBatched = (value: Value | undefined, batch: string): boolean => value?.type?.dims[0] === batch;
+
+/**
+ * What is put beside a batch along another axis, as a class token beside the patches: constants of a batch of 1 are
+ * repeated for every image. `undefined` when there is nothing to repeat.
+ */
+function repeated(inputs: readonly (Value | undefined)[], batch: string, b: GraphBuilder): Value[] | undefined {
+  const values = inputs.filter((value) => value !== undefined);
+  const batched = values.find((value) => isBatched(value, batch));
+  if (!batched || values.every((value) => isBatched(value, batch))) return undefined;
+  const count = b.op('Shape', [batched], { start: 0, end: 1 }, { name: 'batch' });
+  return values.map((value) => {
+    const { dims } = value.type ?? {};
+    if (dims?.[0] !== 1) return value;
+    const shape = b.op('Concat', [count, b.ints(dims.slice(1).map(() => 1))], { axis: 0 }, { name: 'batch' });
+    return b.op('Expand', [value, shape], {}, { name: 'batch' });
+  });
+}
+
+/** Whether a node still puts something beside the batch that is not of its size. */
 function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
   const axis = attributes.axis;
   if (op !== 'Concat' || (axis?.type === 'int' && axis.value === 0)) return false;
-  const first = inputs.map((input) => input?.type?.dims[0]);
-  return first.includes(batch) && first.some((dim) => dim !== batch);
+  return inputs.some((input) => isBatched(input, batch)) && !inputs.every((input) => isBatched(input, batch));
 }
 
 /**
@@ -36,6 +56,10 @@ function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
 export function freeBatch(graph: Graph, batch: string, old: number): FreedBatch {
   const freed = rewrite(graph, {
     node(node, inputs, builder) {
+      if (node.op === 'Concat' && !(node.attributes.axis?.type === 'int' && node.attributes.axis.value === 0)) {
+        const values = repeated(inputs, batch, builder);
+        return values && builder.copy(node, values);
+      }
       const [x, shape] = inputs;
       const wanted = shape && builder.tensorOf(shape);
       const keepsZero = node.attributes.allowzero;
