@@ -17,7 +17,7 @@ import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { attributesOf, isOp, specOf } from '../../src/ops/table.js';
 import { rewrite } from '../../src/passes/rewrite.js';
-import { expectFloat32 } from '../../src/tensor/tensor.js';
+import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
 import { lossOf, minus, moments, oneConvolution, onlyLayer, random } from './squeeze-support.js';
 
 const engine = nodeEngine({ threads: 1 });
@@ -84,10 +84,10 @@ describe('convolution schemes', () => {
       const dense = rewrite(graph, {
         initializer: (value, data) =>
           value.name === 'conv.weight'
-            ? {
-                ...random(data.dims, 0),
-                data: Float32Array.from(data.data, (_, at) => map.data[(at % 36) * 5 + Math.floor(at / 36)] ?? 0),
-              }
+            ? float32(
+                Array.from(data.data, Number).map((_, at) => map.data[(at % 36) * 5 + Math.floor(at / 36)] ?? 0),
+                data.dims,
+              )
             : data,
       });
       const feeds = { input: random([2, 4, 6, 5], 5) };

@@ -1,0 +1,121 @@
+/*
+ * A squeezed layer sees other inputs than the original did, and its own errors go on to the next. So layers are fitted in
+ * order of execution, each to the original's outputs y from the squeezed network's inputs x:
+ *   minimise E ‖(y − T̂ᵀ x − b) M^½‖²  over trains T̂ and biases b.
+ * With centred moments G = Cov(x), H = Cov(x, y) the best dense map is T* = (G + λ)⁻¹ (H + λ T), pulled to the original T
+ * where the images say nothing, and what is left is the truncation of T* in the metric (G, M): see `chain-fit.ts`.
+ */
+import type { Engine } from '../engine/engine.js';
+import type { Graph } from '../graph/model.js';
+import { usesOf } from '../graph/uses.js';
+import { cholesky, choleskySolve } from '../linalg/cholesky.js';
+import { type Matrix, matrix } from '../linalg/matrix.js';
+import type { MatrixProducts } from '../linalg/products.js';
+import type { SymmetricRoot } from '../linalg/symmetric-root.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { ActivationStream } from './activation-stream.js';
+import { type FittedLayer, fitLayer, mapOf } from './fit-layer.js';
+import type { Scheme } from './schemes.js';
+import { centred, type RegressionSums, regressionSums, type Targets } from './second-moments.js';
+import type { SqueezeLayer } from './squeeze-layer.js';
+import { damped, type Stage, traceOf } from './whitened.js';
+
+/** How layers are refitted. */
+export interface RefitOptions {
+  /** Samples (images times positions) for the moments of one layer. Default: 65536. */
+  readonly samples?: number;
+  /** Pull to the original weights, as a share of the mean variance of an input. Default: 1e-2. */
+  readonly ridge?: number;
+  /** Rounds for outputs that a rectifier follows, whose negative values need not be met. Default: 2. */
+  readonly rectifiedRounds?: number;
+  /** Rounds of improving all factors, see `chain-fit.ts`. Default: 2. */
+  readonly sweeps?: number;
+}
+
+/** A refitted layer. */
+export interface RefittedLayer {
+  readonly fitted: FittedLayer;
+  readonly bias: Float64Array;
+}
+
+/** Inputs as one network computes them beside outputs as another does, the same images of both. */
+async function* pairs(
+  squeezed: ActivationStream,
+  original: ActivationStream,
+  layer: SqueezeLayer,
+): AsyncGenerator<readonly [Tensor, Tensor]> {
+  const targets = original.run({ values: [layer.output] });
+  try {
+    for await (const [x] of squeezed.run({ values: [layer.x] })) {
+      const { value } = await targets.next();
+      const y = value?.[0];
+      if (!x || !y) return;
+      yield [x, y];
+    }
+  } finally {
+    await targets.return(undefined);
+  }
+}
+
+/** Whether everything that reads a layer's output is a rectifier. */
+export function isRectified(graph: Graph, layer: SqueezeLayer): boolean {
+  const consumers = usesOf(graph).consumers(layer.output);
+  return consumers.length > 0 && consumers.every(({ op }) => op === 'Relu') && !graph.outputs.includes(layer.output);
+}
+
+/** bias = E[t] − T̂ᵀ E[x]. */
+function biasOf(map: Matrix, meanX: Float64Array, meanTarget: Float64Array): Float64Array {
+  const bias = meanTarget.slice();
+  for (let i = 0, at = 0; i < map.rows; i++) {
+    for (let o = 0; o < map.cols; o++, at++) {
+      bias[o] = (bias[o] as number) - (map.data[at] as number) * (meanX[i] as number);
+    }
+  }
+  return bias;
+}
+
+/**
+ * Fits one layer; both streams are moved to it, and it is not yet replaced in `squeezed`.
+ *
+ * @param output roots of the damped moments of the loss gradient at its output.
+ */
+export async function refitLayer(
+  engine: Engine,
+  squeezed: ActivationStream,
+  original: ActivationStream,
+  layer: SqueezeLayer,
+  choice: { readonly scheme: Scheme; readonly ranks: readonly number[] },
+  output: SymmetricRoot,
+  options: RefitOptions,
+  products: MatrixProducts,
+): Promise<RefittedLayer> {
+  const { samples = 65_536, ridge = 1e-2, rectifiedRounds = 2, sweeps = 2 } = options;
+  const sumsOf = (targets: Targets, known?: RegressionSums): Promise<RegressionSums> =>
+    regressionSums(engine, layer, pairs(squeezed, original, layer), targets, samples, known);
+  const sums = await sumsOf({ kind: 'outputs' });
+  const first = centred(sums);
+  const gram = damped(first.gram, ridge, `Layer "${layer.path}": the statistics of its input`);
+  const pull = (ridge * traceOf(first.gram)) / gram.rows;
+  const factor = await cholesky(gram, products);
+  const fit = async (moments: Pick<RegressionMoments, 'cross' | 'meanTarget'>): Promise<RefittedLayer> => {
+    const pulled = matrix(
+      moments.cross.rows,
+      moments.cross.cols,
+      moments.cross.data.map((value, i) => value + pull * (layer.weight.data[i] as number)),
+    );
+    const cross = await products.multiply(pulled, output.root, {});
+    const stage: Stage = { gram, cross, target: await choleskySolve(factor, cross, products) };
+    const fitted = await fitLayer(layer, choice.scheme, choice.ranks, stage, { gram, output }, { sweeps }, products);
+    const map = await mapOf(layer, fitted, products);
+    return { fitted, bias: biasOf(map, first.meanX, moments.meanTarget) };
+  };
+  let result = await fit(first);
+  const rounds = isRectified(original.graph, layer) ? rectifiedRounds : 0;
+  for (let round = 0; round < rounds; round++) {
+    const map = await mapOf(layer, result.fitted, products);
+    result = await fit(centred(await sumsOf({ kind: 'rectified', map, bias: result.bias }, sums)));
+  }
+  return result;
+}
+
+type RegressionMoments = ReturnType<typeof centred>;
