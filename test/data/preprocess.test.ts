@@ -36,6 +36,29 @@ describe('toTensor', () => {
     expect(both.data.slice(288)).toEqual(toTensor([b], options).data);
   });
 
+  it('gives blue first, and grey as Pillow’s convert("L") rounds it', () => {
+    const image = { width: 2, height: 1, data: Uint8Array.of(255, 0, 10, 3, 200, 77) };
+    const plain = { size: [1, 2], resize: 'none', range: [0, 255], mean: [0], std: [1] } as const;
+    expect([...toTensor([image], plain).data]).toEqual([255, 3, 0, 200, 10, 77]);
+    expect([...toTensor([image], { ...plain, color: 'bgr' }).data]).toEqual([10, 77, 0, 200, 255, 3]);
+    const grey = toTensor([image], { ...plain, color: 'gray' });
+    expect(grey.dims).toEqual([1, 1, 1, 2]);
+    // 0.299 R + 0.587 G + 0.114 B: 77.4 and 127.1.
+    expect([...grey.data]).toEqual([77, 127]);
+  });
+
+  it('scales pixels, then subtracts mean and divides by std in the order of the model’s channels', () => {
+    const image = { width: 1, height: 1, data: Uint8Array.of(255, 0, 51) };
+    const kind = { size: [1, 1], resize: 'none' } as const;
+    expect([...toTensor([image], { ...kind, range: [-1, 1], mean: [0], std: [1] }).data]).toEqual([
+      1,
+      -1,
+      Math.fround(-0.6),
+    ]);
+    const caffe = { ...kind, color: 'bgr', range: [0, 255], mean: [100, 110, 120], std: [1, 2, 5] } as const;
+    expect([...toTensor([image], caffe).data]).toEqual([-49, -55, 27]);
+  });
+
   it('refuses an empty batch', () => {
     expect(() => toTensor([], preprocess([8, 8], 'none'))).toThrow(/no images/);
   });
@@ -57,6 +80,12 @@ describe('fitImage', () => {
     expect(fitImage(image, { ...options, resize: 'stretch', filter: 'bicubic' })).toEqual(
       resize(image, 22, 22, { filter: 'bicubic' }),
     );
+  });
+
+  it('stretches and cuts where both are asked for', () => {
+    const image = noise(50, 40, 1);
+    const options: Preprocess = { ...preprocess([22, 22], 'stretch'), stretchSize: [25, 26] };
+    expect(fitImage(image, options)).toEqual(centerCrop(resize(image, 26, 25), 22, 22));
   });
 
   it('covers any size from any image', () => {
