@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { findLayer, fitsPattern, layersOf, modulePath } from '../../src/graph/module-path.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
+import { rewrite } from '../../src/passes/rewrite.js';
 
 function relus(...names: string[]) {
   const b = new GraphBuilder();
@@ -21,6 +22,11 @@ describe('modulePath', () => {
     ['/features/features.0/Conv', 'features.0'],
     ['/layer1/layer1.0/conv1/Conv', 'layer1.0.conv1'],
     ['/Relu', 'Relu'],
+    ['/features/features.1/features.1.0/block/block.2/block.2.0/Conv', 'features.1.0.block.2.0'],
+    ['/layer4/layer4.0/relu_1/Relu/2', 'layer4.0.relu_1'],
+    ['/0/0.3/Conv', '0.3'],
+    ['Conv_12', 'Conv_12'],
+    ['StatefulPartitionedCall/model/conv1/Conv2D', 'StatefulPartitionedCall.model.conv1'],
   ])('of node %s is %s', (name, path) => {
     expect(pathOf(name)).toBe(path);
   });
@@ -43,6 +49,20 @@ describe('findLayer', () => {
       'vgg16.classifier.0',
       'head.features.1',
     ]);
+  });
+
+  it('takes the name of a node or of a value: that node alone', () => {
+    const second = graph.nodes[1];
+    const layer = findLayer(graph, second?.outputs[0]?.name ?? '');
+    expect(layer).toEqual({ path: 'vgg16.classifier.0', nodes: [second], output: second?.outputs[0] });
+    expect(findLayer(graph, 'vgg16.classifier.0/1').nodes).toEqual([graph.nodes[2]]);
+  });
+
+  it('calls nodes without names as their outputs, also where a rewrite counted them', () => {
+    const unnamed = { ...graph, nodes: graph.nodes.map((node) => ({ ...node, name: '' })) };
+    for (const one of [unnamed, rewrite(unnamed)]) {
+      expect(layersOf(one).map(({ path }) => path)).toEqual(graph.nodes.map(({ outputs }) => outputs[0]?.name));
+    }
   });
 
   it('suggests the nearest path for a typo and lists what an ambiguous name fits', () => {
