@@ -8,6 +8,7 @@ import { type Explanation, gradCam } from '../explain/grad-cam.js';
 import { writeNpy } from '../formats/npy.js';
 import { outputKind } from '../graph/output-kind.js';
 import { logProbabilitiesOf } from '../metrics/accuracy.js';
+import { addPredictions, NO_PREDICTIONS, type PredictionStats } from '../metrics/doubt.js';
 import { writeFileAtomic } from '../node/atomic-file.js';
 import { decodeImage } from '../node/decode-image.js';
 import { type LoadedModel, type OpenOptions, openModel, readWhole } from '../node/model-file.js';
@@ -15,8 +16,10 @@ import { renderTriptychs, type TriptychRow } from '../node/triptych.js';
 import { range } from '../tensor/dims.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { classesNear, classNames, resolveClass } from './classes.js';
-import { engineOf, type VerbContext } from './context.js';
+import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { classCount, type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
+import { warnOfDoubt } from './doubt.js';
+import { outputNames } from './labels.js';
 
 /** Images explained at a time. */
 const BATCH = 64;
@@ -45,7 +48,11 @@ export async function explainImages(
   images: readonly { readonly file: string; readonly image: RgbImage; readonly target?: number }[],
   options: { readonly layer?: string; readonly names: readonly string[] },
   context: VerbContext = {},
-): Promise<{ readonly layer: string; readonly images: readonly ExplainedImage[] }> {
+): Promise<{
+  readonly layer: string;
+  readonly images: readonly ExplainedImage[];
+  readonly predictions: PredictionStats;
+}> {
   const preprocess = preprocessOf(model.graph, model.info);
   const kind = outputKind(model.graph);
   const explainer = await gradCam(
@@ -54,6 +61,7 @@ export async function explainImages(
     options.layer === undefined ? {} : { layer: options.layer },
   );
   const explained: ExplainedImage[] = [];
+  let predictions = NO_PREDICTIONS;
   try {
     for (let start = 0; start < images.length; start += BATCH) {
       context.signal?.throwIfAborted();
@@ -70,23 +78,24 @@ export async function explainImages(
       );
       for (const [i, result] of results.entries()) {
         const entry = batch[i];
-        if (entry) explained.push(describe(entry, result, kind, options.names));
+        const log = logProbabilitiesOf(float32(result.scores, [1, result.scores.length]), kind);
+        predictions = addPredictions(predictions, log);
+        if (entry) explained.push(describe(entry, result, log.data, options.names));
       }
       context.onProgress?.({ stage: 'explain', done: explained.length, total: images.length });
     }
   } finally {
     await explainer.dispose();
   }
-  return { layer: explainer.layer, images: explained };
+  return { layer: explainer.layer, images: explained, predictions };
 }
 
 function describe(
   entry: { readonly file: string; readonly image: RgbImage },
   result: Explanation,
-  kind: ReturnType<typeof outputKind>,
+  log: Float32Array,
   names: readonly string[],
 ): ExplainedImage {
-  const log = logProbabilitiesOf(float32(result.scores, [1, result.scores.length]), kind).data;
   return {
     file: entry.file,
     predicted: result.predicted,
@@ -117,7 +126,7 @@ export function triptychRow(explained: ExplainedImage, note?: string): TriptychR
 
 /** Options of `explain`. */
 export interface ExplainOptions extends OpenOptions, Partial<DataOptions> {
-  /** Module path or unique suffix. Default: the last spatial activation. */
+  /** Module path, unique suffix of one, or name of a node or output. Default: the last activation on a grid. */
   readonly layer?: string;
   /** Class index or name. Default: the predicted class of each image. */
   readonly target?: string;
@@ -148,11 +157,7 @@ async function readImages(
 ): Promise<{ file: string; image: RgbImage }[]> {
   if (images.length === 0 && !dataset) throw new UsageError('Name at least one image, or a data set with --data.');
   // A bare number or a path inside of the data set names one of its images; everything else is a file.
-  const indices = dataset
-    ? images.length === 0
-      ? range(Math.min(8, dataset.source.items.length))
-      : undefined
-    : undefined;
+  const indices = dataset && images.length === 0 ? range(Math.min(8, dataset.source.items.length)) : undefined;
   if (dataset && indices) return Promise.all(indices.map((index) => readItem(dataset, index)));
   return Promise.all(
     images.map(async (spec) => {
@@ -189,18 +194,15 @@ export async function explain(
   context: VerbContext = {},
 ): Promise<{ readonly layer: string; readonly images: readonly ExplainResult[] }> {
   const model = await openModel(file, options);
+  tellNotes(model, context);
   const classes = classCount(model.graph);
   const dataset = options.data === undefined ? undefined : await openDataset({ ...options, data: options.data });
   const known = dataset?.source.classes ?? (images[0] === undefined ? undefined : classesNear(images[0], classes));
-  const names = classNames(known ?? model.info.classes, classes);
+  const names = dataset ? outputNames(model, dataset.source) : classNames(known ?? model.info.classes, classes);
   const target =
     options.target === undefined
       ? undefined
-      : resolveClass(
-          options.target,
-          names,
-          known?.map(({ id }) => id),
-        );
+      : resolveClass(options.target, names, known?.length === classes ? known.map(({ id }) => id) : []);
   const entries = (await readImages(images, dataset)).map((entry) =>
     target === undefined ? entry : { ...entry, target },
   );
@@ -210,6 +212,7 @@ export async function explain(
     { names, ...(options.layer === undefined ? {} : { layer: options.layer }) },
     context,
   );
+  warnOfDoubt(explained.predictions, model, context);
   const folder = options.output === undefined ? join('shibori-out', 'explain') : options.output;
   for (const path of [folder, options.maps]) if (path) await mkdir(path, { recursive: true });
   const taken = new Set<string>();
