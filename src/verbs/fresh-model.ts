@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { extname } from 'node:path';
 import { UsageError } from '../errors.js';
+import { parametersOf } from '../graph/parameters.js';
 import { headParameters, withFreshHead } from '../models/fresh-head.js';
 import { initialVgg, vggNamed, withStudyHead } from '../models/initial-vgg.js';
 import { reinitialize } from '../models/initialize.js';
@@ -55,10 +56,8 @@ function withHead(
     );
   }
   const fresh = withStudyHead(state, classes, seed, [height, width]);
-  return {
-    graph: fresh,
-    parameters: [...stateDictOf(fresh).keys()].filter((name) => name.startsWith(`${prefix}classifier.`)),
-  };
+  const names = parametersOf(fresh).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
+  return { graph: fresh, parameters: names.filter((name) => name.startsWith(`${prefix}classifier.`)) };
 }
 
 /**

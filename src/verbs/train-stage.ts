@@ -117,7 +117,9 @@ export async function trainStage(
 
   const { log, checkpoint } = place;
   const report = reportProgress(epochs, views, context.onProgress, place.label);
-  let step = place.stepsBefore;
+  // What the last step was, before the first one of this run.
+  const stepBefore = () => place.stepsBefore + (checkpoint?.resumedAt() ?? 0);
+  let step: number | undefined;
   const onProgress = (p: FitProgress) => {
     report(p);
     if (p.step === undefined) return;
@@ -126,7 +128,7 @@ export async function trainStage(
     log?.add(step, { 'train/loss': p.loss, 'train/top1': p.top1, 'train/learningRate': p.learningRate ?? 0 });
   };
   const onEpoch = async (epoch: EpochRecord) => {
-    log?.add(step, {
+    log?.add(step ?? stepBefore(), {
       epoch: place.epochsBefore + epoch.epoch,
       'epoch/trainLoss': epoch.trainLoss,
       'epoch/trainTop1': epoch.trainTop1,
