@@ -16,11 +16,11 @@ import { renderTriptychs } from '../node/triptych.js';
 import { type Comparison, type Flip, type MapFigures, type SizeFigures, verdictOf } from '../report/comparison.js';
 import { type ReportExtras, reportHtml } from '../report/html.js';
 import { range } from '../tensor/dims.js';
-import { classNames } from './classes.js';
-import { engineOf, type VerbContext } from './context.js';
-import { checkLabels, classCount, type DataOptions, type Dataset, openDataset } from './dataset.js';
+import { engineOf, tellNotes, type VerbContext } from './context.js';
+import { classCount, type DataOptions, type Dataset, openDataset } from './dataset.js';
 import { score } from './evaluate.js';
 import { type ExplainedImage, explainImages, triptychRow } from './explain.js';
+import { outputNames } from './labels.js';
 import { machineOf, measureSpeed, median } from './measure.js';
 
 /** Options of `compare`. */
@@ -191,8 +191,7 @@ export async function compareModels(
       `The models tell ${classes} and ${classCount(after.graph)} classes apart: they cannot be compared.`,
     );
   }
-  checkLabels(before.graph, dataset.source);
-  const names = classNames(dataset.source.classes, classes);
+  const names = outputNames(before, dataset.source);
   const { accuracy, flips } = await compareAccuracy(before, after, dataset, names, options.batch ?? 64, context);
   const maps = await compareMaps(before, after, dataset, names, options, context);
   const engine = engineOf(context);
@@ -243,6 +242,7 @@ export async function compare(
 ): Promise<Comparison> {
   const before = await openModel(beforeFile, options);
   const after = await openModel(afterFile, options);
+  for (const model of [before, after]) tellNotes(model, context);
   const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
   return compareModels(before, after, await openDataset(options), { ...options, names }, context);
 }

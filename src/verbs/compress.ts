@@ -15,7 +15,7 @@ import {
 } from '../node/model-file.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { sizeOf } from '../tensor/dims.js';
-import { engineOf, type VerbContext } from './context.js';
+import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { measureSpeed } from './measure.js';
 import type { Plan } from './recipe.js';
 import { trainsBy } from './summary.js';
@@ -161,7 +161,9 @@ export async function compress(
   options: OpenOptions & { readonly train?: readonly string[]; readonly output?: string } = {},
   context: VerbContext = {},
 ): Promise<Compression & { readonly output: string; readonly outputBytes: number }> {
-  const { model, report } = await compressModel(await openModel(file, options), plan, options, context);
+  const opened = await openModel(file, options);
+  tellNotes(opened, context);
+  const { model, report } = await compressModel(opened, plan, options, context);
   const written = await saveModel(model, options.output ?? defaultOutput(file, 'compressed', '.onnx'));
   return { ...report, output: written.file, outputBytes: written.sizeBytes };
 }

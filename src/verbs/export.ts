@@ -1,7 +1,7 @@
 import { withExecution } from '../decompose/compress-linear.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
 import { type OpenOptions, openModel, saveModel } from '../node/model-file.js';
-import { engineOf, type VerbContext } from './context.js';
+import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { measureSpeed } from './measure.js';
 
 /**
@@ -18,6 +18,7 @@ export async function exportModel(
 ): Promise<{ readonly file: string; readonly sizeBytes: number }> {
   const { execution, ...open } = options;
   const model = await openModel(file, open);
+  tellNotes(model, context);
   const { layers } = model.info;
   if (execution === undefined || !layers || layers.length === 0) return saveModel(model, out);
   const all = (way: TtLayer['execution']) => layers.map((layer) => ({ ...layer, execution: way }));

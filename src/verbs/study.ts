@@ -8,14 +8,14 @@ import { featureKey } from '../node/feature-store.js';
 import { encodeModel, type LoadedModel, openModel, saveModel } from '../node/model-file.js';
 import { renderTriptychs } from '../node/triptych.js';
 import type { Comparison } from '../report/comparison.js';
-import { classNames } from './classes.js';
 import { compareModels } from './compare.js';
 import { type Compression, compressModel } from './compress.js';
 import type { VerbContext } from './context.js';
-import { classCount, type Dataset } from './dataset.js';
+import type { Dataset } from './dataset.js';
 import { type Evaluation, evaluateModel } from './evaluate.js';
 import { explainImages, triptychRow } from './explain.js';
 import { type Finetuning, finetuneModel } from './finetune.js';
+import { outputNames } from './labels.js';
 import type { Recipe } from './recipe.js';
 
 /** What a whole study found. */
@@ -62,7 +62,7 @@ async function drawTriptychs(
   layer: string | undefined,
   context: VerbContext,
 ): Promise<Uint8Array> {
-  const names = classNames(dataset.source.classes, classCount(model.graph));
+  const names = outputNames(model, dataset.source);
   const entries = await Promise.all(
     positions.map(async (position) => {
       const { path } = itemAt(dataset.source, position);
