@@ -1,0 +1,178 @@
+/**
+ * Quantised files as float graphs. A file in the format QDQ says of each value how it would be rounded: QuantizeLinear,
+ * q = saturate(round(x / scale) + zero_point), and at once DequantizeLinear, (q - zero_point) scale.
+ */
+import { type Dim, type Graph, type Node, Value } from '../graph/model.js';
+import { usesOf } from '../graph/uses.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { attributesOf } from '../ops/table.js';
+import { normalizeAxis, sizeOf } from '../tensor/dims.js';
+import type { DType } from '../tensor/dtype.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
+import { rewrite } from './rewrite.js';
+import { namesOf } from './upgrade.js';
+import type { Noted } from './widen-half.js';
+
+/** Smallest and largest integer of the types that values are quantised to. */
+const ranges: Readonly<Record<string, readonly [number, number]>> = {
+  int8: [-128, 127],
+  uint8: [0, 255],
+  int16: [-32768, 32767],
+  uint16: [0, 65535],
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+};
+
+/** Scale and zero point, one of each or one for each position along an axis. */
+interface Grid {
+  readonly scales: readonly number[];
+  readonly zeros: readonly number[];
+  readonly axis: number;
+  readonly range: readonly [number, number];
+}
+
+/** The grid of a node, where its scale and zero point are constants. */
+function gridOf(
+  node: Node,
+  dims: readonly Dim[] | undefined,
+  dtype: DType | undefined,
+  tensorOf: (value: Value) => Tensor | undefined,
+): Grid | undefined {
+  const [, scale, zero] = node.inputs;
+  const [scales, zeros] = [scale, zero].map((value) => {
+    const tensor = value && tensorOf(value);
+    return tensor && Array.from(tensor.data, Number);
+  });
+  const range = dtype && ranges[dtype];
+  if (!scales || !range || !dims || (zero && !zeros)) return undefined;
+  const op = node.op === 'QuantizeLinear' ? 'QuantizeLinear' : 'DequantizeLinear';
+  return { scales, zeros: zeros ?? [0], axis: normalizeAxis(attributesOf(op, node).axis, dims.length), range };
+}
+
+/** The grid's entry that an element belongs to. */
+function entryOf({ scales, axis }: Grid, dims: readonly number[], i: number): number {
+  if (scales.length === 1) return 0;
+  return Math.floor(i / sizeOf(dims.slice(axis + 1))) % (dims[axis] ?? 1);
+}
+
+const at = (list: readonly number[], i: number): number => list[list.length === 1 ? 0 : i] ?? 0;
+
+/** To the nearest integer, ties to the even one. */
+function rounded(value: number): number {
+  const below = Math.floor(value);
+  const rest = value - below;
+  if (rest !== 0.5) return Math.round(value);
+  return below % 2 === 0 ? below : below + 1;
+}
+
+/** `(q - zero_point) scale` for every element. */
+function dequantized({ dims, data }: Tensor, grid: Grid): Tensor {
+  const values = Array.from(data, Number).map((q, i) => {
+    const entry = entryOf(grid, dims, i);
+    return (q - at(grid.zeros, entry)) * at(grid.scales, entry);
+  });
+  return float32(values, dims);
+}
+
+/** A float tensor on the grid that it would be rounded to. */
+function snapped({ dims, data }: Tensor, grid: Grid): Tensor {
+  const [low, high] = grid.range;
+  const values = Array.from(data, Number).map((x, i) => {
+    const entry = entryOf(grid, dims, i);
+    const [scale, zero] = [at(grid.scales, entry), at(grid.zeros, entry)];
+    return (Math.min(Math.max(rounded(x / scale) + zero, low), high) - zero) * scale;
+  });
+  return float32(values, dims);
+}
+
+/** `conv1.weight` of `conv1.weight_quantized`, as ONNX Runtime's tool names what it quantises. */
+const originalName = (name: string): string => name.replace(/_(quantized|QuantizeLinear\w*)$/, '');
+
+/** The value in the range that the grid covers: a tool leaves a Relu to the quantisation that follows it. */
+function inRange(node: Node, x: Value, grid: Grid, b: GraphBuilder): Value {
+  const bounds = grid.range.map((bound) => grid.scales.map((scale, i) => (bound - at(grid.zeros, i)) * scale));
+  const [low = [], high = []] = bounds;
+  if (grid.scales.length === 1) {
+    return b.op('Clip', [x, b.scalar(low[0] ?? 0), b.scalar(high[0] ?? 0)], {}, namesOf(node));
+  }
+  const dims = (x.type?.dims ?? []).map((_, axis) => (axis === grid.axis ? grid.scales.length : 1));
+  const [lower, upper] = [low, high].map((values) => b.initializer('constant/range', float32(values, dims)));
+  return b.op('Min', [b.op('Max', [x, lower], {}, { name: node.name }), upper], {}, namesOf(node));
+}
+
+/** The graph with float initializers for what its quantised initializers stand for, and how many there are. */
+function withFloatWeights(graph: Graph): { readonly graph: Graph; readonly count: number } {
+  const tensorOf = (value: Value) => graph.initializers.get(value);
+  const { producer } = usesOf(graph);
+  const floats = new Map<Value, { readonly value: Value; readonly tensor: Tensor }>();
+  const replaced = new Map<Value, Value>();
+  for (const node of graph.nodes) {
+    const [q] = node.inputs;
+    const [output] = node.outputs;
+    if (node.op !== 'DequantizeLinear' || !q || !output) continue;
+    let float = floats.get(q);
+    if (!float) {
+      const before = producer(q);
+      const [source] = before?.op === 'QuantizeLinear' ? before.inputs : [q];
+      const tensor = source && tensorOf(source);
+      const grid = tensor && gridOf(before ?? node, tensor.dims, q.type?.dtype, tensorOf);
+      if (!tensor || !grid) continue;
+      const value = new Value(originalName(source.name), { dtype: 'float32', dims: tensor.dims });
+      float = { value, tensor: before ? snapped(tensor, grid) : dequantized(tensor, grid) };
+      floats.set(q, float);
+    }
+    replaced.set(output, float.value);
+  }
+  const moved = (value: Value | undefined) => value && (replaced.get(value) ?? value);
+  return {
+    graph: {
+      ...graph,
+      nodes: graph.nodes.map((node) => ({ ...node, inputs: node.inputs.map(moved) })),
+      outputs: graph.outputs.map((output) => replaced.get(output) ?? output),
+      initializers: new Map([
+        ...graph.initializers,
+        ...Array.from(floats.values(), ({ value, tensor }) => [value, tensor] as const),
+      ]),
+    },
+    count: floats.size,
+  };
+}
+
+/**
+ * A graph of operator set 18 without the QuantizeLinear and DequantizeLinear of the format QDQ. Quantised weights
+ * become float parameters under their original names, with the values that they stood for. Activations are clipped to
+ * the range of their quantisation but no longer rounded to its steps. Pairs whose scale is computed stay.
+ *
+ * @returns the graph, and what was done; the graph itself and no notes where nothing is quantised.
+ */
+export function dequantize(graph: Graph): Noted {
+  if (!graph.nodes.some(({ op }) => op === 'DequantizeLinear')) return { graph, notes: [] };
+  const weights = withFloatWeights(graph);
+  let activations = 0;
+  /** What each quantised activation was made of. */
+  const quantized = new Map<Value, { readonly x: Value; readonly grid: Grid }>();
+  const floats = rewrite(weights.graph, {
+    node(node, inputs, b) {
+      const [x] = inputs;
+      if (node.op === 'DequantizeLinear') {
+        const source = x && quantized.get(x);
+        if (!source) return undefined;
+        activations++;
+        return [inRange(node, source.x, source.grid, b)];
+      }
+      if (node.op !== 'QuantizeLinear' || x?.type?.dtype !== 'float32') return undefined;
+      const outputs = b.copy(node, inputs);
+      const [q] = outputs;
+      const grid = gridOf({ ...node, inputs }, x.type.dims, q?.type?.dtype, (value) => b.tensorOf(value));
+      if (q && grid) quantized.set(q, { x, grid });
+      return outputs;
+    },
+  });
+  if (weights.count === 0 && activations === 0) return { graph, notes: [] };
+  return {
+    // What only served to quantise is dropped.
+    graph: rewrite(floats),
+    notes: [
+      `It is quantised: ${weights.count} tensors are float32 parameters with the values that they stood for, and ${activations} activations keep the range of their quantisation without being rounded.`,
+    ],
+  };
+}
