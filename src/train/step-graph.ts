@@ -13,6 +13,7 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { attributesOf } from '../ops/table.js';
 import { bindInputs } from '../passes/rewrite.js';
 import { type BatchNormMode, type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
+import { winogradConvolutions } from '../passes/winograd.js';
 
 /** Names of the step graph's own inputs and outputs; parameters and statistics keep theirs. */
 export const TARGET = 'train/target';
@@ -64,7 +65,8 @@ export function buildStepGraph(
 ): StepGraph {
   const input = graph.inputs[0];
   if (!input?.type) throw new ShiboriError('The model has no typed input to train on.');
-  const bound = bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] });
+  // Before weights become inputs: their shapes decide, and gradients follow from what is written here.
+  const bound = winogradConvolutions(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
   const trained = initializersNamed(bound, parameters);
   const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained, batchNorm);
   const output = bound.outputs[0];
