@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { dirname, resolve, sep } from 'node:path';
+import { evaluateNode } from '../engine/reference.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { type OnnxModel, readOnnx } from '../formats/onnx/read.js';
 import { formatDims } from '../graph/dims.js';
@@ -13,8 +14,8 @@ import { decodeInfo, type ModelInfo } from '../models/metadata.js';
 import { resolvePreprocess } from '../models/preprocessing.js';
 import { freeBatch } from '../passes/free-batch.js';
 import { type ImageInput, imageInputOf, withImageInput } from '../passes/image-input.js';
+import { importGraph } from '../passes/import-graph.js';
 import { startRewrite } from '../passes/rewrite.js';
-import { upgradeOpset } from '../passes/upgrade-opset.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { ModelConfigs } from './config-files.js';
 import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
@@ -82,30 +83,30 @@ function checkInputs({ graph }: Model): void {
   );
 }
 
-/** Everything done to a graph whose input has its dimensions. Types are inferred on the way. */
-function prepare(model: Model, graph: Graph, file: string): Graph {
-  return upgradeOpset({ ...model, graph }, file);
+/** A graph whose input has its dimensions, and what was done to it. */
+interface Bound {
+  readonly graph: Graph;
+  readonly notes: readonly string[];
+  /** Why the batch could not be freed. */
+  readonly fixed?: string;
 }
 
 /** The graph for any batch, or for the file's own where a node holds on to it. */
-function bindImages(
-  model: Model,
-  image: ImageInput,
-  dims: readonly Dim[],
-  file: string,
-): { graph: Graph; fixed?: string } {
-  const bind = (batch: Dim) => prepare(model, withImageInput(model.graph, image, [batch, ...dims]), file);
-  if (typeof image.batch !== 'number') return { graph: bind(BATCH) };
+function bindImages(model: Model, image: ImageInput, dims: readonly Dim[], file: string): Bound {
+  const bind = (batch: Dim) =>
+    importGraph({ ...model, graph: withImageInput(model.graph, image, [batch, ...dims]) }, file, evaluateNode);
+  if (typeof image.batch !== 'number') return bind(BATCH);
   let reason: string;
   try {
-    const freed = freeBatch(bind(BATCH), BATCH, image.batch);
-    if ('graph' in freed) return freed;
+    const { graph, notes } = bind(BATCH);
+    const freed = freeBatch(graph, BATCH, image.batch);
+    if ('graph' in freed) return { graph: freed.graph, notes };
     reason = freed.fixedBy;
   } catch (error) {
     if (!(error instanceof ShiboriError)) throw error;
     reason = error.message;
   }
-  return { graph: bind(image.batch), fixed: reason };
+  return { ...bind(image.batch), fixed: reason };
 }
 
 /** Whether a value can hold class scores: `[N, classes]`, with axes of size 1 behind at most. */
@@ -159,7 +160,9 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     checkInputs(model);
     const notes: string[] = [];
     if (!image) {
-      const graph = withScores(prepare(model, model.graph, file), notes);
+      const imported = importGraph(model, file, evaluateNode);
+      notes.push(...imported.notes);
+      const graph = withScores(imported.graph, notes);
       return { graph, info, notes, origin };
     }
     const channels = channelsOf(image, options, notes);
@@ -174,6 +177,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
       channels === 1 || channels === 3 ? resolvePreprocess(options.preprocess ?? {}, layers, facts) : undefined;
     const [height, width] = resolved?.preprocess.size ?? facts.size?.value ?? [image.height, image.width];
     const bound = bindImages(model, image, [channels, height, width], file);
+    notes.push(...bound.notes);
     noteChanges(image, bound, notes);
     const graph = withScores(bound.graph, notes);
     return { graph, notes, origin, ...preprocessed(graph, info, configs, resolved, notes) };
@@ -206,14 +210,14 @@ function sizeOf(
     : {};
 }
 
-function noteChanges(image: ImageInput, bound: { graph: Graph; fixed?: string }, notes: string[]): void {
+function noteChanges(image: ImageInput, bound: Bound, notes: string[]): void {
   const { value, layout, dtype, batch } = image;
   if (layout === 'nhwc') {
     notes.push(
       `Input "${value.name}" is [N, H, W, C]: images come in as [N, C, H, W] and are transposed at the entry.`,
     );
   }
-  if (dtype !== 'float32' && dtype !== 'float16') {
+  if (!['float32', 'float16', 'bfloat16'].includes(dtype)) {
     notes.push(`Input "${value.name}" takes ${dtype}: images come in as float32 and are cast at the entry.`);
   }
   if (typeof batch !== 'number') return;

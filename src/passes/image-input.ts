@@ -101,12 +101,12 @@ function substituted(node: Node, from: Value, to: Value): Node {
 
 /**
  * The graph with float32 images `[dims]`, in the order batch, channels, height, width, as its input; the input keeps its
- * name. float16 stays float16, which is widened in the whole graph or not at all.
+ * name. Half precision stays, which is widened in the whole graph or not at all.
  *
  * @throws ShiboriError for images of a type that is no number's.
  */
 export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInput, dims: readonly Dim[]): Graph {
-  const keeps = dtype === 'float32' || dtype === 'float16';
+  const keeps = dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16';
   const to = castable[dtype];
   if (!keeps && to === undefined) {
     throw new ShiboriError(

@@ -109,6 +109,16 @@ describe('The images of an ONNX file', () => {
     expect(opened.info.preprocess).toMatchObject({ range: [0, 255], mean: [0], std: [1] });
   });
 
+  it('in half precision are widened with the whole graph', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('image', 'float16', ['N', SIDE, SIDE, 3]);
+    b.output(b.op('ReduceMean', [x, b.ints([1, 2])], { keepdims: 0 }));
+    const opened = await openModel(fileOf(b.build('half')));
+    expect(opened.graph.inputs[0]?.type).toEqual({ dtype: 'float32', dims: ['N', 3, SIDE, SIDE] });
+    expect(opened.notes.join()).toMatch(/half precision/);
+    expect((await scoresOf(opened.graph, noise([2, 3, SIDE, SIDE]))).dims).toEqual([2, 3]);
+  });
+
   it('of one channel are grey', async () => {
     const opened = await openModel(fileOf(classifier(['N', 1, 28, 28], { channels: 1 })));
     expect(opened.info.preprocess).toMatchObject({ color: 'gray', size: [28, 28], mean: [0], std: [1] });
