@@ -52,11 +52,6 @@ export class ActivationStream {
     this.#replace.set(value, replacement);
   }
 
-  /** The network with everything that was replaced. */
-  rewritten(): Graph {
-    return rewrite(this.graph, { replace: this.#replace });
-  }
-
   /** Keeps what is alive in front of `node`, unless that is more than memory should hold. */
   async moveTo(node: Node): Promise<void> {
     const live = liveBefore(this.graph, node);

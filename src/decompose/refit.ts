@@ -18,19 +18,27 @@ import { type FittedLayer, fitLayer, mapOf } from './fit-layer.js';
 import type { Scheme } from './schemes.js';
 import { centred, type RegressionSums, regressionSums, type Targets } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { damped, type Stage, traceOf } from './whitened.js';
+import { damped, firstStage, traceOf } from './whitened.js';
 
 /** How layers are refitted. */
 export interface RefitOptions {
   /** Samples (images times positions) for the moments of one layer. Default: 65536. */
   readonly samples?: number;
-  /** Pull to the original weights, as a share of the mean variance of an input. Default: 1e-2. */
+  /**
+   * Pull to the original weights, λ = ridge · n / samples · the mean variance of an input: what Bayes' rule gives where
+   * the correction explains as much of the outputs as it leaves. Default: 1.
+   */
   readonly ridge?: number;
   /** Rounds for outputs that a rectifier follows, whose negative values need not be met. Default: 2. */
   readonly rectifiedRounds?: number;
   /** Rounds of improving all factors, see `chain-fit.ts`. Default: 2. */
   readonly sweeps?: number;
 }
+
+/** Keeps the normal equations definite whatever the number of samples. */
+const LEAST_RIDGE = 1e-4;
+/** Added to the metric of the truncation, which must not follow the noise of few images where there is no variance. */
+const METRIC_DAMPING = 1e-3;
 
 /** A refitted layer. */
 export interface RefittedLayer {
@@ -89,22 +97,25 @@ export async function refitLayer(
   options: RefitOptions,
   products: MatrixProducts,
 ): Promise<RefittedLayer> {
-  const { samples = 65_536, ridge = 1e-2, rectifiedRounds = 2, sweeps = 2 } = options;
+  const { samples = 65_536, ridge = 1, rectifiedRounds = 2, sweeps = 2 } = options;
   const sumsOf = (targets: Targets, known?: RegressionSums): Promise<RegressionSums> =>
     regressionSums(engine, layer, pairs(squeezed, original, layer), targets, samples, known);
   const sums = await sumsOf({ kind: 'outputs' });
   const first = centred(sums);
-  const gram = damped(first.gram, ridge, `Layer "${layer.path}": the statistics of its input`);
-  const pull = (ridge * traceOf(first.gram)) / gram.rows;
-  const factor = await cholesky(gram, products);
+  const share = Math.max(LEAST_RIDGE, (ridge * layer.weight.rows) / sums.count);
+  const what = `Layer "${layer.path}": the statistics of its input`;
+  const gram = damped(first.gram, METRIC_DAMPING, what);
+  const ridged = damped(first.gram, share, what);
+  const pull = (share * traceOf(first.gram)) / gram.rows;
+  const factor = await cholesky(ridged, products);
   const fit = async (moments: Pick<RegressionMoments, 'cross' | 'meanTarget'>): Promise<RefittedLayer> => {
     const pulled = matrix(
       moments.cross.rows,
       moments.cross.cols,
       moments.cross.data.map((value, i) => value + pull * (layer.weight.data[i] as number)),
     );
-    const cross = await products.multiply(pulled, output.root, {});
-    const stage: Stage = { gram, cross, target: await choleskySolve(factor, cross, products) };
+    const best = await choleskySolve(factor, await products.multiply(pulled, output.root, {}), products);
+    const stage = await firstStage(gram, best, products);
     const fitted = await fitLayer(layer, choice.scheme, choice.ranks, stage, { gram, output }, { sweeps }, products);
     const map = await mapOf(layer, fitted, products);
     return { fitted, bias: biasOf(map, first.meanX, moments.meanTarget) };

@@ -152,19 +152,23 @@ export function emitFactors(
   let y = x;
   for (const [k, factor] of factors.entries()) {
     const group = scheme.groups[k] ?? [];
-    const last = k === factors.length - 1 ? bias : undefined;
+    const isLast = k === factors.length - 1;
+    const last = isLast ? bias : undefined;
+    // Whoever reads the layer, or the graph's outputs, by name finds it under the name that it had.
+    const named = isLast ? { outputName: layer.output.name } : {};
     if (layer.kind === 'linear') {
-      y = b.op('Gemm', [y, factor, last], { transB: 1 });
+      y = b.op('Gemm', [y, factor, last], { transB: 1 }, named);
       continue;
     }
     const along = (axis: 0 | 1, value: number | undefined, otherwise: number): number =>
       group.includes(axis === 0 ? 'height' : 'width') ? (value ?? otherwise) : otherwise;
-    y = b.op('Conv', [y, factor, last], {
+    const attributes = {
       kernel_shape: (factor.type?.dims ?? []).slice(2).map(Number),
       strides: [along(0, strides[0], 1), along(1, strides[1], 1)],
       pads: [along(0, pads[0], 0), along(1, pads[1], 0), along(0, pads[2], 0), along(1, pads[3], 0)],
       dilations: [along(0, dilations[0], 1), along(1, dilations[1], 1)],
-    });
+    };
+    y = b.op('Conv', [y, factor, last], attributes, named);
   }
   b.scope = outer;
   return y;

@@ -9,14 +9,14 @@
 import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
 import { ShiboriError } from '../errors.js';
-import type { Graph } from '../graph/model.js';
+import type { Graph, Value } from '../graph/model.js';
 import { fitsPattern } from '../graph/module-path.js';
 import { outputKind } from '../graph/output-kind.js';
 import { parametersOf } from '../graph/parameters.js';
 import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { FoldNote } from '../passes/fold.js';
-import { bindInputs } from '../passes/rewrite.js';
+import { bindInputs, type Replacement, rewrite } from '../passes/rewrite.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 import { ActivationStream } from './activation-stream.js';
 import { allocate, type Choices } from './allocation.js';
@@ -77,7 +77,7 @@ export interface SqueezeOptions {
   readonly measuredImages?: number;
   /** Shares of a layer's dense cost at which its curve is measured. Default: 0.03, 0.1 and 0.3. */
   readonly measuredShares?: readonly number[];
-  /** `false`: keep the truncated layers as they are. */
+  /** `false`: layers are fitted at the original's inputs, each as if it were squeezed alone. */
   readonly refit?: RefitOptions | false;
   /** Seed of the labels drawn for the loss. Default: 0. */
   readonly seed?: number;
@@ -120,8 +120,6 @@ interface Studied {
   readonly metric: Pick<LayerMetric, 'output'>;
   readonly options: readonly LayerOption[];
   readonly measured: readonly MeasuredPoint[];
-  /** Fits at the original's inputs of the options that were measured. */
-  readonly fits: ReadonlyMap<LayerOption, { readonly fitted: FittedLayer; readonly bias: Float64Array | undefined }>;
 }
 
 const DEFAULT_SCHEMES: readonly SchemeName[] = ['svd', 'tucker2', 'tt-conv'];
@@ -201,18 +199,16 @@ class Squeeze {
     const stage = await layerStage(layer.weight, metric, products);
     const predicted = await predictedOptions(layer, stage, goal, schemes, products);
     const measured: MeasuredPoint[] = [];
-    const fits = new Map<LayerOption, { fitted: FittedLayer; bias: Float64Array | undefined }>();
     for (const option of pointsToMeasure(predicted, measuredShares)) {
       if (!option.scheme) continue;
       const fitted = await fitLayer(layer, option.scheme, option.ranks, stage, metric, {}, products);
       const bias = shiftedBias(layer, await mapOf(layer, fitted, products), meanX);
-      fits.set(option, { fitted, bias });
       measured.push({
         predicted: option.predicted,
         measured: await this.divergence(stream, scores, [layer, fitted, bias]),
       });
     }
-    return { layer, metric: { output: metric.output }, options: correctedOptions(predicted, measured), measured, fits };
+    return { layer, metric: { output: metric.output }, options: correctedOptions(predicted, measured), measured };
   }
 
   async studies(layers: readonly SqueezeLayer[]): Promise<Studied[]> {
@@ -239,35 +235,28 @@ class Squeeze {
   }
 
   /** The graph with the choices made, fitted layer after layer. */
-  async fit(
-    studies: readonly Studied[],
-    chosen: ReadonlyMap<string, LayerOption>,
-    refit: RefitOptions,
-  ): Promise<Graph> {
+  async fit(studies: readonly Studied[], chosen: ReadonlyMap<string, LayerOption>): Promise<Graph> {
     const { engine, graph, chunks, options, products } = this;
+    const { refit = {} } = options;
     const original = new ActivationStream(engine, graph, chunks);
     const squeezed = new ActivationStream(engine, graph, chunks);
+    const replacements = new Map<Value, Replacement>();
     for (const [i, { layer, metric }] of studies.entries()) {
       options.signal?.throwIfAborted();
       options.onProgress?.({ stage: 'refit', done: i, total: studies.length, layer: layer.path });
       const option = chosen.get(layer.path);
       if (!option?.scheme) continue;
-      await original.moveTo(layer.node);
-      await squeezed.moveTo(layer.node);
       const choice = { scheme: option.scheme, ranks: option.ranks };
-      const { fitted, bias } = await refitLayer(
-        engine,
-        squeezed,
-        original,
-        layer,
-        choice,
-        metric.output,
-        refit,
-        products,
-      );
-      squeezed.replace(replacementOf(layer, fitted, bias));
+      await original.moveTo(layer.node);
+      if (refit) await squeezed.moveTo(layer.node);
+      const inputs = refit ? squeezed : original;
+      const how = refit || { rectifiedRounds: 0 };
+      const { fitted, bias } = await refitLayer(engine, inputs, original, layer, choice, metric.output, how, products);
+      const entry = replacementOf(layer, fitted, bias);
+      replacements.set(...entry);
+      squeezed.replace(entry);
     }
-    return squeezed.rewritten();
+    return rewrite(graph, { replace: replacements });
   }
 }
 
@@ -337,7 +326,7 @@ export async function squeezeToBudget(
       ({ layer, options: each }): Choices<LayerOption> => ({ path: layer.path, options: each }),
     );
     const { chosen, price } = allocate(choices, budget.amount - fixedCost(graph, layers, budget.goal));
-    const squeezed = await squeeze.fit(studies, chosen, options.refit || {});
+    const squeezed = await squeeze.fit(studies, chosen);
     const report = studies.flatMap((study) => {
       const option = chosen.get(study.layer.path);
       return option ? [reportOf(study, option)] : [];
