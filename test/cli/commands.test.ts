@@ -64,6 +64,20 @@ describe('shibori', () => {
     expect(text.stdout).toContain(PARAMETERS.toLocaleString('en-US'));
   });
 
+  it('summary says what is done to images and who says so; options change it, and what contradicts is refused', async () => {
+    const guess = await json('summary', 'net.onnx');
+    expect(guess.preprocessFrom).toMatchObject({ size: 'graph', normalization: 'guess' });
+    expect(guess.origin).toMatchObject({ opset: 18, layout: 'nchw' });
+    const flags = ['--scale', '-1-1', '--color', 'bgr', '--crop', '0.875', '--filter', 'bicubic'];
+    expect(await json('summary', 'net.onnx', ...flags)).toMatchObject({
+      preprocess: { range: [-1, 1], color: 'bgr', shorterSide: 9, filter: 'bicubic', mean: [0], std: [1] },
+      preprocessFrom: { resize: 'option', filter: 'option', color: 'option', normalization: 'option' },
+    });
+    const { code, stderr } = await run('summary', 'net.onnx', '--mean', '123,117,104');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--scale 0-255/);
+  });
+
   it('evaluate gives counts, percent and the likelihood; a corrupt image is skipped, counted and named', async () => {
     const bad = join(files.images, 'star', 'zz-corrupt.png');
     await writeFile(bad, 'this is no picture');
@@ -280,6 +294,21 @@ describe('bad input', () => {
     const { code, stderr } = await run('summary', 'renamed.onnx');
     expect(code).toBe(1);
     expect(stderr).toMatch(/promises an ONNX model, but it holds a PyTorch file/);
+  });
+
+  it('a web page or a Git LFS pointer under a model’s name is called what it is', async () => {
+    await writeFile(join(folder, 'page.onnx'), '<!DOCTYPE html><html>not found</html>');
+    await writeFile(join(folder, 'lfs.onnx'), 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 42\n');
+    for (const [file, message] of [
+      ['page.onnx', /web page/],
+      ['lfs.onnx', /Git LFS pointer/],
+    ] as const) {
+      const { code, stderr, stdout } = await run('summary', file);
+      expect(code).toBe(1);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+      expect(stderr).toMatch(message);
+      expect(stdout).toBe('');
+    }
   });
 
   it('a truncated model is refused and nothing is written', async () => {
