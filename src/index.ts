@@ -36,7 +36,9 @@ export { type Parameter, parametersOf } from './graph/parameters.js';
 export { accuracyOf, countCorrect } from './metrics/accuracy.js';
 export { pearson } from './metrics/pearson.js';
 export { pointingGame } from './metrics/pointing-game.js';
-export { initialVgg } from './models/initial-vgg.js';
+export { withFreshHead } from './models/fresh-head.js';
+export { initialVgg, vggNamed, withStudyHead } from './models/initial-vgg.js';
+export { reinitialize } from './models/initialize.js';
 export { type Summary, summarize } from './models/summary.js';
 export { buildVgg } from './models/vgg.js';
 export { GraphBuilder } from './ops/builder.js';
@@ -48,6 +50,16 @@ export type { Comparison } from './report/comparison.js';
 export type { DType } from './tensor/dtype.js';
 export { MersenneTwister, randomSplit, seeded } from './tensor/random.js';
 export { float32, int64, type Tensor, tensor, zeros } from './tensor/tensor.js';
-export { fit } from './train/fit.js';
-export { adam, sgd } from './train/optimizers.js';
-export { constant, cyclic } from './train/schedules.js';
+export { type FitOptions, type FitResult, fit } from './train/fit.js';
+export { adam, adamW, type Optimizer, optimizers, sgd } from './train/optimizers.js';
+export {
+  constant,
+  cosine,
+  cyclic,
+  multiStep,
+  oneCycle,
+  type Schedule,
+  schedules,
+  stepDecay,
+  warmUp,
+} from './train/schedules.js';

@@ -11,24 +11,23 @@ const NEGLIGIBLE = 2 ** -40;
  * element, others by eight, and one element in 256 needs eight more.
  */
 export function fillDropoutMask(mask: Float32Array, ratio: number, random: RandomStream): void {
-  const keep = 1 / (1 - ratio);
   const bits = ratio === 0.5 ? 1 : 8;
   const levels = 2 ** bits;
   const whole = Math.floor(ratio * levels);
   const rest = ratio * levels - whole;
+  // On the border the following bits tell.
+  const border = rest > NEGLIGIBLE ? whole : -1;
+  // Looked up rather than decided: a processor cannot foresee a random branch.
+  const values = Float32Array.from({ length: levels }, (_, level) => (level < whole ? 0 : 1 / (1 - ratio)));
   const count = mask.length;
-  let word = 0;
-  let left = 0;
-  for (let i = 0; i < count; i++) {
-    if (left === 0) {
-      word = random.integer(WORD);
-      left = 32;
+  for (let i = 0; i < count; ) {
+    let word = random.integer(WORD) | 0;
+    const end = Math.min(count, i + 32 / bits);
+    for (; i < end; i++) {
+      const level = word & (levels - 1);
+      word >>>= bits;
+      mask[i] = values[level] as number;
+      if (level === border && random.uniform() < rest) mask[i] = 0;
     }
-    const level = word & (levels - 1);
-    word >>>= bits;
-    left -= bits;
-    // On the border the following bits tell.
-    const dropped = level < whole || (level === whole && rest > NEGLIGIBLE && random.uniform() < rest);
-    mask[i] = dropped ? 0 : keep;
   }
 }

@@ -63,7 +63,9 @@ export interface FitOptions extends Omit<StepSettings, 'seed'> {
   readonly fingerprint?: string;
   /** Stops when the validation loss has not got better for so many epochs, and takes the best parameters. */
   readonly patience?: number;
+  /** Told after each step, and as features and validation go on. */
   readonly onProgress?: (progress: FitProgress) => void;
+  /** Told after each epoch, before its checkpoint is written. */
   readonly onEpoch?: (record: EpochRecord) => void | Promise<void>;
   /** Ends the training after the step at hand, with a checkpoint saved. */
   readonly signal?: AbortSignal;

@@ -13,12 +13,12 @@ const planOf = (stage: FinetunePlan): TrainPlan => ({ head: undefined, init: 'pr
 /**
  * Trains part of a loaded model, everything else frozen.
  *
- * @param plan.train patterns of the trained parameters; `head` is the last layer. Default: the architecture's head.
- * @param plan.learningRate one number, or base and peak of a cyclic schedule (`triangular2`) whose rising half lasts
- *   `stepSizeUp` steps. Default for that: half of the training.
- * @param plan.optimizer `adam` (default), `adamw` or `sgd`, with its options.
- * @param plan.schedule a name of `schedules`, with its options; `per: epoch` makes it count epochs.
- * @param plan.views random views of each image when augmenting; epoch e uses view e mod views. Default: 2.
+ * `train` are patterns of the trained parameters, `head` being the last layer (default: the architecture's head).
+ * `learningRate` is one number, or base and peak of a cyclic schedule (default: `triangular2`) whose rising half lasts
+ * `stepSizeUp` steps (default: half of the training). `views` are random views of each image when augmenting; epoch e
+ * uses view e mod views (default: 2). docs/training.md has all of them.
+ *
+ * @param plan how it is trained, as `finetuneSchema` parses it.
  * @throws UsageError for a pattern that fits no parameter, ShiboriError when the training cannot go on.
  */
 export async function finetuneModel(
