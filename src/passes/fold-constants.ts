@@ -70,15 +70,25 @@ function reshape(node: Node, [x, shape]: Inputs, b: GraphBuilder): Value[] | und
   return [b.op('Reshape', [x, b.ints(target)], {}, { name: node.name, outputName: output.name })];
 }
 
-/** The input of a node that changes nothing about it: Identity, a Cast to its own type, an Expand to its own dimensions. */
+/** Operators that leave their input as it is when they leave its type as it is. */
+const sameWhenSameType: ReadonlySet<string> = new Set(['Identity', 'Cast', 'Expand', 'Slice', 'Pad']);
+
+/** The input of a node that changes nothing about it: an Identity, a Cast to its own type, padding by nothing. */
 function unchanged(node: Node, inputs: Inputs, b: GraphBuilder): Value[] | undefined {
   const [x] = inputs;
-  if (!x?.type || !['Identity', 'Cast', 'Expand'].includes(node.op)) return undefined;
+  if (!x?.type || !sameWhenSameType.has(node.op)) return undefined;
   const contents = (index: number) => {
     const input = inputs[index];
     return input && b.contentsOf(input);
   };
-  const [type] = inferTypes({ ...node, inputs }, { tensor: () => undefined, contents });
+  // Padding may cut as much as it adds, and a slice may run backwards.
+  if (node.op === 'Pad' && !contents(1)?.every((count) => count === 0)) return undefined;
+  if (node.op === 'Slice' && inputs[4] && !contents(4)?.every((step) => step === 1)) return undefined;
+  const tensor = (index: number) => {
+    const input = inputs[index];
+    return input && b.tensorOf(input);
+  };
+  const [type] = inferTypes({ ...node, inputs }, { tensor, contents });
   if (type?.dtype !== x.type.dtype || !sameDims(type.dims, x.type.dims) || type.dims.includes('?')) return undefined;
   return [x];
 }
@@ -95,8 +105,8 @@ export function foldConstants(graph: Graph, evaluate: EvaluateNode): Graph {
   const results = new Set<Value>(graph.outputs);
   const folded = rewrite(graph, {
     node(node, inputs, builder) {
-      if (node.op === 'Reshape') return reshape(node, inputs, builder);
-      if (node.outputs.some((output) => output && results.has(output))) return undefined;
+      const rewritten = node.op === 'Reshape' ? reshape(node, inputs, builder) : undefined;
+      if (rewritten || node.outputs.some((output) => output && results.has(output))) return rewritten;
       return unchanged(node, inputs, builder) ?? evaluated(node, inputs, builder, evaluate);
     },
   });

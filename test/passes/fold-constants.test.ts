@@ -145,7 +145,14 @@ describe('constants', () => {
     const x = b.input('x', 'float32', ['N', 6]);
     const numbers = b.op('Range', [scalar(b, 0), scalar(b, 6), scalar(b, 1)]);
     const table = b.op('Cast', [b.op('Mul', [numbers, numbers])], { to: 1 });
-    b.output(b.op('Add', [x, table]));
+    // Too large to be a shape, and reshaped
+    const large = b.op('Expand', [b.op('Reshape', [table, b.ints([1, 6])]), b.ints([100, 6])]);
+    const back = b.op('Reshape', [large, b.ints([10, 60])]);
+    const sums = b.op('Reshape', [
+      b.op('ReduceMean', [b.op('Reshape', [back, b.ints([100, 6])]), b.ints([0])]),
+      b.ints([6]),
+    ]);
+    b.output(b.op('Add', [x, sums]));
     const graph = await folded(b.build('positions'), [2, 6]);
     expect(opsOf(graph)).toEqual(['Add']);
     expect(parametersOf(graph)).toEqual([]);
@@ -170,13 +177,22 @@ describe('constants', () => {
     expect(opsOf(graph)).toEqual(['ConstantOfShape', 'Add', 'ReduceSum']);
   });
 
-  it('an Identity and a Cast to the same type go, but for an output', async () => {
+  it('what changes nothing goes, but for an output', async () => {
     const b = new GraphBuilder();
     const x = b.input('x', 'float32', ['N', 2]);
-    const same = b.op('Cast', [b.op('Identity', [x])], { to: 1 });
+    const padded = b.op('Pad', [b.op('Cast', [b.op('Identity', [x])], { to: 1 }), b.ints([0, 0, 0, 0])]);
+    const same = b.op('Slice', [padded, b.ints([0]), b.ints([2]), b.ints([1])]);
     b.output(b.op('Relu', [same]));
     b.output(b.op('Identity', [same]));
     expect(opsOf(await folded(b.build('same'), [2, 2]))).toEqual(['Relu', 'Identity']);
+  });
+
+  it('what changes elements but no dimensions stays', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', 'float32', ['N', 3]);
+    const backwards = b.op('Slice', [x, b.ints([-1]), b.ints([-4]), b.ints([1]), b.ints([-1])]);
+    b.output(b.op('Relu', [b.op('Pad', [backwards, b.ints([0, 1, 0, -1])])]));
+    expect(opsOf(await folded(b.build('moved'), [2, 3]))).toEqual(['Slice', 'Pad', 'Relu']);
   });
 
   it('leaves an output that is known as an output of that name', async () => {

@@ -1,5 +1,5 @@
 import type { Value } from '../../graph/model.js';
-import { padSource } from '../../ops/shape.js';
+import { padSource } from '../../ops/extents.js';
 import { normalizeAxis, range } from '../../tensor/dims.js';
 import type { RuleContext } from '../rule.js';
 import { transposedProduct } from './along-axis.js';

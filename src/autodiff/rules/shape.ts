@@ -1,6 +1,7 @@
 /** Rules of the operators that move elements: what went from i to o, comes back from o to i. */
 import type { Value } from '../../graph/model.js';
-import { sliceSteps, type shape as specs } from '../../ops/shape.js';
+import { sliceSteps } from '../../ops/extents.js';
+import type { shape as specs } from '../../ops/shape.js';
 import type { Op } from '../../ops/table.js';
 import { normalizeAxis, range, sizeOf } from '../../tensor/dims.js';
 import { notDifferentiable, type RuleContext, type Rules, severalOutputs } from '../rule.js';

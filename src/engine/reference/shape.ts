@@ -1,4 +1,5 @@
-import { padSource, sliceSteps, type shape as specs } from '../../ops/shape.js';
+import { padSource, sliceSteps } from '../../ops/extents.js';
+import type { shape as specs } from '../../ops/shape.js';
 import { normalizeAxis, range, sizeOf, stridesOf } from '../../tensor/dims.js';
 import { reshape, type Tensor, zeros } from '../../tensor/tensor.js';
 import { at, broadcastWalk, fromNumbers, integers, type Kernels, move, pick, type TensorType, walk } from './kernel.js';
