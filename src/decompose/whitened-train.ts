@@ -1,0 +1,118 @@
+/*
+ * The tensor train of a linear layer's weight in the metric of its data. The moments of `whitened.ts` are taken as
+ * Kronecker products over the modes, G ≈ tr G · ⊗ G(k) / tr G with G(k) the partial trace on mode k, and M alike. With
+ * Cholesky factors L of these, TT-SVD truncates the weight times Lᵀ along every mode, and each core goes back by L^−ᵀ.
+ * ½ of the squared error so measured is the predicted rise of the loss, as far as the Kronecker products hold.
+ */
+import { backSolve, type Cholesky, cholesky } from '../linalg/cholesky.js';
+import { type Matrix, matrix } from '../linalg/matrix.js';
+import type { MatrixProducts } from '../linalg/products.js';
+import { sizeOf } from '../tensor/dims.js';
+import { checkRequest, type TtRequest } from './modes.js';
+import type { Core } from './tensor-train.js';
+import { decomposeWeight, type TtWeight } from './tt-weight.js';
+import { traceOf } from './whitened.js';
+
+/** Second moments of a linear layer, damped: `inputs` `[in, in]`, `gradients` `[out, out]`. */
+export interface LinearMoments {
+  readonly inputs: Matrix;
+  readonly gradients: Matrix;
+}
+
+/** The partial trace of `a` on mode `k`, scaled so that the product of all modes' has the trace of `a`. */
+export function modeMoments(a: Matrix, modes: readonly number[], k: number): Matrix {
+  const mode = modes[k] ?? 1;
+  const inner = sizeOf(modes.slice(k + 1));
+  const outer = sizeOf(modes.slice(0, k));
+  const result = matrix(mode, mode);
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < mode; i++) {
+      for (let j = 0; j < mode; j++) {
+        const [row, column] = [(o * mode + i) * inner, (o * mode + j) * inner];
+        let sum = 0;
+        for (let r = 0; r < inner; r++) sum += a.data[(row + r) * a.cols + column + r] as number;
+        result.data[i * mode + j] = (result.data[i * mode + j] as number) + sum;
+      }
+    }
+  }
+  const scale = traceOf(a) ** (1 / modes.length - 1);
+  return matrix(
+    mode,
+    mode,
+    result.data.map((value) => value * scale),
+  );
+}
+
+/** Σ over b of `factor[b, a]` source[…, b, …] along an axis of `mode` elements, `inner` elements apart: times Lᵀ. */
+function timesTransposed(source: Float64Array, factor: Matrix, inner: number): Float64Array {
+  const mode = factor.rows;
+  const result = new Float64Array(source.length);
+  for (let start = 0; start < source.length; start += mode * inner) {
+    for (let b = 0; b < mode; b++) {
+      for (let a = 0; a <= b; a++) {
+        const weight = factor.data[b * mode + a] as number;
+        const [to, from] = [start + a * inner, start + b * inner];
+        for (let r = 0; r < inner; r++) {
+          result[to + r] = (result[to + r] as number) + weight * (source[from + r] as number);
+        }
+      }
+    }
+  }
+  return result;
+}
+
+/** A core with its axis of `mode` elements, `after` elements apart, times L^−ᵀ. */
+async function unwhitened(
+  data: Float64Array,
+  factor: Cholesky,
+  after: number,
+  products: MatrixProducts,
+): Promise<Float64Array> {
+  const mode = factor.lower.rows;
+  const result = new Float64Array(data.length);
+  for (let start = 0; start < data.length; start += mode * after) {
+    const slice = matrix(mode, after, data.subarray(start, start + mode * after));
+    result.set((await backSolve(factor, slice, products)).data, start);
+  }
+  return result;
+}
+
+/**
+ * As `decomposeWeight`, in the metric of the data: norm, error and bound of the result are those of the whitened weight.
+ *
+ * @param layer name of the layer, for messages.
+ * @param weight `[out, in]`.
+ * @throws UsageError when the modes or bonds do not fit the weight, ShiboriError when moments are not positive definite.
+ */
+export async function decomposeWhitened(
+  layer: string,
+  weight: Matrix,
+  request: TtRequest,
+  moments: LinearMoments,
+  products: MatrixProducts,
+): Promise<TtWeight> {
+  checkRequest(layer, request, weight.rows, weight.cols);
+  const { outModes, inModes, layout } = request;
+  const factorsOf = (of: Matrix, modes: readonly number[]) =>
+    Promise.all(modes.map((_, k) => cholesky(modeMoments(of, modes, k), products)));
+  const outFactors = await factorsOf(moments.gradients, outModes);
+  const inFactors = await factorsOf(moments.inputs, inModes);
+  let data = weight.data;
+  let inner = weight.data.length;
+  for (const { lower } of [...outFactors, ...inFactors]) {
+    inner /= lower.rows;
+    data = timesTransposed(data, lower, inner);
+  }
+  const { shape, train } = await decomposeWeight(layer, matrix(weight.rows, weight.cols, data), request, products);
+  const cores: Core[] = [];
+  for (const [k, { dims, data: whitened }] of train.cores.entries()) {
+    const after = dims[2];
+    const [out, into] = [outFactors[k], inFactors[layout === 'tt' ? k - outModes.length : k]];
+    let core = whitened;
+    // A pair's axes lie [r, out, in, r′].
+    if (into) core = await unwhitened(core, into, after, products);
+    if (out) core = await unwhitened(core, out, layout === 'tt' ? after : after * (inModes[k] ?? 1), products);
+    cores.push({ dims, data: core });
+  }
+  return { shape, train: { ...train, cores } };
+}
