@@ -10,10 +10,9 @@ import { intsOf, numberOf } from './node-attributes.js';
 import { refuse } from './refused-operators.js';
 import { rewrite } from './rewrite.js';
 import { type Inputs, moved, namesOf, scalarLike, type Upgrade, without } from './upgrade.js';
+import { renewed } from './upgrade-oldest.js';
 import { averagePool, globalLpPool, lpPool, resize, upsample, wrappedPad } from './upgrade-resampling.js';
 
-/** The oldest operator set that is understood. */
-const OLDEST = 7;
 /** The newest one: later sets changed nothing that the supported operators use, up to here. */
 const NEWEST = 23;
 
@@ -175,13 +174,13 @@ const upgrades = new Map<string, Upgrade>(
  * inputs are moved, old meanings are spelled out, operators that set 18 does not have are written in those that it has.
  * Constant nodes become initializers; of an `If` whose condition is known, the branch that is taken remains.
  *
- * @throws ShiboriError for an operator set that is too old or too new, and for an operator that is not supported, with
+ * @throws ShiboriError for an operator set that is too new, and for an operator that is not supported, with
  *   what to do.
  */
 export function upgradeOpset(model: Model, file: string): Graph {
-  if (model.opset < OLDEST || model.opset > NEWEST) {
+  if (model.opset > NEWEST) {
     throw new ShiboriError(
-      `Reading ${file}: it is written for ONNX operator set ${model.opset}; ${OLDEST} to ${NEWEST} are supported. Export it again with opset ${OPSET}.`,
+      `Reading ${file}: it is written for ONNX operator set ${model.opset}; 1 to ${NEWEST} are supported. Export it again with opset ${OPSET}.`,
     );
   }
   return rewrite(model.graph, {
@@ -189,9 +188,11 @@ export function upgradeOpset(model: Model, file: string): Graph {
       if (node.domain === '' && node.op === 'If') return takenBranch(node, inputs, builder, inline);
       refuse(node);
       if (node.domain !== '') return undefined;
+      const { node: own, inputs: given } = renewed(node, inputs, builder, model.opset);
       const decomposition = decompositions.get(node.op);
-      if (decomposition) return [decomposition(builder, inputs, node.attributes, namesOf(node))];
-      return upgrades.get(node.op)?.(node, inputs, builder, model.opset);
+      if (decomposition) return [decomposition(builder, given, own.attributes, namesOf(node))];
+      const upgraded = upgrades.get(node.op)?.(own, given, builder, model.opset);
+      return upgraded ?? (own === node ? undefined : builder.copy(own, given));
     },
   });
 }

@@ -256,9 +256,9 @@ describe('upgradeOpset', () => {
     expect(() => upgradeOpset({ graph, opset: 13, domains: {}, metadata: {} }, 'f')).toThrow(/"text".*Constant/);
   });
 
-  it.each([6, 24])('refuses operator set %i with what to do', (opset) => {
-    expect(() => upgradeOpset(readOnnx(oldFile({ opset, op: 'Relu' }), 'm.onnx'), 'm.onnx')).toThrow(
-      `Reading m.onnx: it is written for ONNX operator set ${opset}; 7 to 23 are supported. Export it again with opset 18.`,
+  it('refuses a newer operator set with what to do', () => {
+    expect(() => upgradeOpset(readOnnx(oldFile({ opset: 24, op: 'Relu' }), 'm.onnx'), 'm.onnx')).toThrow(
+      `Reading m.onnx: it is written for ONNX operator set 24; 1 to 23 are supported. Export it again with opset 18.`,
     );
   });
 
