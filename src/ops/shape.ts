@@ -140,7 +140,9 @@ export const shape = {
     inputs: [1, 2],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const axes = axesOf(c, dims.length) ?? range(dims.length).filter((axis) => dims[axis] === 1);
+      const known = axesOf(c, dims.length);
+      if (c.types[1] && !known) throw c.fail('the axes to remove are computed at run time.');
+      const axes = known ?? range(dims.length).filter((axis) => dims[axis] === 1);
       return [
         typed(
           dtype,
