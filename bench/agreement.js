@@ -6,9 +6,10 @@ export const OUTPUT_TOLERANCE = 1e-4;
 export const MAP_TOLERANCE = 1e-3;
 /**
  * Frobenius norm of the difference, relative: rounding turns a ReLU or a maximum over here and there, and with it one
- * term of a gradient that sums thousands.
+ * term of a gradient that sums thousands. On these numbers PyTorch's float32 gradients are up to 4.6e-3 away from its
+ * float64 ones, and ours up to 6.8e-3.
  */
-export const GRADIENT_TOLERANCE = 2e-3;
+export const GRADIENT_TOLERANCE = 1e-2;
 /** Relative, of the loss, running statistics and approximation errors: means of numbers that agree in 5 digits. */
 export const MEAN_TOLERANCE = 1e-4;
 /** Largest difference of parameters after an update from the same gradients: two roundings of float32 below 1. */

@@ -3,6 +3,8 @@
  * JSON, with `--json`) to stdout. Both sides' results are compared first; where they differ there are no figures.
  *
  *   npm run bench -- [--json] [--only name,name] [--rounds N] [--threads N] [--python FILE]
+ *
+ * Names: inference64, inference1, gradCam, trainStep, headEpoch, ttSvd, memory.
  */
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
@@ -13,6 +15,7 @@ import { env as runtime } from 'onnxruntime-node';
 import { nodeEngine } from '../dist/engine/node.js';
 import { gradCam } from './grad-cam.js';
 import { inference } from './inference.js';
+import { peakMemory } from './memory.js';
 import { makeNetwork } from './network.js';
 import { Peer } from './peer.js';
 import { figureOf, tableOf } from './results.js';
@@ -21,6 +24,8 @@ import { ttSvd } from './tt-svd.js';
 import { secondsOf, takeTurns } from './turns.js';
 
 const ALL = [inference(64, 1), inference(1, 20), gradCam, trainStep, headEpoch, ttSvd];
+
+const MEMORY = 'memory';
 
 const say = (text) => process.stderr.write(`${text}\n`);
 
@@ -39,17 +44,17 @@ function options() {
     if (value === undefined || (Number.isInteger(value) && value > 0)) return value;
     throw new Error(`--${name} takes a positive number, found "${values[name]}".`);
   };
-  const wanted = values.only?.split(',') ?? ALL.map(({ name }) => name);
-  const unknown = wanted.find((name) => !ALL.some((benchmark) => benchmark.name === name));
-  if (unknown !== undefined) {
-    throw new Error(`There is no benchmark "${unknown}". There are ${ALL.map(({ name }) => name).join(', ')}.`);
-  }
+  const names = [...ALL.map(({ name }) => name), MEMORY];
+  const wanted = values.only?.split(',') ?? names;
+  const unknown = wanted.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`There is no benchmark "${unknown}". There are ${names.join(', ')}.`);
   return {
     json: values.json,
     python: values.python,
     rounds: count('rounds'),
     threads: count('threads', availableParallelism()),
     benchmarks: ALL.filter(({ name }) => wanted.includes(name)),
+    measuresMemory: wanted.includes(MEMORY),
   };
 }
 
@@ -84,7 +89,7 @@ async function measure(benchmark, context, rounds) {
   }
 }
 
-async function main({ json, python, rounds, threads, benchmarks }) {
+async function main({ json, python, rounds, threads, benchmarks, measuresMemory }) {
   const folder = await mkdtemp(join(tmpdir(), 'shibori-bench-'));
   // However it ends, by a signal too: the weights are 112 MB.
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -102,13 +107,19 @@ async function main({ json, python, rounds, threads, benchmarks }) {
     const opened = await openPeer(python, threads, folder);
     peer = opened.peer;
     const versions = { node: process.version, 'onnxruntime-node': runtime.versions.node, ...opened.versions };
-    const context = { engine: nodeEngine({ threads }), network: await makeNetwork(folder), peer };
+    const network = await makeNetwork(folder);
+    let memory = null;
+    if (measuresMemory) {
+      say('memory: peak of a training process');
+      memory = await peakMemory({ network, python, threads, folder, hasTorch: peer !== undefined });
+    }
+    const context = { engine: nodeEngine({ threads }), network, peer };
     const figures = {};
     for (const benchmark of benchmarks) figures[benchmark.name] = await measure(benchmark, context, rounds);
     const ratios = Object.fromEntries(
       Object.entries(figures).flatMap(([name, { ratio }]) => (ratio === null ? [] : [[name, ratio]])),
     );
-    const results = { date: new Date().toISOString(), machine, versions, ratios, figures };
+    const results = { date: new Date().toISOString(), machine, versions, ratios, figures, memory };
     process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : tableOf(results));
   } finally {
     await peer?.stop();

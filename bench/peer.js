@@ -67,6 +67,11 @@ export class Peer {
     return (await this.#ask({ ask: 'time', how })).seconds;
   }
 
+  /** The most memory that the process has held so far, in bytes. */
+  async peakBytes() {
+    return (await this.#ask({ ask: 'peak' })).kilobytes * 1024;
+  }
+
   async stop() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined) return;
     const gone = new Promise((resolve) => this.#child.once('exit', resolve));

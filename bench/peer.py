@@ -3,6 +3,7 @@ output, one line of JSON each. Usage: peer.py THREADS"""
 import ctypes
 import json
 import platform
+import resource
 import sys
 import time
 import traceback
@@ -58,6 +59,8 @@ def main():
                 start = time.perf_counter()
                 task.run(question["how"])
                 answer = {"seconds": time.perf_counter() - start}
+            elif question["ask"] == "peak":
+                answer = {"kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
         except Exception:
             answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), flush=True)

@@ -41,19 +41,28 @@ function headOf({ date, machine, versions }) {
   return lines;
 }
 
+const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(2)} GB`;
+
+/** `peak memory of training, batch 32: 2.10 GB, PyTorch 1.80 GB (1.17x)` */
+function memoryLine({ title, shibori, pytorch, ratio }) {
+  const beside = pytorch === null ? '' : `, PyTorch ${gigabytes(pytorch)}: ${ratio.toFixed(2)}x`;
+  return `${title}: ${gigabytes(shibori)}${beside}`;
+}
+
 /** A table for people. */
 export function tableOf(results) {
   const rows = Object.values(results.figures).flatMap(({ title, unit, shibori, others }) => [
     [title, digits(shibori.value), unit, ''],
     ...others.map((other) => [`  ${other.title}`, digits(other.value), unit, `${other.ratio.toFixed(2)}x`]),
   ]);
-  const width = (column) => Math.max(...rows.map((row) => row[column].length));
+  const width = (column) => Math.max(0, ...rows.map((row) => row[column].length));
   const [first, second, third] = [width(0), width(1), width(2)];
   const lines = rows.map(([title, value, unit, ratio]) =>
     `${title.padEnd(first)}  ${value.padStart(second)} ${unit.padEnd(third)}  ${ratio.padStart(7)}`.trimEnd(),
   );
+  const memory = results.memory === null ? [] : ['', memoryLine(results.memory)];
   const note = results.versions.torch
     ? ['', 'Nx: Shibori is N times as fast; median over rounds in which all take turns.']
     : [];
-  return `${[...headOf(results), '', ...lines, ...note].join('\n')}\n`;
+  return `${[...headOf(results), '', ...lines, ...memory, ...note].join('\n')}\n`;
 }

@@ -112,11 +112,23 @@ class Training:
 
 
 class HeadTraining(Training):
+    """Only the classifier is trained, on cached features or, as usual, on images that go through the frozen rest."""
+
+    def __init__(self, weights, inputs):
+        super().__init__(weights, inputs)
+        self.cached, self.images = self.inputs, inputs["images"]
+        self.model.vgg16.features.requires_grad_(False)
+
     def trained_parameters(self):
         return ((name, value) for name, value in self.model.named_parameters() if ".classifier." in name)
 
     def forward(self, x):
-        return self.model.head(x)
+        return self.model.head(x) if x.shape[1] == self.cached.shape[1] else self.model(x)
+
+    def run(self, how):
+        self.inputs = self.cached if how["cached"] else self.images
+        super().run(how)
+        self.inputs = self.cached
 
 
 class TtSvd:

@@ -1,0 +1,19 @@
+/** Trains the whole network for some steps and prints the bytes held at most: `node memory-of-steps.js FOLDER THREADS STEPS`. */
+import { nodeEngine } from '../dist/engine/node.js';
+import { images, labels, makeNetwork } from './network.js';
+import { pacedFit } from './paced-fit.js';
+import { FULL_BATCH } from './training.js';
+
+const [folder = '.', threads = '1', steps = '1'] = process.argv.slice(2);
+const { graph } = await makeNetwork(folder);
+const training = pacedFit(graph, {
+  engine: nodeEngine({ threads: Number(threads) }),
+  trains: () => true,
+  inputs: images(FULL_BATCH),
+  labels: labels(FULL_BATCH),
+  batch: FULL_BATCH,
+  learningRate: 1e-5,
+});
+await training.run(Number(steps));
+await training.stop();
+process.stdout.write(`${process.resourceUsage().maxRSS * 1024}\n`);
