@@ -215,8 +215,7 @@ export const convolution: Kernels<keyof typeof specs> = {
     const type = at(types, 0);
     return [maxOf(at(inputs, 0), type, argMaxPool(wholeInput, at(inputs, 0), type.dims))];
   },
-  // Y is zero except Y[indices] = X: positions as MaxPool's Indices give them. Where the output is larger than what
-  // MaxPool read, they still count in the smaller one: the difference goes to the end of each axis.
+  // Y is zero except Y[indices] = X: positions in the whole of Y, as MaxPool's Indices give them.
   MaxUnpool: (_, inputs, types) => {
     const [X, indices, type] = [at(inputs, 0), at(inputs, 1), at(types, 0)];
     const result = zeros(X.dtype, type.dims);
