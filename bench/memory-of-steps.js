@@ -1,11 +1,15 @@
-/** Trains the whole network for some steps and prints the bytes held at most: `node memory-of-steps.js FOLDER THREADS STEPS`. */
+/**
+ * Trains the whole network for some steps and prints the bytes held at most:
+ * `node memory-of-steps.js WEIGHTS THREADS STEPS`.
+ */
 import { nodeEngine } from '../dist/engine/node.js';
-import { images, labels, makeNetwork } from './network.js';
+import { openModel } from '../dist/node/model-file.js';
+import { images, labels } from './network.js';
 import { pacedFit } from './paced-fit.js';
 import { FULL_BATCH } from './training.js';
 
-const [folder = '.', threads = '1', steps = '1'] = process.argv.slice(2);
-const { graph } = await makeNetwork(folder);
+const [weights = '', threads = '1', steps = '1'] = process.argv.slice(2);
+const { graph } = await openModel(weights);
 const training = pacedFit(graph, {
   engine: nodeEngine({ threads: Number(threads) }),
   trains: () => true,

@@ -17,7 +17,7 @@ const STEPS = 3;
  */
 export async function peakMemory({ network, python, threads, folder, hasTorch }) {
   const script = fileURLToPath(new URL('memory-of-steps.js', import.meta.url));
-  const { stdout } = await run(process.execPath, [script, folder, `${threads}`, `${STEPS}`]);
+  const { stdout } = await run(process.execPath, [script, network.file, `${threads}`, `${STEPS}`]);
   const shibori = Number(stdout);
   let pytorch = null;
   if (hasTorch) {
