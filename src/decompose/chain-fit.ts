@@ -19,12 +19,16 @@ export interface FittedChain extends TensorTrain {
   readonly loss: number;
   /** ‖G^½ T‖². */
   readonly mass: number;
+  /** The inner cores: where a later fit may start. */
+  readonly inner: readonly Matrix[];
 }
 
 /** How hard to try. */
 export interface FitOptions {
   /** Rounds of improving all cores after they were chosen. Default: 0. */
   readonly sweeps?: number;
+  /** Inner cores to start from, of a fit to a similar map at the same ranks. Default: chosen by their bonds. */
+  readonly start?: readonly Matrix[];
 }
 
 /** Steps of conjugate gradients for one core. */
@@ -193,7 +197,7 @@ export async function fitChain(
   let current = stage;
   for (const [k, rank] of innerRanks.entries()) {
     right /= modes[k] ?? 1;
-    const { core } = await innerCore(current, right, rank, products);
+    const core = options.start?.[k] ?? (await innerCore(current, right, rank, products)).core;
     inner.push(core);
     current = await throughCore(current, core, products);
     stages.push(current);
@@ -217,7 +221,7 @@ export async function fitChain(
     best = chain;
     if (enough) break;
   }
-  return { ...asTrain(best, modes), loss: best.loss, mass };
+  return { ...asTrain(best, modes), loss: best.loss, mass, inner: best.inner };
 }
 
 function asTrain({ inner, tail, outputs }: Chain, modes: readonly number[]): TensorTrain {

@@ -57,6 +57,8 @@ export interface FittedLayer {
   readonly factors: readonly Tensor<'float32'>[];
   /** ‖G^½ (T̂ − T) M^½‖²: twice the predicted rise of the loss. */
   readonly loss: number;
+  /** Where a later fit may start. */
+  readonly inner: readonly Matrix[];
 }
 
 /** The map of a layer in its metric, before any core. */
@@ -96,6 +98,7 @@ export async function fitLayer(
     train,
     factors: train.cores.map((core, k) => factorOf(scheme, layer, core, k)),
     loss: chain.loss,
+    inner: chain.inner,
   };
 }
 

@@ -14,9 +14,10 @@ import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ActivationStream } from './activation-stream.js';
+import type { FitOptions } from './chain-fit.js';
 import { type FittedLayer, fitLayer, mapOf } from './fit-layer.js';
+import { centred, type RegressionSums, regressionSums, type Targets } from './regression-sums.js';
 import type { Scheme } from './schemes.js';
-import { centred, type RegressionSums, regressionSums, type Targets } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { damped, firstStage, traceOf } from './whitened.js';
 
@@ -108,7 +109,10 @@ export async function refitLayer(
   const ridged = damped(first.gram, share, what);
   const pull = (share * traceOf(first.gram)) / gram.rows;
   const factor = await cholesky(ridged, products);
-  const fit = async (moments: Pick<RegressionMoments, 'cross' | 'meanTarget'>): Promise<RefittedLayer> => {
+  const fit = async (
+    moments: Pick<RegressionMoments, 'cross' | 'meanTarget'>,
+    how: FitOptions,
+  ): Promise<RefittedLayer> => {
     const pulled = matrix(
       moments.cross.rows,
       moments.cross.cols,
@@ -116,15 +120,17 @@ export async function refitLayer(
     );
     const best = await choleskySolve(factor, await products.multiply(pulled, output.root, {}), products);
     const stage = await firstStage(gram, best, products);
-    const fitted = await fitLayer(layer, choice.scheme, choice.ranks, stage, { gram, output }, { sweeps }, products);
+    const fitted = await fitLayer(layer, choice.scheme, choice.ranks, stage, { gram, output }, how, products);
     const map = await mapOf(layer, fitted, products);
     return { fitted, bias: biasOf(map, first.meanX, moments.meanTarget) };
   };
-  let result = await fit(first);
   const rounds = isRectified(original.graph, layer) ? rectifiedRounds : 0;
-  for (let round = 0; round < rounds; round++) {
-    const map = await mapOf(layer, result.fitted, products);
-    result = await fit(centred(await sumsOf({ kind: 'rectified', map, bias: result.bias }, sums)));
+  let result = await fit(first, { sweeps: rounds === 0 ? sweeps : 0 });
+  for (let round = 1; round <= rounds; round++) {
+    const { fitted, bias } = result;
+    const map = await mapOf(layer, fitted, products);
+    const moments = centred(await sumsOf({ kind: 'rectified', map, bias }, sums));
+    result = await fit(moments, { sweeps: round === rounds ? sweeps : 1, start: fitted.inner });
   }
   return result;
 }

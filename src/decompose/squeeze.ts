@@ -11,38 +11,20 @@ import { engineProducts } from '../engine/matrix-products.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
 import { fitsPattern } from '../graph/module-path.js';
-import { outputKind } from '../graph/output-kind.js';
 import { parametersOf } from '../graph/parameters.js';
-import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { FoldNote } from '../passes/fold.js';
 import { bindInputs, type Replacement, rewrite } from '../passes/rewrite.js';
-import { expectFloat32, type Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { ActivationStream } from './activation-stream.js';
 import { allocate, type Choices } from './allocation.js';
-import {
-  correctedOptions,
-  type Goal,
-  type LayerOption,
-  type MeasuredPoint,
-  pointsToMeasure,
-  predictedOptions,
-} from './curves.js';
-import { summedDivergence } from './divergence.js';
-import {
-  type FittedLayer,
-  fitLayer,
-  type LayerMetric,
-  layerMetric,
-  layerStage,
-  mapOf,
-  replacementOf,
-} from './fit-layer.js';
+import type { Goal, LayerOption, MeasuredPoint } from './curves.js';
+import { replacementOf } from './fit-layer.js';
 import { foldExact } from './fold-exact.js';
 import { type RefitOptions, refitLayer } from './refit.js';
 import type { SchemeName } from './schemes.js';
-import { type AppendGradients, centred, gradientMoments, regressionSums } from './second-moments.js';
 import { denseParameters, type Refusal, type SqueezeLayer, squeezeLayers } from './squeeze-layer.js';
+import { type StudiedLayer, type StudyOptions, studyLayers } from './study.js';
 
 /** What a squeezed model may cost: parameters, or multiply-adds of one image. */
 export interface Budget {
@@ -64,23 +46,11 @@ export interface SqueezeProgress {
 }
 
 /** Everything but the goal; every number has a default that suits ImageNet-like classifiers. */
-export interface SqueezeOptions {
-  /** Builds gradients: `appendGradients` of `autodiff/`. */
-  readonly gradients: AppendGradients;
+export interface SqueezeOptions extends Omit<StudyOptions, 'onLayer'> {
   /** Layers to squeeze, patterns as in `fitsPattern`. Default: all. */
   readonly layers?: readonly string[];
-  /** Default: svd, tucker2 and tt-conv. */
-  readonly schemes?: readonly SchemeName[];
-  /** Samples (images times positions) for the moments behind a layer's curve. Default: 16384. */
-  readonly curveSamples?: number;
-  /** Images on which points of the curves are measured. Default: 300. */
-  readonly measuredImages?: number;
-  /** Shares of a layer's dense cost at which its curve is measured. Default: 0.03, 0.1 and 0.3. */
-  readonly measuredShares?: readonly number[];
   /** `false`: layers are fitted at the original's inputs, each as if it were squeezed alone. */
   readonly refit?: RefitOptions | false;
-  /** Seed of the labels drawn for the loss. Default: 0. */
-  readonly seed?: number;
   onProgress?(progress: SqueezeProgress): void;
   /** Stops between layers. */
   readonly signal?: AbortSignal;
@@ -114,173 +84,53 @@ export interface Squeezed {
   readonly price: number;
 }
 
-/** A layer with all that was learnt about it. */
-interface Studied {
-  readonly layer: SqueezeLayer;
-  readonly metric: Pick<LayerMetric, 'output'>;
-  readonly options: readonly LayerOption[];
-  readonly measured: readonly MeasuredPoint[];
+/** The graph with the choices made, fitted layer after layer. */
+async function fitChoices(
+  engine: Engine,
+  graph: Graph,
+  chunks: readonly Tensor[],
+  studied: readonly StudiedLayer[],
+  chosen: ReadonlyMap<string, LayerOption>,
+  options: SqueezeOptions,
+  products: MatrixProducts,
+): Promise<Graph> {
+  const { refit = {} } = options;
+  const original = new ActivationStream(engine, graph, chunks);
+  const squeezed = new ActivationStream(engine, graph, chunks);
+  const replacements = new Map<Value, Replacement>();
+  for (const [i, { layer, output }] of studied.entries()) {
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ stage: 'refit', done: i, total: studied.length, layer: layer.path });
+    const option = chosen.get(layer.path);
+    if (!option?.scheme || !output) continue;
+    const choice = { scheme: option.scheme, ranks: option.ranks };
+    await original.moveTo(layer.node);
+    if (refit) await squeezed.moveTo(layer.node);
+    const inputs = refit ? squeezed : original;
+    const how = refit || { rectifiedRounds: 0 };
+    const { fitted, bias } = await refitLayer(engine, inputs, original, layer, choice, output, how, products);
+    const entry = replacementOf(layer, fitted, bias);
+    replacements.set(...entry);
+    squeezed.replace(entry);
+  }
+  return rewrite(graph, { replace: replacements });
 }
 
-const DEFAULT_SCHEMES: readonly SchemeName[] = ['svd', 'tucker2', 'tt-conv'];
-
-async function* own(stream: ActivationStream, layer: SqueezeLayer): AsyncGenerator<readonly [Tensor, Tensor]> {
-  for await (const [x, y] of stream.run({ values: [layer.x, layer.output] })) if (x && y) yield [x, y];
-}
-
-/** The bias that keeps the mean of the output where it was. */
-function shiftedBias(layer: SqueezeLayer, map: Matrix, mean: Float64Array): Float64Array | undefined {
-  const bias = layer.bias?.slice() ?? new Float64Array(layer.outputs);
-  for (let i = 0, at = 0; i < map.rows; i++) {
-    for (let o = 0; o < map.cols; o++, at++) {
-      const lost = (layer.weight.data[at] as number) - (map.data[at] as number);
-      bias[o] = (bias[o] as number) + lost * (mean[i] as number);
-    }
-  }
-  return bias;
-}
-
-class Squeeze {
-  constructor(
-    readonly engine: Engine,
-    readonly graph: Graph,
-    readonly chunks: readonly Tensor[],
-    readonly options: SqueezeOptions,
-    readonly goal: Goal,
-    readonly products: MatrixProducts,
-  ) {}
-
-  /** Mean KL from the original's predictions when one layer is replaced. */
-  async divergence(
-    stream: ActivationStream,
-    scores: readonly Tensor[],
-    study: readonly [SqueezeLayer, FittedLayer, Float64Array | undefined],
-  ) {
-    const [layer, fitted, bias] = study;
-    const [output] = this.graph.outputs;
-    if (!output) return Number.NaN;
-    const kind = outputKind(this.graph);
-    let sum = 0;
-    let images = 0;
-    const replace = new Map([replacementOf(layer, fitted, bias)]);
-    for await (const [found] of stream.run({ values: [output], images: this.measuredImages, replace })) {
-      const before = expectFloat32(scores[images === 0 ? 0 : this.#chunkAt(images)], 'scores');
-      const after = expectFloat32(found, 'scores');
-      sum += summedDivergence(before, after, kind);
-      images += after.dims[0] ?? 0;
-    }
-    return sum / images;
-  }
-
-  #chunkAt(images: number): number {
-    let seen = 0;
-    return this.chunks.findIndex(({ dims }) => {
-      seen += dims[0] ?? 0;
-      return seen > images;
-    });
-  }
-
-  get measuredImages(): number {
-    return this.options.measuredImages ?? 300;
-  }
-
-  async study(
-    stream: ActivationStream,
-    layer: SqueezeLayer,
-    gradients: Matrix,
-    scores: readonly Tensor[],
-  ): Promise<Studied> {
-    const { engine, goal, options, products } = this;
-    const { curveSamples = 16_384, schemes = DEFAULT_SCHEMES, measuredShares = [0.03, 0.1, 0.3] } = options;
-    await stream.moveTo(layer.node);
-    const sums = await regressionSums(engine, layer, own(stream, layer), { kind: 'outputs' }, curveSamples);
-    const { gram, meanX } = centred(sums);
-    const metric = await layerMetric(layer.path, gram, gradients, {}, products);
-    const stage = await layerStage(layer.weight, metric, products);
-    const predicted = await predictedOptions(layer, stage, goal, schemes, products);
-    const measured: MeasuredPoint[] = [];
-    for (const option of pointsToMeasure(predicted, measuredShares)) {
-      if (!option.scheme) continue;
-      const fitted = await fitLayer(layer, option.scheme, option.ranks, stage, metric, {}, products);
-      const bias = shiftedBias(layer, await mapOf(layer, fitted, products), meanX);
-      measured.push({
-        predicted: option.predicted,
-        measured: await this.divergence(stream, scores, [layer, fitted, bias]),
-      });
-    }
-    return { layer, metric: { output: metric.output }, options: correctedOptions(predicted, measured), measured };
-  }
-
-  async studies(layers: readonly SqueezeLayer[]): Promise<Studied[]> {
-    const { engine, graph, chunks, options } = this;
-    options.onProgress?.({ stage: 'gradients', done: 0, total: 1 });
-    const limited = chunks.slice(0, this.#chunkAt(this.measuredImages - 1) + 1 || chunks.length);
-    const seed = options.seed === undefined ? {} : { seed: options.seed };
-    const gradients = await gradientMoments(engine, graph, layers, limited, options.gradients, seed);
-    const stream = new ActivationStream(engine, graph, chunks);
-    const [output] = graph.outputs;
-    const scores: Tensor[] = [];
-    if (output) {
-      for await (const [found] of stream.run({ values: [output], images: this.measuredImages }))
-        if (found) scores.push(found);
-    }
-    const found: Studied[] = [];
-    for (const layer of layers) {
-      options.signal?.throwIfAborted();
-      options.onProgress?.({ stage: 'curves', done: found.length, total: layers.length, layer: layer.path });
-      const moments = gradients.get(layer.path);
-      if (moments) found.push(await this.study(stream, layer, moments, scores));
-    }
-    return found;
-  }
-
-  /** The graph with the choices made, fitted layer after layer. */
-  async fit(studies: readonly Studied[], chosen: ReadonlyMap<string, LayerOption>): Promise<Graph> {
-    const { engine, graph, chunks, options, products } = this;
-    const { refit = {} } = options;
-    const original = new ActivationStream(engine, graph, chunks);
-    const squeezed = new ActivationStream(engine, graph, chunks);
-    const replacements = new Map<Value, Replacement>();
-    for (const [i, { layer, metric }] of studies.entries()) {
-      options.signal?.throwIfAborted();
-      options.onProgress?.({ stage: 'refit', done: i, total: studies.length, layer: layer.path });
-      const option = chosen.get(layer.path);
-      if (!option?.scheme) continue;
-      const choice = { scheme: option.scheme, ranks: option.ranks };
-      await original.moveTo(layer.node);
-      if (refit) await squeezed.moveTo(layer.node);
-      const inputs = refit ? squeezed : original;
-      const how = refit || { rectifiedRounds: 0 };
-      const { fitted, bias } = await refitLayer(engine, inputs, original, layer, choice, metric.output, how, products);
-      const entry = replacementOf(layer, fitted, bias);
-      replacements.set(...entry);
-      squeezed.replace(entry);
-    }
-    return rewrite(graph, { replace: replacements });
-  }
-}
-
-function reportOf({ layer, measured, options }: Studied, option: LayerOption): SqueezedLayer {
-  const dense = options.find(({ scheme }) => scheme === undefined);
+function reportOf({ layer, measured, options, reason }: StudiedLayer, option: LayerOption): SqueezedLayer {
+  const dense = options.at(-1) ?? option;
+  const why = reason ?? 'its parameters save more loss than they would elsewhere';
   return {
     path: layer.path,
     scheme: option.scheme?.name,
     ranks: option.ranks,
-    parametersBefore: denseParameters(layer),
+    parametersBefore: dense.parameters,
     parameters: option.parameters,
-    multiplyAddsBefore: dense?.multiplyAdds ?? option.multiplyAdds,
+    multiplyAddsBefore: dense.multiplyAdds,
     multiplyAdds: option.multiplyAdds,
     predicted: option.predicted,
     expected: option.loss,
     measured,
-    ...(option.scheme
-      ? {}
-      : {
-          reason:
-            options.length === 1
-              ? 'no scheme is smaller than the layer itself'
-              : 'its parameters save more loss than they would elsewhere',
-        }),
+    ...(option.scheme ? {} : { reason: why }),
   };
 }
 
@@ -320,16 +170,22 @@ export async function squeezeToBudget(
   if (layers.length === 0) throw new ShiboriError(`No layer can be squeezed: ${patterns.join(', ')} fits none.`);
   const products = engineProducts(engine);
   try {
-    const squeeze = new Squeeze(engine, graph, calibration.images, options, budget.goal, products);
-    const studies = await squeeze.studies(layers);
-    const choices = studies.map(
-      ({ layer, options: each }): Choices<LayerOption> => ({ path: layer.path, options: each }),
-    );
+    const chunks = calibration.images;
+    const study: StudyOptions = {
+      ...options,
+      onLayer(layer, done) {
+        options.signal?.throwIfAborted();
+        options.onProgress?.({ stage: 'curves', done, total: layers.length, layer });
+      },
+    };
+    options.onProgress?.({ stage: 'gradients', done: 0, total: 1 });
+    const studied = await studyLayers(engine, graph, layers, chunks, budget.goal, study, products);
+    const choices = studied.map((each): Choices<LayerOption> => ({ path: each.layer.path, options: each.options }));
     const { chosen, price } = allocate(choices, budget.amount - fixedCost(graph, layers, budget.goal));
-    const squeezed = await squeeze.fit(studies, chosen);
-    const report = studies.flatMap((study) => {
-      const option = chosen.get(study.layer.path);
-      return option ? [reportOf(study, option)] : [];
+    const squeezed = await fitChoices(engine, graph, chunks, studied, chosen, options, products);
+    const report = studied.flatMap((each) => {
+      const option = chosen.get(each.layer.path);
+      return option ? [reportOf(each, option)] : [];
     });
     return { graph: squeezed, layers: report, refused: all.refused, folds: notes, price };
   } finally {

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
 import { ActivationStream } from '../../src/decompose/activation-stream.js';
 import { patchColumns } from '../../src/decompose/patches.js';
-import { centred, gradientMoments, regressionSums } from '../../src/decompose/second-moments.js';
+import { centred, regressionSums } from '../../src/decompose/regression-sums.js';
+import { gradientMoments } from '../../src/decompose/second-moments.js';
 import { squeezeLayers } from '../../src/decompose/squeeze-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
@@ -81,6 +82,23 @@ describe('regressionSums', () => {
       (value, o) => value + (layer.bias?.[o] ?? 0),
     );
     closeTo(means, meanTarget, FLOAT32_ROUNDING);
+  });
+
+  it('sums wide layers a block of rows at a time', async () => {
+    const b = new GraphBuilder();
+    const wide = b.op(
+      'Gemm',
+      [b.input('input', 'float32', ['N', 1300]), b.initializer('fc.weight', random([2, 1300], 1))],
+      {
+        transB: 1,
+      },
+    );
+    b.output(wide);
+    const layer = onlyLayer(b.build('wide'));
+    const x = random([3, 1300], 5);
+    const { gram } = await regressionSums(engine, layer, once(x, random([3, 2], 6)), { kind: 'outputs' }, 1e9);
+    const rows = matrix(3, 1300, Float64Array.from(x.data));
+    closeTo(gram.data, naiveProduct(rows, rows, true).data, FLOAT32_ROUNDING);
   });
 
   it('keeps outputs that a rectifier passes on, and asks of the others only to stay negative', async () => {

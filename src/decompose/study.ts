@@ -1,0 +1,192 @@
+/*
+ * What every layer of a network is worth: its curve of cost against loss, predicted by the moments of its input and of the
+ * loss gradient, and put right by replacing the layer alone at a few points and measuring the predictions.
+ */
+import type { Engine } from '../engine/engine.js';
+import { ShiboriError } from '../errors.js';
+import type { Graph, Value } from '../graph/model.js';
+import { outputKind } from '../graph/output-kind.js';
+import type { Matrix } from '../linalg/matrix.js';
+import type { MatrixProducts } from '../linalg/products.js';
+import type { SymmetricRoot } from '../linalg/symmetric-root.js';
+import type { Replacement } from '../passes/rewrite.js';
+import { expectFloat32, type Tensor } from '../tensor/tensor.js';
+import { ActivationStream } from './activation-stream.js';
+import {
+  correctedOptions,
+  denseOption,
+  type Goal,
+  type LayerOption,
+  type MeasuredPoint,
+  pointsToMeasure,
+  predictedOptions,
+} from './curves.js';
+import { summedDivergence } from './divergence.js';
+import { fitLayer, layerMetric, layerStage, mapOf, replacementOf } from './fit-layer.js';
+import { centred, regressionSums } from './regression-sums.js';
+import type { SchemeName } from './schemes.js';
+import { type AppendGradients, gradientMoments } from './second-moments.js';
+import type { SqueezeLayer } from './squeeze-layer.js';
+
+/** How layers are studied. */
+export interface StudyOptions {
+  /** Builds gradients: `appendGradients` of `autodiff/`. */
+  readonly gradients: AppendGradients;
+  /** Default: svd, tucker2 and tt-conv. */
+  readonly schemes?: readonly SchemeName[];
+  /** Images for the curves, and samples (images times positions) for a layer's moments. Default: 512 and 16384. */
+  readonly curveImages?: number;
+  readonly curveSamples?: number;
+  /** Images on which points of the curves are measured; fewer for layers that hardly count. Default: 300. */
+  readonly measuredImages?: number;
+  /** Shares of a layer's dense cost at which its curve is measured. Default: 0.03, 0.1 and 0.3. */
+  readonly measuredShares?: readonly number[];
+  /** Seed of the labels drawn for the loss. Default: 0. */
+  readonly seed?: number;
+  /** Told before each layer; may throw to stop. */
+  onLayer?(path: string, done: number): void;
+}
+
+/** A layer with all that was learnt about it. */
+export interface StudiedLayer {
+  readonly layer: SqueezeLayer;
+  /** Roots of the damped moments of the loss gradient at its output; `undefined` where it was not studied. */
+  readonly output: SymmetricRoot | undefined;
+  /** Cheapest first; the last leaves it dense. */
+  readonly options: readonly LayerOption[];
+  readonly measured: readonly MeasuredPoint[];
+  /** Why it has no option but to stay dense. */
+  readonly reason?: string;
+}
+
+const DEFAULT_SCHEMES: readonly SchemeName[] = ['svd', 'tucker2', 'tt-conv'];
+/** A layer below this share of the whole cost is not worth its measuring. */
+const SMALL_SHARE = 1e-3;
+/** From this share of the whole cost on, a layer is measured on all of the images; below it on a part. */
+const LARGE_SHARE = 0.05;
+const FEWEST_IMAGES = 96;
+
+/** The first batches that hold so many images. */
+function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor[] {
+  let seen = 0;
+  return chunks.filter(({ dims }) => {
+    const wanted = seen < images;
+    seen += dims[0] ?? 0;
+    return wanted;
+  });
+}
+
+async function* ownPairs(stream: ActivationStream, layer: SqueezeLayer): AsyncGenerator<readonly [Tensor, Tensor]> {
+  for await (const [x, y] of stream.run({ values: [layer.x, layer.output] })) if (x && y) yield [x, y];
+}
+
+/** The bias that keeps the mean of the output where it was. */
+function shiftedBias(layer: SqueezeLayer, map: Matrix, mean: Float64Array): Float64Array {
+  const bias = layer.bias?.slice() ?? new Float64Array(layer.outputs);
+  for (let i = 0, at = 0; i < map.rows; i++) {
+    for (let o = 0; o < map.cols; o++, at++) {
+      const lost = (layer.weight.data[at] as number) - (map.data[at] as number);
+      bias[o] = (bias[o] as number) + lost * (mean[i] as number);
+    }
+  }
+  return bias;
+}
+
+/** The network as it is, and what it predicts for the images that points are measured on. */
+interface Original {
+  readonly stream: ActivationStream;
+  readonly scores: readonly Tensor[];
+}
+
+/** Mean KL from the original's predictions when one value is computed in another way. */
+async function divergence(
+  { stream, scores }: Original,
+  replaced: readonly [Value, Replacement],
+  images: number,
+): Promise<number> {
+  const { graph } = stream;
+  let sum = 0;
+  let seen = 0;
+  let chunk = 0;
+  for await (const [found] of stream.run({ values: graph.outputs, images, replace: new Map([replaced]) })) {
+    const after = expectFloat32(found, 'Scores');
+    sum += summedDivergence(expectFloat32(scores[chunk++], 'Scores'), after, outputKind(graph));
+    seen += after.dims[0] ?? 0;
+  }
+  return sum / seen;
+}
+
+async function studyLayer(
+  engine: Engine,
+  original: Original,
+  layer: SqueezeLayer,
+  gradients: Matrix,
+  goal: Goal,
+  images: number,
+  options: StudyOptions,
+  products: MatrixProducts,
+): Promise<StudiedLayer> {
+  const { curveSamples = 16_384, schemes = DEFAULT_SCHEMES, measuredShares = [0.03, 0.1, 0.3] } = options;
+  const { stream } = original;
+  await stream.moveTo(layer.node);
+  const sums = await regressionSums(engine, layer, ownPairs(stream, layer), { kind: 'outputs' }, curveSamples);
+  const { gram, meanX } = centred(sums);
+  const metric = await layerMetric(layer.path, gram, gradients, {}, products);
+  const stage = await layerStage(layer.weight, metric, products);
+  const predicted = await predictedOptions(layer, stage, goal, schemes, products);
+  const measured: MeasuredPoint[] = [];
+  for (const option of pointsToMeasure(predicted, measuredShares)) {
+    if (!option.scheme) continue;
+    const fitted = await fitLayer(layer, option.scheme, option.ranks, stage, metric, {}, products);
+    const bias = shiftedBias(layer, await mapOf(layer, fitted, products), meanX);
+    const found = await divergence(original, replacementOf(layer, fitted, bias), images);
+    measured.push({ predicted: option.predicted, measured: found });
+  }
+  const corrected = correctedOptions(predicted, measured);
+  const reason = corrected.length === 1 ? { reason: 'no scheme is smaller than the layer itself' } : {};
+  return { layer, output: metric.output, options: corrected, measured, ...reason };
+}
+
+/**
+ * The curves of all layers.
+ *
+ * @param chunks calibration images in batches; the first of them are used.
+ * @throws ShiboriError naming the layer whose statistics are not finite.
+ */
+export async function studyLayers(
+  engine: Engine,
+  graph: Graph,
+  layers: readonly SqueezeLayer[],
+  chunks: readonly Tensor[],
+  goal: Goal,
+  options: StudyOptions,
+  products: MatrixProducts,
+): Promise<StudiedLayer[]> {
+  const { curveImages = 512, measuredImages = 300 } = options;
+  const measuredChunks = firstImages(chunks, measuredImages);
+  const seed = options.seed === undefined ? {} : { seed: options.seed };
+  const gradients = await gradientMoments(engine, graph, layers, measuredChunks, options.gradients, seed);
+  const stream = new ActivationStream(engine, graph, firstImages(chunks, Math.max(curveImages, measuredImages)));
+  const scores: Tensor[] = [];
+  for await (const [found] of stream.run({ values: graph.outputs, images: measuredImages })) {
+    if (found) scores.push(found);
+  }
+  const total = layers.reduce((sum, layer) => sum + denseOption(layer, goal).cost, 0);
+  const studied: StudiedLayer[] = [];
+  for (const layer of layers) {
+    options.onLayer?.(layer.path, studied.length);
+    const moments = gradients.get(layer.path);
+    if (!moments) throw new ShiboriError(`Layer "${layer.path}" has no gradient statistics.`);
+    const dense = denseOption(layer, goal);
+    const share = dense.cost / total;
+    if (share < SMALL_SHARE) {
+      const reason = `it is ${(100 * share).toFixed(2)} % of the whole`;
+      studied.push({ layer, output: undefined, options: [dense], measured: [], reason });
+      continue;
+    }
+    const images = Math.max(Math.min(FEWEST_IMAGES, measuredImages), measuredImages * Math.min(1, share / LARGE_SHARE));
+    const original = { stream, scores };
+    studied.push(await studyLayer(engine, original, layer, moments, goal, images, options, products));
+  }
+  return studied;
+}
