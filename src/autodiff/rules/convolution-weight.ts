@@ -31,7 +31,7 @@ const FEW_CHANNELS = 4;
 /** From this many output positions on, a copy of X for each offset costs more than the wider products of shifts. */
 const MANY_POSITIONS = 32 * 32;
 
-/** `dW`, with the dimensions of W, by whichever of three equal formulations is fastest for these dimensions. */
+/** `dW`, with the dimensions of W, by whichever of four equal formulations is fastest for these dimensions. */
 export function convolutionWeightGradient(
   builder: GraphBuilder,
   x: Value,
@@ -43,6 +43,7 @@ export function convolutionWeightGradient(
   const job: Job = { b: builder, x, dy, dims, window, group };
   const channels = dims.x[1] ?? 1;
   const positions = dims.y.slice(2);
+  if (group === 1 && isTiled(job)) return fromTiles(job);
   if (group === 1 && channels <= FEW_CHANNELS) return fromColumns(job);
   const plain = group === 1 && positions.length === 2 && window.strides.every((stride) => stride === 1);
   return plain && sizeOf(positions) >= MANY_POSITIONS ? fromShifts(job) : fromOffsets(job);
@@ -102,6 +103,38 @@ function fromOffsets(job: Job): Value {
     return reshaped(b, b.op('MatMul', [dyRows, seen]), [1, outputs * channelsEach]);
   });
   return reshaped(b, b.op('Transpose', [joined(b, products, 0)], { perm: [1, 0] }), dims.w);
+}
+
+/** Whether the windows lie side by side and cover the input, as those of patch embeddings do. */
+function isTiled({ dims, window }: Job): boolean {
+  // Of one tap there is nothing to turn.
+  if (sizeOf(window.kernel) === 1) return false;
+  return window.kernel.every(
+    (size, axis) =>
+      size === window.strides[axis] &&
+      size * (dims.y[axis + 2] ?? 0) === dims.x[axis + 2] &&
+      (size === 1 || window.dilations[axis] === 1) &&
+      window.pads[axis] === 0 &&
+      window.pads[axis + window.kernel.length] === 0,
+  );
+}
+
+/** Each tap sees every input position once: one product, and X is only turned. */
+function fromTiles({ b, x, dy, dims, window }: Job): Value {
+  const [batch = 1, channels = 1] = dims.x;
+  const [, outputs = 1, ...positions] = dims.y;
+  const rank = positions.length;
+  // [N, C, p1, k1, p2, k2, …] → [N, p1, p2, …, C, k1, k2, …]
+  const split = positions.flatMap((count, axis) => [count, window.kernel[axis] ?? 1]);
+  const perm = [0, ...range(rank).map((axis) => 2 * axis + 2), 1, ...range(rank).map((axis) => 2 * axis + 3)];
+  const rows = batch * sizeOf(positions);
+  const tiles = b.op('Transpose', [reshaped(b, x, [batch, channels, ...split])], { perm });
+  const turned = b.op('Transpose', [dy], { perm: [1, 0, ...range(rank).map((axis) => axis + 2)] });
+  const product = b.op('MatMul', [
+    reshaped(b, turned, [outputs, rows]),
+    reshaped(b, tiles, [rows, channels * sizeOf(window.kernel)]),
+  ]);
+  return reshaped(b, product, dims.w);
 }
 
 /** All offsets in one product an image: dW = sum over n of dY_n (X_n for every k)'. */
