@@ -34,12 +34,21 @@ export function crop(image: RgbImage, { left, top, width, height }: Rectangle): 
 
 /**
  * The middle of an image, as `torchvision.transforms.CenterCrop`: a margin of an odd number of pixels is split with
- * half to even. Throws when the image is smaller than `width` × `height`.
+ * half to even. An image that is smaller than `width` × `height` gets a black margin, the odd pixel right and below.
  */
 export function centerCrop(image: RgbImage, width: number, height: number): RgbImage {
-  const left = roundHalfToEven((image.width - width) / 2);
-  const top = roundHalfToEven((image.height - height) / 2);
-  return crop(image, { left, top, width, height });
+  const inside = { width: Math.min(width, image.width), height: Math.min(height, image.height) };
+  const left = roundHalfToEven((image.width - inside.width) / 2);
+  const top = roundHalfToEven((image.height - inside.height) / 2);
+  const middle = crop(image, { left, top, ...inside });
+  if (inside.width === width && inside.height === height) return middle;
+  const data = new Uint8Array(width * height * 3);
+  const [marginLeft, marginTop] = [Math.floor((width - inside.width) / 2), Math.floor((height - inside.height) / 2)];
+  for (let y = 0; y < inside.height; y++) {
+    const row = middle.data.subarray(y * inside.width * 3, (y + 1) * inside.width * 3);
+    data.set(row, ((marginTop + y) * width + marginLeft) * 3);
+  }
+  return { width, height, data };
 }
 
 /** The nearest integer, halves to the even one, as Python's `round`. */

@@ -11,6 +11,14 @@ import type { TrainingData } from './training-data.js';
 /** Images put through the frozen prefix at a time. */
 const PREFIX_BATCH = 64;
 
+/** How much of a job went by waiting for images. */
+export interface Wait {
+  /** Seconds. */
+  readonly waited: number;
+  /** Share of the job's time, 0…1. */
+  readonly waiting: number;
+}
+
 /** What the trained suffix is fed: images themselves, or the cached outputs of the frozen prefix. */
 export interface Features {
   readonly data: TrainingData;
@@ -21,10 +29,10 @@ export interface Features {
   /**
    * Computes what is missing of a view.
    *
-   * @param onProgress told how many images are done, and which share of the time (0…1) images were waited for.
+   * @param onProgress told how many images are done, and how long and in which share of the time images were waited for.
    * @returns false when the signal ended it; what was computed by then is kept.
    */
-  fill(view: number, onProgress: (done: number, waiting: number) => void, signal?: AbortSignal): Promise<boolean>;
+  fill(view: number, onProgress: (done: number, wait: Wait) => void, signal?: AbortSignal): Promise<boolean>;
   /** The inputs of a batch, `[n, …]`. */
   batch(indices: readonly number[], view: number): Promise<Tensor<'float32'>>;
   dispose(): Promise<void>;
@@ -107,7 +115,7 @@ export function cachedFeatures(
         const features = await compute(images, chunk.length);
         store.write(view, ...labelled(chunk, features));
         done += chunk.length;
-        onProgress(done, waited / (performance.now() - started));
+        onProgress(done, { waited: waited / 1000, waiting: waited / (performance.now() - started) });
         await pause();
       }
       return true;

@@ -4,7 +4,7 @@ import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import type { Features } from './features.js';
+import type { Features, Wait } from './features.js';
 import { areFinite } from './gradients.js';
 import { createPacer } from './pacer.js';
 import type { Schedule } from './schedules.js';
@@ -34,7 +34,8 @@ export interface FitProgress {
   readonly top1?: number;
   readonly step?: number;
   readonly learningRate?: number;
-  /** Share of the stage's time (0…1) in which images were waited for. */
+  /** Seconds in which images were waited for since the stage began in this epoch, and their share of its time (0…1). */
+  readonly waited?: number;
   readonly waiting?: number;
 }
 
@@ -135,7 +136,7 @@ export class Trainer {
     const view = this.#features.viewOf(epoch);
     const filled = await this.#features.fill(
       view,
-      (done, waiting) => onProgress?.({ stage: 'features', epoch, done, total: data.count, waiting }),
+      (done, wait) => onProgress?.({ stage: 'features', epoch, done, total: data.count, ...wait }),
       signal,
     );
     if (!filled) return false;
@@ -167,6 +168,7 @@ export class Trainer {
         ...(images === 0 ? {} : meansOf(this.#progress)),
         step,
         learningRate: this.#options.schedule(step - 1),
+        waited: waited / 1000,
         waiting: waited / (now - began),
       });
       await this.#pause();
@@ -235,7 +237,8 @@ export class Trainer {
     const { engine, onProgress, signal } = this.#options;
     const { epoch } = this.#progress;
     const graph = withWeights(this.#graph, resultingWeights(this.#weights));
-    const report = (done: number, total: number) => onProgress?.({ stage: 'validate', epoch, done, total });
+    const report = (done: number, total: number, wait: Wait) =>
+      onProgress?.({ stage: 'validate', epoch, done, total, ...wait });
     return (await validate(engine, graph, features, report, signal)) ?? 'aborted';
   }
 

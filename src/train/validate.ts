@@ -5,7 +5,7 @@ import { outputKind } from '../graph/output-kind.js';
 import { accuracyOf, addCounts, countCorrect, logProbabilitiesOf, NO_IMAGES } from '../metrics/accuracy.js';
 import { range } from '../tensor/dims.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
-import type { Features } from './features.js';
+import type { Features, Wait } from './features.js';
 import { createPacer } from './pacer.js';
 
 /** Images validated at a time. */
@@ -14,17 +14,28 @@ const BATCH = 256;
 /**
  * Mean negative log-likelihood (nats) and top-1 (percent) of an inference graph on features of view 0.
  *
+ * @param onProgress told how many images are done, of how many, and how long they were waited for.
  * @returns `undefined` when the signal ended it.
  */
 export async function validate(
   engine: Engine,
   graph: Graph,
   features: Features,
-  onProgress: (done: number, total: number) => void,
+  onProgress: (done: number, total: number, wait: Wait) => void,
   signal?: AbortSignal,
 ): Promise<{ readonly loss: number; readonly top1: number } | undefined> {
   const { labels, count } = features.data;
-  if (!(await features.fill(0, (done) => onProgress(done, count), signal))) return undefined;
+  const started = performance.now();
+  let waited = 0;
+  const filled = await features.fill(
+    0,
+    (done, wait) => {
+      waited = wait.waited;
+      onProgress(done, count, wait);
+    },
+    signal,
+  );
+  if (!filled) return undefined;
   const kind = outputKind(graph);
   const pause = createPacer();
   const session = await engine.load(graph);
@@ -37,7 +48,9 @@ export async function validate(
   try {
     for (const indices of chunks) {
       if (signal?.aborted) return undefined;
+      const asked = performance.now();
       const inputs = await next();
+      waited += (performance.now() - asked) / 1000;
       if (!inputs) break;
       const results = await session.run({ [graph.inputs[0]?.name ?? '']: inputs });
       const scores = expectFloat32(results[graph.outputs[0]?.name ?? ''], 'The scores');
@@ -48,7 +61,7 @@ export async function validate(
         if (label >= 0) counts = addCounts(counts, countCorrect(rowOf(logProbabilities, row), [label]));
       }
       done += indices.length;
-      onProgress(done, count);
+      onProgress(done, count, { waited, waiting: (1000 * waited) / (performance.now() - started) });
       await pause();
     }
   } finally {

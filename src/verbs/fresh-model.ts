@@ -7,7 +7,7 @@ import { initialVgg, vggNamed, withStudyHead } from '../models/initial-vgg.js';
 import { reinitialize } from '../models/initialize.js';
 import { stateDictOf } from '../models/state-dict.js';
 import { vggPrefix } from '../models/vgg.js';
-import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
+import { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from '../node/model-file.js';
 import type { VerbContext } from './context.js';
 import { classCount, type Dataset } from './dataset.js';
 import type { TrainPlan } from './training-schema.js';
@@ -29,14 +29,15 @@ export async function openOrMake(
   { head, seed }: Beginning,
   dataset: Dataset,
   options: OpenOptions,
-): Promise<LoadedModel> {
+): Promise<LoadedModel & Pick<OpenedModel, 'notes'>> {
   if (existsSync(name) || extname(name) !== '') return openModel(name, options);
   const [height = 224, width = 224] = options.inputSize ?? [];
   if (height !== width) throw new UsageError(`${name} is made for square images, found ${height}×${width}.`);
   const shape = vggNamed(name, classesOf(head, dataset), height);
   // Hidden layers that another head is going to replace are not worth a hundred million random numbers.
   const graph = initialVgg(head === 'study' ? { ...shape, classifier: [] } : shape, seed);
-  return { graph, info: { architecture: 'vgg', classes: dataset.source.classes.map((found) => found.name) } };
+  const classes = dataset.source.classes.map((found) => found.name);
+  return { graph, info: { architecture: 'vgg', classes }, notes: [] };
 }
 
 /** Replaces the last layer, or a VGG's classifier. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
 import { openModel } from '../node/model-file.js';
-import type { VerbContext } from './context.js';
+import { tellNotes, type VerbContext } from './context.js';
 import { builtInData, type DataOptions, openDataset } from './dataset.js';
 import { parseYaml, type Recipe, recipeSchema } from './recipe.js';
 import { type StudyResult, study } from './study.js';
@@ -71,6 +71,7 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
     );
   }
   const model = await openModel(modelFile, recipe.arch === undefined ? {} : { arch: recipe.arch });
+  tellNotes(model, context);
   const held = await openDataset(validation, 'validation');
   const trained = recipe.finetune && train ? await openDataset(train, 'train') : undefined;
   try {

@@ -84,6 +84,8 @@ export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'inte
   readonly model: LoadedModel;
   /** Numbers that were trained. */
   readonly trained: number;
+  /** Seconds in which images were waited for, of this run alone. */
+  readonly waited: number;
 }
 
 /** Trains a part of a loaded model, as one stage of a training. */
@@ -120,8 +122,11 @@ export async function trainStage(
   // What the last step was, before the first one of this run.
   const stepBefore = () => place.stepsBefore + (checkpoint?.resumedAt() ?? 0);
   let step: number | undefined;
+  // Counted from where features, steps and validation of each epoch begin.
+  const waits = new Map<string, number>();
   const onProgress = (p: FitProgress) => {
     report(p);
+    if (p.waited !== undefined) waits.set(`${p.epoch} ${p.stage}`, p.waited);
     if (p.step === undefined) return;
     step = place.stepsBefore + p.step;
     if (step % STEPS_PER_RECORD !== 0 || p.loss === undefined || p.top1 === undefined) return;
@@ -174,6 +179,7 @@ export async function trainStage(
     return {
       model: { ...model, graph: training.back(result.graph) },
       trained,
+      waited: [...waits.values()].reduce((sum, seconds) => sum + seconds, 0),
       history,
       interrupted,
       steps: result.steps,

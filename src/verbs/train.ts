@@ -3,7 +3,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, saveModel } from '../node/model-file.js';
 import type { EpochRecord } from '../train/training-state.js';
-import type { VerbContext } from './context.js';
+import { tellNotes, type VerbContext } from './context.js';
 import { type DataOptions, openDataset } from './dataset.js';
 import { openMetricsLog } from './finetune-log.js';
 import { type Beginning, beginningOf, openOrMake } from './fresh-model.js';
@@ -24,6 +24,8 @@ export interface Training {
   /** Numbers that were trained in the last stage. */
   readonly trained: number;
   readonly seconds: number;
+  /** Seconds in which images were waited for, and their share of `seconds` (0…1). */
+  readonly waiting: { readonly seconds: number; readonly share: number };
   /** Seconds of the last epoch, frozen prefix not counted. */
   readonly secondsPerEpoch: number;
   /** Images that could not be read. */
@@ -72,7 +74,7 @@ export async function trainModel(
   const skipped: string[] = [];
   const history: TrainedEpoch[] = [];
   let current = begun.model;
-  let [steps, trained] = [0, 0];
+  let [steps, trained, waited] = [0, 0, 0];
   let interrupted = false;
   let resumedAt = () => 0;
   const log = work && openMetricsLog(join(work.folder, 'metrics.jsonl'), () => resumedAt());
@@ -104,6 +106,7 @@ export async function trainModel(
       current = result.model;
       steps += result.steps;
       trained = result.trained;
+      waited += result.waited;
       interrupted = result.interrupted;
       if (interrupted) break;
     }
@@ -111,12 +114,14 @@ export async function trainModel(
   } finally {
     await log?.close();
   }
+  const seconds = (performance.now() - start) / 1000;
   const report: Training = {
     history,
     steps,
     interrupted,
     trained,
-    seconds: (performance.now() - start) / 1000,
+    seconds,
+    waiting: { seconds: waited, share: waited / seconds },
     secondsPerEpoch: history.at(-1)?.seconds ?? 0,
     skipped,
   };
@@ -167,6 +172,7 @@ export async function trainFile(
     const validation = options.validation && (await openDataset(options.validation));
     if (validation) sets.push(validation);
     const model = await openOrMake(name, beginningIn(plan), train, options);
+    tellNotes(model, context);
     const folder = options.work ?? join('shibori-out', names.verb, basename(name, extname(name)));
     const found = existsSync(checkpointFile(folder, 0));
     if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);

@@ -88,10 +88,6 @@ describe('centerCrop', () => {
     expect(crc32(centerCrop(noise(...entry.source, 3), ...entry.size).data)).toBe(entry.crc32);
   });
 
-  it('refuses an image that is too small', () => {
-    expect(() => centerCrop(noise(4, 9, 0), 5, 5)).toThrow(/Cannot crop 5×5 pixels/);
-  });
-
   it('rounds halves to even, as Python does', () => {
     expect([0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 2.6].map(roundHalfToEven)).toEqual([0, 2, 2, 0, -2, 2, 3]);
   });

@@ -69,6 +69,9 @@ describe('trainModel', () => {
     ]);
     // 36 images in batches of six, two a step.
     expect(report.steps).toBe(5 * 3);
+    expect(report.waiting.seconds).toBeGreaterThan(0);
+    expect(report.waiting.share).toBeCloseTo(report.waiting.seconds / report.seconds, 12);
+    expect(report.waiting.share).toBeLessThan(1);
     expect(numbersOf(both.graph).get('net.features.0.weight')).not.toEqual(before.get('net.features.0.weight'));
   });
 

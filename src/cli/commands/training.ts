@@ -187,7 +187,7 @@ function textOf(result: TrainedFile): string {
       ]),
     ),
     '',
-    `Trained ${integer(result.trained)} parameters in ${integer(result.steps)} steps.`,
+    `Trained ${integer(result.trained)} parameters in ${integer(result.steps)} steps; ${percent(100 * result.waiting.share, 0)} of the time waiting for images.`,
     result.output === null
       ? `Interrupted; the checkpoint is in ${result.work}. Go on with the same command and --resume.`
       : `Written to ${result.output}; metrics are in ${result.work}.`,

@@ -81,7 +81,9 @@ def make_images():
     shorter = [{"source": s, "to": to, "size": F.resize(noise(*s, 2), to).size, "crc32": crc(F.resize(noise(*s, 2), to))}
                for s, to in (((40, 31), 17), ((31, 40), 17), ((31, 31), 17), ((10, 33), 23))]
     centre = [{"source": s, "size": c, "crc32": crc(F.center_crop(noise(*s, 3), (c[1], c[0])))}
-              for s, c in (((40, 31), (20, 20)), ((41, 31), (20, 20)), ((41, 33), (20, 20)), ((8, 8), (8, 8)), ((43, 35), (20, 20)))]
+              for s, c in (((40, 31), (20, 20)), ((41, 31), (20, 20)), ((41, 33), (20, 20)), ((8, 8), (8, 8)), ((43, 35), (20, 20)),
+                          # Smaller than the crop: a black margin.
+                          ((9, 9), (12, 15)), ((10, 7), (13, 12)), ((41, 6), (20, 9)), ((8, 37), (15, 20)))]
     # Every hue, saturation and value that matters: a coarse lattice of all colours beside noise.
     lattice = np.stack(np.meshgrid(*[np.arange(0, 256, 5)] * 3, indexing="ij"), -1).astype("u1").reshape(52, -1, 3)
     lattice = Image.fromarray(lattice)
