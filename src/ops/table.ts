@@ -49,7 +49,7 @@ export function opOf(node: Node): Op {
   if ((node.domain === '' || node.domain === 'ai.onnx') && isOp(node.op)) return node.op;
   const name = node.domain ? `${node.domain}.${node.op}` : node.op;
   throw new ShiboriError(
-    `Node "${node.name}" uses operator ${name}, which is not supported.${suggestion(node.op, Object.keys(ops))} Supported: ${Object.keys(ops).sort().join(', ')}.`,
+    `Node "${node.name}" uses operator ${name}, which is not supported.${suggestion(node.op, Object.keys(ops))} Export the model with standard ONNX operators; \`ops\` of the library lists those that are supported.`,
   );
 }
 

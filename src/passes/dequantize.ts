@@ -172,7 +172,7 @@ export function dequantize(graph: Graph): Noted {
     // What only served to quantise is dropped.
     graph: rewrite(floats),
     notes: [
-      `It is quantised: ${weights.count} tensors are float32 parameters with the values that they stood for, and ${activations} activations keep the range of their quantisation without being rounded.`,
+      `It is quantised: tensors that are float32 parameters now, with the values that they stood for: ${weights.count}; activations that keep the range of their quantisation without being rounded: ${activations}.`,
     ],
   };
 }

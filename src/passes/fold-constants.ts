@@ -94,9 +94,22 @@ function unchanged(node: Node, inputs: Inputs, b: GraphBuilder): Value[] | undef
 }
 
 /**
+ * The parameter that an Identity of a parameter stands for. PyTorch's exporter stores equal parameters once and hands
+ * them on under the names of the others, so that a fresh batch norm's bias and its running mean are one tensor: trained,
+ * they would stay one.
+ */
+function namedParameter(node: Node, [x]: Inputs, b: GraphBuilder): Value[] | undefined {
+  const tensor = x && b.tensorOf(x);
+  const name = node.outputs[0]?.name;
+  if (node.op !== 'Identity' || !tensor || !isParameter(x, tensor) || !name) return undefined;
+  return [b.initializer(name, tensor)];
+}
+
+/**
  * The graph with everything computed that is known before running: nodes of constants become constants, and shapes that
  * an exporter computes at run time become fixed where the model's input leaves only the batch open: a `Reshape` to
  * `[shape(x)[0], 12]` becomes one to `[0, 12]`. Parameters stay parameters: what is computed from one is not folded.
+ * An Identity of a parameter becomes a parameter of its own name.
  * No constant becomes larger than 1 MB or 4 times what it is computed from, whichever is more.
  *
  * @param evaluate computes a node: `evaluateNode` of the reference engine.
@@ -107,7 +120,11 @@ export function foldConstants(graph: Graph, evaluate: EvaluateNode): Graph {
     node(node, inputs, builder) {
       const rewritten = node.op === 'Reshape' ? reshape(node, inputs, builder) : undefined;
       if (rewritten || node.outputs.some((output) => output && results.has(output))) return rewritten;
-      return unchanged(node, inputs, builder) ?? evaluated(node, inputs, builder, evaluate);
+      return (
+        namedParameter(node, inputs, builder) ??
+        unchanged(node, inputs, builder) ??
+        evaluated(node, inputs, builder, evaluate)
+      );
     },
   });
   // What only served to compute what is folded now is dropped.

@@ -195,6 +195,25 @@ describe('constants', () => {
     expect(opsOf(await folded(b.build('moved'), [2, 3]))).toEqual(['Slice', 'Pad', 'Relu']);
   });
 
+  it('an Identity of a parameter is a parameter of its own, as PyTorch stores equal ones', () => {
+    const b = new GraphBuilder();
+    const x = b.input('x', 'float32', ['N', 3, 2, 2]);
+    const ones = b.initializer('bn1.weight', float32([1, 1, 1], [3]));
+    const zeros = b.initializer('bn1.bias', float32([0, 0, 0], [3]));
+    const again = (value: Value, outputName: string) => b.op('Identity', [value], {}, { outputName });
+    b.output(
+      b.op('BatchNormalization', [x, ones, zeros, again(zeros, 'bn1.running_mean'), again(ones, 'bn1.running_var')]),
+    );
+    const graph = foldConstants(b.build('equal'), evaluateNode);
+    expect(opsOf(graph)).toEqual(['BatchNormalization']);
+    expect(parametersOf(graph).map(({ name, kind, tensor }) => [name, kind, ...tensor.data])).toEqual([
+      ['bn1.weight', 'parameter', 1, 1, 1],
+      ['bn1.bias', 'parameter', 0, 0, 0],
+      ['bn1.running_mean', 'buffer', 0, 0, 0],
+      ['bn1.running_var', 'buffer', 1, 1, 1],
+    ]);
+  });
+
   it('leaves an output that is known as an output of that name', async () => {
     const b = new GraphBuilder();
     const x = b.input('x', 'float32', [2, 3]);
