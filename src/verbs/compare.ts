@@ -55,7 +55,8 @@ async function gzipSize(chunks: readonly Uint8Array[]): Promise<number> {
   return size;
 }
 
-async function sizeOfModel(model: LoadedModel): Promise<SizeFigures> {
+/** What a model takes as an ONNX file, raw and gzipped. */
+export async function sizeOfModel(model: LoadedModel): Promise<SizeFigures> {
   const chunks = await encodeModel(model, 'onnx');
   const { parameters, multAdds } = summarize(model.graph);
   return {
@@ -127,7 +128,8 @@ interface ComparedMaps {
   readonly correlations: readonly number[];
 }
 
-async function compareMaps(
+/** Looks at the same layer of both models on images spread over a data set. */
+export async function compareMaps(
   before: LoadedModel,
   after: LoadedModel,
   dataset: Dataset,

@@ -13,9 +13,17 @@ import {
   withModel,
 } from '../options.js';
 import { integer, megabytes, percent, table } from '../output.js';
+import { squeezeText } from '../squeeze-text.js';
 import { required } from './required.js';
+import {
+  filesOf,
+  type SqueezeOptions,
+  squeezeOptionNames,
+  planOf as squeezePlanOf,
+  withSqueeze,
+} from './squeeze-options.js';
 
-interface CompressOptions extends CommonOptions, ModelOptions {
+interface CompressOptions extends CommonOptions, ModelOptions, SqueezeOptions {
   readonly plan?: string;
   readonly layer?: string;
   readonly in?: number[];
@@ -52,11 +60,46 @@ async function planOf(options: CompressOptions): Promise<Plan> {
   };
 }
 
-/** `shibori compress MODEL --plan plan.yaml` */
+const PLAN_OPTIONS = ['plan', 'layer', 'in', 'out', 'bonds', 'execution', 'train'] as const;
+
+/** Whether ranks are to be found; `false` where they are given. */
+function findsRanks(options: CompressOptions): boolean {
+  const given = (names: readonly (keyof CompressOptions)[]) => names.filter((name) => options[name] !== undefined);
+  const [squeezing, planned] = [given(squeezeOptionNames), given(PLAN_OPTIONS)];
+  const [a, b] = [squeezing[0], planned[0]];
+  if (a === undefined || b === undefined) return a !== undefined;
+  const option = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new UsageError(
+    `${option(a)} and ${option(b)}: compress either finds the ranks for a goal, or takes those of --plan or --layer.`,
+  );
+}
+
+/** Ranks by formula: squeezes to a goal. */
+async function squeezeFile(file: string, options: CompressOptions): Promise<void> {
+  const { output, context, finish } = start(options);
+  const { goalOf } = await import('../../verbs/squeeze-goal.js');
+  const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
+  const data = required(options.data, '--data', 'a goal needs images to learn from and to be measured on');
+  const files = { ...filesOf(options, data), ...(options.output ? { output: options.output } : {}) };
+  const { squeeze } = await import('../../verbs/squeeze.js');
+  const result = await squeeze(file, plan, files, context);
+  finish();
+  output.result(result, squeezeText);
+}
+
+/** `shibori compress MODEL --data D --params 10%`, or `--plan plan.yaml` */
 export function compressCommand(): Command {
   const command = new Command('compress')
-    .description('replace linear layers by tensor trains')
+    .description('make a model smaller: to a goal, the ranks found by measuring, or by ranks of your own')
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .option('--params <amount>', 'goal: parameters that may be left, such as 10% or 2.8M')
+    .option('--size <amount>', 'goal: bytes of the ONNX file, such as 4MB or 25%')
+    .option('--macs <amount>', 'goal: multiply-adds of one image, such as 40% or 1.2G')
+    .option('--max-accuracy-drop <points>', 'goal: points of top-1 that may be lost on the images that measure')
+    .option(
+      '--max-error <share>',
+      'goal: relative error of the outputs (log-probabilities about their mean), such as 1%',
+    )
     .option(
       '--plan <file>',
       'YAML: layers: { classifier.0: { layout: tt, in: [112, 224], out: [16, 32], bonds: [16, 100, 150] } }',
@@ -80,9 +123,10 @@ export function compressCommand(): Command {
     .option('-o, --output <file>', 'where the model goes, format by extension (default: MODEL-compressed.onnx)')
     .addHelpText(
       'after',
-      '\nExample:\n  shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --bonds 16,100,150 -o small.onnx',
+      '\nExample:\n  shibori compress vgg16.pt --data tiny-imagenet --params 10% --finetune 1 -o small.onnx\n  shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --bonds 16,100,150 -o small.onnx',
     );
-  return withCommon(withModel(command)).action(async (file: string, options: CompressOptions) => {
+  return withCommon(withSqueeze(withModel(command))).action(async (file: string, options: CompressOptions) => {
+    if (findsRanks(options)) return squeezeFile(file, options);
     const { output, context, finish } = start(options);
     const { compress } = await import('../../verbs/compress.js');
     const result = await compress(

@@ -1,0 +1,187 @@
+/** From a goal to the candidate that reaches it. */
+import { ShiboriError } from '../errors.js';
+import type { VerbContext } from './context.js';
+import {
+  type Candidate,
+  type Cost,
+  candidateWithin,
+  costOf,
+  denseCandidate,
+  OutOfReach,
+  type Workshop,
+} from './squeeze-candidate.js';
+import { amountFrom, type SqueezeGoal } from './squeeze-goal.js';
+import type { Loss } from './squeeze-measure.js';
+import { smallestHolding, type Trial } from './squeeze-search.js';
+
+/** A size that was tried on the way to a goal. */
+export interface SqueezeTrial {
+  readonly parameters: number;
+  readonly holds: boolean;
+  /** `undefined`: nothing can be made so small. */
+  readonly top1Drop?: number;
+  readonly error?: number;
+  readonly mapSimilarity?: number;
+}
+
+/** What a goal came to. */
+export interface Reached {
+  readonly candidate: Candidate;
+  readonly trials: readonly SqueezeTrial[];
+}
+
+/** Squeezes that a search may take, and how many more to name the nearest goal that can be met. */
+const LOOKS = { search: 6, nearest: 3 } as const;
+/** No search looks below this share of the original's cost. */
+const SMALLEST_SHARE = 0.01;
+
+const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
+const count = (value: number): string => value.toLocaleString('en-US');
+
+/** How each cost is named, and an amount of it. */
+const costs: Readonly<Record<Cost, { readonly option: string; text(value: number): string }>> = {
+  params: { option: '--params', text: (value) => `${count(value)} parameters` },
+  size: { option: '--size', text: (value) => `${count(value)} bytes` },
+  macs: { option: '--macs', text: (value) => `${count(value)} multiply-adds` },
+};
+
+/** What a candidate must keep; what it loses of that, in words. */
+interface Bound {
+  holds(loss: Loss): boolean;
+  text(loss: Loss): string;
+}
+
+/** Rounding of a percentage that is a ratio of two counts. */
+const POINTS_TOLERANCE = 1e-9;
+
+function boundsOf(goal: SqueezeGoal, minMapSimilarity: number | undefined): Bound[] {
+  const bounds: Bound[] = [];
+  if (goal.kind === 'accuracyDrop') {
+    bounds.push({
+      holds: ({ top1Drop }) => top1Drop <= goal.most + POINTS_TOLERANCE,
+      text: ({ top1Drop }) => `${top1Drop.toFixed(2)} points of top-1 lost`,
+    });
+  }
+  if (goal.kind === 'error') {
+    bounds.push({
+      holds: ({ error }) => error <= goal.most,
+      text: ({ error }) => `an output error of ${percent(error)}`,
+    });
+  }
+  if (minMapSimilarity !== undefined) {
+    bounds.push({
+      holds: ({ maps }) => maps !== undefined && maps.pearson.mean >= minMapSimilarity,
+      text: ({ maps }) => `maps that correlate at ${(maps?.pearson.mean ?? 0).toFixed(3)}`,
+    });
+  }
+  return bounds;
+}
+
+function trialOf({ amount, result, holds }: Trial<Candidate>): SqueezeTrial {
+  if (!result) return { parameters: amount, holds };
+  const { top1Drop, error, maps } = result.loss;
+  return { parameters: amount, holds, top1Drop, error, ...(maps ? { mapSimilarity: maps.pearson.mean } : {}) };
+}
+
+/** The smallest candidate that keeps its bounds, by bisection over a cost. */
+async function search(
+  shop: Workshop,
+  cost: Cost,
+  [below, above]: readonly [number, number],
+  looks: number,
+  bounds: readonly Bound[],
+  context: VerbContext,
+) {
+  return smallestHolding<Candidate>(
+    below,
+    above,
+    looks,
+    async (amount) => {
+      try {
+        const candidate = await candidateWithin(shop, cost, amount);
+        const words = bounds.map(({ text }) => text(candidate.loss)).join(', ');
+        const held = bounds.every(({ holds }) => holds(candidate.loss));
+        context.onNote?.(`${costs[cost].text(amount)}: ${words}${held ? '' : ', which is too much'}`);
+        return candidate;
+      } catch (error) {
+        if (error instanceof OutOfReach) return undefined;
+        throw error;
+      }
+    },
+    ({ loss }) => bounds.every(({ holds }) => holds(loss)),
+  );
+}
+
+/** A model as small as its bounds allow. */
+async function withinLoss(shop: Workshop, bounds: readonly Bound[], context: VerbContext): Promise<Reached> {
+  const whole = await costOf(shop.original.graph, 'params', shop);
+  const folded = await costOf(shop.folded, 'params', shop);
+  const range = [SMALLEST_SHARE * whole, folded] as const;
+  const { best, trials } = await search(shop, 'params', range, LOOKS.search, bounds, context);
+  const tried = trials.map(trialOf);
+  if (best?.result) return { candidate: best.result, trials: tried };
+  const dense = await denseCandidate(shop, 'every smaller form of the model lost more than the goal allows');
+  const words = bounds.map(({ text }) => text(dense.loss)).join(', ');
+  const held = bounds.every(({ holds }) => holds(dense.loss));
+  if (held && (folded < whole || shop.plan.store)) return { candidate: dense, trials: tried };
+  const nearest = [...trials]
+    .reverse()
+    .flatMap(({ amount, result }) =>
+      result
+        ? [
+            `${percent(amount / whole)} of the parameters cost ${bounds.map(({ text }) => text(result.loss)).join(', ')}`,
+          ]
+        : [],
+    );
+  throw new ShiboriError(
+    `The goal cannot be met by a smaller model: ${nearest[0] ?? `even exact savings alone cost ${words}`}. Allow more, or recover more with --finetune. Nothing was written.`,
+  );
+}
+
+/** A model within a limit of its cost. */
+async function withinCost(
+  shop: Workshop,
+  goal: Extract<SqueezeGoal, { kind: Cost }>,
+  bounds: readonly Bound[],
+  context: VerbContext,
+): Promise<Reached> {
+  const { option, text } = costs[goal.kind];
+  const whole = await costOf(shop.original.graph, goal.kind, { ...shop, plan: { ...shop.plan, store: 'float32' } });
+  const limit = amountFrom(goal.most, whole);
+  const folded = await costOf(shop.folded, goal.kind, shop);
+  let candidate: Candidate;
+  try {
+    candidate =
+      folded <= limit
+        ? await denseCandidate(shop, 'exact savings alone are within the budget')
+        : await candidateWithin(shop, goal.kind, limit);
+  } catch (error) {
+    if (!(error instanceof OutOfReach)) throw error;
+    throw new ShiboriError(
+      `${option}: ${text(limit)} cannot be reached, the smallest is ${text(error.smallest)} (${percent(error.smallest / whole)} of the original). Allow that much, or widen --layers and --schemes. Nothing was written.`,
+      { cause: error },
+    );
+  }
+  if (bounds.every(({ holds }) => holds(candidate.loss))) return { candidate, trials: [] };
+  const words = bounds.map((bound) => bound.text(candidate.loss)).join(', ');
+  const { best } = await search(shop, goal.kind, [limit, folded], LOOKS.nearest, bounds, context);
+  const nearest = best
+    ? `The nearest that holds is ${text(best.amount)} (${percent(best.amount / whole)})`
+    : 'Nothing smaller than the model itself was seen to hold';
+  throw new ShiboriError(
+    `${option}: ${text(limit)} give ${words}, which is less than asked for. ${nearest}. Nothing was written.`,
+  );
+}
+
+/**
+ * The candidate that reaches the plan's goal.
+ *
+ * @throws ShiboriError when none does, naming the nearest goal that can be met.
+ */
+export async function reachGoal(shop: Workshop): Promise<Reached> {
+  const { plan, context } = shop;
+  const bounds = boundsOf(plan.goal, plan.minMapSimilarity);
+  return plan.goal.kind === 'accuracyDrop' || plan.goal.kind === 'error'
+    ? withinLoss(shop, bounds, context)
+    : withinCost(shop, plan.goal, bounds, context);
+}

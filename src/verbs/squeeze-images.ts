@@ -1,0 +1,101 @@
+/** The images of a squeeze: those that it learns from, and those that measure what it came to. */
+import { subset } from '../data/dataset.js';
+import { batches } from '../data/loader.js';
+import { UsageError } from '../errors.js';
+import { openImageLoader } from '../node/image-pool.js';
+import type { LoadedModel } from '../node/model-file.js';
+import { sizeOf } from '../tensor/dims.js';
+import { randomSplit, seeded } from '../tensor/random.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { VerbContext } from './context.js';
+import { type Dataset, preprocessOf } from './dataset.js';
+
+/** Share of the images that is held out where no others measure. */
+const HELD_OUT = 0.1;
+/** Fewer images than this leave hardly one to measure with. */
+const FEWEST_TO_SPLIT = 20;
+
+/** Images to learn from beside images that measure. */
+export interface SqueezeSets {
+  readonly train: Dataset;
+  readonly validation: Dataset;
+  /** The second are a part of what the first were. */
+  readonly heldOut: boolean;
+}
+
+function part(dataset: Dataset, indices: readonly number[], name: string): Dataset {
+  const { box } = dataset;
+  return {
+    ...dataset,
+    source: subset(dataset.source, indices, `${dataset.source.name} (${name})`),
+    ...(box ? { box: (index: number) => box(indices[index] ?? -1) } : {}),
+  };
+}
+
+/**
+ * Both sets; without images of its own, the validation is a tenth of the others, by PyTorch's `random_split` of the seed.
+ *
+ * @throws UsageError when there are too few images to hold some out.
+ */
+export function squeezeSets(data: Dataset, validation: Dataset | undefined, seed: number): SqueezeSets {
+  if (validation) return { train: data, validation, heldOut: false };
+  const count = data.source.items.length;
+  if (count < FEWEST_TO_SPLIT) {
+    throw new UsageError(
+      `"${data.source.name}" has ${count} images: a tenth is too few to measure with. Give images that measure with --val-data or --val-split.`,
+    );
+  }
+  const [rest = [], held = []] = randomSplit(count, [1 - HELD_OUT, HELD_OUT], seed);
+  return { train: part(data, rest, 'rest'), validation: part(data, held, 'held out'), heldOut: true };
+}
+
+/** Default number of calibration images, and the bytes that they may take as a model's inputs. */
+const CALIBRATION = { images: 2000, bytes: 256e6 } as const;
+/** Below this, statistics follow the images more than the data. */
+const FEW_IMAGES = 200;
+/** Images computed at once while statistics are collected. */
+const BATCH = 50;
+
+/**
+ * Calibration images as a model takes them, drawn from a data set by the seed, in batches of 50.
+ *
+ * @param wanted Default: 2000, fewer where they would take more than 256 MB.
+ */
+export async function calibrationImages(
+  model: LoadedModel,
+  dataset: Dataset,
+  wanted: number | undefined,
+  seed: number,
+  context: VerbContext,
+): Promise<readonly Tensor[]> {
+  const preprocess = preprocessOf(model.graph, model.info);
+  const channels = preprocess.color === 'gray' ? 1 : 3;
+  const room = Math.max(1, Math.floor(CALIBRATION.bytes / (4 * channels * sizeOf(preprocess.size))));
+  const all = dataset.source.items.length;
+  const count = Math.min(wanted ?? Math.min(CALIBRATION.images, room), all);
+  if (wanted !== undefined && wanted > all) {
+    context.onWarning?.(`${wanted} calibration images were asked for, "${dataset.source.name}" has ${all}`);
+  }
+  if (count < FEW_IMAGES) {
+    context.onWarning?.(
+      `${count} calibration images are few: statistics of less than ${FEW_IMAGES} follow the images more than the data`,
+    );
+  }
+  const indices = Array.from(seeded(seed, all).permutation(all).subarray(0, count));
+  const loader = openImageLoader(dataset, { preprocess, augmentation: undefined, seed: 0 }, context.workers);
+  const chunks: Tensor[] = [];
+  let loaded = 0;
+  try {
+    const onBad = ({ path, reason }: { path: string; reason: string }) =>
+      context.onWarning?.(`skipped ${path}: ${reason}`);
+    for await (const { images } of batches(dataset.source, loader, { batchSize: BATCH, indices, onBad })) {
+      context.signal?.throwIfAborted();
+      chunks.push(images);
+      loaded += images.dims[0] ?? 0;
+      context.onProgress?.({ stage: 'load', done: loaded, total: count });
+    }
+  } finally {
+    await loader.close();
+  }
+  return chunks;
+}
