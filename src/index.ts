@@ -8,14 +8,15 @@
 export { appendGradients, gradient } from './autodiff/gradient.js';
 export { type AugmentOptions, augment } from './data/augment.js';
 export type { RgbImage } from './data/image.js';
-export { fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from './data/preprocess.js';
+export { type Color, fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from './data/preprocess.js';
+export type { Filter } from './data/resize.js';
 export { decomposeLinear, type LinearTrain, replaceLinears, withExecution } from './decompose/compress-linear.js';
 export { planContraction } from './decompose/contraction.js';
 export { ttSvd } from './decompose/tensor-train.js';
 export type { TtLayer } from './decompose/tt-layer.js';
-export type { Engine, NamedTensors, Session } from './engine/engine.js';
+export { type Engine, type NamedTensors, runOnce, type Session } from './engine/engine.js';
 export { engineProducts } from './engine/matrix-products.js';
-export { referenceEngine } from './engine/reference.js';
+export { evaluateNode, referenceEngine } from './engine/reference.js';
 export { ShiboriError, UsageError } from './errors.js';
 export { type Explainer, type Explanation, gradCam } from './explain/grad-cam.js';
 export { type SpatialLayer, spatialLayers } from './explain/layers.js';
@@ -39,18 +40,35 @@ export { pointingGame } from './metrics/pointing-game.js';
 export { withFreshHead } from './models/fresh-head.js';
 export { initialVgg, vggNamed, withStudyHead } from './models/initial-vgg.js';
 export { reinitialize } from './models/initialize.js';
+export {
+  describePreprocess,
+  type InputFacts,
+  type PreprocessLayer,
+  type PreprocessOptions,
+  type PreprocessPart,
+  type PreprocessParts,
+  type ResolvedPreprocess,
+  resolvePreprocess,
+} from './models/preprocessing.js';
 export { type Summary, summarize } from './models/summary.js';
 export { buildVgg } from './models/vgg.js';
 export { GraphBuilder } from './ops/builder.js';
 export { ops } from './ops/table.js';
+export { dequantize } from './passes/dequantize.js';
+export { type EvaluateNode, foldConstants } from './passes/fold-constants.js';
+export { type FreedBatch, freeBatch } from './passes/free-batch.js';
 export { splitFrozenPrefix } from './passes/frozen-prefix.js';
+export { type ImageInput, type ImageLayout, imageInputOf, withImageInput } from './passes/image-input.js';
+export { importGraph } from './passes/import-graph.js';
 export { bindInputs, rewrite, startRewrite } from './passes/rewrite.js';
 export { upgradeOpset } from './passes/upgrade-opset.js';
+export { type Noted, widenHalf } from './passes/widen-half.js';
+export { winogradConvolutions } from './passes/winograd.js';
 export type { Comparison } from './report/comparison.js';
 export type { DType } from './tensor/dtype.js';
 export { MersenneTwister, randomSplit, seeded } from './tensor/random.js';
 export { float32, int64, type Tensor, tensor, zeros } from './tensor/tensor.js';
-export { type FitOptions, type FitResult, fit } from './train/fit.js';
+export { type FitOptions, type FitProgress, type FitResult, fit } from './train/fit.js';
 export { adam, adamW, type Optimizer, optimizers, sgd } from './train/optimizers.js';
 export {
   constant,

@@ -9,6 +9,7 @@ import { ShiboriError, UsageError } from '../errors.js';
 
 /** The parts of preprocessing that are decided one by one. */
 export const PREPROCESS_PARTS = ['size', 'resize', 'filter', 'color', 'normalization'] as const;
+/** One of them. */
 export type PreprocessPart = (typeof PREPROCESS_PARTS)[number];
 
 /** What one source says about preprocessing. */

@@ -9,6 +9,7 @@ import { type Attribute, type Dim, type Graph, type Node, Value } from '../graph
 import { usesOf } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
 
+/** Order of the axes of images: `[N, C, H, W]` or `[N, H, W, C]`. */
 export type ImageLayout = 'nchw' | 'nhwc';
 
 /** What a file says about the images its model takes. */

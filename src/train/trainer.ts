@@ -71,6 +71,7 @@ export class Trainer {
   #best = new Map<string, Float32Array>();
   #progress: TrainingProgress;
   #savedAt = performance.now();
+  #hasCheckpoint = false;
 
   /** @param graph inference graph of what is trained, fed by `features`. */
   constructor(
@@ -251,7 +252,7 @@ export class Trainer {
 
   #notFinite(what: string, learningRate: number): ShiboriError {
     const { step, epoch } = this.#progress;
-    const kept = this.#options.checkpoint ? ' The last good checkpoint is kept.' : '';
+    const kept = this.#hasCheckpoint ? ' The last good checkpoint is kept.' : '';
     return new ShiboriError(
       `Training stopped at step ${step + 1} (epoch ${epoch + 1}): ${what}, at a learning rate of ${learningRate.toPrecision(3)}.${kept} Try a lower learning rate, and check that the images are normalised as the model expects.`,
     );
@@ -267,6 +268,7 @@ export class Trainer {
       }
       for (const [name, values] of this.#best) tensors.set(`${BEST}${name}`, values);
       await checkpoint.save({ progress: this.#progress, tensors });
+      this.#hasCheckpoint = true;
     }
     this.#savedAt = performance.now();
   }
@@ -284,6 +286,7 @@ export class Trainer {
       if (name.startsWith(BEST)) this.#best.set(name.slice(BEST.length), values);
     }
     this.#progress = state.progress;
+    this.#hasCheckpoint = true;
   }
 }
 

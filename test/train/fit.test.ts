@@ -378,6 +378,11 @@ describe('fit', () => {
     expect(checkpoint.state?.progress.step).toBe(4);
   });
 
+  it('promises no checkpoint where none was saved', async () => {
+    const training = fit(classifier(), { ...common(), checkpoint: checkpoints(), optimizer: jumping(1, Number.NaN) });
+    await expect(training).rejects.toThrow(/step 2 \(epoch 1\): the loss is NaN, at a learning rate of 0\.\d+\. Try a/);
+  });
+
   it('never saves numbers that are not finite', async () => {
     const checkpoint = checkpoints();
     const training = fit(classifier(), {
