@@ -2,12 +2,11 @@
  * Weights stored in fewer bits and computed in float32: the file holds the small tensor and a node that widens it.
  *   float16   w = Cast(half(w))                                             11 bits of mantissa: |error| ≤ 2⁻¹¹ |w|
  *   int8      w = DequantizeLinear(q, scale), q = round(w / scale) ∈ ±127    |error| ≤ scale / 2
- * with scale = max |w| / 127 for each output channel, symmetric, so that zeros stay zeros.
+ * with scale = max |w| / 127 along the outputs or the inputs, whichever loses less; symmetric, so that zeros stay zeros.
  */
-import type { Graph, Node, Value } from '../graph/model.js';
+import type { Graph, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { attributesOf } from '../ops/table.js';
 import { sizeOf } from '../tensor/dims.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { float32, type Tensor, tensor } from '../tensor/tensor.js';
@@ -21,17 +20,19 @@ const FEWEST_ELEMENTS = 256;
 /** The largest float16. */
 const HALF_LIMIT = 65504;
 
-/** The axis of the output channels of the weight that a node reads, by operator. */
-const channelAxes: Readonly<Record<string, (node: Node) => number>> = {
-  Conv: () => 0,
-  ConvTranspose: () => 1,
-  Gemm: (node) => (attributesOf('Gemm', node).transB ? 0 : 1),
-  MatMul: () => 1,
+/**
+ * The operators whose second input is a weight, and the axes that its scales may run along. Not the outputs of a MatMul:
+ * ONNX Runtime would make that one product with activations rounded to 8 bits.
+ */
+const scaleAxes: Readonly<Record<string, readonly number[]>> = {
+  Conv: [0, 1],
+  ConvTranspose: [1, 0],
+  Gemm: [0, 1],
+  MatMul: [0],
 };
 
 interface Weight {
-  /** The axis of its output channels. */
-  readonly axis: number;
+  readonly axes: readonly number[];
   readonly tensor: Tensor<'float32'>;
 }
 
@@ -41,7 +42,7 @@ interface Stored {
   widen(b: GraphBuilder, small: Value): Value;
 }
 
-/** Second inputs of the operators above: float32 parameters with two axes or more, read along one axis alone. */
+/** Second inputs of the operators above: float32 parameters with two axes or more, read by one kind of operator alone. */
 function weightsOf(graph: Graph): Map<Value, Weight> {
   const found = new Map<Value, Weight>();
   const refused = new Set<Value>(graph.outputs);
@@ -49,10 +50,10 @@ function weightsOf(graph: Graph): Map<Value, Weight> {
     for (const [i, input] of node.inputs.entries()) {
       const data = input && graph.initializers.get(input);
       if (!input || data?.dtype !== 'float32' || !isParameter(input, data)) continue;
-      const axis = i === 1 ? channelAxes[node.op]?.(node) : undefined;
+      const axes = i === 1 ? scaleAxes[node.op] : undefined;
       const known = found.get(input);
-      if (axis === undefined || data.dims.length < 2 || (known && known.axis !== axis)) refused.add(input);
-      else if (data.data.length >= FEWEST_ELEMENTS) found.set(input, { axis, tensor: data });
+      if (!axes || data.dims.length < 2 || (known && known.axes !== axes)) refused.add(input);
+      else if (data.data.length >= FEWEST_ELEMENTS) found.set(input, { axes, tensor: data });
     }
   }
   for (const value of refused) found.delete(value);
@@ -70,7 +71,15 @@ function halved({ tensor: { dims, data } }: Weight): Stored | undefined {
   };
 }
 
-function quantized({ axis, tensor: { dims, data } }: Weight): Stored {
+interface Steps {
+  readonly axis: number;
+  readonly scales: Float32Array;
+  readonly steps: Int8Array;
+  /** Sum of squares of what rounding changed. */
+  readonly error: number;
+}
+
+function stepsAlong({ dims, data }: Tensor<'float32'>, axis: number): Steps {
   const channels = dims[axis] ?? 1;
   const inner = sizeOf(dims.slice(axis + 1));
   const channel = (i: number): number => Math.floor(i / inner) % channels;
@@ -82,13 +91,24 @@ function quantized({ axis, tensor: { dims, data } }: Weight): Stored {
   // A channel of zeros may have any scale.
   for (let c = 0; c < channels; c++) scales[c] = (scales[c] as number) > 0 ? (scales[c] as number) / 127 : 1;
   const steps = new Int8Array(data.length);
+  let error = 0;
   for (let i = 0; i < data.length; i++) {
-    steps[i] = Math.max(-127, Math.min(127, Math.round((data[i] as number) / (scales[channel(i)] as number))));
+    const scale = scales[channel(i)] as number;
+    steps[i] = Math.max(-127, Math.min(127, Math.round((data[i] as number) / scale)));
+    error += ((data[i] as number) - (steps[i] as number) * scale) ** 2;
   }
+  return { axis, scales, steps, error };
+}
+
+/** A norm of a unit that never fires, folded into a weight, leaves inputs with huge weights: no output's scale fits them. */
+function quantized({ axes, tensor: weight }: Weight): Stored | undefined {
+  const [first, ...others] = axes.map((axis) => stepsAlong(weight, axis));
+  if (!first) return undefined;
+  const { axis, scales, steps } = others.reduce((best, each) => (each.error < best.error ? each : best), first);
   return {
-    tensor: tensor('int8', dims, steps),
+    tensor: tensor('int8', weight.dims, steps),
     widen(b, small) {
-      const scale = b.initializer(`${CONSTANT_PREFIX}${small.name}/scale`, float32(scales, [channels]));
+      const scale = b.initializer(`${CONSTANT_PREFIX}${small.name}/scale`, float32(scales, [scales.length]));
       return b.op('DequantizeLinear', [small, scale], { axis }, { name: `${small.name}/widen` });
     },
   };

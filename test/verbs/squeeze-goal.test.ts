@@ -1,0 +1,83 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { goalOf, schemesNamed } from '../../src/verbs/squeeze-goal.js';
+import { smallestHolding } from '../../src/verbs/squeeze-search.js';
+
+describe('goalOf', () => {
+  it.each([
+    [{ params: '10%' }, { kind: 'params', most: { share: 0.1 } }],
+    [{ params: '2.8M' }, { kind: 'params', most: { amount: 2_800_000 } }],
+    [{ params: '150,000' }, { kind: 'params', most: { amount: 150_000 } }],
+    [{ size: '4MB' }, { kind: 'size', most: { amount: 4_000_000 } }],
+    [{ size: '2 MiB' }, { kind: 'size', most: { amount: 2 ** 21 } }],
+    [{ macs: '1.2G' }, { kind: 'macs', most: { amount: 1.2e9 } }],
+    [{ maxAccuracyDrop: '0.5' }, { kind: 'accuracyDrop', most: 0.5 }],
+    [{ maxError: '1%' }, { kind: 'error', most: 0.01 }],
+    [{ maxError: '0.01' }, { kind: 'error', most: 0.01 }],
+  ])('reads %j', (texts, goal) => {
+    expect(goalOf(texts)).toEqual(goal);
+  });
+
+  it.each([
+    [{}, 'needs a goal: exactly one of --params, --size, --macs, --max-accuracy-drop, --max-error'],
+    [{ params: '10%', maxError: '1%' }, '--params and --max-error: compress takes exactly one goal'],
+    [{ params: '0%' }, 'between 0 % and 100 %'],
+    [{ params: '100%' }, 'between 0 % and 100 %'],
+    [{ params: 'ten' }, 'no amount'],
+    [{ params: '3MB' }, '"mb" is no unit'],
+    [{ size: '4' }, 'needs a unit'],
+    [{ maxError: '5' }, 'above 0 and below 1'],
+    [{ maxAccuracyDrop: '-1' }, 'points of top-1'],
+  ])('refuses %j', (texts, message) => {
+    expect(() => goalOf(texts)).toThrow(message);
+  });
+});
+
+describe('schemesNamed', () => {
+  it('suggests what a typo meant', () => {
+    expect(schemesNamed(['svd', 'tt-conv'])).toEqual(['svd', 'tt-conv']);
+    expect(() => schemesNamed(['tuker2'])).toThrow('Did you mean "tucker2"?');
+    expect(() => schemesNamed([])).toThrow('at least one of');
+  });
+});
+
+describe('smallestHolding', () => {
+  it('comes near the smallest amount that holds, and returns only what was seen to hold', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 200, max: 90_000 }), async (least) => {
+        const { best, trials } = await smallestHolding(
+          100,
+          100_000,
+          12,
+          async (amount) => amount,
+          (amount) => amount >= least,
+        );
+        expect(trials.length).toBeLessThanOrEqual(12);
+        expect(best?.result).toBeGreaterThanOrEqual(least);
+        // Searching stops at 2 %; amounts are whole numbers.
+        expect(best?.amount).toBeLessThanOrEqual(1.02 * least + 1);
+      }),
+    );
+  });
+
+  it('takes what cannot be made for too small, and finds nothing where nothing holds', async () => {
+    const made = await smallestHolding(
+      1,
+      10_000,
+      20,
+      async (amount) => (amount < 50 ? undefined : amount),
+      () => true,
+    );
+    expect(made.best?.amount).toBeGreaterThanOrEqual(50);
+    expect(made.best?.amount).toBeLessThanOrEqual(52);
+    const none = await smallestHolding(
+      1,
+      10_000,
+      4,
+      async (amount) => amount,
+      () => false,
+    );
+    expect(none.best).toBeUndefined();
+    expect(none.trials).toHaveLength(4);
+  });
+});
