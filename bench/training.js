@@ -145,7 +145,7 @@ export const trainStep = {
 };
 
 const HEAD_BATCH = 64;
-const HEAD_IMAGES = 1024;
+const HEAD_IMAGES = 512;
 
 /**
  * Any epoch after the first, which fills the cache. In PyTorch the usual way is a frozen backbone that every epoch's
