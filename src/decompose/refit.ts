@@ -12,10 +12,11 @@ import { cholesky, choleskySolve } from '../linalg/cholesky.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
+import { sizeOf } from '../tensor/dims.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ActivationStream } from './activation-stream.js';
 import type { FitOptions } from './chain-fit.js';
-import { type FittedLayer, fitLayer, mapOf } from './fit-layer.js';
+import { type FittedLayer, fitLayer, mapOf, replacementOf } from './fit-layer.js';
 import { centred, type RegressionSums, regressionSums, type Targets } from './regression-sums.js';
 import type { Scheme } from './schemes.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
@@ -47,23 +48,25 @@ export interface RefittedLayer {
   readonly bias: Float64Array;
 }
 
-/** Inputs as one network computes them beside outputs as another does, the same images of both. */
-async function* pairs(
+/** Inputs as one network computes them beside outputs as another does, of the first images that make so many samples. */
+async function pairsOf(
   squeezed: ActivationStream,
   original: ActivationStream,
   layer: SqueezeLayer,
-): AsyncGenerator<readonly [Tensor, Tensor]> {
-  const targets = original.run({ values: [layer.output] });
+  samples: number,
+): Promise<(readonly [Tensor, Tensor])[]> {
+  const images = Math.ceil(samples / sizeOf(layer.outputSize));
+  const pairs: (readonly [Tensor, Tensor])[] = [];
+  const targets = original.run({ values: [layer.output], images });
   try {
-    for await (const [x] of squeezed.run({ values: [layer.x] })) {
-      const { value } = await targets.next();
-      const y = value?.[0];
-      if (!x || !y) return;
-      yield [x, y];
+    for await (const [x] of squeezed.run({ values: [layer.x], images })) {
+      const y = (await targets.next()).value?.[0];
+      if (x && y) pairs.push([x, y]);
     }
   } finally {
     await targets.return(undefined);
   }
+  return pairs;
 }
 
 /** Whether everything that reads a layer's output is a rectifier. */
@@ -99,8 +102,9 @@ export async function refitLayer(
   products: MatrixProducts,
 ): Promise<RefittedLayer> {
   const { samples = 65_536, ridge = 1, rectifiedRounds = 2, sweeps = 2 } = options;
+  const pairs = await pairsOf(squeezed, original, layer, samples);
   const sumsOf = (targets: Targets, known?: RegressionSums): Promise<RegressionSums> =>
-    regressionSums(engine, layer, pairs(squeezed, original, layer), targets, samples, known);
+    regressionSums(engine, layer, pairs, targets, samples, known);
   const sums = await sumsOf({ kind: 'outputs' });
   const first = centred(sums);
   const share = Math.max(LEAST_RIDGE, (ridge * layer.weight.rows) / sums.count);
@@ -128,8 +132,8 @@ export async function refitLayer(
   let result = await fit(first, { sweeps: rounds === 0 ? sweeps : 0 });
   for (let round = 1; round <= rounds; round++) {
     const { fitted, bias } = result;
-    const map = await mapOf(layer, fitted, products);
-    const moments = centred(await sumsOf({ kind: 'rectified', map, bias }, sums));
+    const [, { emit }] = replacementOf(layer, fitted, bias);
+    const moments = centred(await sumsOf({ kind: 'rectified', emit: (b, x) => emit([x], b) }, sums));
     result = await fit(moments, { sweeps: round === rounds ? sweeps : 1, start: fitted.inner });
   }
   return result;

@@ -8,7 +8,7 @@ import type { Graph, Value } from '../graph/model.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { range, sizeOf } from '../tensor/dims.js';
-import { expectFloat32, float32, type Tensor, tensor } from '../tensor/tensor.js';
+import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import { outputColumns, patchColumns } from './patches.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 
@@ -70,10 +70,10 @@ export type Targets =
   /** The outputs y of the layer as given. */
   | { readonly kind: 'outputs' }
   /**
-   * Outputs that a rectifier follows: y where it is positive, min(ŷ, 0) elsewhere, ŷ = `map`ᵀ x + `bias` the fit so far.
+   * Outputs that a rectifier follows: y where it is positive, min(ŷ, 0) elsewhere, ŷ what the fit so far computes of x.
    * Fitting to them lowers ‖relu(ŷ) − relu(y)‖² at every step (majorisation; compare Zhang et al. 2015, arXiv:1505.06798).
    */
-  | { readonly kind: 'rectified'; readonly map: Matrix; readonly bias: Float64Array };
+  | { readonly kind: 'rectified'; emit(b: GraphBuilder, x: Value): Value };
 
 function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean): Graph {
   const b = new GraphBuilder();
@@ -83,9 +83,7 @@ function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean): Gr
   const columns = patchColumns(b, x, layer);
   let t = outputColumns(b, y, layer);
   if (targets.kind === 'rectified') {
-    const map = b.initializer('constant/map', float32(targets.map.data, [targets.map.rows, targets.map.cols]));
-    const bias = b.initializer('constant/bias', float32(targets.bias, [targets.bias.length, 1]));
-    const fitted = b.op('Add', [b.op('Gemm', [map, columns], { transA: 1 }), bias]);
+    const fitted = outputColumns(b, targets.emit(b, x), layer);
     const zero = b.scalar(0);
     t = b.op('Where', [b.op('Greater', [t, zero]), t, b.op('Min', [fitted, zero])]);
   }
@@ -115,7 +113,7 @@ function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean): Gr
 export async function regressionSums(
   engine: Engine,
   layer: SqueezeLayer,
-  pairs: AsyncIterable<readonly [x: Tensor, y: Tensor]>,
+  pairs: AsyncIterable<readonly [x: Tensor, y: Tensor]> | Iterable<readonly [x: Tensor, y: Tensor]>,
   targets: Targets,
   samples: number,
   known?: RegressionSums,

@@ -7,7 +7,7 @@ import { gradientMoments } from '../../src/decompose/second-moments.js';
 import { squeezeLayers } from '../../src/decompose/squeeze-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import type { Graph } from '../../src/graph/model.js';
+import type { Graph, Value } from '../../src/graph/model.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
@@ -110,14 +110,13 @@ describe('regressionSums', () => {
     const layer = onlyLayer(graph);
     const x = float32([1, 1, 1, 1], [4, 1, 1, 1]);
     const y = float32([3, -5, 0.5, -5, -1, -5, -1, 2], [4, 2, 1, 1]);
-    const map = matrix(1, 2, Float64Array.of(-2, 1));
-    const sums = await regressionSums(
-      engine,
-      layer,
-      once(x, y),
-      { kind: 'rectified', map, bias: Float64Array.of(0, 3) },
-      1e9,
-    );
+    const emit = (b: GraphBuilder, value: Value) =>
+      b.op('Conv', [
+        value,
+        b.initializer('fit', float32([-2, 1], [2, 1, 1, 1])),
+        b.initializer('bias', float32([0, 3])),
+      ]);
+    const sums = await regressionSums(engine, layer, [[x, y]], { kind: 'rectified', emit }, 1e9);
     // The first channel is fitted by −2: kept where y < 0. The second by 4: 0 where y < 0.
     closeTo(sums.target, [3 + 0.5 - 2 - 2, 2], FLOAT32_ROUNDING);
   });
