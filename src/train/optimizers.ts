@@ -87,8 +87,31 @@ function adamLike(name: string, options: z.output<typeof adamOptions>, decoupled
       const freshV = 1 - beta2;
       const added = decoupled ? 0 : weightDecay;
       const kept = decoupled ? 1 - learningRate * weightDecay : 1;
+      // Numbers go in pairs, of which a/x and b/y are taken with one division, (a y) / (x y): a quarter of the time. In
+      // double the product of two roots of float32 numbers neither overflows nor loses anything that float32 would show.
       const count = parameter.length;
-      for (let i = 0; i < count; i++) {
+      const even = count - (count % 2);
+      for (let i = 0; i < even; i += 2) {
+        const j = i + 1;
+        const p = parameter[i] as number;
+        const q = parameter[j] as number;
+        const g = gradientScale * (gradient[i] as number) + added * p;
+        const h = gradientScale * (gradient[j] as number) + added * q;
+        const firstI = beta1 * (m[i] as number) + freshM * g;
+        const firstJ = beta1 * (m[j] as number) + freshM * h;
+        const secondI = beta2 * (v[i] as number) + freshV * g * g;
+        const secondJ = beta2 * (v[j] as number) + freshV * h * h;
+        m[i] = firstI;
+        m[j] = firstJ;
+        v[i] = secondI;
+        v[j] = secondJ;
+        const x = Math.sqrt(secondI) + floor;
+        const y = Math.sqrt(secondJ) + floor;
+        const share = stepSize / (x * y);
+        parameter[i] = kept * p - firstI * y * share;
+        parameter[j] = kept * q - firstJ * x * share;
+      }
+      for (let i = even; i < count; i++) {
         const p = parameter[i] as number;
         const g = gradientScale * (gradient[i] as number) + added * p;
         const first = beta1 * (m[i] as number) + freshM * g;
