@@ -80,20 +80,21 @@ export function transposedWindow(
   return { window: { ...window, pads }, output };
 }
 
+/** How many positions a window takes along one axis; `ceil`: a last one that reaches beyond the padding counts too. */
+export function positionsAlong(window: Window, axis: number, size: number, ceil: boolean): number {
+  const { kernel, strides, pads, dilations } = window;
+  const stride = strides[axis] ?? 1;
+  const begin = pads[axis] ?? 0;
+  const extent = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
+  const room = size + begin + (pads[axis + kernel.length] ?? 0) - extent;
+  const count = (ceil ? Math.ceil(room / stride) : Math.floor(room / stride)) + 1;
+  // A window that ceil_mode adds may not start inside the end padding (as PyTorch and ONNX 1.16 define it).
+  return ceil && (count - 1) * stride >= size + begin ? count - 1 : count;
+}
+
 /** Output size of a window along each spatial axis. */
 function slide(window: Window, spatial: readonly Dim[], ceil: boolean): Dim[] {
-  return spatial.map((size, axis) => {
-    if (typeof size !== 'number') return '?';
-    const { kernel, strides, pads, dilations } = window;
-    const stride = strides[axis] ?? 1;
-    const begin = pads[axis] ?? 0;
-    const extent = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
-    const room = size + begin + (pads[axis + kernel.length] ?? 0) - extent;
-    let count = (ceil ? Math.ceil(room / stride) : Math.floor(room / stride)) + 1;
-    // A window that ceil_mode adds may not start inside the end padding (as PyTorch and ONNX 1.16 define it).
-    if (ceil && (count - 1) * stride >= size + begin) count--;
-    return count;
-  });
+  return spatial.map((size, axis) => (typeof size === 'number' ? positionsAlong(window, axis, size, ceil) : '?'));
 }
 
 /**

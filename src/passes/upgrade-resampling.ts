@@ -3,7 +3,7 @@ import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Attribute, Dim, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { averagesAlong, windowOf } from '../ops/convolution.js';
+import { averagesAlong, positionsAlong, windowOf } from '../ops/convolution.js';
 import { attributesOf } from '../ops/table.js';
 import { castLike, numberLike } from '../ops/terms.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
@@ -119,10 +119,7 @@ export const averagePool: Upgrade = (node, [x], b) => {
     castLike(b, b.initializer('constant/averages', float32(values, shape)), x);
   let y: Value = x;
   for (const [axis, size] of spatial.entries()) {
-    const extent = ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
-    const room = size + (window.pads[axis] ?? 0) + (window.pads[axis + spatial.length] ?? 0) - extent;
-    const steps = room / (window.strides[axis] ?? 1);
-    const outputs = (attributes.ceil_mode ? Math.ceil(steps) : Math.floor(steps)) + 1;
+    const outputs = positionsAlong(window, axis, size, attributes.ceil_mode === 1);
     const values = averagesAlong(window, axis, size, outputs, attributes.count_include_pad === 1);
     if (axis === spatial.length - 1) {
       const turned = range(size * outputs).map((i) => values[(i % outputs) * size + Math.floor(i / outputs)] ?? 0);

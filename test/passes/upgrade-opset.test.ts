@@ -168,6 +168,18 @@ const resampling: Readonly<Record<string, Old>> = {
     attributes: { ...window, dilations: ints(2, 1), count_include_pad: int(1), ceil_mode: int(1) },
     x: [1, 2, 7, 6],
   },
+  'AveragePool of 19, dilated, ceil mode, a last window in the padding alone': {
+    opset: 19,
+    op: 'AveragePool',
+    attributes: {
+      kernel_shape: ints(2, 2),
+      strides: ints(3, 3),
+      pads: ints(1, 1, 1, 1),
+      dilations: ints(2, 2),
+      ceil_mode: int(1),
+    },
+    x: [1, 2, 5, 5],
+  },
   'AveragePool of 19, dilations of 1': {
     opset: 19,
     op: 'AveragePool',
