@@ -12,6 +12,7 @@ export { type Color, fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toT
 export type { Filter } from './data/resize.js';
 export { decomposeLinear, type LinearTrain, replaceLinears, withExecution } from './decompose/compress-linear.js';
 export { planContraction } from './decompose/contraction.js';
+export { type Budget, type Squeezed, type SqueezeOptions, squeezeToBudget } from './decompose/squeeze.js';
 export { ttSvd } from './decompose/tensor-train.js';
 export type { TtLayer } from './decompose/tt-layer.js';
 export { type Engine, type NamedTensors, runOnce, type Session } from './engine/engine.js';

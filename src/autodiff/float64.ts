@@ -1,10 +1,8 @@
 import { ShiboriError } from '../errors.js';
+import { dtypeOf, elementTypeOf } from '../graph/element-types.js';
 import type { Attribute, Graph, Node, Value } from '../graph/model.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { dataTypes } from '../ops/elementwise.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-
-const FLOAT64 = Number(Object.keys(dataTypes).find((number) => dataTypes[Number(number)] === 'float64'));
 
 /** A float32 tensor as float64, without loss; other types as they are. */
 export function toFloat64(source: Tensor): Tensor {
@@ -16,13 +14,8 @@ function widenAttributes(node: Node): Node['attributes'] {
   const widened: Record<string, Attribute> = {};
   for (const [name, attribute] of Object.entries(node.attributes)) {
     if (attribute.type === 'tensor') widened[name] = { type: 'tensor', value: toFloat64(attribute.value) };
-    else if (
-      node.op === 'Cast' &&
-      name === 'to' &&
-      attribute.type === 'int' &&
-      dataTypes[attribute.value] === 'float32'
-    )
-      widened[name] = { type: 'int', value: FLOAT64 };
+    else if (node.op === 'Cast' && name === 'to' && attribute.type === 'int' && dtypeOf(attribute.value) === 'float32')
+      widened[name] = { type: 'int', value: elementTypeOf('float64') };
     else widened[name] = attribute;
   }
   return widened;

@@ -5,8 +5,9 @@
  */
 import { UsageError } from '../errors.js';
 import type { RandomStream } from '../tensor/random.js';
+import { roundHalfToEven } from '../tensor/round.js';
 import { adjustHue, adjustSaturation } from './color.js';
-import { crop, type Rectangle, type RgbImage, roundHalfToEven } from './image.js';
+import { crop, type Rectangle, type RgbImage } from './image.js';
 import { resize } from './resize.js';
 
 export interface RandomResizedCropOptions {

@@ -1,4 +1,5 @@
 import { ShiboriError } from '../errors.js';
+import { roundHalfToEven } from '../tensor/round.js';
 
 /** An image of 8-bit RGB pixels: `data[(y * width + x) * 3 + channel]`. */
 export interface RgbImage {
@@ -49,11 +50,4 @@ export function centerCrop(image: RgbImage, width: number, height: number): RgbI
     data.set(row, ((marginTop + y) * width + marginLeft) * 3);
   }
   return { width, height, data };
-}
-
-/** The nearest integer, halves to the even one, as Python's `round`. */
-export function roundHalfToEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }

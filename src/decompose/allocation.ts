@@ -7,6 +7,16 @@
  */
 import { ShiboriError } from '../errors.js';
 
+/** A budget below what even the cheapest options cost. */
+export class BudgetUnreachable extends ShiboriError {
+  constructor(
+    readonly budget: number,
+    readonly smallest: number,
+  ) {
+    super(`The budget of ${budget} cannot be met: the smallest these layers can be made is ${smallest}.`);
+  }
+}
+
 /** One way of storing a layer. */
 export interface Option {
   /** In the unit of the budget. */
@@ -68,7 +78,7 @@ interface Step<O> {
 /**
  * Spends a budget.
  *
- * @throws ShiboriError when even the cheapest options cost more, saying how much they do.
+ * @throws BudgetUnreachable when even the cheapest options cost more.
  */
 export function allocate<O extends Option>(layers: readonly Choices<O>[], budget: number): Allocation<O> {
   const chosen = new Map<string, O>();
@@ -85,11 +95,7 @@ export function allocate<O extends Option>(layers: readonly Choices<O>[], budget
   }
   let cost = 0;
   for (const option of chosen.values()) cost += option.cost;
-  if (cost > budget) {
-    throw new ShiboriError(
-      `The budget of ${Math.floor(budget)} cannot be met: the smallest these layers can be made is ${Math.ceil(cost)}.`,
-    );
-  }
+  if (cost > budget) throw new BudgetUnreachable(Math.floor(budget), Math.ceil(cost));
   // Stable, and gains fall along each hull: no layer skips a step.
   steps.sort((a, b) => b.gain - a.gain);
   let price = 0;

@@ -10,7 +10,7 @@ import type { MatrixProducts } from '../linalg/products.js';
 import { range, sizeOf } from '../tensor/dims.js';
 import { type Option, paretoFront } from './allocation.js';
 import { fitRanks, type Scheme, type SchemeName, schemeMultiplyAdds, schemeParameters, schemes } from './schemes.js';
-import { denseParameters, type SqueezeLayer } from './squeeze-layer.js';
+import { denseMultiplyAdds, denseParameters, type SqueezeLayer } from './squeeze-layer.js';
 import { discardedMass, innerCore, outputSpectrum, type Stage, throughCore } from './whitened.js';
 
 /** A layer in a scheme at some ranks, or left dense. */
@@ -88,7 +88,7 @@ function combinations(lists: readonly (readonly number[])[]): number[][] {
 /** The layer as it is. */
 export function denseOption(layer: SqueezeLayer, goal: Goal): LayerOption {
   const parameters = denseParameters(layer);
-  const multiplyAdds = layer.weight.data.length * sizeOf(layer.outputSize);
+  const multiplyAdds = denseMultiplyAdds(layer);
   const cost = goal === 'parameters' ? parameters : multiplyAdds;
   return { scheme: undefined, ranks: [], parameters, multiplyAdds, cost, predicted: 0, loss: 0 };
 }

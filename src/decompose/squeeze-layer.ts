@@ -5,6 +5,7 @@ import { usesOf } from '../graph/uses.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { type Window, windowOf } from '../ops/convolution.js';
 import { attributesOf } from '../ops/table.js';
+import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 
 /** A dense Conv or Gemm of a graph as one linear map from patches of its input to its output channels. */
@@ -39,6 +40,11 @@ export interface Refusal {
 /** Number of weights and biases. */
 export function denseParameters({ weight, bias }: SqueezeLayer): number {
   return weight.data.length + (bias?.length ?? 0);
+}
+
+/** Multiply-adds of one image. */
+export function denseMultiplyAdds({ weight, outputSize }: SqueezeLayer): number {
+  return weight.data.length * sizeOf(outputSize);
 }
 
 const LINEAR_WINDOW: Window = { kernel: [1, 1], strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1] };

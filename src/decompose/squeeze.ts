@@ -14,7 +14,7 @@ import { fitsPattern } from '../graph/module-path.js';
 import { parametersOf } from '../graph/parameters.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { FoldNote } from '../passes/fold.js';
-import { bindInputs, type Replacement, rewrite } from '../passes/rewrite.js';
+import { ofAnyBatch, type Replacement, rewrite } from '../passes/rewrite.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { ActivationStream } from './activation-stream.js';
 import { allocate, type Choices } from './allocation.js';
@@ -30,11 +30,6 @@ import { type StudiedLayer, type StudyOptions, studyLayers } from './study.js';
 export interface Budget {
   readonly goal: Goal;
   readonly amount: number;
-}
-
-/** Calibration images: batches `[n, C, H, W]` as the model takes them. */
-export interface Calibration {
-  readonly images: readonly Tensor[];
 }
 
 /** How far a squeeze has come. */
@@ -74,22 +69,32 @@ export interface SqueezedLayer {
   readonly reason?: string;
 }
 
-/** A squeezed graph, and why it is as it is. */
-export interface Squeezed {
+/** A network of which it is known what every layer is worth: any number of budgets may be spent on it. */
+export interface StudiedNetwork {
+  readonly graph: Graph;
+  readonly chunks: readonly Tensor[];
+  readonly goal: Goal;
+  readonly layers: readonly StudiedLayer[];
+}
+
+/** A budget, spent. */
+export interface Spent {
   readonly graph: Graph;
   readonly layers: readonly SqueezedLayer[];
-  readonly refused: readonly Refusal[];
-  readonly folds: readonly FoldNote[];
   /** Loss in nats that one more unit of the budget would have saved. */
   readonly price: number;
+}
+
+/** A squeezed graph, and why it is as it is. */
+export interface Squeezed extends Spent {
+  readonly refused: readonly Refusal[];
+  readonly folds: readonly FoldNote[];
 }
 
 /** The graph with the choices made, fitted layer after layer. */
 async function fitChoices(
   engine: Engine,
-  graph: Graph,
-  chunks: readonly Tensor[],
-  studied: readonly StudiedLayer[],
+  { graph, chunks, layers }: StudiedNetwork,
   chosen: ReadonlyMap<string, LayerOption>,
   options: SqueezeOptions,
   products: MatrixProducts,
@@ -98,9 +103,9 @@ async function fitChoices(
   const original = new ActivationStream(engine, graph, chunks);
   const squeezed = new ActivationStream(engine, graph, chunks);
   const replacements = new Map<Value, Replacement>();
-  for (const [i, { layer, output }] of studied.entries()) {
+  for (const [i, { layer, output }] of layers.entries()) {
     options.signal?.throwIfAborted();
-    options.onProgress?.({ stage: 'refit', done: i, total: studied.length, layer: layer.path });
+    options.onProgress?.({ stage: 'refit', done: i, total: layers.length, layer: layer.path });
     const option = chosen.get(layer.path);
     if (!option?.scheme || !output) continue;
     const choice = { scheme: option.scheme, ranks: option.ranks };
@@ -116,7 +121,8 @@ async function fitChoices(
   return rewrite(graph, { replace: replacements });
 }
 
-function reportOf({ layer, measured, options, reason }: StudiedLayer, option: LayerOption): SqueezedLayer {
+/** What became of a layer of which an option was chosen. */
+export function squeezedLayer({ layer, measured, options, reason }: StudiedLayer, option: LayerOption): SqueezedLayer {
   const dense = options.at(-1) ?? option;
   const why = reason ?? 'its parameters save more loss than they would elsewhere';
   return {
@@ -135,19 +141,80 @@ function reportOf({ layer, measured, options, reason }: StudiedLayer, option: La
 }
 
 /** The graph's cost that no squeezing changes. */
-function fixedCost(graph: Graph, layers: readonly SqueezeLayer[], goal: Goal): number {
+function fixedCost({ graph, layers, goal }: StudiedNetwork): number {
   if (goal === 'multiplyAdds') return 0;
   const all = parametersOf(graph).reduce(
     (sum, { tensor, kind }) => sum + (kind === 'parameter' ? tensor.data.length : 0),
     0,
   );
-  return all - layers.reduce((sum, layer) => sum + denseParameters(layer), 0);
+  return all - layers.reduce((sum, { layer }) => sum + denseParameters(layer), 0);
+}
+
+/**
+ * Learns what every layer is worth to a goal.
+ *
+ * @param graph of any batch, after exact savings.
+ * @param layers of this graph.
+ * @param chunks calibration images: batches `[n, C, H, W]` as the model takes them.
+ * @throws ShiboriError when there is no image, or when statistics are not finite.
+ */
+export async function studyNetwork(
+  engine: Engine,
+  graph: Graph,
+  layers: readonly SqueezeLayer[],
+  chunks: readonly Tensor[],
+  goal: Goal,
+  options: SqueezeOptions,
+): Promise<StudiedNetwork> {
+  if (chunks.length === 0) throw new ShiboriError('Squeezing needs calibration images, found none.');
+  const study: StudyOptions = {
+    ...options,
+    onLayer(layer, done) {
+      options.signal?.throwIfAborted();
+      options.onProgress?.({ stage: 'curves', done, total: layers.length, layer });
+    },
+  };
+  options.onProgress?.({ stage: 'gradients', done: 0, total: 1 });
+  const products = engineProducts(engine);
+  try {
+    const studied = await studyLayers(engine, graph, layers, chunks, goal, study, products);
+    return { graph, chunks, goal, layers: studied };
+  } finally {
+    await products.dispose();
+  }
+}
+
+/**
+ * Spends an amount of its goal on a network.
+ *
+ * @throws BudgetUnreachable when it cannot be made so small.
+ */
+export async function spendBudget(
+  engine: Engine,
+  network: StudiedNetwork,
+  amount: number,
+  options: SqueezeOptions,
+): Promise<Spent> {
+  const { layers } = network;
+  const choices = layers.map((each): Choices<LayerOption> => ({ path: each.layer.path, options: each.options }));
+  const { chosen, price } = allocate(choices, amount - fixedCost(network));
+  const products = engineProducts(engine);
+  try {
+    const squeezed = await fitChoices(engine, network, chosen, options, products);
+    const report = layers.flatMap((each) => {
+      const option = chosen.get(each.layer.path);
+      return option ? [squeezedLayer(each, option)] : [];
+    });
+    return { graph: squeezed, layers: report, price };
+  } finally {
+    await products.dispose();
+  }
 }
 
 /**
  * Squeezes a classifier to a budget without a gradient step. The same images, options and seed give the same graph.
  *
- * @param calibration some hundred to a few thousand training images.
+ * @param calibration some hundred to a few thousand training images: batches `[n, C, H, W]` as the model takes them.
  * @returns the graph, what became of each layer and why.
  * @throws ShiboriError when there is no image or no layer, when statistics are not finite, or when the budget cannot be
  *   met (says what can).
@@ -155,40 +222,16 @@ function fixedCost(graph: Graph, layers: readonly SqueezeLayer[], goal: Goal): n
 export async function squeezeToBudget(
   engine: Engine,
   model: Graph,
-  calibration: Calibration,
-  budget: Budget,
+  calibration: readonly Tensor[],
+  { goal, amount }: Budget,
   options: SqueezeOptions,
 ): Promise<Squeezed> {
-  if (calibration.images.length === 0) throw new ShiboriError('Squeezing needs calibration images, found none.');
   options.onProgress?.({ stage: 'fold', done: 0, total: 1 });
-  const [input] = model.inputs;
-  const open = input?.type ? bindInputs(model, { [input.name]: ['N', ...input.type.dims.slice(1)] }) : model;
-  const { graph, notes } = await foldExact(engine, open);
+  const { graph, notes } = await foldExact(engine, ofAnyBatch(model));
   const patterns = options.layers ?? ['*'];
-  const all = squeezeLayers(graph);
-  const layers = all.layers.filter(({ path }) => patterns.some((pattern) => fitsPattern(path, pattern)));
+  const { layers: all, refused } = squeezeLayers(graph);
+  const layers = all.filter(({ path }) => patterns.some((pattern) => fitsPattern(path, pattern)));
   if (layers.length === 0) throw new ShiboriError(`No layer can be squeezed: ${patterns.join(', ')} fits none.`);
-  const products = engineProducts(engine);
-  try {
-    const chunks = calibration.images;
-    const study: StudyOptions = {
-      ...options,
-      onLayer(layer, done) {
-        options.signal?.throwIfAborted();
-        options.onProgress?.({ stage: 'curves', done, total: layers.length, layer });
-      },
-    };
-    options.onProgress?.({ stage: 'gradients', done: 0, total: 1 });
-    const studied = await studyLayers(engine, graph, layers, chunks, budget.goal, study, products);
-    const choices = studied.map((each): Choices<LayerOption> => ({ path: each.layer.path, options: each.options }));
-    const { chosen, price } = allocate(choices, budget.amount - fixedCost(graph, layers, budget.goal));
-    const squeezed = await fitChoices(engine, graph, chunks, studied, chosen, options, products);
-    const report = studied.flatMap((each) => {
-      const option = chosen.get(each.layer.path);
-      return option ? [reportOf(each, option)] : [];
-    });
-    return { graph: squeezed, layers: report, refused: all.refused, folds: notes, price };
-  } finally {
-    await products.dispose();
-  }
+  const network = await studyNetwork(engine, graph, layers, calibration, goal, options);
+  return { ...(await spendBudget(engine, network, amount, options)), refused, folds: notes };
 }

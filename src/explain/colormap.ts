@@ -3,11 +3,7 @@
  *   red, green, blue = clamp(3/2 − |4x − c|, 0, 1) with c = 3, 2, 1
  * Each level of the 256-entry table is rounded half to even, as OpenCV converts it.
  */
-
-function roundHalfToEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded;
-}
+import { roundHalfToEven } from '../tensor/round.js';
 
 /**
  * OpenCV's `COLORMAP_JET`: 256 RGB triples (768 bytes), from dark blue through green to dark red. Equal to OpenCV's own

@@ -1,9 +1,9 @@
 /** How each operator that shapes are computed with carries its inputs' elements to its outputs'. */
 import { divide, isStatic, productOf } from '../graph/dims.js';
+import { dtypeOf } from '../graph/element-types.js';
 import type { Dim, Node } from '../graph/model.js';
 import { range, stridesOf } from '../tensor/dims.js';
 import { type DType, isFloat } from '../tensor/dtype.js';
-import { dataTypes } from './elementwise.js';
 import { evenParts, sliceSteps } from './extents.js';
 import type { AttributesOf, Op } from './table.js';
 
@@ -104,7 +104,7 @@ export const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
     return [strided(data, 0, taken)];
   },
   Cast(c) {
-    const to = dataTypes[c.attributes.to];
+    const to = dtypeOf(c.attributes.to);
     if (!to) return [undefined];
     if (isFloat(to)) return [c.contents(0)];
     return eachNumber(to === 'bool' ? (x) => Number(x !== 0) : Math.trunc, (symbol) => (to === 'bool' ? 1 : symbol))(c);

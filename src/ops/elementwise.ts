@@ -1,4 +1,5 @@
 import { broadcastDims } from '../graph/dims.js';
+import { dtypeOf } from '../graph/element-types.js';
 import type { DType } from '../tensor/dtype.js';
 import { type AttributeSpecs, defineOp, type InferContext, int, type OpSpec, optionalInt, typed } from './spec.js';
 
@@ -31,23 +32,6 @@ const variadic = defineOp({ attributes: {}, inputs: [1, 1024], infer: (c) => bro
 /** A question about each element, answered by a bool. */
 const question = <const S extends AttributeSpecs>(attributes: S): OpSpec<S> =>
   defineOp({ attributes, inputs: [1, 1], infer: (c) => [typed('bool', c.type(0).dims)] });
-
-/** ONNX's numbers for element types (`TensorProto.DataType`), those that this project handles. */
-export const dataTypes: Readonly<Record<number, DType>> = {
-  1: 'float32',
-  2: 'uint8',
-  3: 'int8',
-  4: 'uint16',
-  5: 'int16',
-  6: 'int32',
-  7: 'int64',
-  9: 'bool',
-  10: 'float16',
-  11: 'float64',
-  12: 'uint32',
-  13: 'uint64',
-  16: 'bfloat16',
-};
 
 /** Operators that work element by element. */
 export const elementwise = {
@@ -110,7 +94,7 @@ export const elementwise = {
     attributes: { to: int(1), saturate: optionalInt },
     inputs: [1, 1],
     infer(c) {
-      const dtype = dataTypes[c.attributes.to];
+      const dtype = dtypeOf(c.attributes.to);
       if (!dtype) throw c.fail(`it casts to ONNX's element type ${c.attributes.to}, which is not supported.`);
       return [typed(dtype, c.type(0).dims)];
     },

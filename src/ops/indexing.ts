@@ -1,6 +1,6 @@
+import { dtypeOf } from '../graph/element-types.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis } from '../tensor/dims.js';
-import { dataTypes } from './elementwise.js';
 import { defineOp, int, optionalInt, optionalTensor, string, typed } from './spec.js';
 
 /** Operators that pick, place and generate elements by their indices. */
@@ -88,7 +88,7 @@ export const indexing = {
     inputs: [1, 1],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const wanted = c.attributes.dtype === undefined ? dtype : dataTypes[c.attributes.dtype];
+      const wanted = c.attributes.dtype === undefined ? dtype : dtypeOf(c.attributes.dtype);
       if (!wanted) throw c.fail(`ONNX's element type ${c.attributes.dtype} is not supported.`);
       return [typed(wanted, dims)];
     },

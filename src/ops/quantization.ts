@@ -1,6 +1,6 @@
 import { normalizeAxis, sizeOf } from '../tensor/dims.js';
-import type { InferContext } from './spec.js';
-import { defineOp, int, typed } from './spec.js';
+import type { DType } from '../tensor/dtype.js';
+import { defineOp, type InferContext, int, typed } from './spec.js';
 
 /** Checks that scale (and zero point) are one number, or one for each index along the axis. */
 function checkScale(c: InferContext<{ readonly axis: number }>): void {
@@ -14,6 +14,14 @@ function checkScale(c: InferContext<{ readonly axis: number }>): void {
     );
   }
 }
+
+/** Smallest and largest number of the element types that QuantizeLinear gives. */
+export const quantizedRanges: { readonly [T in DType]?: readonly [least: number, most: number] } = {
+  uint8: [0, 255],
+  int8: [-128, 127],
+  uint16: [0, 65535],
+  int16: [-32768, 32767],
+};
 
 /** Where along the axis each element of a tensor is: which scale it has. */
 export function scaleIndex(dims: readonly number[], axis: number, scales: number): (i: number) => number {

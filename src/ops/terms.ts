@@ -1,19 +1,12 @@
 /** Constants and casts in the element type of the values that they meet: what rules and rewrites are written with. */
+import { elementTypeOf } from '../graph/element-types.js';
 import type { Value } from '../graph/model.js';
-import type { DType } from '../tensor/dtype.js';
 import type { GraphBuilder } from './builder.js';
-import { dataTypes } from './elementwise.js';
-
-/** ONNX's number of an element type, as `Cast` takes it. */
-function dataTypeOf(dtype: DType | undefined): number {
-  for (const [number, name] of Object.entries(dataTypes)) if (name === dtype) return Number(number);
-  return 1;
-}
 
 /** `value` converted to the element type of `like`; itself when it has that type already. */
 export function castLike(builder: GraphBuilder, value: Value, like: Value): Value {
   const dtype = like.type?.dtype;
-  return value.type?.dtype === dtype ? value : builder.op('Cast', [value], { to: dataTypeOf(dtype) });
+  return value.type?.dtype === dtype ? value : builder.op('Cast', [value], { to: elementTypeOf(dtype ?? 'float32') });
 }
 
 /** A scalar constant in the element type of `like`. */

@@ -5,22 +5,18 @@
 import { type Dim, type Graph, type Node, Value } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { quantizedRanges, scaleIndex } from '../ops/quantization.js';
 import { attributesOf } from '../ops/table.js';
-import { normalizeAxis, sizeOf } from '../tensor/dims.js';
+import { normalizeAxis } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
+import { roundHalfToEven } from '../tensor/round.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 import { namesOf } from './upgrade.js';
 import type { Noted } from './widen-half.js';
 
-/** Smallest and largest integer of the types that values are quantised to. */
-const ranges: Readonly<Record<string, readonly [number, number]>> = {
-  int8: [-128, 127],
-  uint8: [0, 255],
-  int16: [-32768, 32767],
-  uint16: [0, 65535],
-  int32: [-(2 ** 31), 2 ** 31 - 1],
-};
+/** Smallest and largest integer of the types that values are stored in: biases are int32. */
+const ranges: typeof quantizedRanges = { ...quantizedRanges, int32: [-(2 ** 31), 2 ** 31 - 1] };
 
 /** Scale and zero point, one of each or one for each position along an axis. */
 interface Grid {
@@ -48,26 +44,13 @@ function gridOf(
   return { scales, zeros: zeros ?? [0], axis: normalizeAxis(attributesOf(op, node).axis, dims.length), range };
 }
 
-/** The grid's entry that an element belongs to. */
-function entryOf({ scales, axis }: Grid, dims: readonly number[], i: number): number {
-  if (scales.length === 1) return 0;
-  return Math.floor(i / sizeOf(dims.slice(axis + 1))) % (dims[axis] ?? 1);
-}
-
 const at = (list: readonly number[], i: number): number => list[list.length === 1 ? 0 : i] ?? 0;
-
-/** To the nearest integer, ties to the even one. */
-function rounded(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  if (rest !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
-}
 
 /** `(q - zero_point) scale` for every element. */
 function dequantized({ dims, data }: Tensor, grid: Grid): Tensor {
+  const entryOf = scaleIndex(dims, grid.axis, grid.scales.length);
   const values = Array.from(data, Number).map((q, i) => {
-    const entry = entryOf(grid, dims, i);
+    const entry = entryOf(i);
     return (q - at(grid.zeros, entry)) * at(grid.scales, entry);
   });
   return float32(values, dims);
@@ -76,10 +59,11 @@ function dequantized({ dims, data }: Tensor, grid: Grid): Tensor {
 /** A float tensor on the grid that it would be rounded to. */
 function snapped({ dims, data }: Tensor, grid: Grid): Tensor {
   const [low, high] = grid.range;
+  const entryOf = scaleIndex(dims, grid.axis, grid.scales.length);
   const values = Array.from(data, Number).map((x, i) => {
-    const entry = entryOf(grid, dims, i);
+    const entry = entryOf(i);
     const [scale, zero] = [at(grid.scales, entry), at(grid.zeros, entry)];
-    return (Math.min(Math.max(rounded(x / scale) + zero, low), high) - zero) * scale;
+    return (Math.min(Math.max(roundHalfToEven(x / scale) + zero, low), high) - zero) * scale;
   });
   return float32(values, dims);
 }

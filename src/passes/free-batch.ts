@@ -8,6 +8,7 @@ import type { Dim, Graph, Node, Value } from '../graph/model.js';
 import { reachableFrom } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { int64 } from '../tensor/tensor.js';
+import { numberOf } from './node-attributes.js';
 import { rewrite } from './rewrite.js';
 
 /** A graph whose results have the symbolic batch, or the node that holds on to the old one. */
@@ -43,8 +44,7 @@ function repeated(inputs: readonly (Value | undefined)[], batch: string, b: Grap
 
 /** Whether a node still puts something beside the batch that is not of its size. */
 function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
-  const axis = attributes.axis;
-  if (op !== 'Concat' || (axis?.type === 'int' && axis.value === 0)) return false;
+  if (op !== 'Concat' || numberOf(attributes, 'axis') === 0) return false;
   return inputs.some((input) => isBatched(input, batch)) && !inputs.every((input) => isBatched(input, batch));
 }
 
@@ -56,14 +56,13 @@ function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
 export function freeBatch(graph: Graph, batch: string, old: number): FreedBatch {
   const freed = rewrite(graph, {
     node(node, inputs, builder) {
-      if (node.op === 'Concat' && !(node.attributes.axis?.type === 'int' && node.attributes.axis.value === 0)) {
+      if (node.op === 'Concat' && numberOf(node.attributes, 'axis') !== 0) {
         const values = repeated(inputs, batch, builder);
         return values && builder.copy(node, values);
       }
       const [x, shape] = inputs;
       const wanted = shape && builder.tensorOf(shape);
-      const keepsZero = node.attributes.allowzero;
-      if (node.op !== 'Reshape' || !x?.type || !wanted || (keepsZero?.type === 'int' && keepsZero.value === 1)) return;
+      if (node.op !== 'Reshape' || !x?.type || !wanted || numberOf(node.attributes, 'allowzero') === 1) return;
       const target = freedShape(Array.from(wanted.data, Number), x.type.dims, batch, old);
       return target && builder.copy(node, [x, builder.initializer(`constant/${node.name}/shape`, int64(target))]);
     },

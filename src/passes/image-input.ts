@@ -5,9 +5,11 @@
  */
 import { ShiboriError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
+import { elementTypeOf } from '../graph/element-types.js';
 import { type Attribute, type Dim, type Graph, type Node, Value } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
+import { numberOf } from './node-attributes.js';
 
 /** Order of the axes of images: `[N, C, H, W]` or `[N, H, W, C]`. */
 export type ImageLayout = 'nchw' | 'nhwc';
@@ -23,8 +25,8 @@ export interface ImageInput {
   readonly width: Dim;
 }
 
-/** ONNX's numbers of the types that a Cast at the entry may give. */
-const castable: { readonly [T in DType]?: number } = { float64: 11, uint8: 2, int8: 3, int32: 6, int64: 7 };
+/** The types that a Cast at the entry may give. */
+const castable: readonly DType[] = ['float64', 'uint8', 'int8', 'int32', 'int64'];
 
 /** Channels that images have; what tells the layouts apart. */
 const isChannels = (dim: Dim | undefined): boolean => dim === 1 || dim === 3;
@@ -55,9 +57,8 @@ function convolvedChannels(graph: Graph, input: Value): number | undefined {
   const node = firstUse(graph, input);
   const conv = node?.op === 'Transpose' && node.outputs[0] ? firstUse(graph, node.outputs[0]) : node;
   const weight = conv?.op === 'Conv' ? conv.inputs[1] : undefined;
-  const group = conv?.attributes.group;
   const perGroup = weight && graph.initializers.get(weight)?.dims[1];
-  return perGroup && perGroup * (group?.type === 'int' ? group.value : 1);
+  return perGroup && perGroup * (numberOf(conv?.attributes ?? {}, 'group') ?? 1);
 }
 
 /**
@@ -108,8 +109,7 @@ function substituted(node: Node, from: Value, to: Value): Node {
  */
 export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInput, dims: readonly Dim[]): Graph {
   const keeps = dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16';
-  const to = castable[dtype];
-  if (!keeps && to === undefined) {
+  if (!keeps && !castable.includes(dtype)) {
     throw new ShiboriError(
       `Input "${value.name}" takes ${dtype} elements ${formatDims(value.type?.dims)}: images are float32, float64, float16 or integers.`,
     );
@@ -123,7 +123,7 @@ export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInpu
     last = output;
   };
   if (layout === 'nhwc') add('Transpose', { perm: { type: 'ints', value: [0, 2, 3, 1] } });
-  if (!keeps && to !== undefined) add('Cast', { to: { type: 'int', value: to } });
+  if (!keeps) add('Cast', { to: { type: 'int', value: elementTypeOf(dtype) } });
   return {
     ...graph,
     inputs: graph.inputs.map((other) => (other === value ? input : other)),

@@ -4,10 +4,11 @@
  *   int8      w = DequantizeLinear(q, scale), q = round(w / scale) ∈ ±127    |error| ≤ scale / 2
  * with scale = max |w| / 127 along the outputs or the inputs, whichever loses less; symmetric, so that zeros stay zeros.
  */
+import { elementTypeOf } from '../graph/element-types.js';
 import type { Graph, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { sizeOf } from '../tensor/dims.js';
+import { scaleIndex } from '../ops/quantization.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { float32, type Tensor, tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
@@ -60,14 +61,11 @@ function weightsOf(graph: Graph): Map<Value, Weight> {
   return found;
 }
 
-/** float32's number in ONNX (`TensorProto.DataType`). */
-const FLOAT = 1;
-
 function halved({ tensor: { dims, data } }: Weight): Stored | undefined {
   if (data.some((value) => Math.abs(value) > HALF_LIMIT)) return undefined;
   return {
     tensor: tensor('float16', dims, float32ToFloat16(data)),
-    widen: (b, small) => b.op('Cast', [small], { to: FLOAT }, { name: `${small.name}/widen` }),
+    widen: (b, small) => b.op('Cast', [small], { to: elementTypeOf('float32') }, { name: `${small.name}/widen` }),
   };
 }
 
@@ -81,8 +79,7 @@ interface Steps {
 
 function stepsAlong({ dims, data }: Tensor<'float32'>, axis: number): Steps {
   const channels = dims[axis] ?? 1;
-  const inner = sizeOf(dims.slice(axis + 1));
-  const channel = (i: number): number => Math.floor(i / inner) % channels;
+  const channel = scaleIndex(dims, axis, channels);
   const scales = new Float32Array(channels);
   for (let i = 0; i < data.length; i++) {
     const c = channel(i);

@@ -3,10 +3,11 @@
  * of training was an attribute. Source: ONNX's changelog of operators, versions 1 to 7.
  */
 import { ShiboriError } from '../errors.js';
+import { elementTypeOf } from '../graph/element-types.js';
 import { type Attribute, type Node, OPSET, type Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { dataTypes } from '../ops/elementwise.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
+import { dtypes } from '../tensor/dtype.js';
 import { intsOf, numberOf, stringOf } from './node-attributes.js';
 import type { Inputs } from './upgrade.js';
 
@@ -85,8 +86,8 @@ const renewals: ReadonlyMap<string, readonly [until: number, Renewal]> = new Map
           ?.toLowerCase()
           .replace('double', 'float64')
           .replace(/^float$/, 'float32');
-        const to = Object.keys(dataTypes).find((number) => dataTypes[Number(number)] === wanted);
-        return to === undefined ? {} : { attributes: { ...node.attributes, to: { type: 'int', value: Number(to) } } };
+        const dtype = dtypes.find((name) => name === wanted);
+        return dtype ? { attributes: { ...node.attributes, to: { type: 'int', value: elementTypeOf(dtype) } } } : {};
       },
     ],
   ],

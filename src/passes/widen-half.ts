@@ -1,13 +1,10 @@
+import { dtypeOf, elementTypeOf } from '../graph/element-types.js';
 import { type Attribute, type Graph, type Node, Value } from '../graph/model.js';
 import type { DType } from '../tensor/dtype.js';
 import { toFloat32 } from '../tensor/float16.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 const isHalf = (dtype: DType | undefined): boolean => dtype === 'float16' || dtype === 'bfloat16';
-
-/** ONNX's numbers of float32, float16 and bfloat16 (`TensorProto.DataType`). */
-const FLOAT = 1;
-const HALVES: readonly number[] = [10, 16];
 
 /** The attributes that name an element type, by operator. */
 const typeAttributes: Readonly<Record<string, string>> = { Cast: 'to', EyeLike: 'dtype' };
@@ -84,8 +81,8 @@ class Widening {
   #attribute(attribute: Attribute, namesType: boolean): Attribute {
     if (attribute.type === 'tensor') return { type: 'tensor', value: this.#tensor(attribute.value) };
     if (attribute.type === 'graph') return { type: 'graph', value: this.graph(attribute.value) };
-    return namesType && attribute.type === 'int' && HALVES.includes(attribute.value)
-      ? { type: 'int', value: FLOAT }
+    return namesType && attribute.type === 'int' && isHalf(dtypeOf(attribute.value))
+      ? { type: 'int', value: elementTypeOf('float32') }
       : attribute;
   }
 }

@@ -90,9 +90,9 @@ function adamLike(name: string, options: z.output<typeof adamOptions>, decoupled
       // Numbers go in pairs, of which a/x and b/y are taken with one division, (a y) / (x y): a quarter of the time. In
       // double the product of two roots of float32 numbers neither overflows nor loses anything that float32 would show.
       const count = parameter.length;
-      const even = count - (count % 2);
-      for (let i = 0; i < even; i += 2) {
-        const j = i + 1;
+      for (let i = 0; i < count; i += 2) {
+        // An odd last number is its own partner, computed twice from the same values.
+        const j = i + 1 < count ? i + 1 : i;
         const p = parameter[i] as number;
         const q = parameter[j] as number;
         const g = gradientScale * (gradient[i] as number) + added * p;
@@ -110,15 +110,6 @@ function adamLike(name: string, options: z.output<typeof adamOptions>, decoupled
         const share = stepSize / (x * y);
         parameter[i] = kept * p - firstI * y * share;
         parameter[j] = kept * q - firstJ * x * share;
-      }
-      for (let i = even; i < count; i++) {
-        const p = parameter[i] as number;
-        const g = gradientScale * (gradient[i] as number) + added * p;
-        const first = beta1 * (m[i] as number) + freshM * g;
-        const second = beta2 * (v[i] as number) + freshV * g * g;
-        m[i] = first;
-        v[i] = second;
-        parameter[i] = kept * p - (stepSize * first) / (Math.sqrt(second) + floor);
       }
     },
   };

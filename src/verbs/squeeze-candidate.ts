@@ -1,8 +1,16 @@
 /** One squeezed model: made within a limit, trained a little, stored small, and measured. */
 import { appendGradients } from '../autodiff/gradient.js';
-import type { Goal } from '../decompose/curves.js';
-import { type SqueezedLayer, squeezeToBudget } from '../decompose/squeeze.js';
-import { denseParameters, type SqueezeLayer } from '../decompose/squeeze-layer.js';
+import { BudgetUnreachable } from '../decompose/allocation.js';
+import { denseOption } from '../decompose/curves.js';
+import {
+  type SqueezedLayer,
+  type SqueezeOptions,
+  type StudiedNetwork,
+  spendBudget,
+  squeezedLayer,
+  studyNetwork,
+} from '../decompose/squeeze.js';
+import { denseMultiplyAdds, type SqueezeLayer } from '../decompose/squeeze-layer.js';
 import type { Engine } from '../engine/engine.js';
 import { evaluateNode } from '../engine/reference.js';
 import { ShiboriError } from '../errors.js';
@@ -11,7 +19,6 @@ import { summarize } from '../models/summary.js';
 import { encodeModel, type LoadedModel } from '../node/model-file.js';
 import { importGraph } from '../passes/import-graph.js';
 import { type StorageType, storeWeights } from '../passes/store-weights.js';
-import { sizeOf } from '../tensor/dims.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { VerbContext } from './context.js';
 import { finetuneModel } from './finetune.js';
@@ -28,12 +35,38 @@ export interface Workshop {
   readonly folded: Graph;
   /** The layers that may be squeezed. */
   readonly layers: readonly SqueezeLayer[];
-  readonly calibration: readonly Tensor[];
   readonly sets: SqueezeSets;
   /** What the original says of the validation images. */
   readonly before: Predictions;
   readonly plan: SqueezePlan;
   readonly context: VerbContext;
+  /** What each layer is worth: learnt when it is first asked for, once for all candidates. */
+  studied(): Promise<StudiedNetwork>;
+}
+
+function squeezeOptions({ plan, context }: Pick<Workshop, 'plan' | 'context'>): SqueezeOptions {
+  return {
+    gradients: appendGradients,
+    ...(plan.schemes ? { schemes: plan.schemes } : {}),
+    ...(plan.seed === undefined ? {} : { seed: plan.seed }),
+    ...(context.signal ? { signal: context.signal } : {}),
+    onProgress: ({ stage, done, total, layer }) =>
+      context.onProgress?.({ stage, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),
+  };
+}
+
+/** @param calibration images that tell what each layer is worth, in batches. */
+export function openWorkshop(parts: Omit<Workshop, 'studied'>, calibration: readonly Tensor[]): Workshop {
+  const { engine, folded, layers, plan } = parts;
+  const goal = plan.goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
+  let studied: Promise<StudiedNetwork> | undefined;
+  return {
+    ...parts,
+    studied() {
+      studied ??= studyNetwork(engine, folded, layers, calibration, goal, squeezeOptions(parts));
+      return studied;
+    },
+  };
 }
 
 /** A squeezed model and what it came to. */
@@ -74,17 +107,13 @@ export async function costOf(graph: Graph, cost: Cost, { original, plan }: Works
   return cost === 'params' ? parameters : multAdds;
 }
 
-/** The names of the numbers in the core's message, which is the only place that has them. */
-const UNREACHABLE = /budget of (-?\d+) cannot be met: the smallest these layers can be made is (\d+)/;
-
 /** Tries until what a file really takes, headers and small tensors included, is within its limit. */
 const TRIES = 4;
 
 /** Squeezes until the graph's own cost is within the limit. */
 async function squeezeWithin(shop: Workshop, cost: Cost, limit: number) {
-  const { engine, folded, layers, calibration, plan, context } = shop;
-  const { schemes, seed } = plan;
-  const goal: Goal = cost === 'macs' ? 'multiplyAdds' : 'parameters';
+  const { engine, folded, layers, plan } = shop;
+  const network = await shop.studied();
   const width = cost === 'size' ? BYTES_PER_WEIGHT[plan.store ?? 'float32'] : 1;
   const dense = cost === 'size' ? await costOf(folded, 'params', shop) : await costOf(folded, cost, shop);
   // What the budget of the core does not count: headers, and multiply-adds of what is not squeezed.
@@ -92,29 +121,16 @@ async function squeezeWithin(shop: Workshop, cost: Cost, limit: number) {
     cost === 'size'
       ? (await costOf(folded, cost, shop)) - width * dense
       : cost === 'macs'
-        ? dense - layers.reduce((sum, { weight, outputSize }) => sum + weight.data.length * sizeOf(outputSize), 0)
+        ? dense - layers.reduce((sum, layer) => sum + denseMultiplyAdds(layer), 0)
         : 0;
   let amount = (limit - rest) / width;
   for (let attempt = 1; ; attempt++) {
-    const squeezed = await squeezeToBudget(
-      engine,
-      folded,
-      { images: calibration },
-      { goal, amount: Math.floor(amount) },
-      {
-        gradients: appendGradients,
-        ...(plan.layers ? { layers: plan.layers } : {}),
-        ...(schemes ? { schemes } : {}),
-        ...(seed === undefined ? {} : { seed }),
-        ...(context.signal ? { signal: context.signal } : {}),
-        onProgress: ({ stage, done, total, layer }) =>
-          context.onProgress?.({ stage, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),
+    const squeezed = await spendBudget(engine, network, Math.floor(amount), squeezeOptions(shop)).catch(
+      (error: unknown) => {
+        if (!(error instanceof BudgetUnreachable)) throw error;
+        throw new OutOfReach(Math.ceil(limit + width * (error.smallest - error.budget)), error);
       },
-    ).catch((error: unknown) => {
-      const [, budget, smallest] = (error instanceof ShiboriError && UNREACHABLE.exec(error.message)) || [];
-      if (smallest === undefined) throw error;
-      throw new OutOfReach(Math.ceil(limit + width * (Number(smallest) - Number(budget))), error);
-    });
+    );
     const found = await costOf(squeezed.graph, cost, shop);
     if (found <= limit) return squeezed;
     if (attempt === TRIES) throw new OutOfReach(found, undefined);
@@ -162,22 +178,9 @@ export async function candidateWithin(shop: Workshop, cost: Cost, limit: number)
 
 /** The candidate of exact savings alone. */
 export async function denseCandidate(shop: Workshop, reason: string): Promise<Candidate> {
-  const layers = shop.layers.map((layer): SqueezedLayer => {
-    const parameters = denseParameters(layer);
-    const multiplyAdds = layer.weight.data.length * sizeOf(layer.outputSize);
-    return {
-      path: layer.path,
-      scheme: undefined,
-      ranks: [],
-      parametersBefore: parameters,
-      parameters,
-      multiplyAddsBefore: multiplyAdds,
-      multiplyAdds,
-      predicted: 0,
-      expected: 0,
-      measured: [],
-      reason,
-    };
+  const layers = shop.layers.map((layer) => {
+    const option = denseOption(layer, 'parameters');
+    return squeezedLayer({ layer, output: undefined, options: [option], measured: [], reason }, option);
   });
   return finished(shop, shop.folded, layers);
 }

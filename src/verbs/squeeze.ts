@@ -14,13 +14,13 @@ import {
   saveModel,
 } from '../node/model-file.js';
 import type { FoldNote } from '../passes/fold.js';
-import { bindInputs } from '../passes/rewrite.js';
+import { ofAnyBatch } from '../passes/rewrite.js';
 import type { StorageType } from '../passes/store-weights.js';
 import type { MapFigures, SizeFigures, SpeedFigures } from '../report/comparison.js';
 import { sizeOfModel } from './compare.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { checkLabels, type DataOptions, openDataset } from './dataset.js';
-import type { Workshop } from './squeeze-candidate.js';
+import { openWorkshop, type Workshop } from './squeeze-candidate.js';
 import type { SqueezeGoal, SqueezePlan } from './squeeze-goal.js';
 import { reachGoal, type SqueezeTrial } from './squeeze-goals.js';
 import { calibrationImages, type SqueezeSets, squeezeSets } from './squeeze-images.js';
@@ -134,14 +134,12 @@ export async function squeezeModel(
   const engine = engineOf(context);
   for (const { source } of [sets.train, sets.validation]) checkLabels(model.graph, source);
   context.onProgress?.({ stage: 'fold', done: 0, total: 1 });
-  const [input] = model.graph.inputs;
-  const anyBatch = input?.type ? { [input.name]: ['N', ...input.type.dims.slice(1)] } : {};
-  const { graph: folded, notes } = await foldExact(engine, bindInputs(model.graph, anyBatch));
+  const { graph: folded, notes } = await foldExact(engine, ofAnyBatch(model.graph));
   const { chosen, refused } = chosenLayers(folded, plan.layers);
   const before = await predictionsOf(model, sets.validation, true, context);
   const calibration = await calibrationImages(model, sets.train, plan.calibration, plan.seed ?? 42, context);
   const layers: readonly SqueezeLayer[] = chosen;
-  const shop = { engine, original: model, folded, layers, calibration, sets, before, plan, context };
+  const shop = openWorkshop({ engine, original: model, folded, layers, sets, before, plan, context }, calibration);
   const { candidate, trials } = await reachGoal(shop);
   context.signal?.throwIfAborted();
   const { stored, loss } = candidate;

@@ -83,7 +83,7 @@ const squeeze = (amount: number, options: Partial<SqueezeOptions> = {}) =>
   squeezeToBudget(
     engine,
     network(),
-    { images },
+    images,
     { goal: 'parameters', amount },
     { gradients: appendGradients, ...options },
   );
@@ -123,7 +123,7 @@ describe('squeezeToBudget', () => {
   it('counts multiply-adds where these are the goal, and squeezes only what it is asked to', async () => {
     const goal = { goal: 'multiplyAdds', amount: 120_000 } as const;
     const options = { gradients: appendGradients, layers: ['features.*'] };
-    const { layers } = await squeezeToBudget(engine, network(), { images }, goal, options);
+    const { layers } = await squeezeToBudget(engine, network(), images, goal, options);
     expect(layers.map(({ path }) => path)).toEqual(['features.0', 'features.2']);
     expect(layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0)).toBeLessThanOrEqual(120_000);
   });
@@ -133,13 +133,7 @@ describe('squeezeToBudget', () => {
       /budget of -?\d+ cannot be met: the smallest these layers can be made is \d+/,
     );
     const run = (tensors: readonly Tensor[]) =>
-      squeezeToBudget(
-        engine,
-        network(),
-        { images: tensors },
-        { goal: 'parameters', amount: 1200 },
-        { gradients: appendGradients },
-      );
+      squeezeToBudget(engine, network(), tensors, { goal: 'parameters', amount: 1200 }, { gradients: appendGradients });
     await expect(run([])).rejects.toThrow('needs calibration images');
     await expect(run([float32(new Float32Array(192).fill(Number.NaN), [1, 3, 8, 8])])).rejects.toThrow(
       /Layer "fc\.2".*NaN/,

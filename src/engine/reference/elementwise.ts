@@ -1,6 +1,8 @@
-import { dataTypes, type elementwise as specs } from '../../ops/elementwise.js';
+import { dtypeOf } from '../../graph/element-types.js';
+import type { elementwise as specs } from '../../ops/elementwise.js';
 import type { Op } from '../../ops/table.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
+import { roundHalfToEven } from '../../tensor/round.js';
 import { reshape, type Tensor, zeros } from '../../tensor/tensor.js';
 import { at, broadcastWalk, fromNumbers, generate, type Kernels, move, numbers, type TensorType } from './kernel.js';
 
@@ -59,14 +61,6 @@ export function erf(x: number): number {
   let fraction = t;
   for (let n = 60; n > 0; n--) fraction = t + n / 2 / fraction;
   return Math.sign(x) * (1 - Math.exp(-t * t) / (Math.sqrt(Math.PI) * fraction));
-}
-
-/** The nearest integer; the even one where two are as near. */
-export function roundHalfToEven(x: number): number {
-  const below = Math.floor(x);
-  const rest = x - below;
-  if (rest === 0.5) return below % 2 === 0 ? below : below + 1;
-  return rest < 0.5 ? below : below + 1;
 }
 
 export const elementwise: Kernels<keyof typeof specs & Op> = {
@@ -153,7 +147,7 @@ export const elementwise: Kernels<keyof typeof specs & Op> = {
   },
   Cast: ({ to }, inputs, types) => {
     const [source, type] = [at(inputs, 0), at(types, 0)];
-    if (source.dtype === dataTypes[to]) return [reshape(source, source.dims)];
+    if (source.dtype === dtypeOf(to)) return [reshape(source, source.dims)];
     const x = numbers(source);
     const convert =
       type.dtype === 'bool' ? (v: number) => (v !== 0 ? 1 : 0) : isFloat(type.dtype) ? (v: number) => v : Math.trunc;

@@ -1,7 +1,7 @@
 import { ShiboriError } from '../../errors.js';
+import { dtypeOf, elementTypeName, elementTypeOf, supportedElementTypes } from '../../graph/element-types.js';
 import { allocate, bytesPerElement, type DType, type DTypeArrays, fromBytes } from '../../tensor/dtype.js';
 import { bytesOf, type Tensor, tensor } from '../../tensor/tensor.js';
-import { dtypeOf, elementTypeName, elementTypeOf, supportedElementTypes } from './element-types.js';
 import { type ExternalData, type ExternalReader, externalEntries, parseExternalData } from './external.js';
 import { decode } from './message.js';
 import { type TensorProto, tensorFields } from './proto.js';

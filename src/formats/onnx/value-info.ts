@@ -1,6 +1,6 @@
 import type { ShiboriError } from '../../errors.js';
+import { dtypeOf, elementTypeName, elementTypeOf } from '../../graph/element-types.js';
 import type { Dim, Value, ValueType } from '../../graph/model.js';
-import { dtypeOf, elementTypeName, elementTypeOf } from './element-types.js';
 import type { ValueInfoProto } from './proto.js';
 
 /**

@@ -1,4 +1,4 @@
-import type { DType } from '../../tensor/dtype.js';
+import type { DType } from '../tensor/dtype.js';
 
 /** `TensorProto.DataType`, verbatim; `undefined` where ONNX has an element type that tensors here cannot hold. */
 const elementTypes: readonly (readonly [name: string, dtype: DType | undefined])[] = [
