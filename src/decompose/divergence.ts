@@ -1,19 +1,8 @@
 /* KL(p‖q) = Σ p (log p − log q), in nats, averaged over images: what squeezing costs the predictions. */
 import { ShiboriError } from '../errors.js';
-import type { Value } from '../graph/model.js';
 import type { OutputKind } from '../graph/output-kind.js';
-import type { GraphBuilder } from '../ops/builder.js';
+import { LEAST_PROBABILITY } from '../ops/log-probabilities.js';
 import type { Tensor } from '../tensor/tensor.js';
-
-/** Keeps the logarithm of a probability that was rounded to 0 finite. */
-const LEAST_PROBABILITY = 1e-30;
-
-/** Log-probabilities `[N, classes]` from whatever a classifier gives. */
-export function appendLogProbabilities(b: GraphBuilder, scores: Value, kind: OutputKind): Value {
-  if (kind === 'log-probabilities') return scores;
-  if (kind === 'logits') return b.op('LogSoftmax', [scores], { axis: 1 });
-  return b.op('Log', [b.op('Max', [scores, b.scalar(LEAST_PROBABILITY)])]);
-}
 
 /** In place: scores of `classes` each become log-probabilities. */
 function toLogProbabilities(row: Float64Array, kind: OutputKind): void {

@@ -11,12 +11,13 @@ import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
+import type { GraphBuilder } from '../ops/builder.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, float32, int64, type Tensor, zeros } from '../tensor/tensor.js';
 import { classScores, defaultLayer, namedLayer, type SpatialLayer } from './layers.js';
 import { finishMaps, gradCamMaps } from './map.js';
-import { toChannelsFirst } from './spatial.js';
+import { type Grid, toChannelsFirst } from './spatial.js';
 
 /** The class score of one image, and the map that explains it. */
 export interface Explanation {
@@ -90,6 +91,22 @@ function explainingGraph(graph: Graph, { input, layer, classes }: Subject, batch
     b.output(b.op('Identity', [maps], {}, { outputName: `grad-cam/${name}` }));
   }
   return b.build('grad-cam');
+}
+
+/**
+ * Makes what adds Grad-CAM's raw maps `[B, h, w]` to a graph, for a layer on this grid: of the scores `[B, classes]` that
+ * one-hot rows pick. What it adds can be differentiated again, so that a map can be part of a loss.
+ */
+export function appendMaps(grid: Grid) {
+  return (b: GraphBuilder, scores: Value, picked: Value, activation: Value): Value => {
+    const batch = Number(scores.type?.dims[0]);
+    const score = b.op('ReduceSum', [b.op('Mul', [scores, picked])], { keepdims: 0 });
+    const gradient = appendGradients(b, score, [activation]).get(activation);
+    if (!gradient) throw new ShiboriError('The scores do not depend on the layer whose maps are wanted.');
+    const weights = b.op('ReduceMean', [toChannelsFirst(b, gradient, grid, batch), b.ints([2, 3])], { keepdims: 1 });
+    const weighted = b.op('Mul', [weights, toChannelsFirst(b, activation, grid, batch)]);
+    return b.op('Relu', [b.op('ReduceSum', [weighted, b.ints([1])], { keepdims: 0 })]);
+  };
 }
 
 /**

@@ -29,6 +29,14 @@ export interface StatisticUpdate {
  */
 export type BatchNormMode = 'train' | 'frozen';
 
+/** What is particular about a training's forward pass. */
+export interface TrainingModeOptions {
+  /** Default: `train`. */
+  readonly batchNorm?: BatchNormMode | undefined;
+  /** `false`: Dropout passes everything on, as in inference. Default: true. */
+  readonly dropout?: boolean | undefined;
+}
+
 /** A graph in training mode, still open for a loss and gradients. */
 export interface TrainingMode {
   readonly builder: GraphBuilder;
@@ -61,14 +69,15 @@ function ratioOf(graph: Graph, node: Node): number {
  *
  * @param graph its input dimensions must be fixed.
  * @param trained initializers of `graph`.
- * @param batchNorm `frozen`: normalisations compute as in inference; their scale and bias may be trained all the same.
+ * @param options with `batchNorm: 'frozen'` normalisations compute as in inference; their scale and bias may be trained all
+ *   the same.
  * @throws ShiboriError when a ratio is not constant, when a batch gives a channel one value only, or when two
  *   normalisations update the same running statistics.
  */
 export function startTrainingMode(
   graph: Graph,
   trained: readonly Value[],
-  batchNorm: BatchNormMode = 'train',
+  { batchNorm = 'train', dropout = true }: TrainingModeOptions = {},
 ): TrainingMode {
   const masks: DropoutMask[] = [];
   const statistics: StatisticUpdate[] = [];
@@ -94,7 +103,7 @@ export function startTrainingMode(
     node(node, inputs, b) {
       if (!trains(node)) return undefined;
       if (normalises(node)) return [batchNormalization(node, inputs, b, statistics)];
-      if (node.op !== 'Dropout') return undefined;
+      if (node.op !== 'Dropout' || !dropout) return undefined;
       const [x] = inputs;
       const ratio = ratioOf(graph, node);
       if (!x?.type || !isStatic(x.type.dims)) {

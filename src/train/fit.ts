@@ -11,6 +11,7 @@ import { UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { parametersOf } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
+import type { Distillation } from './distillation.js';
 import { type FeatureStore, memoryStore } from './feature-store.js';
 import { cachedFeatures, imageFeatures } from './features.js';
 import type { Schedule } from './schedules.js';
@@ -84,6 +85,11 @@ export interface FitResult {
   readonly featureElements: number;
 }
 
+/** What tells one distillation from another. */
+function fingerprintOf({ teacher, labels, layer, features, maps }: Distillation): object {
+  return { teacher: digestOf(teacher), labels, layer, features, maps: maps?.weight };
+}
+
 /** Numbers of a training that must lie between others. */
 function checkSettings({ labelSmoothing = 0, averaging, clip }: FitOptions): void {
   const ranges: readonly (readonly [name: string, found: number, good: boolean, expected: string])[] = [
@@ -137,7 +143,10 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
   const names = new Set(
     parametersOf(graph).flatMap(({ name, kind }) => (kind === 'parameter' && trains(name) ? [name] : [])),
   );
-  const { prefix, suffix, elements } = splitFrozenPrefix(graph, new Set(initializersNamed(graph, names)));
+  const { distillation } = options;
+  // A teacher wants the images themselves.
+  const reached = distillation ? new Set(parametersOf(graph).map(({ name }) => name)) : names;
+  const { prefix, suffix, elements } = splitFrozenPrefix(graph, new Set(initializersNamed(graph, reached)));
   const featuresOf = (images: TrainingData, open: FitOptions['store'], count: number) =>
     prefix
       ? cachedFeatures(engine, images, prefix, open?.(elements, prefix) ?? memoryStore(images.count, elements), count)
@@ -159,6 +168,8 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
       labelSmoothing: options.labelSmoothing,
       averaging: options.averaging,
       batchNorm: options.batchNorm,
+      dropout: options.dropout,
+      ...(distillation ? { distillation: fingerprintOf(distillation) } : {}),
     },
   ]);
   const weights = initialWeights(suffix, names, optimizer, options.averaging !== undefined);

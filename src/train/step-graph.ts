@@ -8,12 +8,13 @@ import { appendGradients } from '../autodiff/gradient.js';
 import { ShiboriError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
-import { type OutputKind, outputKind } from '../graph/output-kind.js';
-import type { GraphBuilder } from '../ops/builder.js';
-import { attributesOf } from '../ops/table.js';
+import { outputKind } from '../graph/output-kind.js';
+import { appendLogProbabilities } from '../ops/log-probabilities.js';
 import { bindInputs } from '../passes/rewrite.js';
-import { type BatchNormMode, type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
+import { type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
 import { winogradConvolutions } from '../passes/winograd.js';
+import { appendDistillation } from './distillation.js';
+import type { StepSettings } from './step-settings.js';
 
 /** Names of the step graph's own inputs and outputs; parameters and statistics keep theirs. */
 export const TARGET = 'train/target';
@@ -39,36 +40,26 @@ export function initializersNamed(graph: Graph, names: ReadonlySet<string>): Val
   return [...graph.initializers.keys()].filter(({ name }) => names.has(name));
 }
 
-/** Log-probabilities from whatever a classifier gives. */
-function logarithms(b: GraphBuilder, scores: Value, kind: OutputKind): Value {
-  if (kind === 'log-probabilities') return scores;
-  if (kind === 'logits') return b.op('LogSoftmax', [scores], { axis: 1 });
-  // The logarithm of a probability that was rounded to 0 is infinite: it is taken together with the softmax.
-  const softmax = b.nodes.find((node) => node.op === 'Softmax' && node.outputs[0] === scores);
-  const axis = softmax && attributesOf('Softmax', softmax).axis;
-  return softmax ? b.op('LogSoftmax', softmax.inputs, axis === undefined ? {} : { axis }) : b.op('Log', [scores]);
-}
-
 /**
  * Builds the step graph of a classifier.
  *
  * @param graph inference graph, first output `[N, classes]`: log-probabilities, probabilities or logits.
  * @param parameters names of the initializers that are trained; they become inputs.
  * @param batch images of a step.
- * @param batchNorm whether batch normalisations take the statistics of the batch, or the running ones.
+ * @param settings see `StepSettings`; a student's step takes what the teacher found as inputs, too.
  */
 export function buildStepGraph(
   graph: Graph,
   parameters: ReadonlySet<string>,
   batch: number,
-  batchNorm: BatchNormMode = 'train',
+  { batchNorm, dropout, distillation }: Pick<StepSettings, 'batchNorm' | 'dropout' | 'distillation'> = {},
 ): StepGraph {
   const input = graph.inputs[0];
   if (!input?.type) throw new ShiboriError('The model has no typed input to train on.');
   // Before weights become inputs: their shapes decide, and gradients follow from what is written here.
   const bound = winogradConvolutions(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
   const trained = initializersNamed(bound, parameters);
-  const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained, batchNorm);
+  const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained, { batchNorm, dropout });
   const output = bound.outputs[0];
   const classes = output?.type?.dims[1];
   if (output?.type?.dims.length !== 2 || typeof classes !== 'number') {
@@ -78,9 +69,11 @@ export function buildStepGraph(
   }
   b.scope = 'loss';
   const target = b.input(TARGET, 'float32', [batch, classes]);
-  const logProbabilities = logarithms(b, of(output), outputKind(bound));
+  const logProbabilities = appendLogProbabilities(b, of(output), outputKind(bound));
   const sum = b.op('ReduceSum', [b.op('Mul', [logProbabilities, target])], { keepdims: 0 });
-  const loss = b.op('Mul', [sum, b.scalar(-1 / batch)]);
+  const fromTargets = b.op('Mul', [sum, b.scalar(-1 / batch)]);
+  const fromTeacher = distillation && appendDistillation(b, bound, of, distillation);
+  const loss = fromTeacher ? b.op('Add', [fromTargets, fromTeacher]) : fromTargets;
   const inputs = trained.map(of);
   const gradients = appendGradients(b, loss, inputs);
   const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));

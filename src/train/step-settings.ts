@@ -1,4 +1,5 @@
 import type { BatchNormMode } from '../passes/training-mode.js';
+import type { Distillation } from './distillation.js';
 import type { Optimizer } from './optimizers.js';
 
 /** What is particular about the updates of some parameters. */
@@ -34,6 +35,10 @@ export interface StepSettings {
   readonly averaging?: Averaging;
   /** Default: `train`, the statistics of the batch. */
   readonly batchNorm?: BatchNormMode;
+  /** `false`: Dropout passes everything on. Default: true. */
+  readonly dropout?: boolean;
+  /** Who is learnt from beside the labels. Default: nobody. */
+  readonly distillation?: Distillation;
 }
 
 /**

@@ -3,6 +3,7 @@ import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import { expectFloat32, type Tensor, zeros } from '../tensor/tensor.js';
+import { openTeacher } from './distillation.js';
 import { fillDropoutMask } from './dropout-mask.js';
 import { addShare, addToAverage, clampSquares, normScale, sumOfSquares } from './gradients.js';
 import { buildStepGraph, gradientName, LOSS, SCORES, type StepGraph, TARGET, updatedName } from './step-graph.js';
@@ -57,7 +58,7 @@ interface Compiled {
 }
 
 /** Target distributions `[n, classes]` of labels, zeros for an image without one. */
-function targetsOf(labels: readonly number[], classes: number, smoothing: number): Tensor<'float32'> {
+function labelTargets(labels: readonly number[], classes: number, smoothing: number): Tensor<'float32'> {
   const targets = zeros('float32', [labels.length, classes]);
   for (const [row, label] of labels.entries()) {
     if (label >= classes) {
@@ -70,6 +71,17 @@ function targetsOf(labels: readonly number[], classes: number, smoothing: number
     targets.data[row * classes + label] = 1 - smoothing + smoothing / classes;
   }
   return targets;
+}
+
+/** In place: targets of labels become those of a student, see `distillation.ts`. */
+function mixTargets(targets: Tensor<'float32'>, teacher: Tensor<'float32'>, labels: readonly number[], share: number) {
+  const classes = targets.dims[1] ?? 1;
+  for (const [row, label] of labels.entries()) {
+    if (label < 0) continue;
+    for (let at = row * classes; at < (row + 1) * classes; at++) {
+      targets.data[at] = share * (targets.data[at] as number) + (1 - share) * (teacher.data[at] as number);
+    }
+  }
 }
 
 function countCorrect(scores: Tensor<'float32'>, labels: readonly number[], classes: number): number {
@@ -91,7 +103,8 @@ function countCorrect(scores: Tensor<'float32'>, labels: readonly number[], clas
  */
 export function createStepper(engine: Engine, graph: Graph, weights: Weights, settings: StepSettings): Stepper {
   const { parameters, statistics, moments, averages } = weights;
-  const { optimizer, seed, clip = {}, labelSmoothing = 0, averaging } = settings;
+  const { optimizer, seed, clip = {}, labelSmoothing = 0, averaging, distillation } = settings;
+  const teacher = distillation && openTeacher(engine, distillation);
   const inputName = graph.inputs[0]?.name ?? '';
   const gradientsLike = () => new Map([...parameters].map(([name, { dims }]) => [name, zeros('float32', dims)]));
   // Gradients are written here, step after step: fresh memory for them costs more than computing them.
@@ -105,7 +118,7 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
   const compiled = new Map<number, Compiled>();
 
   async function compile(size: number): Promise<Compiled> {
-    const built = buildStepGraph(graph, new Set(parameters.keys()), size, settings.batchNorm);
+    const built = buildStepGraph(graph, new Set(parameters.keys()), size, settings);
     const masks = built.masks.map(({ dims }) => zeros('float32', dims));
     return { built, masks, session: await engine.load(built.graph) };
   }
@@ -129,8 +142,10 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
       const own = compiled.get(size) ?? (await compile(size));
       compiled.set(size, own);
       const { built, session, masks } = own;
-      const targets = targetsOf(labels, built.classes, labelSmoothing);
-      const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: targets };
+      const targets = labelTargets(labels, built.classes, labelSmoothing);
+      const told = await teacher?.ask(inputs);
+      if (told) mixTargets(targets, told.probabilities, labels, distillation?.labels ?? 0);
+      const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: targets, ...told?.feeds };
       for (const [name, parameter] of parameters) feeds[name] = parameter;
       for (const name of built.statistics) feeds[name] = expectFloat32(statistics.get(name), `The statistic "${name}"`);
       for (const [i, { name, ratio }] of built.masks.entries()) {
@@ -184,6 +199,7 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
     async dispose() {
       for (const { session } of compiled.values()) await session.dispose();
       compiled.clear();
+      await teacher?.dispose();
     },
   };
 }

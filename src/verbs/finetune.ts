@@ -1,6 +1,13 @@
 import type { LoadedModel } from '../node/model-file.js';
 import type { VerbContext } from './context.js';
-import { type TrainedFile, type Training, type TrainOptions, trainFile, trainModel, type WorkFolder } from './train.js';
+import {
+  type TrainedFile,
+  type Training,
+  type TrainModelOptions,
+  type TrainOptions,
+  trainFile,
+  trainModel,
+} from './train.js';
 import type { TrainingSets } from './train-stage.js';
 import type { FinetunePlan, TrainPlan } from './training-schema.js';
 
@@ -25,7 +32,7 @@ export async function finetuneModel(
   model: LoadedModel,
   data: TrainingSets,
   plan: FinetunePlan,
-  options: { readonly work?: WorkFolder } = {},
+  options: TrainModelOptions = {},
   context: VerbContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: Finetuning }> {
   return trainModel(model, data, planOf(plan), options, context);

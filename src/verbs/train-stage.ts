@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import type { ImageRecipe } from '../data/image-loader.js';
+import { UsageError } from '../errors.js';
+import type { Graph } from '../graph/model.js';
 import { fileCheckpoint } from '../node/checkpoint.js';
 import { featureKey } from '../node/feature-store.js';
 import type { LoadedModel } from '../node/model-file.js';
@@ -7,6 +9,7 @@ import { type FitProgress, type FitResult, fit } from '../train/fit.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
 import { engineOf, type VerbContext } from './context.js';
 import { checkLabels, type Dataset, preprocessOf } from './dataset.js';
+import { distillationOf } from './distill.js';
 import { FeatureCache, trainingData } from './finetune-data.js';
 import { type MetricsLog, reportProgress } from './finetune-log.js';
 import {
@@ -75,6 +78,8 @@ export interface StagePlace {
   readonly epochsBefore: number;
   readonly checkpoint?: StageCheckpoint;
   readonly log?: MetricsLog;
+  /** Who is learnt from, where the plan says what. */
+  readonly teacher?: Graph;
   /** Told of the path of each image that cannot be read. */
   readonly onSkipped: (path: string) => void;
 }
@@ -105,6 +110,10 @@ export async function trainStage(
   const schedule = scheduleOf(plan, steps);
   const optimizer = optimizerOf(plan);
   const training = forTraining(model.graph, trains, batch);
+  if ((plan.distill === undefined) !== (place.teacher === undefined)) {
+    throw new UsageError('To learn from a teacher takes both: the model that teaches, and `distill` to say what.');
+  }
+  const distillation = plan.distill && place.teacher && distillationOf(training.graph, place.teacher, plan.distill);
   const preprocess = preprocessOf(model.graph, model.info);
   const augmentation = plan.augment && augmentationOf(plan.augment, preprocess);
 
@@ -161,6 +170,8 @@ export async function trainStage(
       accumulate: plan.accumulate,
       labelSmoothing: plan.labelSmoothing,
       batchNorm: plan.batchNorm,
+      dropout: plan.dropout,
+      ...(distillation ? { distillation } : {}),
       ...(plan.clip ? { clip: definedOf(plan.clip) } : {}),
       ...(plan.ema ? { averaging: plan.ema } : {}),
       seed,

@@ -1,7 +1,14 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, saveModel } from '../node/model-file.js';
+import {
+  defaultOutput,
+  headPattern,
+  type LoadedModel,
+  type OpenOptions,
+  openModel,
+  saveModel,
+} from '../node/model-file.js';
 import type { EpochRecord } from '../train/training-state.js';
 import { tellNotes, type VerbContext } from './context.js';
 import { type DataOptions, openDataset } from './dataset.js';
@@ -50,6 +57,13 @@ async function forgetAfter(folder: string, stage: number): Promise<void> {
   }
 }
 
+/** What a training of a loaded model may be given beside its plan. */
+export interface TrainModelOptions {
+  readonly work?: WorkFolder;
+  /** The model that stages with `distill` learn from. */
+  readonly teacher?: LoadedModel;
+}
+
 /**
  * Trains a loaded model, stage after stage.
  *
@@ -65,11 +79,11 @@ export async function trainModel(
   model: LoadedModel,
   data: TrainingSets,
   plan: TrainPlan,
-  options: { readonly work?: WorkFolder } = {},
+  options: TrainModelOptions = {},
   context: VerbContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: Training }> {
   const start = performance.now();
-  const { work } = options;
+  const { work, teacher } = options;
   const begun = beginningOf(model, beginningIn(plan), data.train, context);
   const skipped: string[] = [];
   const history: TrainedEpoch[] = [];
@@ -97,6 +111,7 @@ export async function trainModel(
           epochsBefore: history.length,
           ...(checkpoint ? { checkpoint } : {}),
           ...(log ? { log } : {}),
+          ...(teacher ? { teacher: teacher.graph } : {}),
           onSkipped: (path) => skipped.push(path),
         },
         context,
@@ -137,6 +152,8 @@ export interface TrainOptions extends DataOptions, OpenOptions {
   /** Folder for checkpoints and metrics. */
   readonly work?: string;
   readonly resume?: boolean;
+  /** A model file that stages with `distill` learn from. */
+  readonly teacher?: string;
 }
 
 /** What a training on files did, and where it is. */
@@ -173,6 +190,7 @@ export async function trainFile(
     if (validation) sets.push(validation);
     const model = await openOrMake(name, beginningIn(plan), train, options);
     tellNotes(model, context);
+    const teacher = options.teacher === undefined ? undefined : await openModel(options.teacher, options);
     const folder = options.work ?? join('shibori-out', names.verb, basename(name, extname(name)));
     const found = existsSync(checkpointFile(folder, 0));
     if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);
@@ -185,7 +203,7 @@ export async function trainFile(
       model,
       { train, ...(validation ? { validation } : {}) },
       plan,
-      { work: { folder, ...(options.resume ? { resume: true } : {}) } },
+      { work: { folder, ...(options.resume ? { resume: true } : {}) }, ...(teacher ? { teacher } : {}) },
       context,
     );
     // An interrupted training is in its checkpoint; a model file is written when it is done.

@@ -81,6 +81,18 @@ const fields = {
   /** Moving averages of the weights, which are validated and saved. */
   ema: numberAs('decay', z.strictObject({ decay: share, warmUp: z.boolean().default(true) })).optional(),
   batchNorm: z.enum(['train', 'frozen']).default('train'),
+  /** `false`: Dropout passes everything on. */
+  dropout: z.boolean().default(true),
+  /** What is learnt from a teacher, see `train/distillation.ts`; weights of three terms, and the layer of two of them. */
+  distill: z
+    .strictObject({
+      labels: z.number().min(0).max(1).default(0),
+      features: z.number().nonnegative().default(0),
+      maps: z.number().nonnegative().default(0),
+      /** Default: the one that Grad-CAM looks at. */
+      layer: z.string().optional(),
+    })
+    .optional(),
   seed: z.number().int().nonnegative().default(42),
   augment: augmentSchema.optional(),
   views: positive.optional(),

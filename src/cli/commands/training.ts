@@ -38,6 +38,8 @@ export interface StageOptions {
   readonly clip?: number;
   readonly ema?: number;
   readonly freezeBatchNorm?: boolean;
+  readonly dropout?: boolean;
+  readonly teacher?: string;
   readonly seed?: number;
   readonly augment?: boolean;
   readonly views?: number;
@@ -65,10 +67,14 @@ const AUGMENTATION = {
   colorJitter: { saturation: 0.2, hue: 0.1 },
 };
 
+/** What is learnt from a teacher unless a plan says otherwise: what it predicts, what it sees, and where it looks. */
+const DISTILLATION = { labels: 0, features: 1, maps: 1 };
+
 /** The fields of a plan that the options of a stage set. */
 export function fieldsGiven(options: StageOptions): Readonly<Record<string, unknown>> {
   const { train, epochs, batch, accumulate, optimizer, momentum, weightDecay, lr, maxLr, schedule } = options;
-  const { stepSize, warmUp, labelSmoothing, clip, ema, freezeBatchNorm, seed, augment, views, patience } = options;
+  const { stepSize, warmUp, labelSmoothing, clip, ema, freezeBatchNorm, dropout, teacher } = options;
+  const { seed, augment, views, patience } = options;
   const fields = {
     train,
     epochs,
@@ -84,6 +90,9 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
     clip,
     ema,
     batchNorm: freezeBatchNorm ? 'frozen' : undefined,
+    // Commander's `--no-dropout` makes it true where it is not given.
+    dropout: dropout === false ? false : undefined,
+    distill: teacher === undefined ? undefined : DISTILLATION,
     seed,
     augment: augment ? AUGMENTATION : undefined,
     views,
@@ -124,6 +133,8 @@ export function withStage(command: Command): Command {
     .option('--clip <norm>', 'bound of the norm of the gradient', positiveNumber)
     .option('--ema <decay>', 'validate and save a moving average of the weights, such as 0.999', positiveNumber)
     .option('--freeze-batch-norm', 'normalise with the running statistics, and leave them as they are')
+    .option('--no-dropout', 'pass everything on where Dropout would leave something out')
+    .option('--teacher <model>', 'a model whose predictions, activations and maps are learnt, instead of the labels')
     .option('--seed <n>', 'decides order, views, dropout and fresh parameters (default: 42)', positiveInteger)
     .option('--augment', 'random crops, mirror images, saturation and hue')
     .option('--views <n>', 'random views of each image that are cached (default: 2)', positiveInteger)
@@ -162,6 +173,7 @@ export async function runTraining(
       ...(options.output ? { output: options.output } : {}),
       ...(options.work ? { work: options.work } : {}),
       ...(options.resume ? { resume: true } : {}),
+      ...(options.teacher ? { teacher: options.teacher } : {}),
     },
     context,
   );

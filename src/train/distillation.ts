@@ -1,0 +1,155 @@
+/*
+ * Learning from a teacher, with t the targets of an image, a the activations at a layer, m the map there, * the teacher's:
+ *   L = −(1/B) Σ t · log p          t = (1 − labels) p* + labels · [label]    (Hinton et al. 2015, arXiv:1503.02531)
+ *     + features · Σ ‖a − a*‖² / Σ ‖a*‖²                                      (Romero et al. 2015, arXiv:1412.6550)
+ *     + maps · (1/B) Σ (1 − corr(m, m*))       maps of the class that the teacher predicts; compare the gradient-based
+ *                                              attention of Zagoruyko, Komodakis 2017, arXiv:1612.03928
+ */
+import type { Engine, NamedTensors, Session } from '../engine/engine.js';
+import { ShiboriError } from '../errors.js';
+import type { Graph, Value } from '../graph/model.js';
+import { outputKind } from '../graph/output-kind.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { appendLogProbabilities } from '../ops/log-probabilities.js';
+import { startRewrite } from '../passes/rewrite.js';
+import { expectFloat32, float32, type Tensor } from '../tensor/tensor.js';
+
+/**
+ * Adds the raw maps `[B, h, w]` of a batch: of the scores `[B, classes]` that a one-hot row `[B, classes]` picks, at an
+ * activation. `appendMaps` of `explain/` makes one.
+ */
+export type AppendMaps = (b: GraphBuilder, scores: Value, picked: Value, activation: Value) => Value;
+
+/** Who is learnt from, and what. */
+export interface Distillation {
+  /** A classifier of the same images and classes. */
+  readonly teacher: Graph;
+  /** Share of the labels in the targets, 0…1. Default: 0, the teacher's probabilities alone. */
+  readonly labels?: number;
+  /** Names of the values whose activations and maps are compared, of the same shape. */
+  readonly layer?: { readonly teacher: string; readonly student: string };
+  /** Weight of the activations' relative squared error. Default: 0. */
+  readonly features?: number;
+  /** Weight of what the maps' correlation lacks of 1. Default: 0. */
+  readonly maps?: { readonly weight: number; readonly append: AppendMaps };
+}
+
+/** Names of the step graph's inputs that hold what the teacher found. */
+const FEATURES = 'train/teacher/features';
+const MAPS = 'train/teacher/maps';
+const PICKED = 'train/teacher/picked';
+const PROBABILITIES = 'train/teacher/probabilities';
+
+/** Keeps the correlation of a map that is the same everywhere finite; maps are compared at a scale of 1. */
+const LEAST_VARIANCE = 1e-6;
+
+/** The value that is compared. Throws when a graph has none of that name, or nobody said which. */
+function layerOf(graph: Graph, which: 'teacher' | 'student', { layer }: Distillation): Value {
+  if (!layer) throw new ShiboriError('Distillation of features or maps needs to know the layer.');
+  const found = graph.nodes.flatMap(({ outputs }) => outputs).find((value) => value?.name === layer[which]);
+  if (found) return found;
+  throw new ShiboriError(`Distillation compares "${layer[which]}", which the ${which} does not have.`);
+}
+
+const compares = ({ features = 0, maps }: Distillation): boolean => features > 0 || (maps?.weight ?? 0) > 0;
+
+/** What the teacher tells of a batch, as one graph. */
+function teacherGraph(distillation: Distillation, batch: number): Graph {
+  const { teacher, features = 0, maps } = distillation;
+  const [input] = teacher.inputs;
+  const [output] = teacher.outputs;
+  if (!input?.type || !output) throw new ShiboriError('The teacher has no typed input.');
+  const layer = compares(distillation) ? layerOf(teacher, 'teacher', distillation) : undefined;
+  const { builder: b, of } = startRewrite(teacher, {
+    inputDims: { [input.name]: [batch, ...input.type.dims.slice(1)] },
+    outputs: layer ? [output, layer] : [output],
+  });
+  b.scope = 'teacher';
+  const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
+  const scores = of(output);
+  publish(b.op('Exp', [appendLogProbabilities(b, scores, outputKind(teacher))]), PROBABILITIES);
+  if (layer && features > 0) publish(of(layer), FEATURES);
+  if (layer && maps && maps.weight > 0) {
+    const classes = Number(scores.type?.dims[1]);
+    const best = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
+    const picked = b.op('OneHot', [best, b.ints([classes]), b.initializer('constant/one-hot', float32([0, 1]))], {
+      axis: 1,
+    });
+    publish(picked, PICKED);
+    publish(standardized(b, maps.append(b, scores, picked, of(layer))), MAPS);
+  }
+  return b.build('teacher');
+}
+
+/** Maps `[B, h, w]` as rows `[B, h·w]` of mean 0 and length 1. */
+function standardized(b: GraphBuilder, maps: Value): Value {
+  const rows = b.op('Flatten', [maps], { axis: 1 });
+  // At a scale of 1 first, whatever the scores' gradients are: what is added to a variance must be little.
+  const most = b.op('ReduceMax', [b.op('Abs', [rows]), b.ints([1])], { keepdims: 1 });
+  const scaled = b.op('Div', [rows, b.op('Add', [most, b.scalar(1e-12)])]);
+  const centred = b.op('Sub', [scaled, b.op('ReduceMean', [scaled, b.ints([1])], { keepdims: 1 })]);
+  const square = b.op('ReduceSum', [b.op('Mul', [centred, centred]), b.ints([1])], { keepdims: 1 });
+  return b.op('Div', [centred, b.op('Sqrt', [b.op('Add', [square, b.scalar(LEAST_VARIANCE)])])]);
+}
+
+/**
+ * Adds what a student loses against its teacher beside the targets: features and maps; `undefined` when neither counts.
+ *
+ * @param student its inference graph, of which `of` tells the values in the graph that is built.
+ */
+export function appendDistillation(
+  b: GraphBuilder,
+  student: Graph,
+  of: (old: Value) => Value,
+  distillation: Distillation,
+): Value | undefined {
+  const { features = 0, maps } = distillation;
+  if (!compares(distillation)) return undefined;
+  const [output] = student.outputs;
+  const layer = layerOf(student, 'student', distillation);
+  const activation = of(layer);
+  const dims = activation.type?.dims.map(Number) ?? [];
+  const terms: Value[] = [];
+  const term = (value: Value, weight: number) => terms.push(b.op('Mul', [value, b.scalar(weight)]));
+  const total = (value: Value) => b.op('ReduceSum', [value], { keepdims: 0 });
+  if (features > 0) {
+    const wanted = b.input(FEATURES, 'float32', dims);
+    const difference = b.op('Sub', [activation, wanted]);
+    term(b.op('Div', [total(b.op('Mul', [difference, difference])), total(b.op('Mul', [wanted, wanted]))]), features);
+  }
+  if (maps && maps.weight > 0 && output) {
+    const scores = of(output);
+    const picked = b.input(PICKED, 'float32', scores.type?.dims ?? []);
+    const own = standardized(b, maps.append(b, scores, picked, activation));
+    const wanted = b.input(MAPS, 'float32', own.type?.dims ?? []);
+    const correlation = b.op('Mul', [total(b.op('Mul', [own, wanted])), b.scalar(1 / (dims[0] ?? 1))]);
+    term(b.op('Sub', [b.scalar(1), correlation]), maps.weight);
+  }
+  return terms.reduce((sum, value) => b.op('Add', [sum, value]));
+}
+
+/** The teacher at work. */
+export interface Teacher {
+  /** Probabilities `[n, classes]`, and what the step graph's inputs of `appendDistillation` are fed. */
+  ask(images: Tensor<'float32'>): Promise<{ readonly probabilities: Tensor<'float32'>; readonly feeds: NamedTensors }>;
+  dispose(): Promise<void>;
+}
+
+/** Loads the teacher; a session for each size of batch. */
+export function openTeacher(engine: Engine, distillation: Distillation): Teacher {
+  const sessions = new Map<number, Session>();
+  const input = distillation.teacher.inputs[0]?.name ?? '';
+  return {
+    async ask(images) {
+      const batch = images.dims[0] ?? 0;
+      const session = sessions.get(batch) ?? (await engine.load(teacherGraph(distillation, batch)));
+      sessions.set(batch, session);
+      const { [PROBABILITIES]: probabilities, ...feeds } = await session.run({ [input]: images });
+      return { probabilities: expectFloat32(probabilities, "The teacher's probabilities"), feeds };
+    },
+    async dispose() {
+      for (const session of sessions.values()) await session.dispose();
+      sessions.clear();
+    },
+  };
+}
