@@ -12,7 +12,6 @@ export { type Color, fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toT
 export type { Filter } from './data/resize.js';
 export { decomposeLinear, type LinearTrain, replaceLinears, withExecution } from './decompose/compress-linear.js';
 export { planContraction } from './decompose/contraction.js';
-export { type Budget, type Squeezed, type SqueezeOptions, squeezeToBudget } from './decompose/squeeze.js';
 export { ttSvd } from './decompose/tensor-train.js';
 export type { TtLayer } from './decompose/tt-layer.js';
 export { type Engine, type NamedTensors, runOnce, type Session } from './engine/engine.js';
@@ -66,6 +65,7 @@ export { upgradeOpset } from './passes/upgrade-opset.js';
 export { type Noted, widenHalf } from './passes/widen-half.js';
 export { winogradConvolutions } from './passes/winograd.js';
 export type { Comparison } from './report/comparison.js';
+export { type Budget, type Squeezed, type SqueezeOptions, squeezeToBudget } from './squeeze/squeeze.js';
 export type { DType } from './tensor/dtype.js';
 export { MersenneTwister, randomSplit, seeded } from './tensor/random.js';
 export { float32, int64, type Tensor, tensor, zeros } from './tensor/tensor.js';

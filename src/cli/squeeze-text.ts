@@ -1,5 +1,5 @@
-import type { SqueezedLayer } from '../decompose/squeeze.js';
-import type { Squeezing } from '../verbs/squeeze.js';
+import type { SqueezedLayer } from '../squeeze/squeeze.js';
+import type { Squeezing } from '../verbs/squeeze/squeeze.js';
 import { engineering, integer, megabytes, percent, table } from './output.js';
 
 /** The table of the layers, and why those that stayed did. */

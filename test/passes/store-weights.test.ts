@@ -8,7 +8,7 @@ import { parametersOf } from '../../src/graph/parameters.js';
 import { openModel, saveModel } from '../../src/node/model-file.js';
 import { type StorageType, storeWeights } from '../../src/passes/store-weights.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
-import { random } from '../decompose/squeeze-support.js';
+import { random } from '../squeeze/support.js';
 
 const families = join(import.meta.dirname, '../golden/families');
 const engine = nodeEngine({ threads: 1 });

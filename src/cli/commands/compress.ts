@@ -77,11 +77,11 @@ function findsRanks(options: CompressOptions): boolean {
 /** Ranks by formula: squeezes to a goal. */
 async function squeezeFile(file: string, options: CompressOptions): Promise<void> {
   const { output, context, finish } = start(options);
-  const { goalOf } = await import('../../verbs/squeeze-goal.js');
+  const { goalOf } = await import('../../verbs/squeeze/goal.js');
   const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
   const data = required(options.data, '--data', 'a goal needs images to learn from and to be measured on');
   const files = { ...filesOf(options, data), ...(options.output ? { output: options.output } : {}) };
-  const { squeeze } = await import('../../verbs/squeeze.js');
+  const { squeeze } = await import('../../verbs/squeeze/squeeze.js');
   const result = await squeeze(file, plan, files, context);
   finish();
   output.result(result, squeezeText);

@@ -1,7 +1,7 @@
 /** The options of `compress` (and `sweep`) that say what a squeeze is to reach and from which images. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { SqueezeFileOptions } from '../../verbs/squeeze.js';
-import type { GoalTexts, SqueezePlan } from '../../verbs/squeeze-goal.js';
+import type { GoalTexts, SqueezePlan } from '../../verbs/squeeze/goal.js';
+import type { SqueezeFileOptions } from '../../verbs/squeeze/squeeze.js';
 import {
   type CommonOptions,
   count,
@@ -79,7 +79,7 @@ export function withSqueeze(command: Command): Command {
 
 /** What a squeeze is told beside its goal. */
 export async function planOf(options: SqueezeOptions): Promise<Omit<SqueezePlan, 'goal'>> {
-  const { schemesNamed } = await import('../../verbs/squeeze-goal.js');
+  const { schemesNamed } = await import('../../verbs/squeeze/goal.js');
   const { layers, schemes, calibration, minCamSimilarity, finetune, store, allowSlower, seed } = options;
   return {
     ...(layers ? { layers } : {}),

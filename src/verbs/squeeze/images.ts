@@ -1,14 +1,14 @@
 /** The images of a squeeze: those that it learns from, and those that measure what it came to. */
-import { subset } from '../data/dataset.js';
-import { batches } from '../data/loader.js';
-import { UsageError } from '../errors.js';
-import { openImageLoader } from '../node/image-pool.js';
-import type { LoadedModel } from '../node/model-file.js';
-import { sizeOf } from '../tensor/dims.js';
-import { randomSplit, seeded } from '../tensor/random.js';
-import type { Tensor } from '../tensor/tensor.js';
-import type { VerbContext } from './context.js';
-import { type Dataset, preprocessOf } from './dataset.js';
+import { subset } from '../../data/dataset.js';
+import { batches } from '../../data/loader.js';
+import { UsageError } from '../../errors.js';
+import { openImageLoader } from '../../node/image-pool.js';
+import type { LoadedModel } from '../../node/model-file.js';
+import { sizeOf } from '../../tensor/dims.js';
+import { randomSplit, seeded } from '../../tensor/random.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { VerbContext } from '../context.js';
+import { type Dataset, preprocessOf } from '../dataset.js';
 
 /** Share of the images that is held out where no others measure. */
 const HELD_OUT = 0.1;

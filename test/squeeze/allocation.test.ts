@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { allocate, type Choices, lowerHull, type Option, paretoFront } from '../../src/decompose/allocation.js';
+import { allocate, type Choices, lowerHull, type Option, paretoFront } from '../../src/squeeze/allocation.js';
 
 const option = fc.record({ cost: fc.integer({ min: 1, max: 30 }), loss: fc.integer({ min: 0, max: 50 }) });
 const network = fc

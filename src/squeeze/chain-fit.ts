@@ -6,11 +6,12 @@
  * 1975). Then the cores are improved in turn: the objective is quadratic in one core, whose normal equations are solved by
  * conjugate gradients, preconditioned by G_left, from where it stands; everything behind it is solved anew.
  */
+
+import type { Core, TensorTrain } from '../decompose/tensor-train.js';
 import { backSolve, type Cholesky, cholesky, forwardSolve } from '../linalg/cholesky.js';
 import { type Matrix, matrix, selectColumns } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { range, sizeOf } from '../tensor/dims.js';
-import type { Core, TensorTrain } from './tensor-train.js';
 import { innerCore, innerProduct, marginals, outputSpectrum, type Stage, throughCore } from './whitened.js';
 
 /** A fitted train. */

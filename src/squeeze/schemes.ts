@@ -8,13 +8,14 @@
  *   tucker2    in | height·width | out         1×1, k×k, 1×1                 (Kim et al. 2015, arXiv:1511.06530)
  *   tt-conv    in | height | width | out       1×1, k×1, 1×k, 1×1            (Oseledets 2011, on the kernel's own axes)
  */
+
+import { type Core, fitBonds } from '../decompose/tensor-train.js';
 import { ShiboriError } from '../errors.js';
 import type { Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { range, sizeOf } from '../tensor/dims.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { type Core, fitBonds } from './tensor-train.js';
 
 /** An axis of a weight. */
 export type Axis = 'in' | 'height' | 'width' | 'out';

@@ -1,6 +1,6 @@
 /** From a goal to the candidate that reaches it. */
-import { ShiboriError } from '../errors.js';
-import type { VerbContext } from './context.js';
+import { ShiboriError } from '../../errors.js';
+import type { VerbContext } from '../context.js';
 import {
   type Candidate,
   type Cost,
@@ -9,10 +9,10 @@ import {
   denseCandidate,
   OutOfReach,
   type Workshop,
-} from './squeeze-candidate.js';
-import { amountFrom, type SqueezeGoal } from './squeeze-goal.js';
-import type { Loss } from './squeeze-measure.js';
-import { smallestHolding, type Trial } from './squeeze-search.js';
+} from './candidate.js';
+import { amountFrom, type SqueezeGoal } from './goal.js';
+import type { Loss } from './measure.js';
+import { smallestHolding, type Trial } from './search.js';
 
 /** A size that was tried on the way to a goal. */
 export interface SqueezeTrial {

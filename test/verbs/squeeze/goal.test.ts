@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { goalOf, schemesNamed } from '../../src/verbs/squeeze-goal.js';
-import { smallestHolding } from '../../src/verbs/squeeze-search.js';
+import { goalOf, schemesNamed } from '../../../src/verbs/squeeze/goal.js';
+import { smallestHolding } from '../../../src/verbs/squeeze/search.js';
 
 describe('goalOf', () => {
   it.each([

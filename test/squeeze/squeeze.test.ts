@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
-import { summedDivergence } from '../../src/decompose/divergence.js';
-import { type SqueezeOptions, squeezeToBudget } from '../../src/decompose/squeeze.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { parametersOf } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
+import { summedDivergence } from '../../src/squeeze/divergence.js';
+import { type SqueezeOptions, squeezeToBudget } from '../../src/squeeze/squeeze.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
-import { random } from './squeeze-support.js';
+import { random } from '../squeeze/support.js';
 
 const engine = nodeEngine({ threads: 1 });
 

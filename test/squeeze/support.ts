@@ -1,7 +1,7 @@
-import { type SqueezeLayer, squeezeLayers } from '../../src/decompose/squeeze-layer.js';
 import type { Graph } from '../../src/graph/model.js';
 import { type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
+import { type SqueezeLayer, squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { sizeOf } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';

@@ -1,10 +1,7 @@
-import { foldExact } from '../decompose/fold-exact.js';
-import type { SqueezedLayer } from '../decompose/squeeze.js';
-import { type Refusal, type SqueezeLayer, squeezeLayers } from '../decompose/squeeze-layer.js';
-import { ShiboriError, suggestion, UsageError } from '../errors.js';
-import type { Graph } from '../graph/model.js';
-import { fitsPattern } from '../graph/module-path.js';
-import type { Accuracy } from '../metrics/accuracy.js';
+import { ShiboriError, suggestion, UsageError } from '../../errors.js';
+import type { Graph } from '../../graph/model.js';
+import { fitsPattern } from '../../graph/module-path.js';
+import type { Accuracy } from '../../metrics/accuracy.js';
 import {
   defaultOutput,
   formatOf,
@@ -12,20 +9,23 @@ import {
   type OpenOptions,
   openModel,
   saveModel,
-} from '../node/model-file.js';
-import type { FoldNote } from '../passes/fold.js';
-import { ofAnyBatch } from '../passes/rewrite.js';
-import type { StorageType } from '../passes/store-weights.js';
-import type { MapFigures, SizeFigures, SpeedFigures } from '../report/comparison.js';
-import { sizeOfModel } from './compare.js';
-import { engineOf, tellNotes, type VerbContext } from './context.js';
-import { checkLabels, type DataOptions, openDataset } from './dataset.js';
-import { openWorkshop, type Workshop } from './squeeze-candidate.js';
-import type { SqueezeGoal, SqueezePlan } from './squeeze-goal.js';
-import { reachGoal, type SqueezeTrial } from './squeeze-goals.js';
-import { calibrationImages, type SqueezeSets, squeezeSets } from './squeeze-images.js';
-import { predictionsOf } from './squeeze-measure.js';
-import { isSlower, slowerLayers, speedOf } from './squeeze-speed.js';
+} from '../../node/model-file.js';
+import type { FoldNote } from '../../passes/fold.js';
+import { ofAnyBatch } from '../../passes/rewrite.js';
+import type { StorageType } from '../../passes/store-weights.js';
+import type { MapFigures, SizeFigures, SpeedFigures } from '../../report/comparison.js';
+import { foldExact } from '../../squeeze/fold-exact.js';
+import type { SqueezedLayer } from '../../squeeze/squeeze.js';
+import { type Refusal, type SqueezeLayer, squeezeLayers } from '../../squeeze/squeeze-layer.js';
+import { sizeOfModel } from '../compare.js';
+import { engineOf, tellNotes, type VerbContext } from '../context.js';
+import { checkLabels, type DataOptions, openDataset } from '../dataset.js';
+import { openWorkshop, type Workshop } from './candidate.js';
+import type { SqueezeGoal, SqueezePlan } from './goal.js';
+import { reachGoal, type SqueezeTrial } from './goals.js';
+import { calibrationImages, type SqueezeSets, squeezeSets } from './images.js';
+import { predictionsOf } from './measure.js';
+import { isSlower, slowerLayers, speedOf } from './speed.js';
 
 /** What `compress` did to reach a goal. */
 export interface Squeezing {

@@ -4,19 +4,20 @@
  *   error = √(Σ ‖ẑ − z‖² / Σ ‖z‖²)    over all images, ^ the squeezed model
  *   KL    = mean Σ p (log p − log p̂)   in nats
  */
-import { summedDivergence } from '../decompose/divergence.js';
-import { ShiboriError } from '../errors.js';
-import { type Accuracy, accuracyOf, addCounts, countCorrect, NO_IMAGES } from '../metrics/accuracy.js';
-import { addPredictions, NO_PREDICTIONS } from '../metrics/doubt.js';
-import type { LoadedModel } from '../node/model-file.js';
-import type { MapFigures } from '../report/comparison.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { compareMaps } from './compare.js';
-import type { VerbContext } from './context.js';
-import type { Dataset } from './dataset.js';
-import { warnOfDoubt } from './doubt.js';
-import { score } from './evaluate.js';
-import { labelMap, outputNames } from './labels.js';
+
+import { ShiboriError } from '../../errors.js';
+import { type Accuracy, accuracyOf, addCounts, countCorrect, NO_IMAGES } from '../../metrics/accuracy.js';
+import { addPredictions, NO_PREDICTIONS } from '../../metrics/doubt.js';
+import type { LoadedModel } from '../../node/model-file.js';
+import type { MapFigures } from '../../report/comparison.js';
+import { summedDivergence } from '../../squeeze/divergence.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { compareMaps } from '../compare.js';
+import type { VerbContext } from '../context.js';
+import type { Dataset } from '../dataset.js';
+import { warnOfDoubt } from '../doubt.js';
+import { score } from '../evaluate.js';
+import { labelMap, outputNames } from '../labels.js';
 
 /** What a model says of the validation images. */
 export interface Predictions {

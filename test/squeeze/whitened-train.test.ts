@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { TtRequest } from '../../src/decompose/modes.js';
 import { decomposeWeight, denseWeight, type TtWeight } from '../../src/decompose/tt-weight.js';
-import { decomposeWhitened, modeMoments } from '../../src/decompose/whitened-train.js';
 import { type Matrix, matrix, transpose } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
+import { decomposeWhitened, modeMoments } from '../../src/squeeze/whitened-train.js';
+import { lossOf, minus, moments } from '../squeeze/support.js';
 import { distance, randomMatrix } from '../linalg/support.js';
-import { lossOf, minus, moments } from './squeeze-support.js';
 
 /** float64 through Cholesky factors of matrices with a condition of about 1e3. */
 const EXACT = 1e-9;

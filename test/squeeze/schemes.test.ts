@@ -1,15 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fitLayer, layerMetric, layerStage, mapOf, replacementOf } from '../../src/decompose/fit-layer.js';
-import {
-  fitRanks,
-  type SchemeName,
-  schemeMultiplyAdds,
-  schemeParameters,
-  schemes,
-} from '../../src/decompose/schemes.js';
-import { squeezeLayers } from '../../src/decompose/squeeze-layer.js';
-import { damped } from '../../src/decompose/whitened.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { parametersOf } from '../../src/graph/parameters.js';
@@ -17,8 +7,12 @@ import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { attributesOf, isOp, specOf } from '../../src/ops/table.js';
 import { rewrite } from '../../src/passes/rewrite.js';
+import { fitLayer, layerMetric, layerStage, mapOf, replacementOf } from '../../src/squeeze/fit-layer.js';
+import { fitRanks, type SchemeName, schemeMultiplyAdds, schemeParameters, schemes } from '../../src/squeeze/schemes.js';
+import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
+import { damped } from '../../src/squeeze/whitened.js';
 import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
-import { lossOf, minus, moments, oneConvolution, onlyLayer, random } from './squeeze-support.js';
+import { lossOf, minus, moments, oneConvolution, onlyLayer, random } from '../squeeze/support.js';
 
 const engine = nodeEngine({ threads: 1 });
 const names = Object.keys(schemes) as SchemeName[];

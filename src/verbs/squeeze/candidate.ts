@@ -1,7 +1,15 @@
 /** One squeezed model: made within a limit, trained a little, stored small, and measured. */
-import { appendGradients } from '../autodiff/gradient.js';
-import { BudgetUnreachable } from '../decompose/allocation.js';
-import { denseOption } from '../decompose/curves.js';
+import { appendGradients } from '../../autodiff/gradient.js';
+import type { Engine } from '../../engine/engine.js';
+import { evaluateNode } from '../../engine/reference.js';
+import { ShiboriError } from '../../errors.js';
+import { type Graph, OPSET } from '../../graph/model.js';
+import { summarize } from '../../models/summary.js';
+import { encodeModel, type LoadedModel } from '../../node/model-file.js';
+import { importGraph } from '../../passes/import-graph.js';
+import { type StorageType, storeWeights } from '../../passes/store-weights.js';
+import { BudgetUnreachable } from '../../squeeze/allocation.js';
+import { denseOption } from '../../squeeze/curves.js';
 import {
   type SqueezedLayer,
   type SqueezeOptions,
@@ -9,23 +17,15 @@ import {
   spendBudget,
   squeezedLayer,
   studyNetwork,
-} from '../decompose/squeeze.js';
-import { denseMultiplyAdds, type SqueezeLayer } from '../decompose/squeeze-layer.js';
-import type { Engine } from '../engine/engine.js';
-import { evaluateNode } from '../engine/reference.js';
-import { ShiboriError } from '../errors.js';
-import { type Graph, OPSET } from '../graph/model.js';
-import { summarize } from '../models/summary.js';
-import { encodeModel, type LoadedModel } from '../node/model-file.js';
-import { importGraph } from '../passes/import-graph.js';
-import { type StorageType, storeWeights } from '../passes/store-weights.js';
-import type { Tensor } from '../tensor/tensor.js';
-import type { VerbContext } from './context.js';
-import { finetuneModel } from './finetune.js';
-import { finetuneSchema } from './recipe.js';
-import type { SqueezeGoal, SqueezePlan } from './squeeze-goal.js';
-import type { SqueezeSets } from './squeeze-images.js';
-import { type Loss, lossOf, type Predictions } from './squeeze-measure.js';
+} from '../../squeeze/squeeze.js';
+import { denseMultiplyAdds, type SqueezeLayer } from '../../squeeze/squeeze-layer.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { VerbContext } from '../context.js';
+import { finetuneModel } from '../finetune.js';
+import { finetuneSchema } from '../recipe.js';
+import type { SqueezeGoal, SqueezePlan } from './goal.js';
+import type { SqueezeSets } from './images.js';
+import { type Loss, lossOf, type Predictions } from './measure.js';
 
 /** What every candidate is made from. */
 export interface Workshop {

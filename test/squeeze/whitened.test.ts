@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { fitLayer, mapOf } from '../../src/decompose/fit-layer.js';
-import { schemes } from '../../src/decompose/schemes.js';
-import { discardedMass, firstStage, outputSpectrum } from '../../src/decompose/whitened.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { symmetricRoot } from '../../src/linalg/symmetric-root.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
+import { fitLayer, mapOf } from '../../src/squeeze/fit-layer.js';
+import { schemes } from '../../src/squeeze/schemes.js';
+import { discardedMass, firstStage, outputSpectrum } from '../../src/squeeze/whitened.js';
 import { float32 } from '../../src/tensor/tensor.js';
-import { onlyLayer } from './squeeze-support.js';
+import { onlyLayer } from '../squeeze/support.js';
 
 const numbers = z.array(z.number()).transform((values) => Float64Array.from(values));
 const golden = z
@@ -21,7 +21,7 @@ const golden = z
     gradients: numbers,
     truncations: z.array(z.object({ rank: z.number(), loss: z.number(), map: numbers })),
   })
-  .parse(JSON.parse(readFileSync(new URL('../golden/decompose/whitened.json', import.meta.url), 'utf8')));
+  .parse(JSON.parse(readFileSync(new URL('../golden/squeeze/whitened.json', import.meta.url), 'utf8')));
 
 /** Gram matrices keep half of the digits of singular vectors; losses are sums of their squares. */
 const GRAM = 1e-7;

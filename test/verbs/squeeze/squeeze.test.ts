@@ -3,11 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openModel } from '../../src/node/model-file.js';
-import { squeeze } from '../../src/verbs/squeeze.js';
-import type { SqueezePlan } from '../../src/verbs/squeeze-goal.js';
-import { shibori } from '../support/shibori.js';
-import { writeTinyStudy } from '../support/tiny-study.js';
+import { openModel } from '../../../src/node/model-file.js';
+import type { SqueezePlan } from '../../../src/verbs/squeeze/goal.js';
+import { squeeze } from '../../../src/verbs/squeeze/squeeze.js';
+import { shibori } from '../../support/shibori.js';
+import { writeTinyStudy } from '../../support/tiny-study.js';
 
 let folder: string;
 let files: Awaited<ReturnType<typeof writeTinyStudy>>;

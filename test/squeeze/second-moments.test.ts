@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
-import { ActivationStream } from '../../src/decompose/activation-stream.js';
-import { patchColumns } from '../../src/decompose/patches.js';
-import { centred, regressionSums } from '../../src/decompose/regression-sums.js';
-import { gradientMoments } from '../../src/decompose/second-moments.js';
-import { squeezeLayers } from '../../src/decompose/squeeze-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
+import { ActivationStream } from '../../src/squeeze/activation-stream.js';
+import { patchColumns } from '../../src/squeeze/patches.js';
+import { centred, regressionSums } from '../../src/squeeze/regression-sums.js';
+import { gradientMoments } from '../../src/squeeze/second-moments.js';
+import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
+import { oneConvolution, onlyLayer, random } from '../squeeze/support.js';
 import { naiveProduct } from '../linalg/support.js';
-import { oneConvolution, onlyLayer, random } from './squeeze-support.js';
 
 const engine = nodeEngine({ threads: 1 });
 /** Sums of about a hundred float32 products of numbers near one. */

@@ -1,7 +1,8 @@
 /** What `compress` is to reach, as a person says it and as numbers. */
-import { type SchemeName, schemes } from '../decompose/schemes.js';
-import { suggestion, UsageError } from '../errors.js';
-import type { StorageType } from '../passes/store-weights.js';
+
+import { suggestion, UsageError } from '../../errors.js';
+import type { StorageType } from '../../passes/store-weights.js';
+import { type SchemeName, schemes } from '../../squeeze/schemes.js';
 
 /** How much may be left: so many, or a share (0…1) of what the model has. */
 export type Amount = { readonly amount: number } | { readonly share: number };

@@ -1,10 +1,11 @@
 /** Whether a squeezed model runs slower than the original, and which of its layers do. */
-import type { SqueezedLayer } from '../decompose/squeeze.js';
-import type { Engine } from '../engine/engine.js';
-import type { Graph, Value } from '../graph/model.js';
-import { rewrite } from '../passes/rewrite.js';
-import type { SpeedFigures } from '../report/comparison.js';
-import { measureSpeed } from './measure.js';
+
+import type { Engine } from '../../engine/engine.js';
+import type { Graph, Value } from '../../graph/model.js';
+import { rewrite } from '../../passes/rewrite.js';
+import type { SpeedFigures } from '../../report/comparison.js';
+import type { SqueezedLayer } from '../../squeeze/squeeze.js';
+import { measureSpeed } from '../measure.js';
 
 /** Batch sizes of the verdict: one image at a time, and many. */
 const BATCHES = [1, 64] as const;

@@ -1,14 +1,14 @@
+import { balance } from '../decompose/balance.js';
+import { type Core, reconstruct, type TensorTrain } from '../decompose/tensor-train.js';
 import type { Value } from '../graph/model.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { type SymmetricRoot, symmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
-import { balance } from './balance.js';
 import { type FitOptions, fitChain } from './chain-fit.js';
 import { emitFactors, factorName, factorOf, fitRanks, type Scheme, schemeModes } from './schemes.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { type Core, reconstruct, type TensorTrain } from './tensor-train.js';
 import { damped, firstStage, type Stage } from './whitened.js';
 
 /** The metric of one layer: see `whitened.ts`. */

@@ -1,10 +1,10 @@
+import { verifyEqual } from '../decompose/verify-equal.js';
 import { type Engine, runOnce } from '../engine/engine.js';
 import type { Graph } from '../graph/model.js';
 import type { Folded, FoldNote } from '../passes/fold.js';
 import { foldBatchNorms } from '../passes/fold-batch-norm.js';
 import { foldLinearChains } from '../passes/fold-linear.js';
 import { mergeDuplicates } from '../passes/merge-duplicates.js';
-import { verifyEqual } from './verify-equal.js';
 
 /** What float32 sums in another order may differ by, as a share of the largest output, through a deep network. */
 export const FOLD_TOLERANCE = 1e-4;

@@ -4,13 +4,14 @@
  * Cholesky factors L of these, TT-SVD truncates the weight times Lᵀ along every mode, and each core goes back by L^−ᵀ.
  * ½ of the squared error so measured is the predicted rise of the loss, as far as the Kronecker products hold.
  */
+
+import { checkRequest, type TtRequest } from '../decompose/modes.js';
+import type { Core } from '../decompose/tensor-train.js';
+import { decomposeWeight, type TtWeight } from '../decompose/tt-weight.js';
 import { backSolve, type Cholesky, cholesky } from '../linalg/cholesky.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { sizeOf } from '../tensor/dims.js';
-import { checkRequest, type TtRequest } from './modes.js';
-import type { Core } from './tensor-train.js';
-import { decomposeWeight, type TtWeight } from './tt-weight.js';
 import { traceOf } from './whitened.js';
 
 /** Second moments of a linear layer, damped: `inputs` `[in, in]`, `gradients` `[out, out]`. */
