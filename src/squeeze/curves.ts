@@ -5,13 +5,11 @@
  * one image for independent.
  */
 
-import { selectColumns } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import { range, sizeOf } from '../tensor/dims.js';
 import { type Option, paretoFront } from './allocation.js';
-import { fitRanks, type Scheme, type SchemeName, schemeMultiplyAdds, schemeParameters, schemes } from './schemes.js';
+import type { Scheme, SchemeName, SchemeSubject } from './scheme.js';
+import { schemes } from './schemes.js';
 import { denseMultiplyAdds, denseParameters, type SqueezeLayer } from './squeeze-layer.js';
-import { discardedMass, innerCore, outputSpectrum, type Stage, throughCore } from './whitened.js';
+import { tailsOf } from './tails.js';
 
 /** A layer in a scheme at some ranks, or left dense. */
 export interface LayerOption extends Option {
@@ -25,65 +23,6 @@ export interface LayerOption extends Option {
 
 /** What a budget counts. Bytes are four a parameter. */
 export type Goal = 'parameters' | 'multiplyAdds';
-
-/** Channels kept on either side while the spectrum of the bond between a kernel's axes is computed. */
-const CORE_CHANNELS = 160;
-
-/** Mass discarded by a bond of each rank, from 0 on. */
-interface Tails {
-  readonly input?: Float64Array;
-  readonly middle?: Float64Array;
-  readonly output: Float64Array;
-}
-
-async function tailsOf(layer: SqueezeLayer, stage: Stage, products: MatrixProducts): Promise<Tails> {
-  const spectrum = await outputSpectrum(stage, products);
-  const output = discardedMass(spectrum);
-  const kernel = sizeOf(layer.kernel);
-  if (kernel === 1) return { output };
-  const kept = Math.min(CORE_CHANNELS, layer.inputs);
-  const chosen = await innerCore(stage, kernel, kept, products);
-  const input = discardedMass(chosen);
-  if (layer.kernel[0] === 1 || layer.kernel[1] === 1) return { input, output };
-  const behind = await throughCore(stage, chosen.core, products);
-  const outs = Math.min(CORE_CHANNELS, layer.outputs);
-  const directions = selectColumns(spectrum.directions, range(outs));
-  const core: Stage = {
-    gram: behind.gram,
-    cross: await products.multiply(behind.cross, directions, {}),
-    target: await products.multiply(behind.target, directions, {}),
-  };
-  const left = behind.gram.rows / layer.kernel[1];
-  const middle = discardedMass(
-    await innerCore(core, layer.kernel[1], Math.min(left, outs * layer.kernel[1]), products),
-  );
-  // What the restriction to the kept channels has lost already.
-  const lost = (input[kept] ?? 0) + (output[outs] ?? 0);
-  return { input, middle: middle.map((mass) => mass + lost), output };
-}
-
-/** Which tails bound each scheme's bonds. */
-const bondTails: Readonly<Record<SchemeName, readonly (keyof Tails)[]>> = {
-  svd: ['output'],
-  'svd-input': ['input'],
-  spatial: ['middle'],
-  tucker2: ['input', 'output'],
-  'tt-conv': ['input', 'middle', 'output'],
-};
-
-/** Ranks worth looking at: runtimes lay channels out in eights, and nobody needs to tell 200 from 201. */
-function ranksUpTo(most: number): number[] {
-  const ranks: number[] = [];
-  for (let rank = 1; rank <= most; ) {
-    ranks.push(rank);
-    rank += rank < 8 ? 1 : rank < 32 ? 4 : rank < 192 ? 8 : 32;
-  }
-  return ranks;
-}
-
-function combinations(lists: readonly (readonly number[])[]): number[][] {
-  return lists.reduce<number[][]>((all, list) => all.flatMap((before) => list.map((rank) => [...before, rank])), [[]]);
-}
 
 /** The layer as it is. */
 export function denseOption(layer: SqueezeLayer, goal: Goal): LayerOption {
@@ -99,28 +38,24 @@ export function denseOption(layer: SqueezeLayer, goal: Goal): LayerOption {
  * @param allowed names of schemes to consider.
  */
 export async function predictedOptions(
-  layer: SqueezeLayer,
-  stage: Stage,
+  subject: Omit<SchemeSubject, 'tails'>,
   goal: Goal,
   allowed: readonly SchemeName[],
-  products: MatrixProducts,
 ): Promise<LayerOption[]> {
+  const { layer, stage, products } = subject;
   const tails = await tailsOf(layer, stage, products);
   const dense = denseOption(layer, goal);
   const biases = layer.bias?.length ?? 0;
   const found: LayerOption[] = [dense];
   for (const name of allowed) {
     const scheme = schemes[name];
-    const bonds = bondTails[name].map((bond) => tails[bond]);
-    if (scheme.refuses(layer) !== undefined || bonds.includes(undefined)) continue;
+    if (scheme.refuses(layer) !== undefined) continue;
     const options: LayerOption[] = [];
-    for (const ranks of combinations(fitRanks(scheme, layer).map(ranksUpTo))) {
-      const parameters = schemeParameters(scheme, layer, ranks) + biases;
-      const multiplyAdds = schemeMultiplyAdds(scheme, layer, ranks);
+    for (const { ranks, mass } of await scheme.predict({ ...subject, tails })) {
+      const parameters = scheme.parameters(layer, ranks) + biases;
+      const multiplyAdds = scheme.multiplyAdds(layer, ranks);
       const cost = goal === 'parameters' ? parameters : multiplyAdds;
-      if (cost >= dense.cost || fitRanks(scheme, layer, ranks).some((rank, k) => rank !== ranks[k])) continue;
-      let mass = 0;
-      for (const [k, bond] of bonds.entries()) mass += bond?.[Math.min(ranks[k] ?? 0, bond.length - 1)] ?? 0;
+      if (cost >= dense.cost) continue;
       options.push({ scheme, ranks, parameters, multiplyAdds, cost, predicted: mass / 2, loss: mass / 2 });
     }
     found.push(...paretoFront(options));

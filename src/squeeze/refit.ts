@@ -16,9 +16,9 @@ import { sizeOf } from '../tensor/dims.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ActivationStream } from './activation-stream.js';
 import type { FitOptions } from './chain-fit.js';
-import { type FittedLayer, fitLayer, mapOf, replacementOf } from './fit-layer.js';
-import { centred, type RegressionSums, regressionSums, type Targets } from './regression-sums.js';
-import type { Scheme } from './schemes.js';
+import { replacementOf } from './fit-layer.js';
+import { type CentredMoments, centred, type RegressionSums, regressionSums, type Targets } from './regression-sums.js';
+import type { FittedLayer, Scheme } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { damped, firstStage, traceOf } from './whitened.js';
 
@@ -114,7 +114,7 @@ export async function refitLayer(
   const pull = (share * traceOf(first.gram)) / gram.rows;
   const factor = await cholesky(ridged, products);
   const fit = async (
-    moments: Pick<RegressionMoments, 'cross' | 'meanTarget'>,
+    moments: Pick<CentredMoments, 'cross' | 'meanTarget'>,
     how: FitOptions,
   ): Promise<RefittedLayer> => {
     const pulled = matrix(
@@ -124,9 +124,8 @@ export async function refitLayer(
     );
     const best = await choleskySolve(factor, await products.multiply(pulled, output.root, {}), products);
     const stage = await firstStage(gram, best, products);
-    const fitted = await fitLayer(layer, choice.scheme, choice.ranks, stage, { gram, output }, how, products);
-    const map = await mapOf(layer, fitted, products);
-    return { fitted, bias: biasOf(map, first.meanX, moments.meanTarget) };
+    const fitted = await choice.scheme.fit(layer, choice.ranks, stage, { gram, output }, how, products);
+    return { fitted, bias: biasOf(await fitted.map(), first.meanX, moments.meanTarget) };
   };
   const rounds = isRectified(original.graph, layer) ? rectifiedRounds : 0;
   let result = await fit(first, { sweeps: rounds === 0 ? sweeps : 0 });
@@ -138,5 +137,3 @@ export async function refitLayer(
   }
   return result;
 }
-
-type RegressionMoments = ReturnType<typeof centred>;

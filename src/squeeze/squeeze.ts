@@ -22,7 +22,7 @@ import type { Goal, LayerOption, MeasuredPoint } from './curves.js';
 import { replacementOf } from './fit-layer.js';
 import { foldExact } from './fold-exact.js';
 import { type RefitOptions, refitLayer } from './refit.js';
-import type { SchemeName } from './schemes.js';
+import type { SchemeName } from './scheme.js';
 import { denseParameters, type Refusal, type SqueezeLayer, squeezeLayers } from './squeeze-layer.js';
 import { type StudiedLayer, type StudyOptions, studyLayers } from './study.js';
 

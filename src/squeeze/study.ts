@@ -22,9 +22,9 @@ import {
   predictedOptions,
 } from './curves.js';
 import { summedDivergence } from './divergence.js';
-import { fitLayer, layerMetric, layerStage, mapOf, replacementOf } from './fit-layer.js';
+import { layerMetric, layerStage, replacementOf } from './fit-layer.js';
 import { centred, regressionSums } from './regression-sums.js';
-import type { SchemeName } from './schemes.js';
+import type { SchemeName } from './scheme.js';
 import { type AppendGradients, gradientMoments } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 
@@ -133,12 +133,12 @@ async function studyLayer(
   const { gram, meanX } = centred(sums);
   const metric = await layerMetric(layer.path, gram, gradients, {}, products);
   const stage = await layerStage(layer.weight, metric, products);
-  const predicted = await predictedOptions(layer, stage, goal, schemes, products);
+  const predicted = await predictedOptions({ layer, stage, metric, products }, goal, schemes);
   const measured: MeasuredPoint[] = [];
   for (const option of pointsToMeasure(predicted, measuredShares)) {
     if (!option.scheme) continue;
-    const fitted = await fitLayer(layer, option.scheme, option.ranks, stage, metric, {}, products);
-    const bias = shiftedBias(layer, await mapOf(layer, fitted, products), meanX);
+    const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
+    const bias = shiftedBias(layer, await fitted.map(), meanX);
     const found = await divergence(original, replacementOf(layer, fitted, bias), images);
     measured.push({ predicted: option.predicted, measured: found });
   }

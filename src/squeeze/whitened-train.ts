@@ -5,14 +5,15 @@
  * ½ of the squared error so measured is the predicted rise of the loss, as far as the Kronecker products hold.
  */
 
-import { checkRequest, type TtRequest } from '../decompose/modes.js';
+import { checkRequest, type TtRequest, trainModes } from '../decompose/modes.js';
 import type { Core } from '../decompose/tensor-train.js';
-import { decomposeWeight, type TtWeight } from '../decompose/tt-weight.js';
+import { decomposeWeight, type TtWeight, toTrainOrder } from '../decompose/tt-weight.js';
 import { backSolve, type Cholesky, cholesky } from '../linalg/cholesky.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
+import { spectrumOf } from '../linalg/spectrum.js';
 import { sizeOf } from '../tensor/dims.js';
-import { traceOf } from './whitened.js';
+import { discardedMass, traceOf } from './whitened.js';
 
 /** Second moments of a linear layer, damped: `inputs` `[in, in]`, `gradients` `[out, out]`. */
 export interface LinearMoments {
@@ -78,20 +79,28 @@ async function unwhitened(
   return result;
 }
 
+/** A linear layer's weight, whitened along its modes. */
+export interface WhitenedTrain {
+  /** The smallest bonds that discard this share of its squared norm each, or less. */
+  ranksFor(share: number): Promise<number[]>;
+  /** The train with these bonds, its cores in the layer's own coordinates; norm, error and bound are the whitened weight's. */
+  truncated(bonds: readonly number[] | undefined): Promise<TtWeight>;
+}
+
 /**
- * As `decomposeWeight`, in the metric of the data: norm, error and bound of the result are those of the whitened weight.
+ * Whitens a weight for trains of these modes.
  *
  * @param layer name of the layer, for messages.
  * @param weight `[out, in]`.
- * @throws UsageError when the modes or bonds do not fit the weight, ShiboriError when moments are not positive definite.
+ * @throws UsageError when the modes do not fit the weight, ShiboriError when moments are not positive definite.
  */
-export async function decomposeWhitened(
+export async function whitenedTrain(
   layer: string,
   weight: Matrix,
-  request: TtRequest,
+  request: Omit<TtRequest, 'bonds'>,
   moments: LinearMoments,
   products: MatrixProducts,
-): Promise<TtWeight> {
+): Promise<WhitenedTrain> {
   checkRequest(layer, request, weight.rows, weight.cols);
   const { outModes, inModes, layout } = request;
   const factorsOf = (of: Matrix, modes: readonly number[]) =>
@@ -104,16 +113,41 @@ export async function decomposeWhitened(
     inner /= lower.rows;
     data = timesTransposed(data, lower, inner);
   }
-  const { shape, train } = await decomposeWeight(layer, matrix(weight.rows, weight.cols, data), request, products);
-  const cores: Core[] = [];
-  for (const [k, { dims, data: whitened }] of train.cores.entries()) {
-    const after = dims[2];
-    const [out, into] = [outFactors[k], inFactors[layout === 'tt' ? k - outModes.length : k]];
-    let core = whitened;
-    // A pair's axes lie [r, out, in, r′].
-    if (into) core = await unwhitened(core, into, after, products);
-    if (out) core = await unwhitened(core, out, layout === 'tt' ? after : after * (inModes[k] ?? 1), products);
-    cores.push({ dims, data: core });
-  }
-  return { shape, train: { ...train, cores } };
+  const whitened = matrix(weight.rows, weight.cols, data);
+  const modes = trainModes(request);
+  // Each bond's discarded mass by its rank: needed for a curve only.
+  let tails: Promise<Float64Array[]> | undefined;
+  const spectra = async (): Promise<Float64Array[]> => {
+    const ordered = toTrainOrder(data, request);
+    const found: Float64Array[] = [];
+    for (let k = 1; k < modes.length; k++) {
+      const rows = sizeOf(modes.slice(0, k));
+      found.push(discardedMass(await spectrumOf(matrix(rows, data.length / rows, ordered), undefined, products)));
+    }
+    return found;
+  };
+  return {
+    async ranksFor(share) {
+      tails ??= spectra();
+      return (await tails).map((mass) => {
+        const rank = mass.findIndex((lost) => lost <= share * (mass[0] ?? 0));
+        return Math.max(1, rank < 0 ? mass.length - 1 : rank);
+      });
+    },
+    async truncated(bonds) {
+      const wanted = { layout, outModes, inModes, ...(bonds ? { bonds } : {}) };
+      const { shape, train } = await decomposeWeight(layer, whitened, wanted, products);
+      const cores: Core[] = [];
+      for (const [k, { dims, data: values }] of train.cores.entries()) {
+        const after = dims[2];
+        const [out, into] = [outFactors[k], inFactors[layout === 'tt' ? k - outModes.length : k]];
+        let core = values;
+        // A pair's axes lie [r, out, in, r′].
+        if (into) core = await unwhitened(core, into, after, products);
+        if (out) core = await unwhitened(core, out, layout === 'tt' ? after : after * (inModes[k] ?? 1), products);
+        cores.push({ dims, data: core });
+      }
+      return { shape, train: { ...train, cores } };
+    },
+  };
 }

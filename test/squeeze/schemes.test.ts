@@ -1,21 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ttDescriptorsOf } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { parametersOf } from '../../src/graph/parameters.js';
+import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { attributesOf, isOp, specOf } from '../../src/ops/table.js';
 import { rewrite } from '../../src/passes/rewrite.js';
-import { fitLayer, layerMetric, layerStage, mapOf, replacementOf } from '../../src/squeeze/fit-layer.js';
-import { fitRanks, type SchemeName, schemeMultiplyAdds, schemeParameters, schemes } from '../../src/squeeze/schemes.js';
+import { layerMetric, layerStage, replacementOf } from '../../src/squeeze/fit-layer.js';
+import { schemes } from '../../src/squeeze/schemes.js';
 import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
+import { tailsOf } from '../../src/squeeze/tails.js';
 import { damped } from '../../src/squeeze/whitened.js';
 import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
+import { naiveProduct } from '../linalg/support.js';
 import { lossOf, minus, moments, oneConvolution, onlyLayer, random } from '../squeeze/support.js';
 
 const engine = nodeEngine({ threads: 1 });
-const names = Object.keys(schemes) as SchemeName[];
+const names = ['svd', 'svd-input', 'spatial', 'tucker2', 'tt-conv'] as const;
+const trains = ['tt', 'tt-matrix'] as const;
 const DAMPING = { input: 1e-6, output: 1e-6 };
 /** float64 through a Cholesky factor and a root of matrices with a condition of about 1e3, per unit of the whole mass. */
 const EXACT = 1e-9;
@@ -36,8 +41,8 @@ describe('convolution schemes', () => {
   it.each(names)('%s is exact at full rank', async (name) => {
     const { layer, metric, stage } = await prepared([4, 3, 3, 2]);
     const scheme = schemes[name];
-    const fitted = await fitLayer(layer, scheme, fitRanks(scheme, layer), stage, metric, {}, plainProducts);
-    const difference = minus(await mapOf(layer, fitted, plainProducts), layer.weight);
+    const fitted = await scheme.fit(layer, scheme.fitRanks(layer), stage, metric, {}, plainProducts);
+    const difference = minus(await fitted.map(), layer.weight);
     expect(Math.max(...difference.data.map(Math.abs))).toBeLessThan(EXACT * 10);
     expect(fitted.loss).toBeLessThan(EXACT * lossOf(layer.weight, metric.gram, metric.output.root));
   });
@@ -47,18 +52,15 @@ describe('convolution schemes', () => {
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 3, maxLength: 3 }), async (wanted) => {
         const { layer, metric, stage, output } = await prepared([5, 4, 3, 3]);
         const scheme = schemes[name];
-        const ranks = fitRanks(scheme, layer, wanted.slice(0, scheme.groups.length - 1));
-        const plain = await fitLayer(layer, scheme, ranks, stage, metric, {}, plainProducts);
+        const ranks = scheme.fitRanks(layer, wanted.slice(0, scheme.fitRanks(layer).length));
+        const plain = await scheme.fit(layer, ranks, stage, metric, {}, plainProducts);
         const mass = lossOf(layer.weight, metric.gram, output);
-        for (const fitted of [
-          plain,
-          await fitLayer(layer, scheme, ranks, stage, metric, { sweeps: 3 }, plainProducts),
-        ]) {
-          const difference = minus(await mapOf(layer, fitted, plainProducts), layer.weight);
+        for (const fitted of [plain, await scheme.fit(layer, ranks, stage, metric, { sweeps: 3 }, plainProducts)]) {
+          const difference = minus(await fitted.map(), layer.weight);
           expect(Math.abs(lossOf(difference, metric.gram, output) - fitted.loss)).toBeLessThan(EXACT * mass);
           expect(fitted.loss).toBeLessThanOrEqual(plain.loss);
-          expect(fitted.factors.reduce((sum, { data }) => sum + data.length, 0)).toBe(
-            schemeParameters(scheme, layer, ranks),
+          expect(fitted.factors.reduce((sum, { tensor }) => sum + tensor.data.length, 0)).toBe(
+            scheme.parameters(layer, ranks),
           );
         }
       }),
@@ -71,10 +73,10 @@ describe('convolution schemes', () => {
     async (name) => {
       const { graph, layer, metric, stage } = await prepared([5, 4, 3, 3]);
       const scheme = schemes[name];
-      const ranks = [2, 2, 2].slice(0, scheme.groups.length - 1);
-      const fitted = await fitLayer(layer, scheme, ranks, stage, metric, {}, plainProducts);
+      const ranks = [2, 2, 2].slice(0, scheme.fitRanks(layer).length);
+      const fitted = await scheme.fit(layer, ranks, stage, metric, {}, plainProducts);
       const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
-      const map = await mapOf(layer, fitted, plainProducts);
+      const map = await fitted.map();
       const dense = rewrite(graph, {
         initializer: (value, data) =>
           value.name === 'conv.weight'
@@ -101,7 +103,7 @@ describe('convolution schemes', () => {
           sum + (spec.multiplyAdds?.(attributesOf(node.op, node), node.inputs.map(dims), dims(node.outputs[0])) ?? 0)
         );
       }, 0);
-      expect(schemeMultiplyAdds(scheme, layer, fitted.ranks)).toBe(counted);
+      expect(scheme.multiplyAdds(layer, fitted.ranks)).toBe(counted);
     },
   );
 
@@ -114,11 +116,79 @@ describe('convolution schemes', () => {
     const stage = await layerStage(layer.weight, metric, plainProducts);
     const losses: number[] = [];
     for (const rank of [1, 2, 3, 4, 5]) {
-      losses.push((await fitLayer(layer, schemes.svd, [rank], stage, metric, {}, plainProducts)).loss);
+      losses.push((await schemes.svd.fit(layer, [rank], stage, metric, {}, plainProducts)).loss);
     }
     for (const [i, loss] of losses.entries())
       expect(loss).toBeLessThanOrEqual(losses[i - 1] ?? Number.POSITIVE_INFINITY);
     expect(losses.at(-1)).toBeLessThan(EXACT);
+  });
+});
+
+describe('tensor trains of a linear layer', () => {
+  async function linear() {
+    const b = new GraphBuilder();
+    const x = b.input('input', 'float32', ['N', 24]);
+    const w = b.initializer('fc.weight', random([12, 24], 3));
+    const y = b.op('Gemm', [x, w, b.initializer('fc.bias', random([12], 4))], { transB: 1 }, { name: 'fc' });
+    b.output(b.op('Identity', [y], {}, { name: 'end', outputName: 'output' }));
+    const graph = b.build('linear');
+    const layer = onlyLayer(graph);
+    const gradients = moments(12, 2);
+    const metric = await layerMetric('fc', moments(24, 1), gradients, DAMPING, plainProducts);
+    const stage = await layerStage(layer.weight, metric, plainProducts);
+    return { graph, layer, metric, stage, output: damped(gradients, DAMPING.output, 'gradients') };
+  }
+
+  it.each(trains)('%s is exact at full rank, and states the loss of its cores below', async (name) => {
+    const { layer, metric, stage, output } = await linear();
+    const scheme = schemes[name];
+    const mass = lossOf(layer.weight, metric.gram, output);
+    const full = scheme.fitRanks(layer);
+    const whole = await scheme.fit(layer, full, stage, metric, {}, plainProducts);
+    expect(whole.loss).toBeLessThan(EXACT * mass);
+    const half = full.map((rank) => Math.ceil(rank / 2));
+    const fitted = await scheme.fit(layer, half, stage, metric, {}, plainProducts);
+    const loss = lossOf(minus(await fitted.map(), layer.weight), metric.gram, output);
+    expect(loss).toBeGreaterThan(0);
+    expect(Math.abs(loss - fitted.loss)).toBeLessThan(EXACT * mass);
+    expect(fitted.factors.reduce((sum, { tensor }) => sum + tensor.data.length, 0)).toBe(
+      scheme.parameters(layer, fitted.ranks),
+    );
+  });
+
+  it.each(trains)('%s runs as its map says, and is found again as a tensor-train layer', async (name) => {
+    const { graph, layer, metric, stage } = await linear();
+    const scheme = schemes[name];
+    const ranks = scheme.fitRanks(layer).map(() => 2);
+    const fitted = await scheme.fit(layer, ranks, stage, metric, {}, plainProducts);
+    const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
+    expect(ttDescriptorsOf(squeezed)).toMatchObject([{ path: 'fc', layout: name, bonds: ranks }]);
+    const input = random([3, 24], 5);
+    const { output } = await runOnce(engine, squeezed, { input });
+    const map = await fitted.map();
+    const expected = naiveProduct(matrix(3, 24, Float64Array.from(input.data)), map);
+    expectFloat32(output, 'output').data.forEach((value, i) => {
+      const wanted = (expected.data[i] ?? Number.NaN) + (layer.bias?.[i % 12] ?? 0);
+      expect(Math.abs(value - wanted)).toBeLessThan(FLOAT32_ROUNDING);
+    });
+  });
+
+  it.each(trains)('%s offers a curve: more parameters, less loss', async (name) => {
+    const { layer, metric, stage } = await linear();
+    const tails = await tailsOf(layer, stage, plainProducts);
+    const points = await schemes[name].predict({ layer, stage, metric, tails, products: plainProducts });
+    expect(points.length).toBeGreaterThan(3);
+    const [first, last] = [points[0], points.at(-1)];
+    const size = (point: typeof first) => schemes[name].parameters(layer, point?.ranks ?? []);
+    expect(size(first)).toBeLessThan(size(last));
+    expect(first?.mass).toBeGreaterThan(last?.mass ?? Number.POSITIVE_INFINITY);
+  });
+
+  it.each(trains)('%s leaves convolutions and sizes without divisors alone', (name) => {
+    const shape = { kernel: [1, 1], inputSize: [1, 1], outputSize: [1, 1] } as const;
+    expect(schemes[name].refuses({ kind: 'conv', inputs: 4, outputs: 4, ...shape })).toContain('convolution');
+    expect(schemes[name].refuses({ kind: 'linear', inputs: 7, outputs: 4, ...shape })).toContain('prime');
+    expect(schemes[name].refuses({ kind: 'linear', inputs: 6, outputs: 4, ...shape })).toBeUndefined();
   });
 });
 

@@ -11,8 +11,8 @@ import { centred, regressionSums } from '../../src/squeeze/regression-sums.js';
 import { gradientMoments } from '../../src/squeeze/second-moments.js';
 import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
-import { oneConvolution, onlyLayer, random } from '../squeeze/support.js';
 import { naiveProduct } from '../linalg/support.js';
+import { oneConvolution, onlyLayer, random } from '../squeeze/support.js';
 
 const engine = nodeEngine({ threads: 1 });
 /** Sums of about a hundred float32 products of numbers near one. */

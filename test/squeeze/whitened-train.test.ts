@@ -3,9 +3,9 @@ import type { TtRequest } from '../../src/decompose/modes.js';
 import { decomposeWeight, denseWeight, type TtWeight } from '../../src/decompose/tt-weight.js';
 import { type Matrix, matrix, transpose } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
-import { decomposeWhitened, modeMoments } from '../../src/squeeze/whitened-train.js';
-import { lossOf, minus, moments } from '../squeeze/support.js';
+import { modeMoments, whitenedTrain } from '../../src/squeeze/whitened-train.js';
 import { distance, randomMatrix } from '../linalg/support.js';
+import { lossOf, minus, moments } from '../squeeze/support.js';
 
 /** float64 through Cholesky factors of matrices with a condition of about 1e3. */
 const EXACT = 1e-9;
@@ -45,20 +45,26 @@ describe('modeMoments', () => {
   });
 });
 
-describe('decomposeWhitened', () => {
-  it.each(requests)('is exact at full rank: %j', async ({ layout, outModes, inModes }) => {
-    const full = await decomposeWhitened(
-      'fc',
-      weight,
-      { layout, outModes, inModes },
-      { inputs, gradients },
-      plainProducts,
-    );
-    expect(await lossFor(full)).toBeLessThan(EXACT);
+const whiten = (request: TtRequest) => whitenedTrain('fc', weight, request, { inputs, gradients }, plainProducts);
+
+describe('whitenedTrain', () => {
+  it.each(requests)('is exact at full rank: %j', async (request) => {
+    expect(await lossFor(await (await whiten(request)).truncated(undefined))).toBeLessThan(EXACT);
+  });
+
+  it.each(requests)('finds bonds that discard no more than a share: %j', async (request) => {
+    const at = await whiten(request);
+    const whole = (await at.truncated(undefined)).train.norm ** 2;
+    for (const share of [0.5, 0.1, 0.01]) {
+      const ranks = await at.ranksFor(share);
+      const { train } = await at.truncated(ranks);
+      expect(train.error ** 2).toBeLessThanOrEqual(share * whole * ranks.length);
+    }
+    expect((await at.ranksFor(0.5)).join()).not.toBe((await at.ranksFor(1e-12)).join());
   });
 
   it.each(requests)('states its loss in the metric, which the plain train does not beat: %j', async (request) => {
-    const whitened = await decomposeWhitened('fc', weight, request, { inputs, gradients }, plainProducts);
+    const whitened = await (await whiten(request)).truncated(request.bonds);
     const loss = await lossFor(whitened);
     expect(Math.abs(loss - whitened.train.error ** 2)).toBeLessThan(EXACT * whitened.train.norm ** 2);
     expect(whitened.train.error).toBeLessThanOrEqual(whitened.train.bound);
@@ -67,8 +73,6 @@ describe('decomposeWhitened', () => {
 
   it('refuses modes that do not fit, naming the layer', async () => {
     const request: TtRequest = { layout: 'tt', outModes: [2, 2], inModes: [2, 4] };
-    await expect(decomposeWhitened('fc', weight, request, { inputs, gradients }, plainProducts)).rejects.toThrow(
-      /"fc"/,
-    );
+    await expect(whiten(request)).rejects.toThrow(/"fc"/);
   });
 });

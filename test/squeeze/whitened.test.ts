@@ -5,7 +5,6 @@ import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { symmetricRoot } from '../../src/linalg/symmetric-root.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { fitLayer, mapOf } from '../../src/squeeze/fit-layer.js';
 import { schemes } from '../../src/squeeze/schemes.js';
 import { discardedMass, firstStage, outputSpectrum } from '../../src/squeeze/whitened.js';
 import { float32 } from '../../src/tensor/tensor.js';
@@ -42,10 +41,10 @@ describe('truncation in a metric', () => {
       const output = await symmetricRoot(matrix(outputs, outputs, golden.gradients), plainProducts);
       const whitened = await plainProducts.multiply(weight, output.root, {});
       const stage = await firstStage(gram, whitened, plainProducts);
-      const fitted = await fitLayer(layer, schemes.svd, [rank], stage, { gram, output }, {}, plainProducts);
+      const fitted = await schemes.svd.fit(layer, [rank], stage, { gram, output }, {}, plainProducts);
       expect(Math.abs(fitted.loss - loss)).toBeLessThan(GRAM);
       expect(discardedMass(await outputSpectrum(stage, plainProducts))[rank]).toBeCloseTo(loss, 7);
-      const found = await mapOf(layer, fitted, plainProducts);
+      const found = await fitted.map();
       found.data.forEach((value, i) => {
         expect(Math.abs(value - (map[i] ?? Number.NaN))).toBeLessThan(GRAM);
       });

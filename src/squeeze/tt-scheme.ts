@@ -1,0 +1,126 @@
+/*
+ * A linear layer's weight as the tensor train of `decompose/`: modes of its inputs and outputs, in either layout. Bonds
+ * are cut at the same share of the whitened weight's mass each; what the metric of `whitened.ts` says of a choice is
+ * computed, since the Kronecker products over the modes (`whitened-train.ts`) are coarser than those of the other schemes.
+ */
+import { balance } from '../decompose/balance.js';
+import { planFactored } from '../decompose/contraction.js';
+import { suggestModes } from '../decompose/factorization.js';
+import {
+  BIAS_NAME,
+  coreName,
+  type Layout,
+  storedShape,
+  type TtRequest,
+  type TtShape,
+  trainModes,
+  weightCount,
+} from '../decompose/modes.js';
+import { fitBonds } from '../decompose/tensor-train.js';
+import { emitTtLinear } from '../decompose/tt-layer.js';
+import { denseWeight } from '../decompose/tt-weight.js';
+import { type Matrix, matrix, transpose } from '../linalg/matrix.js';
+import type { MatrixProducts } from '../linalg/products.js';
+import { float32 } from '../tensor/tensor.js';
+import type { FittedLayer, LayerMetric, LayerShape, Prediction, Scheme, SchemeSubject } from './scheme.js';
+import type { SqueezeLayer } from './squeeze-layer.js';
+import { innerProduct, type Stage } from './whitened.js';
+import { type WhitenedTrain, whitenedTrain } from './whitened-train.js';
+
+/** Modes on either side. */
+const MODES = 2;
+/** Shares of the whole mass that a bond may discard, one after the other: a curve of this many points. */
+const SHARES = [0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01, 0.005, 0.002, 1e-3, 3e-4];
+
+/** The layer's weight `[out, in]` back from a stage, whose outputs are whitened. */
+async function weightOf(stage: Stage, metric: LayerMetric, products: MatrixProducts): Promise<Matrix> {
+  return transpose(await products.multiply(stage.target, metric.output.inverse, {}));
+}
+
+/** What the train needs to know of a layer, whitened. */
+async function whitened(
+  layer: LayerShape & { path: string },
+  layout: Layout,
+  stage: Stage,
+  metric: LayerMetric,
+  products: MatrixProducts,
+) {
+  const { root } = metric.output;
+  const gradients = await products.multiply(root, root, {});
+  const weight = await weightOf(stage, metric, products);
+  return whitenedTrain(layer.path, weight, requestOf(layer, layout), { inputs: metric.gram, gradients }, products);
+}
+
+function requestOf(
+  { inputs, outputs }: Pick<LayerShape, 'inputs' | 'outputs'>,
+  layout: Layout,
+): Omit<TtRequest, 'bonds'> {
+  return { layout, inModes: suggestModes(inputs, MODES), outModes: suggestModes(outputs, MODES) };
+}
+
+/** The scheme of a layout; cores are parameters `PATH.tt_W0`, …, the bias is `PATH.B`. */
+export function ttScheme(layout: Layout): Scheme {
+  const shapeOf = (layer: LayerShape, ranks?: readonly number[]): TtShape => {
+    const request = requestOf(layer, layout);
+    return { ...request, bonds: fitBonds(trainModes(request), ranks).bonds };
+  };
+
+  async function fitted(
+    layer: SqueezeLayer,
+    ranks: readonly number[],
+    stage: Stage,
+    metric: LayerMetric,
+    at: WhitenedTrain,
+    products: MatrixProducts,
+  ): Promise<FittedLayer> {
+    const shape = shapeOf(layer, ranks);
+    const train = balance((await at.truncated(shape.bonds)).train);
+    const cores = train.cores.map(({ data }) => data);
+    const map = async () => transpose(matrix(layer.outputs, layer.inputs, await denseWeight(shape, cores, products)));
+    const near = await products.multiply(await map(), metric.output.root, {});
+    const lost = matrix(
+      near.rows,
+      near.cols,
+      near.data.map((value, i) => value - (stage.target.data[i] as number)),
+    );
+    return {
+      path: layer.path,
+      scheme,
+      ranks: shape.bonds,
+      factors: cores.map((core, k) => ({ name: coreName(k), tensor: float32(core, storedShape(shape, k)) })),
+      loss: innerProduct(lost, await products.multiply(stage.gram, lost, {})),
+      inner: [],
+      map,
+    };
+  }
+
+  const scheme: Scheme = {
+    name: layout,
+    refuses({ kind, inputs, outputs }) {
+      if (kind !== 'linear') return 'it is a convolution';
+      const { inModes, outModes } = requestOf({ inputs, outputs }, layout);
+      return [...inModes, ...outModes].includes(1) ? 'its inputs or outputs are a prime number' : undefined;
+    },
+    fitRanks: (layer, ranks) => [...shapeOf(layer, ranks).bonds],
+    parameters: (layer, ranks) => weightCount(shapeOf(layer, ranks)),
+    multiplyAdds: (layer, ranks) => planFactored(shapeOf(layer, ranks), 1).cost,
+    async predict({ layer, stage, metric, products }: SchemeSubject): Promise<Prediction[]> {
+      const at = await whitened(layer, layout, stage, metric, products);
+      const predictions = new Map<string, Prediction>();
+      for (const share of SHARES) {
+        const ranks = shapeOf(layer, await at.ranksFor(share)).bonds;
+        if (predictions.has(ranks.join())) continue;
+        const { loss } = await fitted(layer, ranks, stage, metric, at, products);
+        predictions.set(ranks.join(), { ranks, mass: loss });
+      }
+      return [...predictions.values()];
+    },
+    async fit(layer, ranks, stage, metric, _, products) {
+      return fitted(layer, ranks, stage, metric, await whitened(layer, layout, stage, metric, products), products);
+    },
+    bias: (layer, values) => ({ name: BIAS_NAME, tensor: float32(values, shapeOf(layer).outModes) }),
+    emit: (b, layer, x, ranks, factors, bias) =>
+      emitTtLinear(b, x, factors, bias, { path: layer.path, ...shapeOf(layer, ranks), execution: 'factored' }),
+  };
+  return scheme;
+}
