@@ -1,17 +1,35 @@
-import type { SqueezedLayer } from '../squeeze/squeeze.js';
+import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
 import type { Squeezing } from '../verbs/squeeze/squeeze.js';
+import type { WeightSqueezing } from '../verbs/squeeze/weights.js';
 import { engineering, integer, megabytes, percent, table } from './output.js';
 
 /** The table of the layers, and why those that stayed did. */
-export function layersText(layers: readonly SqueezedLayer[]): string {
+export function layersText(layers: readonly LayerFigures[]): string {
+  const share = (value: number) => (Number.isFinite(value) ? percent(100 * value, 1) : '–');
   return table(
-    ['layer', 'scheme', 'ranks', 'before', 'after', 'predicted KL', 'why dense'],
+    [
+      'layer',
+      'scheme',
+      'ranks',
+      'parameters',
+      'left',
+      'bytes',
+      'gzip',
+      'mult-adds',
+      'latency',
+      'predicted',
+      'why dense',
+    ],
     layers.map((layer) => [
       layer.path,
       layer.scheme ?? 'dense',
       layer.ranks.join(',') || '–',
-      integer(layer.parametersBefore),
-      integer(layer.parameters),
+      `${integer(layer.size.before.parameters)} → ${integer(layer.size.after.parameters)}`,
+      share(layer.size.ratio.parameters),
+      share(layer.size.ratio.onnxBytes),
+      share(layer.size.ratio.gzipBytes),
+      share(layer.size.ratio.multAdds),
+      layer.speed ? share(layer.speed.ratio) : '–',
       layer.scheme ? layer.expected.toPrecision(2) : '–',
       layer.reason ?? '',
     ]),
@@ -19,7 +37,7 @@ export function layersText(layers: readonly SqueezedLayer[]): string {
 }
 
 /** Sizes before and after, each with its own ratio. */
-export function sizeText({ size: { before, after, ratio } }: Pick<Squeezing, 'size'>): string {
+export function sizeText({ size: { before, after, ratio } }: { readonly size: SizeChange }): string {
   const row = (label: string, a: string, b: string, share: number) => [label, a, b, percent(100 * share, 1)];
   return table(
     ['', 'before', 'after', 'left'],
@@ -32,15 +50,33 @@ export function sizeText({ size: { before, after, ratio } }: Pick<Squeezing, 'si
   );
 }
 
-/** What a squeeze came to, for people. */
-export function squeezeText(result: Squeezing & { readonly output: string }): string {
-  const { accuracy, data, maps, speed, folds, refused } = result;
+/** Layers, what was left alone and what was folded, sizes. */
+function shapeText({ layers, refused, folds, size }: WeightSqueezing | Squeezing): string[] {
   return [
-    layersText(result.layers),
+    layersText(layers),
     ...refused.map(({ path, reason }) => `${path} was left alone: ${reason}.`),
     ...folds.filter(({ folded }) => folded).map(({ node, text }) => `Folded ${node}: ${text}`),
     '',
-    sizeText(result),
+    sizeText({ size }),
+  ];
+}
+
+/** What a squeeze without images came to, for people. */
+export function weightsText(result: WeightSqueezing & { readonly output: string }): string {
+  return [
+    ...shapeText(result),
+    '',
+    'Predicted is half of the relative squared error of each weight; no image was seen.',
+    `Took     ${result.seconds.toFixed(0)} s`,
+    `Written to ${result.output}`,
+  ].join('\n');
+}
+
+/** What a squeeze came to, for people. */
+export function squeezeText(result: Squeezing & { readonly output: string }): string {
+  const { accuracy, data, maps, speed } = result;
+  return [
+    ...shapeText(result),
     '',
     `Top-1    ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)} on ${integer(accuracy.after.images)} images (${data.validation})`,
     `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats`,

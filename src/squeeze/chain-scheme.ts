@@ -175,6 +175,7 @@ export function chainScheme(groups: ChainGroups): Scheme {
 
   const scheme: Scheme = {
     name: groups.name,
+    bonds: groups.bonds,
     refuses: (layer) => groups.refuses(layer),
     fitRanks,
     parameters: (layer, ranks) => range(count).reduce((sum, k) => sum + sizeOf(factorDims(groups, layer, ranks, k)), 0),

@@ -9,7 +9,6 @@ import { type Option, paretoFront } from './allocation.js';
 import type { Scheme, SchemeName, SchemeSubject } from './scheme.js';
 import { schemes } from './schemes.js';
 import { denseMultiplyAdds, denseParameters, type SqueezeLayer } from './squeeze-layer.js';
-import { tailsOf } from './tails.js';
 
 /** A layer in a scheme at some ranks, or left dense. */
 export interface LayerOption extends Option {
@@ -38,12 +37,11 @@ export function denseOption(layer: SqueezeLayer, goal: Goal): LayerOption {
  * @param allowed names of schemes to consider.
  */
 export async function predictedOptions(
-  subject: Omit<SchemeSubject, 'tails'>,
+  subject: SchemeSubject,
   goal: Goal,
   allowed: readonly SchemeName[],
 ): Promise<LayerOption[]> {
-  const { layer, stage, products } = subject;
-  const tails = await tailsOf(layer, stage, products);
+  const { layer } = subject;
   const dense = denseOption(layer, goal);
   const biases = layer.bias?.length ?? 0;
   const found: LayerOption[] = [dense];
@@ -51,7 +49,7 @@ export async function predictedOptions(
     const scheme = schemes[name];
     if (scheme.refuses(layer) !== undefined) continue;
     const options: LayerOption[] = [];
-    for (const { ranks, mass } of await scheme.predict({ ...subject, tails })) {
+    for (const { ranks, mass } of await scheme.predict(subject)) {
       const parameters = scheme.parameters(layer, ranks) + biases;
       const multiplyAdds = scheme.multiplyAdds(layer, ranks);
       const cost = goal === 'parameters' ? parameters : multiplyAdds;

@@ -62,6 +62,8 @@ export interface SchemeSubject {
 /** One way of taking a weight apart. */
 export interface Scheme {
   readonly name: SchemeName;
+  /** The bonds of `tails.ts` that its ranks are of, in order; none where its bonds are others. */
+  readonly bonds: readonly (keyof Tails)[];
   /** Why the scheme makes no sense for a layer; `undefined` when it does. */
   refuses(layer: LayerShape): string | undefined;
   /** Ranks cut to what the weight's unfoldings allow. Default: full rank. */

@@ -152,6 +152,16 @@ const readers: Readonly<Record<string, (graph: Graph, node: Node) => Omit<Squeez
   MatMul: linearOf,
 };
 
+/** Second moments of more inputs than these do not fit into memory: 12,288² float64 are 1.2 GB. */
+const MOST_INPUTS = 12_288;
+
+/** A layer whose statistics can be held, or why it is left alone. */
+function holdable(found: Omit<SqueezeLayer, 'path'> | string): Omit<SqueezeLayer, 'path'> | string {
+  if (typeof found === 'string' || found.weight.rows <= MOST_INPUTS) return found;
+  const { rows } = found.weight;
+  return `the second moments of its ${rows} inputs would take ${((8 * rows * rows) / 1e9).toFixed(1)} GB; give it ranks of your own with --plan`;
+}
+
 /**
  * The layers of a graph that can be squeezed, in order of execution: Conv with one group and two spatial axes, and Gemm
  * or MatMul with constant weights, all float32 and read by one node alone.
@@ -163,8 +173,9 @@ export function squeezeLayers(graph: Graph): { layers: SqueezeLayer[]; refused: 
   const refused: Refusal[] = [];
   const paths = new Set<string>();
   for (const node of graph.nodes) {
-    const found = readers[node.op]?.(graph, node);
-    if (found === undefined) continue;
+    const read = readers[node.op]?.(graph, node);
+    if (read === undefined) continue;
+    const found = holdable(read);
     const path = modulePath(node);
     // Products of two activations, and with constants of the graph's own making, were never parameters.
     const parameter = node.inputs.slice(1).some((input) => input && graph.initializers.has(input));

@@ -25,6 +25,7 @@ import { type RefitOptions, refitLayer } from './refit.js';
 import type { SchemeName } from './scheme.js';
 import { denseParameters, type Refusal, type SqueezeLayer, squeezeLayers } from './squeeze-layer.js';
 import { type StudiedLayer, type StudyOptions, studyLayers } from './study.js';
+import type { BondEnergies } from './tails.js';
 
 /** What a squeezed model may cost: parameters, or multiply-adds of one image. */
 export interface Budget {
@@ -51,6 +52,11 @@ export interface SqueezeOptions extends Omit<StudyOptions, 'onLayer'> {
   readonly signal?: AbortSignal;
 }
 
+/** The spectrum of a bond; `rank` where the scheme that was chosen cuts it. */
+export interface CutSpectrum extends BondEnergies {
+  readonly rank?: number;
+}
+
 /** What became of one layer. */
 export interface SqueezedLayer {
   readonly path: string;
@@ -65,6 +71,8 @@ export interface SqueezedLayer {
   readonly predicted: number;
   readonly expected: number;
   readonly measured: readonly MeasuredPoint[];
+  /** What its bonds are worth, and the rank that each was cut to. */
+  readonly spectra: readonly CutSpectrum[];
   /** Why it was left dense. */
   readonly reason?: string;
 }
@@ -122,7 +130,10 @@ async function fitChoices(
 }
 
 /** What became of a layer of which an option was chosen. */
-export function squeezedLayer({ layer, measured, options, reason }: StudiedLayer, option: LayerOption): SqueezedLayer {
+export function squeezedLayer(
+  { layer, measured, spectra, options, reason }: StudiedLayer,
+  option: LayerOption,
+): SqueezedLayer {
   const dense = options.at(-1) ?? option;
   const why = reason ?? 'its parameters save more loss than they would elsewhere';
   return {
@@ -136,12 +147,16 @@ export function squeezedLayer({ layer, measured, options, reason }: StudiedLayer
     predicted: option.predicted,
     expected: option.loss,
     measured,
+    spectra: spectra.map((spectrum) => {
+      const rank = option.ranks[option.scheme?.bonds.indexOf(spectrum.bond) ?? -1];
+      return { ...spectrum, ...(rank === undefined ? {} : { rank }) };
+    }),
     ...(option.scheme ? {} : { reason: why }),
   };
 }
 
 /** The graph's cost that no squeezing changes. */
-function fixedCost({ graph, layers, goal }: StudiedNetwork): number {
+export function fixedCost({ graph, layers, goal }: Pick<StudiedNetwork, 'graph' | 'layers' | 'goal'>): number {
   if (goal === 'multiplyAdds') return 0;
   const all = parametersOf(graph).reduce(
     (sum, { tensor, kind }) => sum + (kind === 'parameter' ? tensor.data.length : 0),

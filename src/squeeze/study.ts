@@ -27,6 +27,7 @@ import { centred, regressionSums } from './regression-sums.js';
 import type { SchemeName } from './scheme.js';
 import { type AppendGradients, gradientMoments } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
+import { type BondEnergies, energiesOf, tailsOf } from './tails.js';
 
 /** How layers are studied. */
 export interface StudyOptions {
@@ -45,6 +46,14 @@ export interface StudyOptions {
   readonly seed?: number;
   /** Told before each layer; may throw to stop. */
   onLayer?(path: string, done: number): void;
+  /** What is known already, and where to put what is found. */
+  readonly memory?: StudyMemory;
+}
+
+/** Curves of layers that were studied before. */
+export interface StudyMemory {
+  recall(path: string): Promise<Omit<StudiedLayer, 'layer'> | undefined>;
+  keep(studied: StudiedLayer): Promise<void>;
 }
 
 /** A layer with all that was learnt about it. */
@@ -55,16 +64,29 @@ export interface StudiedLayer {
   /** Cheapest first; the last leaves it dense. */
   readonly options: readonly LayerOption[];
   readonly measured: readonly MeasuredPoint[];
+  /** What its bonds are worth, to be looked at. */
+  readonly spectra: readonly BondEnergies[];
   /** Why it has no option but to stay dense. */
   readonly reason?: string;
 }
 
-const DEFAULT_SCHEMES: readonly SchemeName[] = ['svd', 'tucker2', 'tt-conv'];
+/** Schemes that are tried unless others are named. */
+export const DEFAULT_SCHEMES: readonly SchemeName[] = ['svd', 'tucker2', 'tt-conv'];
 /** A layer below this share of the whole cost is not worth its measuring. */
 const SMALL_SHARE = 1e-3;
 /** From this share of the whole cost on, a layer is measured on all of the images; below it on a part. */
 const LARGE_SHARE = 0.05;
 const FEWEST_IMAGES = 96;
+
+/** Images on which the points of a layer are measured that makes a share of the whole cost. */
+function imagesFor(share: number, most: number): number {
+  return Math.max(Math.min(FEWEST_IMAGES, most), most * Math.min(1, share / LARGE_SHARE));
+}
+
+/** A layer that has no option but to stay as it is. */
+export function leftDense(layer: SqueezeLayer, goal: Goal, reason: string): StudiedLayer {
+  return { layer, output: undefined, options: [denseOption(layer, goal)], measured: [], spectra: [], reason };
+}
 
 /** The first batches that hold so many images. */
 function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor[] {
@@ -96,13 +118,14 @@ function shiftedBias(layer: SqueezeLayer, map: Matrix, mean: Float64Array): Floa
 interface Original {
   readonly stream: ActivationStream;
   readonly scores: readonly Tensor[];
+  /** How many images a point is measured on. */
+  readonly images: number;
 }
 
 /** Mean KL from the original's predictions when one value is computed in another way. */
 async function divergence(
-  { stream, scores }: Original,
+  { stream, scores, images }: Original,
   replaced: readonly [Value, Replacement],
-  images: number,
 ): Promise<number> {
   const { graph } = stream;
   let sum = 0;
@@ -122,7 +145,6 @@ async function studyLayer(
   layer: SqueezeLayer,
   gradients: Matrix,
   goal: Goal,
-  images: number,
   options: StudyOptions,
   products: MatrixProducts,
 ): Promise<StudiedLayer> {
@@ -133,18 +155,19 @@ async function studyLayer(
   const { gram, meanX } = centred(sums);
   const metric = await layerMetric(layer.path, gram, gradients, {}, products);
   const stage = await layerStage(layer.weight, metric, products);
-  const predicted = await predictedOptions({ layer, stage, metric, products }, goal, schemes);
+  const tails = await tailsOf(layer, stage, products);
+  const predicted = await predictedOptions({ layer, stage, metric, tails, products }, goal, schemes);
   const measured: MeasuredPoint[] = [];
   for (const option of pointsToMeasure(predicted, measuredShares)) {
     if (!option.scheme) continue;
     const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
     const bias = shiftedBias(layer, await fitted.map(), meanX);
-    const found = await divergence(original, replacementOf(layer, fitted, bias), images);
+    const found = await divergence(original, replacementOf(layer, fitted, bias));
     measured.push({ predicted: option.predicted, measured: found });
   }
   const corrected = correctedOptions(predicted, measured);
   const reason = corrected.length === 1 ? { reason: 'no scheme is smaller than the layer itself' } : {};
-  return { layer, output: metric.output, options: corrected, measured, ...reason };
+  return { layer, output: metric.output, options: corrected, measured, spectra: energiesOf(tails), ...reason };
 }
 
 /**
@@ -162,31 +185,37 @@ export async function studyLayers(
   options: StudyOptions,
   products: MatrixProducts,
 ): Promise<StudiedLayer[]> {
-  const { curveImages = 512, measuredImages = 300 } = options;
-  const measuredChunks = firstImages(chunks, measuredImages);
-  const seed = options.seed === undefined ? {} : { seed: options.seed };
-  const gradients = await gradientMoments(engine, graph, layers, measuredChunks, options.gradients, seed);
-  const stream = new ActivationStream(engine, graph, firstImages(chunks, Math.max(curveImages, measuredImages)));
-  const scores: Tensor[] = [];
-  for await (const [found] of stream.run({ values: graph.outputs, images: measuredImages })) {
-    if (found) scores.push(found);
-  }
-  const total = layers.reduce((sum, layer) => sum + denseOption(layer, goal).cost, 0);
-  const studied: StudiedLayer[] = [];
+  const { memory, seed } = options;
+  const known = new Map<string, StudiedLayer>();
   for (const layer of layers) {
-    options.onLayer?.(layer.path, studied.length);
-    const moments = gradients.get(layer.path);
-    if (!moments) throw new ShiboriError(`Layer "${layer.path}" has no gradient statistics.`);
-    const dense = denseOption(layer, goal);
-    const share = dense.cost / total;
-    if (share < SMALL_SHARE) {
-      const reason = `it is ${(100 * share).toFixed(2)} % of the whole`;
-      studied.push({ layer, output: undefined, options: [dense], measured: [], reason });
-      continue;
-    }
-    const images = Math.max(Math.min(FEWEST_IMAGES, measuredImages), measuredImages * Math.min(1, share / LARGE_SHARE));
-    const original = { stream, scores };
-    studied.push(await studyLayer(engine, original, layer, moments, goal, images, options, products));
+    const found = await memory?.recall(layer.path);
+    if (found) known.set(layer.path, { layer, ...found });
   }
-  return studied;
+  const missing = layers.filter(({ path }) => !known.has(path));
+  if (missing.length > 0) {
+    const { curveImages = 512, measuredImages = 300 } = options;
+    const measuredChunks = firstImages(chunks, measuredImages);
+    const draws = seed === undefined ? {} : { seed };
+    const gradients = await gradientMoments(engine, graph, missing, measuredChunks, options.gradients, draws);
+    const stream = new ActivationStream(engine, graph, firstImages(chunks, Math.max(curveImages, measuredImages)));
+    const scores: Tensor[] = [];
+    for await (const [found] of stream.run({ values: graph.outputs, images: measuredImages })) {
+      if (found) scores.push(found);
+    }
+    const total = layers.reduce((sum, layer) => sum + denseOption(layer, goal).cost, 0);
+    for (const layer of missing) {
+      options.onLayer?.(layer.path, known.size);
+      const moments = gradients.get(layer.path);
+      if (!moments) throw new ShiboriError(`Layer "${layer.path}" has no gradient statistics.`);
+      const share = denseOption(layer, goal).cost / total;
+      const original: Original = { stream, scores, images: imagesFor(share, measuredImages) };
+      const studied =
+        share < SMALL_SHARE
+          ? leftDense(layer, goal, `it is ${(100 * share).toFixed(2)} % of the whole`)
+          : await studyLayer(engine, original, layer, moments, goal, options, products);
+      known.set(layer.path, studied);
+      await memory?.keep(studied);
+    }
+  }
+  return layers.flatMap(({ path }) => known.get(path) ?? []);
 }

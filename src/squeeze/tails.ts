@@ -44,3 +44,19 @@ export async function tailsOf(layer: SqueezeLayer, stage: Stage, products: Matri
   const lost = (input[kept] ?? 0) + (output[outs] ?? 0);
   return { input, middle: middle.map((mass) => mass + lost), output };
 }
+
+/** A bond and the squared singular values of its unfolding in the metric, the largest first. */
+export interface BondEnergies {
+  readonly bond: keyof Tails;
+  readonly energies: readonly number[];
+}
+
+/** What each rank of each bond adds: the steps of its tails. */
+export function energiesOf(tails: Tails): BondEnergies[] {
+  const bonds = ['input', 'middle', 'output'] as const;
+  return bonds.flatMap((bond) => {
+    const mass = tails[bond];
+    if (!mass) return [];
+    return [{ bond, energies: range(mass.length - 1).map((k) => (mass[k] as number) - (mass[k + 1] as number)) }];
+  });
+}

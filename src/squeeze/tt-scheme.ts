@@ -96,6 +96,7 @@ export function ttScheme(layout: Layout): Scheme {
 
   const scheme: Scheme = {
     name: layout,
+    bonds: [],
     refuses({ kind, inputs, outputs }) {
       if (kind !== 'linear') return 'it is a convolution';
       const { inModes, outModes } = requestOf({ inputs, outputs }, layout);

@@ -12,7 +12,9 @@ import { outputKind } from '../graph/output-kind.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { appendLogProbabilities } from '../ops/log-probabilities.js';
 import { startRewrite } from '../passes/rewrite.js';
-import { expectFloat32, float32, type Tensor } from '../tensor/tensor.js';
+import { sizeOf } from '../tensor/dims.js';
+import { expectFloat32, float32, type Tensor, zeros } from '../tensor/tensor.js';
+import type { FeatureStore } from './feature-store.js';
 
 /**
  * Adds the raw maps `[B, h, w]` of a batch: of the scores `[B, classes]` that a one-hot row `[B, classes]` picks, at an
@@ -32,6 +34,11 @@ export interface Distillation {
   readonly features?: number;
   /** Weight of what the maps' correlation lacks of 1. Default: 0. */
   readonly maps?: { readonly weight: number; readonly append: AppendMaps };
+  /**
+   * Where the teacher's answers are kept (in view 0), so that it is asked about every image once: for images that are the
+   * same in every epoch. Gets the elements of one answer and the graph that gives it. Default: nowhere.
+   */
+  readonly store?: (elements: number, teacher: Graph) => FeatureStore;
 }
 
 /** Names of the step graph's inputs that hold what the teacher found. */
@@ -130,26 +137,91 @@ export function appendDistillation(
 
 /** The teacher at work. */
 export interface Teacher {
-  /** Probabilities `[n, classes]`, and what the step graph's inputs of `appendDistillation` are fed. */
-  ask(images: Tensor<'float32'>): Promise<{ readonly probabilities: Tensor<'float32'>; readonly feeds: NamedTensors }>;
+  /**
+   * Probabilities `[n, classes]`, and what the step graph's inputs of `appendDistillation` are fed.
+   *
+   * @param images those at these positions of the data.
+   */
+  ask(images: Tensor<'float32'>, indices: readonly number[]): Promise<Answer>;
   dispose(): Promise<void>;
+}
+
+interface Answer {
+  readonly probabilities: Tensor<'float32'>;
+  readonly feeds: NamedTensors;
+}
+
+/** What the teacher tells of one image, and the elements that it takes of a record. */
+type Part = readonly [name: string, dims: readonly number[]];
+
+/** Rows of a record become tensors of a batch, or the other way round. */
+function* placesIn(
+  parts: readonly Part[],
+  count: number,
+): Generator<readonly [Part, row: number, start: number, size: number]> {
+  const length = recordLength(parts);
+  let offset = 0;
+  for (const part of parts) {
+    const size = sizeOf(part[1]);
+    for (let row = 0; row < count; row++) yield [part, row, row * length + offset, size];
+    offset += size;
+  }
+}
+
+const recordLength = (parts: readonly Part[]): number => parts.reduce((sum, [, dims]) => sum + sizeOf(dims), 0);
+
+/** Everything a batch was told, a record for each image. */
+function toRecords(parts: readonly Part[], found: NamedTensors, count: number): Float32Array {
+  const records = new Float32Array(count * recordLength(parts));
+  for (const [[name], row, start, size] of placesIn(parts, count)) {
+    records.set(
+      expectFloat32(found[name], `The teacher's "${name}"`).data.subarray(row * size, (row + 1) * size),
+      start,
+    );
+  }
+  return records;
+}
+
+function fromRecords(parts: readonly Part[], records: Float32Array, count: number): Record<string, Tensor<'float32'>> {
+  const found = Object.fromEntries(parts.map(([name, dims]) => [name, zeros('float32', [count, ...dims])]));
+  for (const [[name], row, start, size] of placesIn(parts, count)) {
+    found[name]?.data.set(records.subarray(start, start + size), row * size);
+  }
+  return found;
 }
 
 /** Loads the teacher; a session for each size of batch. */
 export function openTeacher(engine: Engine, distillation: Distillation): Teacher {
   const sessions = new Map<number, Session>();
   const input = distillation.teacher.inputs[0]?.name ?? '';
+  const single = teacherGraph(distillation, 1);
+  const parts = single.outputs.map(({ name, type }): Part => [name, (type?.dims ?? []).slice(1).map(Number)]);
+  const length = recordLength(parts);
+  const store = distillation.store?.(length, single);
+  const compute = async (images: Tensor<'float32'>, batch: number): Promise<NamedTensors> => {
+    const session = sessions.get(batch) ?? (await engine.load(teacherGraph(distillation, batch)));
+    sessions.set(batch, session);
+    return session.run({ [input]: images });
+  };
+  const told = async (images: Tensor<'float32'>, indices: readonly number[]): Promise<NamedTensors> => {
+    const count = indices.length;
+    if (!store) return compute(images, count);
+    const records = new Float32Array(count * length);
+    if (!indices.every((index) => store.has(0, index))) {
+      store.write(0, indices, toRecords(parts, await compute(images, count), count));
+    }
+    store.read(0, indices, records);
+    return fromRecords(parts, records, count);
+  };
   return {
-    async ask(images) {
-      const batch = images.dims[0] ?? 0;
-      const session = sessions.get(batch) ?? (await engine.load(teacherGraph(distillation, batch)));
-      sessions.set(batch, session);
-      const { [PROBABILITIES]: probabilities, ...feeds } = await session.run({ [input]: images });
+    async ask(images, indices) {
+      const { [PROBABILITIES]: probabilities, ...feeds } = await told(images, indices);
       return { probabilities: expectFloat32(probabilities, "The teacher's probabilities"), feeds };
     },
     async dispose() {
       for (const session of sessions.values()) await session.dispose();
       sessions.clear();
+      store?.close();
     },
   };
 }

@@ -188,7 +188,7 @@ export class Trainer {
       const inputs = await inputsOf();
       const labels = indices.map((index) => this.#features.data.labels[index] ?? -1);
       const share = indices.length / all;
-      const result = await this.#stepper.compute({ inputs, labels, step: p.step, part, share });
+      const result = await this.#stepper.compute({ inputs, indices, labels, step: p.step, part, share });
       if ('notFinite' in result) throw this.#notFinite(result.notFinite, learningRate);
       lossSum += result.lossSum;
       correct += result.correct;

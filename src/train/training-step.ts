@@ -17,6 +17,8 @@ const MASK_STREAM = 2;
 export interface MicroBatch {
   /** `[n, …]` */
   readonly inputs: Tensor<'float32'>;
+  /** Positions of the images in the data. */
+  readonly indices: readonly number[];
   /** Class of each image; −1 leaves it out of the loss. */
   readonly labels: readonly number[];
   /** Number of the step, and of the part in it, from 0. */
@@ -137,13 +139,13 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
   }
 
   return {
-    async compute({ inputs, labels, step, part, share }) {
+    async compute({ inputs, indices, labels, step, part, share }) {
       const size = labels.length;
       const own = compiled.get(size) ?? (await compile(size));
       compiled.set(size, own);
       const { built, session, masks } = own;
       const targets = labelTargets(labels, built.classes, labelSmoothing);
-      const told = await teacher?.ask(inputs);
+      const told = await teacher?.ask(inputs, indices);
       if (told) mixTargets(targets, told.probabilities, labels, distillation?.labels ?? 0);
       const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: targets, ...told?.feeds };
       for (const [name, parameter] of parameters) feeds[name] = parameter;

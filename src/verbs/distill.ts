@@ -10,12 +10,14 @@ import type { FinetunePlan } from './training-schema.js';
 /**
  * What a student learns from its teacher, by a plan.
  *
+ * @param store where the teacher's answers are kept; `undefined` for images that vary.
  * @throws UsageError when the two do not tell the same classes apart, or their layers differ in shape.
  */
 export function distillationOf(
   student: Graph,
   teacher: Graph,
   { labels, features, maps, layer }: NonNullable<FinetunePlan['distill']>,
+  store: Distillation['store'],
 ): Distillation {
   const classes = [classCount(teacher), classCount(student)];
   if (classes[0] !== classes[1]) {
@@ -23,7 +25,8 @@ export function distillationOf(
       `The teacher tells ${classes[0]} classes apart, the model ${classes[1]}: it cannot be learnt from.`,
     );
   }
-  if (features === 0 && maps === 0) return { teacher, labels };
+  const kept = store ? { store } : {};
+  if (features === 0 && maps === 0) return { teacher, labels, ...kept };
   const theirs = layer === undefined ? defaultLayer(teacher) : namedLayer(teacher, layer);
   const own = namedLayer(student, theirs.path);
   const dims = [theirs.output.type?.dims, own.output.type?.dims].map((each) => formatDims(each?.slice(1)));
@@ -37,6 +40,7 @@ export function distillationOf(
     labels,
     layer: { teacher: theirs.output.name, student: own.output.name },
     features,
+    ...kept,
     ...(maps > 0 ? { maps: { weight: maps, append: appendMaps(own.grid) } } : {}),
   };
 }

@@ -59,7 +59,7 @@ export function trainingData(
 }
 
 /** What decides the pixels of a data set's images, as parts of a key. */
-async function partsOf({ source }: Dataset, recipe: ImageRecipe): Promise<(string | Uint8Array)[]> {
+export async function partsOf({ source }: Dataset, recipe: ImageRecipe): Promise<(string | Uint8Array)[]> {
   const count = source.items.length;
   const sampled = range(Math.min(count, SAMPLED_IMAGES)).map((i) => Math.floor((i * count) / SAMPLED_IMAGES) % count);
   const bytes = await Promise.all(

@@ -113,7 +113,6 @@ export async function trainStage(
   if ((plan.distill === undefined) !== (place.teacher === undefined)) {
     throw new UsageError('To learn from a teacher takes both: the model that teaches, and `distill` to say what.');
   }
-  const distillation = plan.distill && place.teacher && distillationOf(training.graph, place.teacher, plan.distill);
   const preprocess = preprocessOf(model.graph, model.info);
   const augmentation = plan.augment && augmentationOf(plan.augment, preprocess);
 
@@ -125,6 +124,10 @@ export async function trainStage(
   const plain: ImageRecipe = { ...recipe, augmentation: undefined };
   const views = augmentation ? (plan.views ?? 2) : 1;
   const cache = new FeatureCache();
+
+  const answers = augmentation ? undefined : await cache.storeFor(data.train, recipe, 1);
+  const distillation =
+    plan.distill && place.teacher && distillationOf(training.graph, place.teacher, plan.distill, answers);
 
   const { log, checkpoint } = place;
   const report = reportProgress(epochs, views, context.onProgress, place.label);

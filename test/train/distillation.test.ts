@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { Engine } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { appendMaps } from '../../src/explain/grad-cam.js';
@@ -7,11 +8,12 @@ import type { Graph } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import type { Distillation } from '../../src/train/distillation.js';
+import { memoryStore } from '../../src/train/feature-store.js';
 import { fit } from '../../src/train/fit.js';
 import { sgd } from '../../src/train/optimizers.js';
 import { createStepper } from '../../src/train/training-step.js';
 import { initialWeights } from '../../src/train/weights.js';
-import { largestDifference, tensorOf } from './golden.js';
+import { largestDifference, numbersOf, tensorOf } from './golden.js';
 
 interface Numbers {
   readonly dims: readonly number[];
@@ -57,6 +59,8 @@ const distillation: Distillation = {
 /** float32 sums of a few hundred products, differentiated twice. */
 const TOLERANCE = 2e-6;
 
+const first = { indices: [0, 1, 2, 3, 4] };
+
 describe('a student', () => {
   it.each([nodeEngine({ threads: 1 }), referenceEngine()])(
     'loses against its teacher what PyTorch says, and has its gradients, maps differentiated twice, on $name',
@@ -66,7 +70,7 @@ describe('a student', () => {
       const weights = initialWeights(graph, new Set(Object.keys(golden.student)), optimizer, false);
       const stepper = createStepper(engine, graph, weights, { optimizer, seed: 1, dropout: false, distillation });
       const inputs = tensorOf(golden.images);
-      const found = await stepper.compute({ inputs, labels: golden.classes, step: 0, part: 0, share: 1 });
+      const found = await stepper.compute({ inputs, labels: golden.classes, ...first, step: 0, part: 0, share: 1 });
       stepper.update(0, 1);
       await stepper.dispose();
       expect('lossSum' in found && found.lossSum / 5).toBeCloseTo(golden.loss, 5);
@@ -108,6 +112,52 @@ describe('a student', () => {
     expect((own[0] ?? 0) - (own.at(-1) ?? 0)).toBeLessThan(1e-5);
   });
 
+  it('asks its teacher once where the answers are kept, to the same result', async () => {
+    const runs: number[] = [];
+    const once = { ...nodeEngine({ threads: 1 }) };
+    const engine: Engine = {
+      ...once,
+      async load(graph) {
+        const session = await once.load(graph);
+        if (graph.name !== 'teacher') return session;
+        return {
+          run(feeds, into) {
+            runs.push(1);
+            return session.run(feeds, into);
+          },
+          dispose: () => session.dispose(),
+        };
+      },
+    };
+    const trained = async (own: Distillation) => {
+      const { graph } = await fit(network(golden.student, 'relu'), {
+        engine,
+        data: {
+          count: 5,
+          labels: Int32Array.from(golden.classes),
+          images: async (indices: readonly number[]) =>
+            float32(
+              indices.flatMap((i) => golden.images.data.slice(32 * i, 32 * (i + 1))),
+              [indices.length, 2, 4, 4],
+            ),
+        },
+        trains: () => true,
+        optimizer: sgd(),
+        schedule: () => 0.05,
+        dropout: false,
+        batch: 5,
+        epochs: 3,
+        distillation: own,
+      });
+      return numbersOf(graph);
+    };
+    const plain = await trained(distillation);
+    expect(runs.length).toBe(3);
+    const kept = await trained({ ...distillation, store: (elements) => memoryStore(5, elements) });
+    expect(runs.length).toBe(4);
+    expect(kept).toEqual(plain);
+  });
+
   it('says which layer is missing', async () => {
     const graph = network(golden.student, 'relu');
     const optimizer = sgd();
@@ -118,7 +168,7 @@ describe('a student', () => {
       distillation: { ...distillation, layer: { teacher: 'seen', student: 'nowhere' } },
     });
     const labels = golden.classes;
-    const step = { inputs: tensorOf(golden.images), labels, step: 0, part: 0, share: 1 };
+    const step = { inputs: tensorOf(golden.images), labels, ...first, step: 0, part: 0, share: 1 };
     await expect(stepper.compute(step)).rejects.toThrow('"nowhere", which the student does not have');
     await stepper.dispose();
   });

@@ -13,7 +13,7 @@ import {
   withModel,
 } from '../options.js';
 import { integer, megabytes, percent, table } from '../output.js';
-import { squeezeText } from '../squeeze-text.js';
+import { squeezeText, weightsText } from '../squeeze-text.js';
 import { required } from './required.js';
 import {
   filesOf,
@@ -79,10 +79,16 @@ async function squeezeFile(file: string, options: CompressOptions): Promise<void
   const { output, context, finish } = start(options);
   const { goalOf } = await import('../../verbs/squeeze/goal.js');
   const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
-  const data = required(options.data, '--data', 'a goal needs images to learn from and to be measured on');
-  const files = { ...filesOf(options, data), ...(options.output ? { output: options.output } : {}) };
+  const written = options.output ? { output: options.output } : {};
+  if (options.data === undefined) {
+    const { squeezeFileWeights } = await import('../../verbs/squeeze/weights.js');
+    const result = await squeezeFileWeights(file, plan, { ...openOptions(options), ...written }, context);
+    finish();
+    output.result(result, weightsText);
+    return;
+  }
   const { squeeze } = await import('../../verbs/squeeze/squeeze.js');
-  const result = await squeeze(file, plan, files, context);
+  const result = await squeeze(file, plan, { ...filesOf(options, options.data), ...written }, context);
   finish();
   output.result(result, squeezeText);
 }

@@ -26,6 +26,8 @@ export interface SqueezeOptions extends CommonOptions, ModelOptions, ImageOption
   readonly store?: SqueezePlan['store'];
   readonly allowSlower?: boolean;
   readonly seed?: number;
+  readonly work?: string;
+  readonly fresh?: boolean;
 }
 
 /** Their names, to tell a squeeze from a plan of hand-chosen ranks. */
@@ -49,6 +51,8 @@ export const squeezeOptionNames: readonly (keyof SqueezeOptions)[] = [
   'store',
   'allowSlower',
   'seed',
+  'work',
+  'fresh',
 ];
 
 /** Parses a correlation above 0 and up to 1. */
@@ -64,7 +68,11 @@ export function withSqueeze(command: Command): Command {
     .option('--val-data <source>', 'images that measure (default: a seeded tenth of --data is held out)')
     .option('--val-split <file>', 'split file of the images that measure')
     .option('--layers <patterns>', "layers to squeeze, such as 'features.*' (default: all)", patterns)
-    .option('--schemes <names>', 'svd, svd-input, spatial, tucker2, tt-conv (default: svd,tucker2,tt-conv)', patterns)
+    .option(
+      '--schemes <names>',
+      'svd, svd-input, spatial, tucker2, tt-conv, tt, tt-matrix (default: svd,tucker2,tt-conv)',
+      patterns,
+    )
     .option(
       '--calibration <n>',
       'images to learn statistics from (default: 2000, less for large ones)',
@@ -74,6 +82,8 @@ export function withSqueeze(command: Command): Command {
     .option('--finetune <n>', 'epochs of training afterwards (default: 0)', count)
     .addOption(new Option('--store <type>', 'how weights are stored').choices(['float32', 'float16', 'int8']))
     .option('--allow-slower', 'take a model that runs slower than the original')
+    .option('--work <folder>', 'where the work is kept, to be gone on with (default: shibori-out/compress/MODEL)')
+    .option('--fresh', 'begin anew, whatever is kept there')
     .option('--seed <n>', 'decides images held out, calibration images and training (default: 42)', count);
 }
 
@@ -95,12 +105,14 @@ export async function planOf(options: SqueezeOptions): Promise<Omit<SqueezePlan,
 
 /** The files of a squeeze. */
 export function filesOf(options: SqueezeOptions, data: string): SqueezeFileOptions {
-  const { valData, valSplit } = options;
+  const { valData, valSplit, work, fresh } = options;
   const validation = valData ?? (valSplit === undefined ? undefined : data);
   return {
     ...openOptions(options),
     ...dataOptions(options),
     data,
+    ...(work === undefined ? {} : { work }),
+    ...(fresh ? { fresh } : {}),
     ...(validation === undefined
       ? {}
       : { validation: { data: validation, ...(valSplit === undefined ? {} : { split: valSplit }) } }),

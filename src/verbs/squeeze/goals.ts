@@ -1,18 +1,12 @@
 /** From a goal to the candidate that reaches it. */
 import { ShiboriError } from '../../errors.js';
 import type { VerbContext } from '../context.js';
-import {
-  type Candidate,
-  type Cost,
-  candidateWithin,
-  costOf,
-  denseCandidate,
-  OutOfReach,
-  type Workshop,
-} from './candidate.js';
-import { amountFrom, type SqueezeGoal } from './goal.js';
+import { type Candidate, candidateWithin, costedOf, denseCandidate } from './candidate.js';
+import { type Cost, costOf, costs, limitOf, OutOfReach, percent, unreachable } from './cost.js';
+import type { SqueezeGoal } from './goal.js';
 import type { Loss } from './measure.js';
 import { smallestHolding, type Trial } from './search.js';
+import type { Workshop } from './workshop.js';
 
 /** A size that was tried on the way to a goal. */
 export interface SqueezeTrial {
@@ -34,16 +28,6 @@ export interface Reached {
 const LOOKS = { search: 6, nearest: 3 } as const;
 /** No search looks below this share of the original's cost. */
 const SMALLEST_SHARE = 0.01;
-
-const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
-const count = (value: number): string => value.toLocaleString('en-US');
-
-/** How each cost is named, and an amount of it. */
-const costs: Readonly<Record<Cost, { readonly option: string; text(value: number): string }>> = {
-  params: { option: '--params', text: (value) => `${count(value)} parameters` },
-  size: { option: '--size', text: (value) => `${count(value)} bytes` },
-  macs: { option: '--macs', text: (value) => `${count(value)} multiply-adds` },
-};
 
 /** What a candidate must keep; what it loses of that, in words. */
 interface Bound {
@@ -114,8 +98,9 @@ async function search(
 
 /** A model as small as its bounds allow. */
 async function withinLoss(shop: Workshop, bounds: readonly Bound[], context: VerbContext): Promise<Reached> {
-  const whole = await costOf(shop.original.graph, 'params', shop);
-  const folded = await costOf(shop.folded, 'params', shop);
+  const costed = costedOf(shop);
+  const whole = await costOf(shop.original.graph, 'params', costed);
+  const folded = await costOf(shop.folded, 'params', costed);
   const range = [SMALLEST_SHARE * whole, folded] as const;
   const { best, trials } = await search(shop, 'params', range, LOOKS.search, bounds, context);
   const tried = trials.map(trialOf);
@@ -146,9 +131,9 @@ async function withinCost(
   context: VerbContext,
 ): Promise<Reached> {
   const { option, text } = costs[goal.kind];
-  const whole = await costOf(shop.original.graph, goal.kind, { ...shop, plan: { ...shop.plan, store: 'float32' } });
-  const limit = amountFrom(goal.most, whole);
-  const folded = await costOf(shop.folded, goal.kind, shop);
+  const costed = costedOf(shop);
+  const { limit, whole } = await limitOf(costed, goal);
+  const folded = await costOf(shop.folded, goal.kind, costed);
   let candidate: Candidate;
   try {
     candidate =
@@ -156,11 +141,7 @@ async function withinCost(
         ? await denseCandidate(shop, 'exact savings alone are within the budget')
         : await candidateWithin(shop, goal.kind, limit);
   } catch (error) {
-    if (!(error instanceof OutOfReach)) throw error;
-    throw new ShiboriError(
-      `${option}: ${text(limit)} cannot be reached, the smallest is ${text(error.smallest)} (${percent(error.smallest / whole)} of the original). Allow that much, or widen --layers and --schemes. Nothing was written.`,
-      { cause: error },
-    );
+    throw error instanceof OutOfReach ? unreachable(goal.kind, limit, whole, error) : error;
   }
   if (bounds.every(({ holds }) => holds(candidate.loss))) return { candidate, trials: [] };
   const words = bounds.map((bound) => bound.text(candidate.loss)).join(', ');

@@ -4,7 +4,6 @@ import type { Engine } from '../../engine/engine.js';
 import type { Graph, Value } from '../../graph/model.js';
 import { rewrite } from '../../passes/rewrite.js';
 import type { SpeedFigures } from '../../report/comparison.js';
-import type { SqueezedLayer } from '../../squeeze/squeeze.js';
 import { measureSpeed } from '../measure.js';
 
 /** Batch sizes of the verdict: one image at a time, and many. */
@@ -22,9 +21,8 @@ export async function speedOf(engine: Engine, before: Graph, after: Graph, secon
   return figures;
 }
 
-/** Whether any of the ratios after / before is above 1 by more than measurements vary. */
-export const isSlower = (figures: readonly Pick<SpeedFigures, 'ratio'>[]): boolean =>
-  figures.some(({ ratio }) => ratio > 1 + NOISE);
+/** Whether a ratio after / before is above 1 by more than measurements vary. */
+export const isSlower = ({ ratio }: Pick<SpeedFigures, 'ratio'>): boolean => ratio > 1 + NOISE;
 
 /** The part of a graph from one value to another. */
 function between(graph: Graph, from: string, to: string): Graph | undefined {
@@ -36,20 +34,32 @@ function between(graph: Graph, from: string, to: string): Graph | undefined {
   return x && y && rewrite(graph, { cutAt: [x], outputs: [y] });
 }
 
-/** The squeezed layers that run slower than they did, each alone at batch 1: path and ratio, the slowest first. */
-export async function slowerLayers(
+/** Latency of one layer, alone at batch 1: medians of interleaved runs. */
+export type LayerSpeed = Pick<SpeedFigures, 'beforeMs' | 'afterMs' | 'ratio'>;
+
+/** A layer that was squeezed, and the names of the values that it lies between. */
+export interface Placed {
+  readonly path: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Seconds that each layer is measured for. */
+const LAYER_SECONDS = 0.2;
+
+/** Latency of each layer before and after, by path. */
+export async function layerSpeeds(
   engine: Engine,
   before: Graph,
   after: Graph,
-  layers: readonly (Pick<SqueezedLayer, 'path' | 'scheme'> & { readonly from: string; readonly to: string })[],
-): Promise<{ readonly path: string; readonly ratio: number }[]> {
-  const found: { path: string; ratio: number }[] = [];
-  for (const { path, scheme, from, to } of layers) {
-    const parts = scheme && [between(before, from, to), between(after, from, to)];
-    const [a, b] = parts || [];
+  layers: readonly Placed[],
+): Promise<Map<string, LayerSpeed>> {
+  const found = new Map<string, LayerSpeed>();
+  for (const { path, from, to } of layers) {
+    const [a, b] = [between(before, from, to), between(after, from, to)];
     if (!a || !b) continue;
-    const { ratio } = await measureSpeed(engine, a, b, { batch: 1, seconds: 0.2 });
-    if (ratio > 1 + NOISE) found.push({ path, ratio });
+    const { beforeMs, afterMs, ratio } = await measureSpeed(engine, a, b, { batch: 1, seconds: LAYER_SECONDS });
+    found.set(path, { beforeMs, afterMs, ratio });
   }
-  return found.sort((a, b) => b.ratio - a.ratio);
+  return found;
 }

@@ -1,0 +1,141 @@
+/*
+ * Squeezing without images: every direction counts alike, G = 1 and M = 1 in `whitened.ts`, and a layer loses the relative
+ * squared error ‖T̂ − T‖² / ‖T‖² of its weight. It is what singular values alone can say; how much of it the predictions
+ * feel, nobody knows without images.
+ */
+import type { Engine } from '../engine/engine.js';
+import { engineProducts } from '../engine/matrix-products.js';
+import { ShiboriError } from '../errors.js';
+import type { Graph, Value } from '../graph/model.js';
+import { identity, matrix, sumOfSquares } from '../linalg/matrix.js';
+import type { MatrixProducts } from '../linalg/products.js';
+import { type Replacement, rewrite } from '../passes/rewrite.js';
+import { allocate } from './allocation.js';
+import { type Goal, type LayerOption, predictedOptions } from './curves.js';
+import { replacementOf } from './fit-layer.js';
+import type { LayerMetric, SchemeName } from './scheme.js';
+import { fixedCost, type Spent, type StudiedNetwork, squeezedLayer } from './squeeze.js';
+import type { SqueezeLayer } from './squeeze-layer.js';
+import { DEFAULT_SCHEMES, type StudiedLayer } from './study.js';
+import { energiesOf, tailsOf } from './tails.js';
+import { firstStage, type Stage } from './whitened.js';
+
+/** How weights are squeezed. */
+export interface WeightOptions {
+  /** Default: svd, tucker2 and tt-conv. */
+  readonly schemes?: readonly SchemeName[];
+  /** Told before each layer. */
+  onLayer?(path: string, done: number, total: number): void;
+  readonly signal?: AbortSignal;
+}
+
+/** A layer's weight where every direction counts alike, times `scale`. */
+async function plainStage(layer: SqueezeLayer, scale: number, products: MatrixProducts) {
+  const root = identity(layer.outputs);
+  const metric: LayerMetric = {
+    gram: identity(layer.weight.rows),
+    output: { root, inverse: root, rank: layer.outputs },
+  };
+  const { rows, cols, data } = layer.weight;
+  const scaled = matrix(
+    rows,
+    cols,
+    data.map((value) => value * scale),
+  );
+  const stage: Stage = await firstStage(metric.gram, scaled, products);
+  return { metric, stage };
+}
+
+async function studyWeight(
+  layer: SqueezeLayer,
+  goal: Goal,
+  schemes: readonly SchemeName[],
+  products: MatrixProducts,
+): Promise<StudiedLayer> {
+  const norm = Math.sqrt(sumOfSquares(layer.weight.data));
+  if (!Number.isFinite(norm)) throw new ShiboriError(`Layer "${layer.path}": its weight holds NaN or infinite values.`);
+  const { metric, stage } = await plainStage(layer, norm > 0 ? 1 / norm : 1, products);
+  const tails = await tailsOf(layer, stage, products);
+  const options = await predictedOptions({ layer, stage, metric, tails, products }, goal, schemes);
+  const reason = options.length === 1 ? { reason: 'no scheme is smaller than the layer itself' } : {};
+  return { layer, output: metric.output, options, measured: [], spectra: energiesOf(tails), ...reason };
+}
+
+/** The layers of a network, and what each weight loses at every size. */
+export type StudiedWeights = Pick<StudiedNetwork, 'graph' | 'goal' | 'layers'>;
+
+/**
+ * Learns what every weight loses at every size.
+ *
+ * @param graph of any batch, after exact savings.
+ * @param layers of this graph.
+ * @throws ShiboriError for a weight that is not finite.
+ */
+export async function studyWeights(
+  engine: Engine,
+  graph: Graph,
+  layers: readonly SqueezeLayer[],
+  goal: Goal,
+  options: WeightOptions = {},
+): Promise<StudiedWeights> {
+  const { schemes = DEFAULT_SCHEMES, signal } = options;
+  const products = engineProducts(engine);
+  try {
+    const studied: StudiedLayer[] = [];
+    for (const [done, layer] of layers.entries()) {
+      signal?.throwIfAborted();
+      options.onLayer?.(layer.path, done, layers.length);
+      studied.push(await studyWeight(layer, goal, schemes, products));
+    }
+    return { graph, goal, layers: studied };
+  } finally {
+    await products.dispose();
+  }
+}
+
+/** The cheapest options of all layers whose relative error is within a bound, 0…1; dense where there is none. */
+export function withinError({ layers }: StudiedWeights, error: number): ReadonlyMap<string, LayerOption> {
+  return new Map(
+    layers.flatMap(({ layer, options }) => {
+      const found = options.find(({ loss }) => Math.sqrt(2 * loss) <= error);
+      return found ? [[layer.path, found] as const] : [];
+    }),
+  );
+}
+
+/**
+ * Spends an amount of the study's goal, or takes options that were chosen. `expected` of each layer is half of its
+ * relative squared error.
+ *
+ * @throws BudgetUnreachable when the amount is too small.
+ */
+export async function spendOnWeights(
+  engine: Engine,
+  network: StudiedWeights,
+  amount: number | ReadonlyMap<string, LayerOption>,
+  options: WeightOptions = {},
+): Promise<Spent> {
+  const { graph, layers } = network;
+  const choices = layers.map((each) => ({ path: each.layer.path, options: each.options }));
+  const { chosen, price } =
+    typeof amount === 'number' ? allocate(choices, amount - fixedCost(network)) : { chosen: amount, price: 0 };
+  const products = engineProducts(engine);
+  try {
+    const replace = new Map<Value, Replacement>();
+    for (const { layer } of layers) {
+      options.signal?.throwIfAborted();
+      const option = chosen.get(layer.path);
+      if (!option?.scheme) continue;
+      const { metric, stage } = await plainStage(layer, 1, products);
+      const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
+      replace.set(...replacementOf(layer, fitted, layer.bias));
+    }
+    const report = layers.flatMap((each) => {
+      const option = chosen.get(each.layer.path);
+      return option ? [squeezedLayer(each, option)] : [];
+    });
+    return { graph: rewrite(graph, { replace }), layers: report, price };
+  } finally {
+    await products.dispose();
+  }
+}

@@ -1,0 +1,106 @@
+import { UsageError } from '../../errors.js';
+import type { OpenOptions } from '../../node/model-file.js';
+import { type LoadedModel, openModel, saveModel } from '../../node/model-file.js';
+import type { FoldNote } from '../../passes/fold.js';
+import { ofAnyBatch } from '../../passes/rewrite.js';
+import type { StorageType } from '../../passes/store-weights.js';
+import { foldExact } from '../../squeeze/fold-exact.js';
+import type { Refusal } from '../../squeeze/squeeze-layer.js';
+import { spendOnWeights, studyWeights, withinError } from '../../squeeze/weight-only.js';
+import { engineOf, tellNotes, type VerbContext } from '../context.js';
+import { costOf, limitOf, OutOfReach, squeezeWithin, unreachable } from './cost.js';
+import { type LayerFigures, layerFigures, type SizeChange, sizeChange } from './figures.js';
+import type { SqueezeGoal, SqueezePlan } from './goal.js';
+import { outputOf } from './squeeze.js';
+import { importStored } from './stored.js';
+import { chosenLayers } from './workshop.js';
+
+/** What a squeeze without images did: nothing but sizes is known of it. */
+export interface WeightSqueezing {
+  readonly goal: SqueezeGoal;
+  readonly store: StorageType;
+  readonly size: SizeChange;
+  /** `expected` is half of the relative squared error of a layer's weight. */
+  readonly layers: readonly LayerFigures[];
+  readonly refused: readonly Refusal[];
+  readonly folds: readonly FoldNote[];
+  readonly seconds: number;
+}
+
+/** What of a plan images must be given for. */
+function needingImages({ goal, minMapSimilarity, finetune }: SqueezePlan): string | undefined {
+  if (goal.kind === 'accuracyDrop') return '--max-accuracy-drop';
+  if (minMapSimilarity !== undefined) return '--min-cam-similarity';
+  return finetune ? '--finetune' : undefined;
+}
+
+/**
+ * Squeezes a loaded model by its weights alone. Of a goal of error, it is what the weight of no layer may exceed.
+ *
+ * @throws UsageError for goals that need images, ShiboriError when the goal cannot be met (says what can).
+ */
+export async function squeezeModelWeights(
+  original: LoadedModel,
+  plan: SqueezePlan,
+  context: VerbContext = {},
+): Promise<{ readonly model: LoadedModel; readonly report: WeightSqueezing }> {
+  const start = performance.now();
+  const missing = needingImages(plan);
+  if (missing) throw new UsageError(`${missing} is measured on images: give --data.`);
+  const engine = engineOf(context);
+  const { graph: folded, notes: folds } = await foldExact(engine, ofAnyBatch(original.graph));
+  const { layers: chosen, refused } = chosenLayers(folded, plan.layers);
+  const store = plan.store ?? 'float32';
+  const options = {
+    ...(plan.schemes ? { schemes: plan.schemes } : {}),
+    ...(context.signal ? { signal: context.signal } : {}),
+    onLayer: (layer: string, done: number, total: number) =>
+      context.onProgress?.({ stage: 'curves', done, total, fields: { layer } }),
+  };
+  const { goal } = plan;
+  const counted = goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
+  const study = await studyWeights(engine, folded, chosen, counted, options);
+  const costed = { original, folded, layers: chosen, store };
+  const squeezed = async () => {
+    if (goal.kind === 'error') return spendOnWeights(engine, study, withinError(study, goal.most), options);
+    if (goal.kind === 'accuracyDrop') throw new UsageError('An accuracy is measured on images: give --data.');
+    const { limit, whole } = await limitOf(costed, goal);
+    const amount = (most: number) => spendOnWeights(engine, study, most, options);
+    if ((await costOf(folded, goal.kind, costed)) <= limit) return amount(Number.POSITIVE_INFINITY);
+    return squeezeWithin(costed, goal.kind, limit, amount).catch((error: unknown) => {
+      throw error instanceof OutOfReach ? unreachable(goal.kind, limit, whole, error) : error;
+    });
+  };
+  const { graph, layers } = await squeezed();
+  const { stored, model } = importStored({ ...original, graph }, store);
+  const graphs = { original: original.graph, folded, stored: stored.graph, float: model.graph };
+  const report: WeightSqueezing = {
+    goal,
+    store,
+    size: await sizeChange(original, stored, model),
+    layers: await layerFigures(engine, graphs, layers, []),
+    refused,
+    folds,
+    seconds: (performance.now() - start) / 1000,
+  };
+  return { model: stored, report };
+}
+
+/** Squeezes a model file by its weights alone and writes the result, an ONNX file. */
+export async function squeezeFileWeights(
+  file: string,
+  plan: SqueezePlan,
+  options: OpenOptions & { readonly output?: string },
+  context: VerbContext = {},
+): Promise<WeightSqueezing & { readonly output: string; readonly outputBytes: number }> {
+  const output = outputOf(file, options.output);
+  const model = await openModel(file, options);
+  tellNotes(model, context);
+  context.onWarning?.(
+    'without images (--data) every direction of a weight counts alike: nobody knows what this costs the predictions',
+  );
+  const { model: squeezed, report } = await squeezeModelWeights(model, plan, context);
+  context.signal?.throwIfAborted();
+  const written = await saveModel(squeezed, output);
+  return { ...report, output: written.file, outputBytes: written.sizeBytes };
+}
