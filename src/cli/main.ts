@@ -13,6 +13,7 @@ import { fetchCommand } from './commands/fetch.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { runCommand } from './commands/run.js';
 import { summaryCommand } from './commands/summary.js';
+import { sweepCommand } from './commands/sweep.js';
 import { trainCommand } from './commands/train.js';
 
 /** Exit codes: 0 done, 1 it went wrong, 2 it was called wrongly, 130 interrupted. */
@@ -32,6 +33,7 @@ function program(): Command {
     evaluateCommand(),
     explainCommand(),
     compressCommand(),
+    sweepCommand(),
     finetuneCommand(),
     trainCommand(),
     compareCommand(),

@@ -1,5 +1,6 @@
 import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
-import type { Squeezing } from '../verbs/squeeze/squeeze.js';
+import type { SqueezedFile } from '../verbs/squeeze/squeeze.js';
+import type { Squeezing } from '../verbs/squeeze/squeezing.js';
 import type { WeightSqueezing } from '../verbs/squeeze/weights.js';
 import { engineering, integer, megabytes, percent, table } from './output.js';
 
@@ -73,7 +74,7 @@ export function weightsText(result: WeightSqueezing & { readonly output: string 
 }
 
 /** What a squeeze came to, for people. */
-export function squeezeText(result: Squeezing & { readonly output: string }): string {
+export function squeezeText(result: SqueezedFile): string {
   const { accuracy, data, maps, speed } = result;
   return [
     ...shapeText(result),
@@ -86,6 +87,16 @@ export function squeezeText(result: Squeezing & { readonly output: string }): st
         `Speed    batch ${batch}: ${beforeMs.toFixed(2)} → ${afterMs.toFixed(2)} ms (${ratio.toFixed(2)} of it)`,
     ),
     `Took     ${result.seconds.toFixed(0)} s`,
-    `Written to ${result.output}`,
+    ...(result.control
+      ? [
+          `Control  dense, trained alike: ${percent(result.control.accuracy.top1)}${result.control.maps ? `, maps ${result.control.maps.pearson.mean.toFixed(3)}` : ''}`,
+        ]
+      : []),
+    ...(result.byHand
+      ? [
+          `By hand  ${result.byHand.name}: ${percent(100 * result.byHand.size.ratio.parameters, 1)} of the parameters, ${percent(result.byHand.accuracy.top1)}`,
+        ]
+      : []),
+    `Written to ${result.output}; report: ${result.page}`,
   ].join('\n');
 }

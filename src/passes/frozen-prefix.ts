@@ -35,17 +35,22 @@ function elementsPerImage(value: Value, input: Value): number | undefined {
  * input.
  *
  * @param trained the initializers that are trained.
+ * @param kept values that the rest of the graph must still have. Default: none.
  * @throws ShiboriError when no parameter is trained, when the graph does not have one input, or when the input's
  *   dimensions beyond the batch are not fixed.
  */
-export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>): FrozenPrefix {
+export function splitFrozenPrefix(
+  graph: Graph,
+  trained: ReadonlySet<Value>,
+  kept: readonly Value[] = [],
+): FrozenPrefix {
   if (trained.size === 0) throw new ShiboriError('No parameter is trained: the pattern fits none.');
   const [input, second] = graph.inputs;
   if (!input || second) {
     const names = graph.inputs.map(({ name }) => `"${name}"`).join(', ');
     throw new ShiboriError(`A model that is trained takes one input, the images; this one has ${names || 'none'}.`);
   }
-  const cut = smallestCut({ ...graph, nodes: nodesFor(graph, graph.outputs) }, input, trained);
+  const cut = smallestCut({ ...graph, nodes: nodesFor(graph, graph.outputs) }, input, trained, kept);
   const elements = elementsPerImage(cut, input);
   if (elements === undefined) {
     throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`);
@@ -62,8 +67,10 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>): Fr
  * Scans the nodes in order, keeping which frozen activations are still read later on. Where there is only one, all that
  * follows goes through it.
  */
-function smallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>): Value {
-  const touched = reachableFrom(graph, trained);
+function smallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>, kept: readonly Value[]): Value {
+  const touched = reachableFrom(graph, [...trained, ...kept]);
+  // The cut may be such a value, but must not lie behind it.
+  for (const value of kept) if (!reachableFrom(graph, trained).has(value)) touched.delete(value);
   const fromInput = reachableFrom(graph, [input]);
   const lastUse = new Map<Value, number>();
   graph.nodes.forEach((node, i) => {

@@ -50,10 +50,16 @@ const PROBABILITIES = 'train/teacher/probabilities';
 /** Keeps the correlation of a map that is the same everywhere finite; maps are compared at a scale of 1. */
 const LEAST_VARIANCE = 1e-6;
 
+/** The value of the student that is compared; none where predictions alone are. */
+export function comparedValues(student: Graph, distillation: Distillation | undefined): readonly Value[] {
+  return distillation && compares(distillation) ? [layerOf(student, 'student', distillation)] : [];
+}
+
 /** The value that is compared. Throws when a graph has none of that name, or nobody said which. */
 function layerOf(graph: Graph, which: 'teacher' | 'student', { layer }: Distillation): Value {
   if (!layer) throw new ShiboriError('Distillation of features or maps needs to know the layer.');
-  const found = graph.nodes.flatMap(({ outputs }) => outputs).find((value) => value?.name === layer[which]);
+  const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)];
+  const found = values.find((value) => value?.name === layer[which]);
   if (found) return found;
   throw new ShiboriError(`Distillation compares "${layer[which]}", which the ${which} does not have.`);
 }
@@ -140,9 +146,10 @@ export interface Teacher {
   /**
    * Probabilities `[n, classes]`, and what the step graph's inputs of `appendDistillation` are fed.
    *
-   * @param images those at these positions of the data.
+   * @param indices positions of the images in the data.
+   * @param images loads them, where they are needed.
    */
-  ask(images: Tensor<'float32'>, indices: readonly number[]): Promise<Answer>;
+  ask(indices: readonly number[], images: () => Promise<Tensor<'float32'>>): Promise<Answer>;
   dispose(): Promise<void>;
 }
 
@@ -203,19 +210,19 @@ export function openTeacher(engine: Engine, distillation: Distillation): Teacher
     sessions.set(batch, session);
     return session.run({ [input]: images });
   };
-  const told = async (images: Tensor<'float32'>, indices: readonly number[]): Promise<NamedTensors> => {
+  const told = async (indices: readonly number[], images: () => Promise<Tensor<'float32'>>): Promise<NamedTensors> => {
     const count = indices.length;
-    if (!store) return compute(images, count);
+    if (!store) return compute(await images(), count);
     const records = new Float32Array(count * length);
     if (!indices.every((index) => store.has(0, index))) {
-      store.write(0, indices, toRecords(parts, await compute(images, count), count));
+      store.write(0, indices, toRecords(parts, await compute(await images(), count), count));
     }
     store.read(0, indices, records);
     return fromRecords(parts, records, count);
   };
   return {
-    async ask(images, indices) {
-      const { [PROBABILITIES]: probabilities, ...feeds } = await told(images, indices);
+    async ask(indices, images) {
+      const { [PROBABILITIES]: probabilities, ...feeds } = await told(indices, images);
       return { probabilities: expectFloat32(probabilities, "The teacher's probabilities"), feeds };
     },
     async dispose() {

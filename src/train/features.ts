@@ -22,6 +22,8 @@ export interface Wait {
 /** What the trained suffix is fed: images themselves, or the cached outputs of the frozen prefix. */
 export interface Features {
   readonly data: TrainingData;
+  /** Whether they are the images themselves. */
+  readonly isImages: boolean;
   /** How many batches it pays to ask for before they are needed. */
   readonly ahead: number;
   /** The view of the data that epoch `epoch` trains on. */
@@ -42,6 +44,7 @@ export interface Features {
 export function imageFeatures(data: TrainingData): Features {
   return {
     data,
+    isImages: true,
     ahead: data.ahead ?? 1,
     viewOf: (epoch) => epoch,
     fill: async () => true,
@@ -95,6 +98,7 @@ export function cachedFeatures(
 
   return {
     data,
+    isImages: false,
     ahead: 1,
     viewOf: (epoch) => epoch % views,
     async fill(view, onProgress, signal) {

@@ -11,7 +11,7 @@ import { UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { parametersOf } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
-import type { Distillation } from './distillation.js';
+import { comparedValues, type Distillation } from './distillation.js';
 import { type FeatureStore, memoryStore } from './feature-store.js';
 import { cachedFeatures, imageFeatures } from './features.js';
 import type { Schedule } from './schedules.js';
@@ -144,9 +144,8 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
     parametersOf(graph).flatMap(({ name, kind }) => (kind === 'parameter' && trains(name) ? [name] : [])),
   );
   const { distillation } = options;
-  // A teacher wants the images themselves.
-  const reached = distillation ? new Set(parametersOf(graph).map(({ name }) => name)) : names;
-  const { prefix, suffix, elements } = splitFrozenPrefix(graph, new Set(initializersNamed(graph, reached)));
+  const trained = new Set(initializersNamed(graph, names));
+  const { prefix, suffix, elements } = splitFrozenPrefix(graph, trained, comparedValues(graph, distillation));
   const featuresOf = (images: TrainingData, open: FitOptions['store'], count: number) =>
     prefix
       ? cachedFeatures(engine, images, prefix, open?.(elements, prefix) ?? memoryStore(images.count, elements), count)

@@ -156,7 +156,7 @@ export class Trainer {
     let started = began;
     for (const parts of steps) {
       if (signal?.aborted) return false;
-      await this.#step(parts, inputsOf);
+      await this.#step(parts, view, inputsOf);
       const now = performance.now();
       this.#progress = { ...this.#progress, seconds: this.#progress.seconds + (now - started) / 1000 };
       started = now;
@@ -179,7 +179,11 @@ export class Trainer {
   }
 
   /** One step: its parts, then the update. */
-  async #step(parts: readonly (readonly number[])[], inputsOf: () => Promise<Tensor<'float32'>>): Promise<void> {
+  async #step(
+    parts: readonly (readonly number[])[],
+    view: number,
+    inputsOf: () => Promise<Tensor<'float32'>>,
+  ): Promise<void> {
     const p = this.#progress;
     const learningRate = this.#options.schedule(p.step);
     const all = parts.flat().length;
@@ -188,7 +192,17 @@ export class Trainer {
       const inputs = await inputsOf();
       const labels = indices.map((index) => this.#features.data.labels[index] ?? -1);
       const share = indices.length / all;
-      const result = await this.#stepper.compute({ inputs, indices, labels, step: p.step, part, share });
+      const { data, isImages } = this.#features;
+      const imagesOf = async () => (isImages ? inputs : data.images(indices, view));
+      const result = await this.#stepper.compute({
+        inputs,
+        indices,
+        images: imagesOf,
+        labels,
+        step: p.step,
+        part,
+        share,
+      });
       if ('notFinite' in result) throw this.#notFinite(result.notFinite, learningRate);
       lossSum += result.lossSum;
       correct += result.correct;

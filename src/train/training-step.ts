@@ -19,6 +19,8 @@ export interface MicroBatch {
   readonly inputs: Tensor<'float32'>;
   /** Positions of the images in the data. */
   readonly indices: readonly number[];
+  /** Loads the images themselves, which a teacher is asked about. */
+  images(): Promise<Tensor<'float32'>>;
   /** Class of each image; −1 leaves it out of the loss. */
   readonly labels: readonly number[];
   /** Number of the step, and of the part in it, from 0. */
@@ -139,13 +141,13 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
   }
 
   return {
-    async compute({ inputs, indices, labels, step, part, share }) {
+    async compute({ inputs, indices, images, labels, step, part, share }) {
       const size = labels.length;
       const own = compiled.get(size) ?? (await compile(size));
       compiled.set(size, own);
       const { built, session, masks } = own;
       const targets = labelTargets(labels, built.classes, labelSmoothing);
-      const told = await teacher?.ask(inputs, indices);
+      const told = await teacher?.ask(indices, images);
       if (told) mixTargets(targets, told.probabilities, labels, distillation?.labels ?? 0);
       const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: targets, ...told?.feeds };
       for (const [name, parameter] of parameters) feeds[name] = parameter;

@@ -22,7 +22,10 @@ export interface SqueezeOptions extends CommonOptions, ModelOptions, ImageOption
   readonly schemes?: string[];
   readonly calibration?: number;
   readonly minCamSimilarity?: number;
+  readonly mapImages?: number;
   readonly finetune?: number;
+  readonly control?: boolean;
+  readonly beside?: string;
   readonly store?: SqueezePlan['store'];
   readonly allowSlower?: boolean;
   readonly seed?: number;
@@ -47,7 +50,10 @@ export const squeezeOptionNames: readonly (keyof SqueezeOptions)[] = [
   'schemes',
   'calibration',
   'minCamSimilarity',
+  'mapImages',
   'finetune',
+  'control',
+  'beside',
   'store',
   'allowSlower',
   'seed',
@@ -79,7 +85,10 @@ export function withSqueeze(command: Command): Command {
       positiveInteger,
     )
     .option('--min-cam-similarity <r>', 'least mean correlation of Grad-CAM maps with the original’s', correlation)
+    .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
     .option('--finetune <n>', 'epochs of training afterwards (default: 0)', count)
+    .option('--control', 'put the dense original through the same training, to compare with')
+    .option('--beside <plan>', 'YAML plan of ranks of your own, to be measured and drawn beside')
     .addOption(new Option('--store <type>', 'how weights are stored').choices(['float32', 'float16', 'int8']))
     .option('--allow-slower', 'take a model that runs slower than the original')
     .option('--work <folder>', 'where the work is kept, to be gone on with (default: shibori-out/compress/MODEL)')
@@ -88,15 +97,19 @@ export function withSqueeze(command: Command): Command {
 }
 
 /** What a squeeze is told beside its goal. */
-export async function planOf(options: SqueezeOptions): Promise<Omit<SqueezePlan, 'goal'>> {
+export async function planOf(options: Omit<SqueezeOptions, keyof GoalTexts>): Promise<Omit<SqueezePlan, 'goal'>> {
   const { schemesNamed } = await import('../../verbs/squeeze/goal.js');
-  const { layers, schemes, calibration, minCamSimilarity, finetune, store, allowSlower, seed } = options;
+  const { layers, schemes, calibration, minCamSimilarity, mapImages, finetune, control, beside } = options;
+  const { store, allowSlower, seed } = options;
   return {
     ...(layers ? { layers } : {}),
     ...(schemes ? { schemes: schemesNamed(schemes) } : {}),
     ...(calibration === undefined ? {} : { calibration }),
     ...(minCamSimilarity === undefined ? {} : { minMapSimilarity: minCamSimilarity }),
+    ...(mapImages === undefined ? {} : { mapImages }),
     ...(finetune === undefined ? {} : { finetune }),
+    ...(control ? { control } : {}),
+    ...(beside === undefined ? {} : { beside }),
     ...(store ? { store } : {}),
     ...(allowSlower ? { allowSlower } : {}),
     ...(seed === undefined ? {} : { seed }),
@@ -104,7 +117,7 @@ export async function planOf(options: SqueezeOptions): Promise<Omit<SqueezePlan,
 }
 
 /** The files of a squeeze. */
-export function filesOf(options: SqueezeOptions, data: string): SqueezeFileOptions {
+export function filesOf(options: Omit<SqueezeOptions, keyof GoalTexts>, data: string): SqueezeFileOptions {
   const { valData, valSplit, work, fresh } = options;
   const validation = valData ?? (valSplit === undefined ? undefined : data);
   return {

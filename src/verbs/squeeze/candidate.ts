@@ -1,7 +1,6 @@
 /** One squeezed model: made within a limit, trained a little, stored small, and measured. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { spatialLayers } from '../../explain/layers.js';
 import type { Graph } from '../../graph/model.js';
 import { featureKey } from '../../node/feature-store.js';
 import { type LoadedModel, openModel, saveModel } from '../../node/model-file.js';
@@ -42,12 +41,6 @@ const RECOVERY = {
   learningRate: 2e-4,
 } as const;
 
-/** What is learnt from the original; of a model without a layer that has a map, its predictions alone. */
-function distillOf({ original }: Workshop) {
-  const sees = spatialLayers(original.graph).some(({ isDefault }) => isDefault);
-  return sees ? { labels: 0, features: 1, maps: 1 } : { labels: 0 };
-}
-
 async function trained(
   shop: Workshop,
   model: LoadedModel,
@@ -56,7 +49,9 @@ async function trained(
   const { original, sets, plan, context, memory } = shop;
   const epochs = plan.finetune ?? 0;
   if (epochs === 0) return { model, trainTop1: [] };
-  const stage = { ...RECOVERY, epochs, seed: plan.seed ?? 42, distill: distillOf(shop) };
+  // Of a model without a layer that has a map its predictions alone are learnt.
+  const distill = shop.mapImages === undefined ? { labels: 0 } : { labels: 0, features: 1, maps: 1 };
+  const stage = { ...RECOVERY, epochs, seed: plan.seed ?? 42, distill };
   const work =
     memory.folder === undefined ? {} : { work: { folder: join(memory.folder, `training-${key}`), resume: true } };
   const options = { ...work, teacher: { ...original, graph: shop.folded } };
@@ -72,14 +67,13 @@ async function finished(
   layers: readonly SqueezedLayer[],
   key: string,
 ): Promise<Candidate> {
-  const { original, sets, plan, context, memory } = shop;
+  const { original, sets, plan, context, memory, mapImages } = shop;
   const replaced = new Set(layers.flatMap(({ path, scheme }) => (scheme ? [path] : [])));
   const { layers: trains, ...info } = original.info;
   const kept = trains?.filter(({ path }) => !replaced.has(path)) ?? [];
   const start = { graph, info: { ...info, ...(kept.length > 0 ? { layers: kept } : {}) } };
   const { model: float, trainTop1 } = await trained(shop, start, featureKey([key, `${plan.finetune}`]));
   const { stored, model } = importStored(float, plan.store ?? 'float32');
-  const mapImages = plan.minMapSimilarity === undefined ? undefined : (plan.mapImages ?? 64);
   const measured = JSON.stringify([plan.finetune, plan.store, mapImages, sets.validation.source.name]);
   const loss = await rememberedLoss(memory, `loss-${featureKey([key, measured])}`, async () =>
     lossOf(original, await shop.before(), model, sets.validation, mapImages, context),
@@ -116,6 +110,16 @@ export async function candidateWithin(shop: Workshop, cost: Cost, limit: number)
   const own = featureKey([key, JSON.stringify([cost, limit, cost === 'size' ? plan.store : undefined])]);
   const { graph, layers } = await squeezed(shop, cost, limit, own);
   return finished(shop, graph, layers, own);
+}
+
+/** The dense model put through the same training: what training alone does to accuracy and maps. */
+export async function trainedControl(shop: Workshop): Promise<Pick<Loss, 'accuracy' | 'maps'>> {
+  const { original, sets, plan, context, memory, mapImages } = shop;
+  const key = featureKey([shop.key, 'control', `${plan.finetune}`]);
+  return rememberedLoss(memory, `loss-${featureKey([key, `${mapImages}`])}`, async () => {
+    const { model } = await trained(shop, { ...original, graph: shop.folded }, key);
+    return lossOf(original, await shop.before(), model, sets.validation, mapImages, context);
+  });
 }
 
 /** The candidate of exact savings alone. */

@@ -7,10 +7,10 @@ import { type StorageType, storeWeights } from '../../passes/store-weights.js';
 import { BudgetUnreachable } from '../../squeeze/allocation.js';
 import type { Spent } from '../../squeeze/squeeze.js';
 import { denseMultiplyAdds, type SqueezeLayer } from '../../squeeze/squeeze-layer.js';
-import { amountFrom, type SqueezeGoal } from './goal.js';
+import { amountFrom, type SizeKind, type SqueezeGoal } from './goal.js';
 
 /** What a budget limits. */
-export type Cost = Extract<SqueezeGoal['kind'], 'params' | 'size' | 'macs'>;
+export type Cost = SizeKind;
 
 /** What costs are counted of. */
 export interface Costed {

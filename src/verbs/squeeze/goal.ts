@@ -8,9 +8,12 @@ import { schemes } from '../../squeeze/schemes.js';
 /** How much may be left: so many, or a share (0…1) of what the model has. */
 export type Amount = { readonly amount: number } | { readonly share: number };
 
+/** What can be counted of a model. */
+export type SizeKind = 'params' | 'size' | 'macs';
+
 /** What a squeezed model may cost, or what it may lose. */
 export type SqueezeGoal =
-  | { readonly kind: 'params' | 'size' | 'macs'; readonly most: Amount }
+  | { readonly kind: SizeKind; readonly most: Amount }
   /** Points of top-1 on the validation images. */
   | { readonly kind: 'accuracyDrop'; readonly most: number }
   /** Relative error of the outputs, see `squeeze-measure.ts`. */
@@ -25,11 +28,15 @@ export interface SqueezePlan {
   readonly schemes?: readonly SchemeName[];
   /** Calibration images. Default: 2000, fewer where they would take more than 256 MB. */
   readonly calibration?: number;
-  /** Least mean correlation of Grad-CAM maps with the original's, and on how many validation images. Default: none, 64. */
+  /** Least mean correlation of Grad-CAM maps with the original's, and on how many images maps are compared. Default: none, 64. */
   readonly minMapSimilarity?: number;
   readonly mapImages?: number;
   /** Epochs of training on the images that are not held out. Default: 0. */
   readonly finetune?: number;
+  /** Puts the dense original through the same training, to compare with. Default: false. */
+  readonly control?: boolean;
+  /** A plan file of hand-chosen ranks, to compare with. */
+  readonly beside?: string;
   /** How weights are stored. Default: `float32`. */
   readonly store?: StorageType;
   /** Takes a model that runs slower than the original. Default: false. */
@@ -125,6 +132,29 @@ export function goalOf(texts: GoalTexts): SqueezeGoal {
     );
   }
   return readers[first.name](first.text);
+}
+
+/** Sizes of a sweep as they are written. */
+export interface AmountTexts {
+  readonly params?: readonly string[];
+  readonly size?: readonly string[];
+  readonly macs?: readonly string[];
+}
+
+/**
+ * What a sweep goes through: sizes of one kind.
+ *
+ * @throws UsageError when there are several kinds, or an amount cannot be read.
+ */
+export function amountsOf(texts: AmountTexts): { readonly cost: SizeKind; readonly amounts?: readonly Amount[] } {
+  const kinds = (['params', 'size', 'macs'] as const).filter((kind) => texts[kind] !== undefined);
+  const [kind = 'params', second] = kinds;
+  if (second) throw new UsageError(`--${kind} and --${second}: a sweep goes through sizes of one kind.`);
+  const amounts = texts[kind]?.flatMap((text) => {
+    const goal = readers[kind](text);
+    return goal.kind === 'accuracyDrop' || goal.kind === 'error' ? [] : [goal.most];
+  });
+  return amounts ? { cost: kind, amounts } : { cost: kind };
 }
 
 /** The schemes with these names. Throws a UsageError for one that there is not. */

@@ -1,5 +1,6 @@
 /** From a goal to the candidate that reaches it. */
 import { ShiboriError } from '../../errors.js';
+import { summarize } from '../../models/summary.js';
 import type { VerbContext } from '../context.js';
 import { type Candidate, candidateWithin, costedOf, denseCandidate } from './candidate.js';
 import { type Cost, costOf, costs, limitOf, OutOfReach, percent, unreachable } from './cost.js';
@@ -10,9 +11,12 @@ import type { Workshop } from './workshop.js';
 
 /** A size that was tried on the way to a goal. */
 export interface SqueezeTrial {
+  /** The limit that was asked for, and the share of the original's parameters that came out. */
   readonly parameters: number;
+  readonly share?: number;
   readonly holds: boolean;
   /** `undefined`: nothing can be made so small. */
+  readonly top1?: number;
   readonly top1Drop?: number;
   readonly error?: number;
   readonly mapSimilarity?: number;
@@ -61,10 +65,19 @@ function boundsOf(goal: SqueezeGoal, minMapSimilarity: number | undefined): Boun
   return bounds;
 }
 
-function trialOf({ amount, result, holds }: Trial<Candidate>): SqueezeTrial {
+function trialOf({ amount, result, holds }: Trial<Candidate>, whole: number): SqueezeTrial {
   if (!result) return { parameters: amount, holds };
-  const { top1Drop, error, maps } = result.loss;
-  return { parameters: amount, holds, top1Drop, error, ...(maps ? { mapSimilarity: maps.pearson.mean } : {}) };
+  const { accuracy, top1Drop, error, maps } = result.loss;
+  const share = summarize(result.model.graph).parameters / whole;
+  return {
+    parameters: amount,
+    share,
+    holds,
+    top1: accuracy.top1,
+    top1Drop,
+    error,
+    ...(maps ? { mapSimilarity: maps.pearson.mean } : {}),
+  };
 }
 
 /** The smallest candidate that keeps its bounds, by bisection over a cost. */
@@ -103,7 +116,7 @@ async function withinLoss(shop: Workshop, bounds: readonly Bound[], context: Ver
   const folded = await costOf(shop.folded, 'params', costed);
   const range = [SMALLEST_SHARE * whole, folded] as const;
   const { best, trials } = await search(shop, 'params', range, LOOKS.search, bounds, context);
-  const tried = trials.map(trialOf);
+  const tried = trials.map((trial) => trialOf(trial, whole));
   if (best?.result) return { candidate: best.result, trials: tried };
   const dense = await denseCandidate(shop, 'every smaller form of the model lost more than the goal allows');
   const words = bounds.map(({ text }) => text(dense.loss)).join(', ');

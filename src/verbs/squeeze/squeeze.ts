@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { ShiboriError, UsageError } from '../../errors.js';
-import type { Accuracy } from '../../metrics/accuracy.js';
 import {
   defaultOutput,
   formatOf,
@@ -11,49 +10,20 @@ import {
   saveModel,
 } from '../../node/model-file.js';
 import { folderMemory, noMemory, type WorkMemory } from '../../node/work-memory.js';
-import type { FoldNote } from '../../passes/fold.js';
-import type { StorageType } from '../../passes/store-weights.js';
-import type { MapFigures, SpeedFigures } from '../../report/comparison.js';
+import type { SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeeze.js';
-import type { Refusal } from '../../squeeze/squeeze-layer.js';
 import { tellNotes, type VerbContext } from '../context.js';
 import { type DataOptions, openDataset } from '../dataset.js';
-import { type LayerFigures, layerFigures, type SizeChange, sizeChange } from './figures.js';
-import type { SqueezeGoal, SqueezePlan } from './goal.js';
-import { reachGoal, type SqueezeTrial } from './goals.js';
+import { byHandOf } from './by-hand.js';
+import { trainedControl } from './candidate.js';
+import { type LayerFigures, layerFigures, sizeChange } from './figures.js';
+import type { SqueezePlan } from './goal.js';
+import { reachGoal } from './goals.js';
 import { type SqueezeSets, squeezeSets } from './images.js';
+import { pageOf, writePage } from './report.js';
 import { isSlower, type Placed, speedOf } from './speed.js';
+import type { Squeezing } from './squeezing.js';
 import { openWorkshop, type Workshop } from './workshop.js';
-
-/** What `compress` did to reach a goal. */
-export interface Squeezing {
-  readonly goal: SqueezeGoal;
-  readonly data: {
-    readonly train: string;
-    readonly validation: string;
-    readonly heldOut: boolean;
-    readonly calibrationImages: number;
-  };
-  readonly store: StorageType;
-  /** As ONNX files; `before` in float32. */
-  readonly size: SizeChange;
-  readonly layers: readonly LayerFigures[];
-  /** Layers that no scheme takes, and why. */
-  readonly refused: readonly Refusal[];
-  readonly folds: readonly FoldNote[];
-  /** On the validation images. */
-  readonly accuracy: { readonly before: Accuracy; readonly after: Accuracy; readonly top1Drop: number };
-  /** Relative error of the outputs and mean KL in nats, on the validation images. */
-  readonly error: number;
-  readonly divergence: number;
-  readonly maps?: MapFigures;
-  /** Top-1 on the training images in each epoch. */
-  readonly trainTop1: readonly number[];
-  /** Sizes that were tried, in order. */
-  readonly trials: readonly SqueezeTrial[];
-  readonly speed: readonly SpeedFigures[];
-  readonly seconds: number;
-}
 
 /** Seconds that each batch size of the speed verdict is measured for. */
 const SPEED_SECONDS = 1;
@@ -112,6 +82,8 @@ export async function squeezeModel(
   const layers = await layerFigures(shop.engine, graphs, candidate.layers, placedLayers(shop, candidate.layers));
   context.onProgress?.({ stage: 'speed', done: 1, total: 1 });
   if (!plan.allowSlower) refuseSlower(speed, layers);
+  const control = plan.control && plan.finetune ? await trainedControl(shop) : undefined;
+  const byHand = plan.beside === undefined ? undefined : await byHandOf(shop, plan.beside);
   const report: Squeezing = {
     goal: plan.goal,
     data: {
@@ -129,6 +101,8 @@ export async function squeezeModel(
     error: loss.error,
     divergence: loss.divergence,
     ...(loss.maps ? { maps: loss.maps } : {}),
+    ...(control ? { control } : {}),
+    ...(byHand ? { byHand } : {}),
     trainTop1: candidate.trainTop1,
     trials,
     speed,
@@ -158,6 +132,9 @@ export interface SqueezeFileOptions extends DataOptions, OpenOptions {
   readonly fresh?: boolean;
 }
 
+/** What a squeeze of files did: the model, and the page that shows it. */
+export type SqueezedFile = Squeezing & { readonly output: string; readonly outputBytes: number; readonly page: string };
+
 /**
  * Squeezes a model file to a goal and writes the result, an ONNX file.
  *
@@ -168,7 +145,7 @@ export async function squeeze(
   plan: SqueezePlan,
   options: SqueezeFileOptions,
   context: VerbContext = {},
-): Promise<Squeezing & { readonly output: string; readonly outputBytes: number }> {
+): Promise<SqueezedFile> {
   const output = outputOf(file, options.output);
   const model = await openModel(file, options);
   tellNotes(model, context);
@@ -183,7 +160,8 @@ export async function squeeze(
     const { model: squeezed, report } = await squeezeModel(model, sets, plan, context, folderMemory(folder));
     context.signal?.throwIfAborted();
     const written = await saveModel(squeezed, output);
-    return { ...report, output: written.file, outputBytes: written.sizeBytes };
+    const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
+    return { ...result, page: await writePage(folder, pageOf(report, basename(file), context), result) };
   } finally {
     for (const { source } of opened) await source.close?.();
   }

@@ -2,6 +2,7 @@
 import { appendGradients } from '../../autodiff/gradient.js';
 import type { Engine } from '../../engine/engine.js';
 import { ShiboriError, suggestion, UsageError } from '../../errors.js';
+import { spatialLayers } from '../../explain/layers.js';
 import type { Graph } from '../../graph/model.js';
 import { fitsPattern } from '../../graph/module-path.js';
 import { featureKey } from '../../node/feature-store.js';
@@ -38,6 +39,8 @@ export interface Workshop {
   readonly memory: WorkMemory;
   /** Tells this study from others: model, images, plan. */
   readonly key: string;
+  /** Images whose maps are compared; `undefined` for a model of which no layer has a map. */
+  readonly mapImages: number | undefined;
   /** What the original says of the validation images. */
   before(): Promise<Predictions>;
   /** The images that statistics are taken of. */
@@ -45,6 +48,9 @@ export interface Workshop {
   /** What each layer is worth. */
   studied(): Promise<StudiedNetwork>;
 }
+
+/** Images whose maps are compared unless a plan says how many. */
+const MAP_IMAGES = 64;
 
 /** The layers that patterns choose. Throws a UsageError for a pattern that chooses none. */
 export function chosenLayers(graph: Graph, patterns: readonly string[] | undefined) {
@@ -131,6 +137,9 @@ export async function openWorkshop(
     context,
     memory,
     key,
+    mapImages: spatialLayers(original.graph).some(({ isDefault }) => isDefault)
+      ? (plan.mapImages ?? MAP_IMAGES)
+      : undefined,
     before: once(() =>
       rememberedPredictions(memory, `original-${predictionsKey}`, () =>
         predictionsOf(original, sets.validation, true, context),

@@ -21,7 +21,7 @@ const squeezed = (plan: Omit<SqueezePlan, 'allowSlower'>, name: string) =>
   squeeze(
     files.onnx,
     { ...plan, allowSlower: true },
-    { data: files.images, inputSize: [8, 8], output: join(folder, name) },
+    { data: files.images, inputSize: [8, 8], output: join(folder, name), work: join(folder, 'work') },
     { threads: 1, workers: 0 },
   );
 

@@ -1,0 +1,145 @@
+/** Pages of what a squeeze came to. */
+import { join } from 'node:path';
+import { writeFileAtomic } from '../../node/atomic-file.js';
+import { type CurvePoint, type LayerSpectra, type SqueezePage, squeezePage } from '../../report/squeeze.js';
+import type { SqueezedLayer } from '../../squeeze/squeeze.js';
+import type { VerbContext } from '../context.js';
+import { machineOf } from '../measure.js';
+import type { ByHand } from './by-hand.js';
+import type { LayerFigures, SizeChange } from './figures.js';
+import type { SqueezeGoal } from './goal.js';
+import type { Squeezing } from './squeezing.js';
+
+const integer = (value: number): string => value.toLocaleString('en-US');
+const share = (value: number, digits = 1): string =>
+  Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : '–';
+const points = (value: number): string => `${value.toFixed(2)} %`;
+
+/** What the bonds of `tails.ts` divide. */
+const bondNames = { input: 'in | rest', middle: 'height | width', output: 'rest | out' } as const;
+
+/** A goal in words. */
+export function goalText(goal: SqueezeGoal): string {
+  if (goal.kind === 'accuracyDrop') return `at most ${goal.most} points of top-1 lost`;
+  if (goal.kind === 'error') return `outputs within ${share(goal.most)}`;
+  const names = { params: 'parameters', size: 'bytes', macs: 'multiply-adds' } as const;
+  return 'share' in goal.most
+    ? `${share(goal.most.share)} of the ${names[goal.kind]}`
+    : `${integer(goal.most.amount)} ${names[goal.kind]}`;
+}
+
+/** The spectra of layers, with what was chosen. */
+export function spectraOf(layers: readonly SqueezedLayer[]): LayerSpectra[] {
+  return layers.map(({ path, scheme, ranks, spectra }) => ({
+    path,
+    choice: scheme ? `${scheme} ${ranks.join(', ')}` : 'dense',
+    spectra: spectra.map(({ bond, energies, rank }) => ({
+      bond: bondNames[bond],
+      energies,
+      ...(rank === undefined ? {} : { rank }),
+    })),
+  }));
+}
+
+/** A model with hand-chosen ranks as a point of the curve. */
+export function byHandPoint({ size, accuracy, maps, name }: ByHand): CurvePoint {
+  const correlation = maps ? { maps: maps.pearson.mean } : {};
+  return { size: size.ratio.parameters, top1: accuracy.top1, ...correlation, kind: 'by hand', label: name };
+}
+
+function sizeTable({ before, after, ratio }: SizeChange) {
+  const row = (label: string, key: keyof typeof before) => [
+    label,
+    integer(before[key]),
+    integer(after[key]),
+    share(ratio[key]),
+  ];
+  return {
+    title: 'Sizes',
+    header: ['', 'before', 'after', 'left'],
+    rows: [
+      row('parameters', 'parameters'),
+      row('file, bytes', 'onnxBytes'),
+      row('file, gzipped', 'gzipBytes'),
+      row('multiply-adds', 'multAdds'),
+    ],
+  };
+}
+
+function layerTable(layers: readonly LayerFigures[]) {
+  return {
+    title: 'Layers',
+    header: ['layer', 'scheme', 'ranks', 'parameters', 'left', 'bytes', 'gzip', 'mult-adds', 'latency', 'predicted KL'],
+    rows: layers.map((layer) => [
+      layer.path,
+      layer.scheme ?? `dense: ${layer.reason ?? ''}`,
+      layer.ranks.join(', '),
+      `${integer(layer.size.before.parameters)} → ${integer(layer.size.after.parameters)}`,
+      share(layer.size.ratio.parameters),
+      share(layer.size.ratio.onnxBytes),
+      share(layer.size.ratio.gzipBytes),
+      share(layer.size.ratio.multAdds),
+      layer.speed ? share(layer.speed.ratio) : '–',
+      layer.scheme ? layer.expected.toPrecision(2) : '–',
+    ]),
+    notes: [
+      'Latency of a layer alone at batch 1, in percent of what it was. KL in nats, before layers were fitted anew.',
+    ],
+  };
+}
+
+function survivalTable({ accuracy, maps, error, divergence, speed, control }: Squeezing) {
+  const rows: (readonly string[])[] = [
+    ['top-1', points(accuracy.before.top1), points(accuracy.after.top1)],
+    ['top-5', points(accuracy.before.top5), points(accuracy.after.top5)],
+    ['mean NLL, nats', accuracy.before.nll.toFixed(4), accuracy.after.nll.toFixed(4)],
+    ['outputs differ by', '', share(error)],
+    ['mean KL, nats', '', divergence.toPrecision(3)],
+  ];
+  if (maps) rows.push([`maps correlate (${maps.images} images)`, '', maps.pearson.mean.toFixed(3)]);
+  for (const { batch, beforeMs, afterMs, ratio } of speed) {
+    rows.push([`latency, batch ${batch}`, `${beforeMs.toFixed(2)} ms`, `${afterMs.toFixed(2)} ms (${share(ratio)})`]);
+  }
+  if (control) {
+    const kept = control.maps ? `, maps ${control.maps.pearson.mean.toFixed(3)}` : '';
+    rows.push(['control: dense, trained alike', '', `top-1 ${points(control.accuracy.top1)}${kept}`]);
+  }
+  return { title: 'What survived', header: ['', 'before', 'after'], rows };
+}
+
+/** The page of one squeeze. */
+export function pageOf(result: Squeezing, name: string, context: VerbContext): SqueezePage {
+  const { accuracy, size, maps, data, trials, byHand } = result;
+  const curve: CurvePoint[] = [
+    { size: 1, top1: accuracy.before.top1, maps: 1, kind: 'original', label: 'original' },
+    ...trials.flatMap(({ share: left, top1, mapSimilarity }): CurvePoint[] => {
+      const correlation = mapSimilarity === undefined ? {} : { maps: mapSimilarity };
+      return left === undefined || top1 === undefined ? [] : [{ size: left, top1, ...correlation, kind: 'tried' }];
+    }),
+    {
+      size: size.ratio.parameters,
+      top1: accuracy.after.top1,
+      ...(maps ? { maps: maps.pearson.mean } : {}),
+      kind: 'chosen',
+      label: share(size.ratio.parameters),
+    },
+    ...(byHand ? [byHandPoint(byHand)] : []),
+  ];
+  const { cpu, threads, node } = machineOf(context.threads);
+  return {
+    title: `${name}, squeezed`,
+    verdict: `${goalText(result.goal)}: ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${points(accuracy.before.top1)} → ${points(accuracy.after.top1)}${maps ? `, maps correlate at ${maps.pearson.mean.toFixed(3)}` : ''}.`,
+    curve,
+    tables: [survivalTable(result), sizeTable(size), layerTable(result.layers)],
+    layers: spectraOf(result.layers),
+    foot: `Measured on ${accuracy.after.images} images of ${data.validation}, calibrated on ${data.calibrationImages} of ${data.train}; ${cpu}, ${threads} threads, Node ${node}.`,
+  };
+}
+
+/** Writes a page and its figures into a folder. */
+export async function writePage(folder: string, drawn: SqueezePage, figures: unknown): Promise<string> {
+  const file = join(folder, 'report.html');
+  await writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(figures, null, 2)}\n`);
+  await writeFileAtomic(file, squeezePage(drawn));
+  return file;
+}

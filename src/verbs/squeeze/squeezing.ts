@@ -1,0 +1,43 @@
+import type { Accuracy } from '../../metrics/accuracy.js';
+import type { FoldNote } from '../../passes/fold.js';
+import type { StorageType } from '../../passes/store-weights.js';
+import type { MapFigures, SpeedFigures } from '../../report/comparison.js';
+import type { Refusal } from '../../squeeze/squeeze-layer.js';
+import type { ByHand } from './by-hand.js';
+import type { LayerFigures, SizeChange } from './figures.js';
+import type { SqueezeGoal } from './goal.js';
+import type { SqueezeTrial } from './goals.js';
+
+/** What `compress` did to reach a goal. */
+export interface Squeezing {
+  readonly goal: SqueezeGoal;
+  readonly data: {
+    readonly train: string;
+    readonly validation: string;
+    readonly heldOut: boolean;
+    readonly calibrationImages: number;
+  };
+  readonly store: StorageType;
+  /** As ONNX files; `before` in float32. */
+  readonly size: SizeChange;
+  readonly layers: readonly LayerFigures[];
+  /** Layers that no scheme takes, and why. */
+  readonly refused: readonly Refusal[];
+  readonly folds: readonly FoldNote[];
+  /** On the validation images. */
+  readonly accuracy: { readonly before: Accuracy; readonly after: Accuracy; readonly top1Drop: number };
+  /** Relative error of the outputs and mean KL in nats, on the validation images. */
+  readonly error: number;
+  readonly divergence: number;
+  readonly maps?: MapFigures;
+  /** The dense original after the same training, where it was asked for. */
+  readonly control?: { readonly accuracy: Accuracy; readonly maps?: MapFigures };
+  /** Hand-chosen ranks, where they were given. */
+  readonly byHand?: ByHand;
+  /** Top-1 on the training images in each epoch. */
+  readonly trainTop1: readonly number[];
+  /** Sizes that were tried, in order. */
+  readonly trials: readonly SqueezeTrial[];
+  readonly speed: readonly SpeedFigures[];
+  readonly seconds: number;
+}

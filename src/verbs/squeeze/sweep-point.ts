@@ -1,0 +1,85 @@
+import { join } from 'node:path';
+import type { Accuracy } from '../../metrics/accuracy.js';
+import { type OpenOptions, openModel, saveModel } from '../../node/model-file.js';
+import { folderMemory } from '../../node/work-memory.js';
+import type { MapFigures } from '../../report/comparison.js';
+import type { VerbContext } from '../context.js';
+import { type DataOptions, openDataset } from '../dataset.js';
+import { candidateWithin, costedOf } from './candidate.js';
+import { type Cost, limitOf, OutOfReach } from './cost.js';
+import { type SizeChange, sizeChange } from './figures.js';
+import type { SqueezePlan } from './goal.js';
+import { squeezeSets } from './images.js';
+import { openWorkshop, type Workshop } from './workshop.js';
+
+/** A plan whose goal is a limit of its cost. */
+export type LimitPlan = SqueezePlan & { readonly goal: { readonly kind: Cost } };
+
+/** One size of a sweep, and what it came to. */
+export interface SweepPoint {
+  readonly goal: LimitPlan['goal'];
+  /** In the unit of the goal. */
+  readonly limit: number;
+  /** The smallest that can be had, where the limit is below it. */
+  readonly smallest?: number;
+  readonly reached?: {
+    readonly file: string;
+    readonly size: SizeChange;
+    readonly accuracy: Accuracy;
+    readonly top1Drop: number;
+    readonly error: number;
+    readonly divergence: number;
+    readonly maps?: MapFigures;
+    /** `PATH: tucker2 24, 48`. */
+    readonly layers: readonly string[];
+  };
+}
+
+/** Files of a sweep, in a form that another thread can be told. */
+export interface SweepFiles extends DataOptions, OpenOptions {
+  readonly model: string;
+  readonly validation?: DataOptions;
+  /** Where squeezed models go, and where the work is kept. */
+  readonly output: string;
+  readonly work: string;
+}
+
+/** Opens what points are made from, runs something with it, and closes the images. */
+export async function withWorkshop<T>(
+  files: SweepFiles,
+  plan: SqueezePlan,
+  context: VerbContext,
+  use: (shop: Workshop) => Promise<T>,
+): Promise<T> {
+  const model = await openModel(files.model, files);
+  const train = await openDataset(files, 'train');
+  const opened = [train];
+  try {
+    const validation = files.validation && (await openDataset(files.validation));
+    if (validation) opened.push(validation);
+    const sets = squeezeSets(train, validation, plan.seed ?? 42);
+    return await use(await openWorkshop(model, sets, plan, context, folderMemory(files.work)));
+  } finally {
+    for (const { source } of opened) await source.close?.();
+  }
+}
+
+/** Makes, measures and saves one point. */
+export async function sweepPoint(shop: Workshop, goal: LimitPlan['goal'], output: string): Promise<SweepPoint> {
+  const { limit } = await limitOf(costedOf(shop), goal);
+  try {
+    const { stored, model, layers, loss } = await candidateWithin(shop, goal.kind, limit);
+    const { file } = await saveModel(stored, join(output, `${goal.kind}-${limit}.onnx`));
+    const chosen = layers.flatMap(({ path, scheme, ranks }) =>
+      scheme ? [`${path}: ${scheme} ${ranks.join(', ')}`] : [],
+    );
+    return {
+      goal,
+      limit,
+      reached: { file, size: await sizeChange(shop.original, stored, model), ...loss, layers: chosen },
+    };
+  } catch (error) {
+    if (error instanceof OutOfReach) return { goal, limit, smallest: error.smallest };
+    throw error;
+  }
+}

@@ -1,0 +1,223 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { availableParallelism, freemem } from 'node:os';
+import { basename, extname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { ShiboriError, UsageError } from '../../errors.js';
+import type { Accuracy } from '../../metrics/accuracy.js';
+import type { OpenOptions } from '../../node/model-file.js';
+import { unpackError } from '../../node/packed-error.js';
+import type { CurvePoint, SqueezePage } from '../../report/squeeze.js';
+import type { VerbContext } from '../context.js';
+import type { DataOptions } from '../dataset.js';
+import { machineOf } from '../measure.js';
+import { type ByHand, byHandOf } from './by-hand.js';
+import type { Amount, SqueezePlan } from './goal.js';
+import { byHandPoint, goalText, writePage } from './report.js';
+import { type LimitPlan, type SweepFiles, type SweepPoint, sweepPoint, withWorkshop } from './sweep-point.js';
+import type { SweepMessage, SweepWorkerData } from './sweep-worker.js';
+import type { Workshop } from './workshop.js';
+
+/** Sizes of a sweep, and how each is reached. */
+export interface SweepPlan extends Omit<SqueezePlan, 'goal'> {
+  readonly cost: LimitPlan['goal']['kind'];
+  /** Default: 3, 5, 7, 10, 15, 25, 40 and 60 %. */
+  readonly amounts?: readonly Amount[];
+}
+
+/** Options of a sweep over files. */
+export interface SweepOptions extends DataOptions, OpenOptions {
+  /** Images that measure. Default: a seeded tenth of the others is held out. */
+  readonly validation?: DataOptions;
+  /** Folder for models, `report.html` and `report.json`. Default: `shibori-out/sweep/MODEL`. */
+  readonly output?: string;
+  /** Where the work is kept. Default: as of `compress`, which then has it, too. */
+  readonly work?: string;
+  readonly fresh?: boolean;
+  /** Points made at once. Default: as many as the machine has cores and memory for. */
+  readonly jobs?: number;
+}
+
+/** A curve of sizes against what survives. */
+export interface Sweep {
+  readonly before: Accuracy;
+  readonly points: readonly SweepPoint[];
+  readonly byHand?: ByHand;
+  readonly output: string;
+  readonly page: string;
+  readonly jobs: number;
+  readonly seconds: number;
+}
+
+const DEFAULT_AMOUNTS: readonly Amount[] = [0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6].map((share) => ({ share }));
+/** What one point takes of memory: calibration images, activations of two networks, statistics. */
+const JOB_BYTES = 4e9;
+/** The threads' compiled program; beside TypeScript sources there is none, and points are made one after another. */
+const ENTRY = new URL('./sweep-worker.js', import.meta.url);
+
+function jobsFor(points: number, wanted: number | undefined): number {
+  if (wanted !== undefined && !(Number.isInteger(wanted) && wanted >= 1)) {
+    throw new UsageError(`--jobs must be a whole number of at least 1, found ${wanted}.`);
+  }
+  if (!existsSync(ENTRY)) return 1;
+  const room = Math.max(1, Math.floor(freemem() / JOB_BYTES));
+  return Math.min(points, wanted ?? Math.min(availableParallelism(), room));
+}
+
+/** Makes points in threads of their own, each of which takes the next one when it is done. */
+async function inThreads(
+  files: SweepFiles,
+  plan: SqueezePlan,
+  goals: readonly LimitPlan['goal'][],
+  jobs: number,
+  context: VerbContext,
+  onPoint: (point: SweepPoint, index: number) => void,
+): Promise<void> {
+  const cores = context.threads ?? availableParallelism();
+  const workerData: SweepWorkerData = { files, plan, threads: Math.max(1, Math.floor(cores / jobs)) };
+  const waiting = goals.map((goal, index) => ({ goal, index }));
+  const threads: Worker[] = [];
+  const work = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const worker = new Worker(ENTRY, { workerData, name: 'shibori sweep', execArgv: [] });
+      threads.push(worker);
+      let own: (typeof waiting)[number] | undefined;
+      const next = () => {
+        own = waiting.shift();
+        if (own) worker.postMessage(own.goal);
+        else resolve();
+      };
+      worker.on('message', (message: SweepMessage) => {
+        if ('error' in message) reject(unpackError(message.error));
+        else if ('point' in message && own) {
+          onPoint(message.point, own.index);
+          next();
+        }
+      });
+      worker.on('error', reject);
+      worker.on('exit', (code) => reject(new ShiboriError(`A thread of the sweep ended with exit code ${code}.`)));
+      next();
+    });
+  const stop = new Promise<never>((_, reject) => {
+    const abort = () => reject(context.signal?.reason);
+    if (context.signal?.aborted) abort();
+    context.signal?.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    await Promise.race([Promise.all(Array.from({ length: jobs }, work)), stop]);
+  } finally {
+    // What they have kept in the work folder is whole at any moment.
+    await Promise.all(threads.map((thread) => thread.terminate()));
+  }
+}
+
+async function oneByOne(
+  shop: Workshop,
+  goals: readonly LimitPlan['goal'][],
+  output: string,
+  onPoint: (point: SweepPoint, index: number) => void,
+): Promise<void> {
+  for (const [index, goal] of goals.entries()) {
+    shop.context.signal?.throwIfAborted();
+    onPoint(await sweepPoint(shop, goal, output), index);
+  }
+}
+
+function pageOf(sweep: Omit<Sweep, 'page'>, name: string, context: VerbContext): SqueezePage {
+  const { before, points, byHand } = sweep;
+  const share = (value: number) => `${(100 * value).toFixed(1)} %`;
+  const curve: CurvePoint[] = [
+    { size: 1, top1: before.top1, maps: 1, kind: 'original', label: 'original' },
+    ...points.flatMap(({ reached }): CurvePoint[] => {
+      if (!reached) return [];
+      const maps = reached.maps ? { maps: reached.maps.pearson.mean } : {};
+      const { parameters } = reached.size.ratio;
+      return [{ size: parameters, top1: reached.accuracy.top1, ...maps, kind: 'squeezed', label: share(parameters) }];
+    }),
+    ...(byHand ? [byHandPoint(byHand)] : []),
+  ];
+  const { cpu, threads, node } = machineOf(context.threads);
+  return {
+    title: `${name}: size against what survives`,
+    verdict: points
+      .flatMap(({ reached }) =>
+        reached ? [`${share(reached.size.ratio.parameters)}: ${reached.accuracy.top1.toFixed(2)} %`] : [],
+      )
+      .join(' · '),
+    curve,
+    tables: [
+      {
+        title: 'Points',
+        header: ['goal', 'parameters', 'left', 'bytes', 'gzip', 'mult-adds', 'top-1', 'lost', 'KL', 'maps'],
+        rows: points.map(({ goal, smallest, reached }) =>
+          reached
+            ? [
+                goalText(goal),
+                reached.size.after.parameters.toLocaleString('en-US'),
+                share(reached.size.ratio.parameters),
+                share(reached.size.ratio.onnxBytes),
+                share(reached.size.ratio.gzipBytes),
+                share(reached.size.ratio.multAdds),
+                `${reached.accuracy.top1.toFixed(2)} %`,
+                reached.top1Drop.toFixed(2),
+                reached.divergence.toPrecision(3),
+                reached.maps?.pearson.mean.toFixed(3) ?? '–',
+              ]
+            : [goalText(goal), `not below ${smallest?.toLocaleString('en-US')}`, ...Array<string>(8).fill('–')],
+        ),
+      },
+    ],
+    layers: [],
+    foot: `Measured on ${before.images} images; ${cpu}, ${threads} threads, Node ${node}. Latency is not measured where points are made side by side.`,
+  };
+}
+
+/**
+ * Squeezes a model file to many sizes: the curve of size against accuracy and maps. Points that are there already are not
+ * made again, so that the same call goes on where one was stopped.
+ *
+ * @throws as `squeeze`.
+ */
+export async function sweep(
+  file: string,
+  plan: SweepPlan,
+  options: SweepOptions,
+  context: VerbContext = {},
+): Promise<Sweep> {
+  const start = performance.now();
+  const name = basename(file, extname(file));
+  const output = options.output ?? join('shibori-out', 'sweep', name);
+  const work = options.work ?? join('shibori-out', 'compress', name);
+  if (options.fresh) await rm(work, { recursive: true, force: true });
+  const { cost, amounts = DEFAULT_AMOUNTS, ...rest } = plan;
+  const goals = amounts.map((most): LimitPlan['goal'] => ({ kind: cost, most }));
+  const [first] = goals;
+  if (!first) throw new UsageError('A sweep needs at least one size.');
+  const files: SweepFiles = { ...options, model: file, output, work };
+  const jobs = jobsFor(goals.length, options.jobs);
+  const points: SweepPoint[] = [];
+  const onPoint = (point: SweepPoint, index: number) => {
+    points[index] = point;
+    const found = point.reached;
+    const fields = found ? { size: found.size.after.parameters, top1: `${found.accuracy.top1.toFixed(2)} %` } : {};
+    context.onProgress?.({ stage: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
+  };
+  const { before, byHand } = await withWorkshop(files, { ...rest, goal: first }, context, async (shop) => {
+    // Everything that points have in common is made here, once.
+    const { accuracy } = await shop.before();
+    await shop.studied();
+    context.onProgress?.({ stage: 'points', done: 0, total: goals.length });
+    if (jobs === 1) await oneByOne(shop, goals, output, onPoint);
+    else await inThreads(files, { ...rest, goal: first }, goals, jobs, context, onPoint);
+    return { before: accuracy, byHand: plan.beside === undefined ? undefined : await byHandOf(shop, plan.beside) };
+  });
+  const found = {
+    before,
+    points,
+    ...(byHand ? { byHand } : {}),
+    output,
+    jobs,
+    seconds: (performance.now() - start) / 1000,
+  };
+  return { ...found, page: await writePage(output, pageOf(found, basename(file), context), found) };
+}
