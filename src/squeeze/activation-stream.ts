@@ -42,6 +42,15 @@ export class ActivationStream {
     this.#chunks = chunks.map((chunk) => [chunk]);
   }
 
+  /** Another stream that stands where this one does: from here on they go ways of their own. */
+  copy(): ActivationStream {
+    const other = new ActivationStream(this.engine, this.graph, []);
+    other.#frontier = this.#frontier;
+    other.#chunks = this.#chunks;
+    for (const entry of this.#replace) other.replace(entry);
+    return other;
+  }
+
   /** Number of images. */
   get images(): number {
     return this.#chunks.reduce((sum, [first]) => sum + (first?.dims[0] ?? 0), 0);

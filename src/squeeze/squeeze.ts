@@ -109,7 +109,8 @@ async function fitChoices(
 ): Promise<Graph> {
   const { refit = {} } = options;
   const original = new ActivationStream(engine, graph, chunks);
-  const squeezed = new ActivationStream(engine, graph, chunks);
+  // Up to the first layer that is replaced both are the same network.
+  let squeezed: ActivationStream | undefined;
   const replacements = new Map<Value, Replacement>();
   for (const [i, { layer, output }] of layers.entries()) {
     options.signal?.throwIfAborted();
@@ -118,7 +119,8 @@ async function fitChoices(
     if (!option?.scheme || !output) continue;
     const choice = { scheme: option.scheme, ranks: option.ranks };
     await original.moveTo(layer.node);
-    if (refit) await squeezed.moveTo(layer.node);
+    if (squeezed && refit) await squeezed.moveTo(layer.node);
+    squeezed ??= original.copy();
     const inputs = refit ? squeezed : original;
     const how = refit || { rectifiedRounds: 0 };
     const { fitted, bias } = await refitLayer(engine, inputs, original, layer, choice, output, how, products);

@@ -24,6 +24,11 @@ import { firstStage, type Stage } from './whitened.js';
 export interface WeightOptions {
   /** Default: svd, tucker2 and tt-conv. */
   readonly schemes?: readonly SchemeName[];
+  /**
+   * What layers are compared by: the error relative to each weight's norm, or its plain magnitude, by which the smallest
+   * singular values of all layers go first. Default: `relative`.
+   */
+  readonly error?: 'relative' | 'magnitude';
   /** Told before each layer. */
   onLayer?(path: string, done: number, total: number): void;
   readonly signal?: AbortSignal;
@@ -49,12 +54,13 @@ async function plainStage(layer: SqueezeLayer, scale: number, products: MatrixPr
 async function studyWeight(
   layer: SqueezeLayer,
   goal: Goal,
-  schemes: readonly SchemeName[],
+  { schemes = DEFAULT_SCHEMES, error = 'relative' }: WeightOptions,
   products: MatrixProducts,
 ): Promise<StudiedLayer> {
   const norm = Math.sqrt(sumOfSquares(layer.weight.data));
   if (!Number.isFinite(norm)) throw new ShiboriError(`Layer "${layer.path}": its weight holds NaN or infinite values.`);
-  const { metric, stage } = await plainStage(layer, norm > 0 ? 1 / norm : 1, products);
+  const scale = error === 'relative' && norm > 0 ? 1 / norm : 1;
+  const { metric, stage } = await plainStage(layer, scale, products);
   const tails = await tailsOf(layer, stage, products);
   const options = await predictedOptions({ layer, stage, metric, tails, products }, goal, schemes);
   const reason = options.length === 1 ? { reason: 'no scheme is smaller than the layer itself' } : {};
@@ -78,14 +84,14 @@ export async function studyWeights(
   goal: Goal,
   options: WeightOptions = {},
 ): Promise<StudiedWeights> {
-  const { schemes = DEFAULT_SCHEMES, signal } = options;
+  const { signal } = options;
   const products = engineProducts(engine);
   try {
     const studied: StudiedLayer[] = [];
     for (const [done, layer] of layers.entries()) {
       signal?.throwIfAborted();
       options.onLayer?.(layer.path, done, layers.length);
-      studied.push(await studyWeight(layer, goal, schemes, products));
+      studied.push(await studyWeight(layer, goal, options, products));
     }
     return { graph, goal, layers: studied };
   } finally {

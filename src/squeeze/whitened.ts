@@ -124,6 +124,30 @@ export interface ChosenCore extends BondSpectrum {
   readonly factor: Cholesky;
 }
 
+/** Directions of an inner bond in the metric, and what brings them back. */
+interface BondDirections extends BondSpectrum {
+  readonly directions: Matrix;
+  /** Of G_left. */
+  readonly factor: Cholesky;
+}
+
+/** What was computed for all ranks at once of a stage, by the size right of the bond. */
+const allDirections = new WeakMap<Stage, Map<number, Promise<BondDirections>>>();
+
+/** @param rank how many directions are needed; `undefined`: all. */
+async function directionsOf(
+  stage: Stage,
+  right: number,
+  rank: number | undefined,
+  products: MatrixProducts,
+): Promise<BondDirections> {
+  const { left, right: rest } = marginals(stage.gram, right);
+  const factor = await cholesky(left, products);
+  const { root } = await symmetricRoot(rest, products);
+  const whitened = await products.multiply(factor.lower, weighted(stage.target, root), { transposeA: true });
+  return { factor, ...(await leftDirections(whitened, rank, products)) };
+}
+
 /** The core of an inner bond of rank `rank`, left | right·out, in the Kronecker approximation of the metric. */
 export async function innerCore(
   stage: Stage,
@@ -131,20 +155,22 @@ export async function innerCore(
   rank: number,
   products: MatrixProducts,
 ): Promise<ChosenCore> {
-  const { left, right: rest } = marginals(stage.gram, right);
-  const factor = await cholesky(left, products);
-  const { root } = await symmetricRoot(rest, products);
-  const whitened = await products.multiply(factor.lower, weighted(stage.target, root), { transposeA: true });
-  const all = Math.min(whitened.rows, whitened.cols) <= GRAM_LIMIT;
-  // All energies are wanted for a curve; above the limit only those that a rank asks for can be had.
-  const spectrum = await leftDirections(whitened, all ? undefined : rank, products);
-  const directions = selectColumns(spectrum.directions, range(Math.min(rank, spectrum.directions.cols)));
-  return {
-    core: await backSolve(factor, directions, products),
-    factor,
-    energies: spectrum.energies,
-    rest: spectrum.rest,
-  };
+  const size = stage.gram.rows / right;
+  const all = Math.min(size, right * stage.target.cols) <= GRAM_LIMIT;
+  let bond: Promise<BondDirections>;
+  if (all) {
+    // One eigenvalue problem serves the curve and the points of it that are measured.
+    const known = allDirections.get(stage) ?? new Map<number, Promise<BondDirections>>();
+    allDirections.set(stage, known);
+    bond = known.get(right) ?? directionsOf(stage, right, undefined, products);
+    known.set(right, bond);
+  } else {
+    // Above the limit only the energies that a rank asks for can be had.
+    bond = directionsOf(stage, right, rank, products);
+  }
+  const { directions, factor, energies, rest } = await bond;
+  const kept = selectColumns(directions, range(Math.min(rank, directions.cols)));
+  return { core: await backSolve(factor, kept, products), factor, energies, rest };
 }
 
 /** Left singular directions, whichever side is the smaller. */

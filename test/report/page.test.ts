@@ -1,18 +1,12 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { type Comparison, verdictOf } from '../../src/report/comparison.js';
 import { reportHtml } from '../../src/report/html.js';
-
-const browser = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
-  existsSync(path),
-);
-if (!browser) console.warn('SKIPPED: the report in a real browser, no Chromium is installed.');
+import { hasBrowser, launchBrowser } from '../support/browser.js';
 
 const accuracy = (top1Correct: number) => ({
   images: 200,
@@ -96,24 +90,13 @@ describe('the report', () => {
     expect(html.match(/<svg/g)?.length).toBeGreaterThanOrEqual(4);
   });
 
-  it.skipIf(!browser)(
+  it.skipIf(!hasBrowser)(
     'renders in a browser: no errors, no requests, pictures loaded, nothing wider than the window',
     async () => {
       const folder = await mkdtemp(join(tmpdir(), 'shibori-report-'));
       const file = join(folder, 'report.html');
       await writeFile(file, await page());
-      const instance = await chromium.launch({
-        executablePath: browser ?? '',
-        args: [
-          '--no-sandbox',
-          '--disable-gpu',
-          '--disable-quic',
-          '--no-first-run',
-          '--disable-background-networking',
-          '--disable-component-update',
-          '--disable-sync',
-        ],
-      });
+      const instance = await launchBrowser();
       try {
         const tab = await instance.newPage({ viewport: { width: 1000, height: 800 } });
         const problems: string[] = [];

@@ -52,6 +52,34 @@ async function stopped(args: readonly string[], work: string, epochs: number, si
 }
 
 describe('shibori finetune', () => {
+  it('learns from a teacher, whose answers a second epoch takes from the first', async () => {
+    const args = (model: string, more: readonly string[]) =>
+      [
+        'finetune',
+        model,
+        '--data',
+        'images',
+        '--train',
+        '*',
+        '--batch',
+        '8',
+        '--lr',
+        '1e-4',
+        '--threads',
+        '1',
+        '--json',
+      ].concat(more);
+    const own = ['--teacher', 'net.onnx', '--epochs', '2', '--no-dropout', '--work', 'taught', '-o', 'taught.onnx'];
+    const taught = await shibori(args('net.onnx', own), { cwd: folder, env: { SHIBORI_HOME: folder } });
+    expect(taught.code, taught.stderr).toBe(0);
+    // A model that is its own teacher has nothing to learn: the loss is the entropy of what it predicts, and stays.
+    const [first, second] = JSON.parse(taught.stdout).history;
+    expect(Math.abs(first.trainLoss - second.trainLoss)).toBeLessThan(1e-5);
+    const missing = await shibori(args('net.onnx', ['--teacher', 'nobody.onnx']), { cwd: folder });
+    expect([missing.code, missing.stderr]).toEqual([expect.any(Number), expect.stringContaining('nobody.onnx')]);
+    expect(missing.code).not.toBe(0);
+  });
+
   it('goes on after kill -9 and after Ctrl-C to the very file of an uninterrupted training', async () => {
     const whole = shibori(training('whole'), { cwd: folder });
 

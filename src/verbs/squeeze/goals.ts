@@ -35,9 +35,13 @@ const SMALLEST_SHARE = 0.01;
 
 /** What a candidate must keep; what it loses of that, in words. */
 interface Bound {
-  holds(loss: Loss): boolean;
+  /** How far beyond the bound, as a share of it where it is a bound of what is lost; 0 or less holds. */
+  excess(loss: Loss): number;
   text(loss: Loss): string;
 }
+
+/** How far a candidate is beyond the bound that it keeps worst. */
+const worst = (bounds: readonly Bound[], loss: Loss): number => Math.max(...bounds.map(({ excess }) => excess(loss)));
 
 /** Rounding of a percentage that is a ratio of two counts. */
 const POINTS_TOLERANCE = 1e-9;
@@ -46,19 +50,19 @@ function boundsOf(goal: SqueezeGoal, minMapSimilarity: number | undefined): Boun
   const bounds: Bound[] = [];
   if (goal.kind === 'accuracyDrop') {
     bounds.push({
-      holds: ({ top1Drop }) => top1Drop <= goal.most + POINTS_TOLERANCE,
+      excess: ({ top1Drop }) => (top1Drop - goal.most - POINTS_TOLERANCE) / Math.max(goal.most, 1),
       text: ({ top1Drop }) => `${top1Drop.toFixed(2)} points of top-1 lost`,
     });
   }
   if (goal.kind === 'error') {
     bounds.push({
-      holds: ({ error }) => error <= goal.most,
+      excess: ({ error }) => error / goal.most - 1,
       text: ({ error }) => `an output error of ${percent(error)}`,
     });
   }
   if (minMapSimilarity !== undefined) {
     bounds.push({
-      holds: ({ maps }) => maps !== undefined && maps.pearson.mean >= minMapSimilarity,
+      excess: ({ maps }) => (minMapSimilarity - (maps?.pearson.mean ?? 0)) / Math.max(1 - minMapSimilarity, 1e-3),
       text: ({ maps }) => `maps that correlate at ${(maps?.pearson.mean ?? 0).toFixed(3)}`,
     });
   }
@@ -97,7 +101,7 @@ async function search(
       try {
         const candidate = await candidateWithin(shop, cost, amount);
         const words = bounds.map(({ text }) => text(candidate.loss)).join(', ');
-        const held = bounds.every(({ holds }) => holds(candidate.loss));
+        const held = worst(bounds, candidate.loss) <= 0;
         context.onNote?.(`${costs[cost].text(amount)}: ${words}${held ? '' : ', which is too much'}`);
         return candidate;
       } catch (error) {
@@ -105,7 +109,7 @@ async function search(
         throw error;
       }
     },
-    ({ loss }) => bounds.every(({ holds }) => holds(loss)),
+    ({ loss }) => worst(bounds, loss),
   );
 }
 
@@ -120,7 +124,7 @@ async function withinLoss(shop: Workshop, bounds: readonly Bound[], context: Ver
   if (best?.result) return { candidate: best.result, trials: tried };
   const dense = await denseCandidate(shop, 'every smaller form of the model lost more than the goal allows');
   const words = bounds.map(({ text }) => text(dense.loss)).join(', ');
-  const held = bounds.every(({ holds }) => holds(dense.loss));
+  const held = worst(bounds, dense.loss) <= 0;
   if (held && (folded < whole || shop.plan.store)) return { candidate: dense, trials: tried };
   const nearest = [...trials]
     .reverse()
@@ -156,7 +160,7 @@ async function withinCost(
   } catch (error) {
     throw error instanceof OutOfReach ? unreachable(goal.kind, limit, whole, error) : error;
   }
-  if (bounds.every(({ holds }) => holds(candidate.loss))) return { candidate, trials: [] };
+  if (worst(bounds, candidate.loss) <= 0) return { candidate, trials: [] };
   const words = bounds.map((bound) => bound.text(candidate.loss)).join(', ');
   const { best } = await search(shop, goal.kind, [limit, folded], LOOKS.nearest, bounds, context);
   const nearest = best

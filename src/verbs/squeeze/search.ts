@@ -9,34 +9,56 @@ export interface Trial<T> {
 
 /** Sizes this near to each other need not be told apart. */
 const NEAR = 1.02;
+/** An interpolation that lands nearer to an end than this share of the way gains too little from a look. */
+const LEAST_STEP = 0.1;
+
+/** An end of the range that is left; `excess` where it was seen. */
+interface End {
+  readonly amount: number;
+  readonly excess?: number;
+}
+
+/** Where to look next, in the logarithm of the size: by interpolation where both ends were seen, else in the middle. */
+function between(low: End, high: End, halve: boolean): number {
+  let share = 0.5;
+  if (!halve && low.excess !== undefined && high.excess !== undefined && low.excess > high.excess) {
+    share = low.excess / (low.excess - high.excess);
+    share = Math.min(1 - LEAST_STEP, Math.max(LEAST_STEP, share));
+  }
+  return Math.round(low.amount * (high.amount / low.amount) ** share);
+}
 
 /**
- * Bisection in the logarithm of the size: the smallest amount that was seen to hold, and all that were tried. What holds
- * was measured, never inferred.
+ * The smallest amount that was seen to hold, and all that were tried. What holds was measured, never inferred: what is
+ * interpolated is only where to look next, and after two looks on the same side the range is halved.
  *
  * @param below an amount that is taken not to hold.
  * @param above an amount that is taken to hold, without looking.
  * @param looks how many amounts are tried at the most.
+ * @param excess how far beyond its bounds a result is; 0 or less holds.
  */
 export async function smallestHolding<T>(
   below: number,
   above: number,
   looks: number,
   attempt: (amount: number) => Promise<T | undefined>,
-  holds: (result: T) => boolean,
+  excess: (result: T) => number,
 ): Promise<{ readonly best: Trial<T> | undefined; readonly trials: readonly Trial<T>[] }> {
-  let [low, high] = [below, above];
+  let [low, high]: [End, End] = [{ amount: below }, { amount: above }];
   let best: Trial<T> | undefined;
   const trials: Trial<T>[] = [];
-  while (trials.length < looks && high / low > NEAR) {
-    const amount = Math.round(Math.sqrt(low * high));
+  while (trials.length < looks && high.amount / low.amount > NEAR) {
+    const [last, before] = [trials.at(-1), trials.at(-2)];
+    const amount = between(low, high, last !== undefined && last.holds === before?.holds);
     const result = await attempt(amount);
-    const trial = { amount, result, holds: result !== undefined && holds(result) };
+    const beyond = result === undefined ? undefined : excess(result);
+    const trial = { amount, result, holds: beyond !== undefined && beyond <= 0 };
     trials.push(trial);
+    const end = beyond === undefined ? { amount } : { amount, excess: beyond };
     if (trial.holds) {
       best = trial;
-      high = amount;
-    } else low = amount;
+      high = end;
+    } else low = end;
   }
   return { best, trials };
 }

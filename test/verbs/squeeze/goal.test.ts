@@ -50,7 +50,7 @@ describe('smallestHolding', () => {
           100_000,
           12,
           async (amount) => amount,
-          (amount) => amount >= least,
+          (amount) => Math.log(least / amount),
         );
         expect(trials.length).toBeLessThanOrEqual(12);
         expect(best?.result).toBeGreaterThanOrEqual(least);
@@ -60,13 +60,26 @@ describe('smallestHolding', () => {
     );
   });
 
+  it('needs few looks where the loss is near to a line', async () => {
+    const least = 31_000;
+    const { best } = await smallestHolding(
+      100,
+      100_000,
+      4,
+      async (amount) => amount,
+      (amount) => 3 * Math.log(least / amount),
+    );
+    // Halving alone would be within (100000 / 100) ^ (1 / 16) = 1.54.
+    expect(best?.amount).toBeLessThanOrEqual(1.1 * least);
+  });
+
   it('takes what cannot be made for too small, and finds nothing where nothing holds', async () => {
     const made = await smallestHolding(
       1,
       10_000,
       20,
       async (amount) => (amount < 50 ? undefined : amount),
-      () => true,
+      () => -1,
     );
     expect(made.best?.amount).toBeGreaterThanOrEqual(50);
     expect(made.best?.amount).toBeLessThanOrEqual(52);
@@ -75,7 +88,7 @@ describe('smallestHolding', () => {
       10_000,
       4,
       async (amount) => amount,
-      () => false,
+      () => 1,
     );
     expect(none.best).toBeUndefined();
     expect(none.trials).toHaveLength(4);

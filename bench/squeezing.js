@@ -1,0 +1,100 @@
+/*
+ * Squeezing on the same axes: parameters against accuracy, no gradient step in any of them.
+ *   ranks by hand         tensor trains of a plan, truncated by the weights alone
+ *   weight-only SVD       the relative error of each weight, one price for all layers
+ *   singular values       their plain magnitude: the smallest of all layers go first
+ *   ours                  the metric of the data, measured curves, refit
+ *
+ *   npm run build && node bench/squeezing.js MODEL DATA TRAIN-SPLIT VAL-SPLIT PLAN [SHARE …] [--limit N]
+ *
+ * Shares are of the original's parameters, such as 0.1; the plan's own size is always among them. Prints one JSON line a
+ * model, and says which machine it was.
+ */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+
+const load = (path) => import(new URL(`../dist/${path}`, import.meta.url).href);
+const [{ openModel }, { openDataset }, { appendGradients }, { nodeEngine }] = await Promise.all(
+  ['node/model-file.js', 'verbs/dataset.js', 'autodiff/gradient.js', 'engine/node.js'].map(load),
+);
+const [{ compressModel }, { readPlan }, { predictionsOf, lossOf }, { calibrationImages }] = await Promise.all(
+  ['verbs/compress.js', 'verbs/squeeze/by-hand.js', 'verbs/squeeze/measure.js', 'verbs/squeeze/images.js'].map(load),
+);
+const [{ foldExact }, { squeezeLayers }, { studyNetwork, spendBudget }, weights, { ofAnyBatch }, { summarize }] =
+  await Promise.all(
+    [
+      'squeeze/fold-exact.js',
+      'squeeze/squeeze-layer.js',
+      'squeeze/squeeze.js',
+      'squeeze/weight-only.js',
+      'passes/rewrite.js',
+      'models/summary.js',
+    ].map(load),
+  );
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { limit: { type: 'string' } } });
+const [modelFile, data, trainSplit, validationSplit, planFile, ...shares] = positionals;
+if (!planFile) {
+  console.error('usage: node bench/squeezing.js MODEL DATA TRAIN-SPLIT VAL-SPLIT PLAN [SHARE …] [--limit N]');
+  process.exit(2);
+}
+const engine = nodeEngine();
+const model = await openModel(modelFile);
+const train = await openDataset({ data, split: trainSplit });
+const limit = values.limit ? { limit: Number(values.limit) } : {};
+const validation = await openDataset({ data, split: validationSplit, ...limit });
+const before = await predictionsOf(model, validation, true, {});
+const whole = summarize(model.graph).parameters;
+console.error(
+  `${cpus()[0]?.model}, ${cpus().length} cores; ${before.accuracy.images} images, top-1 ${before.accuracy.top1}`,
+);
+
+async function tell(method, graph, seconds) {
+  const { accuracy, divergence, maps } = await lossOf(model, before, { ...model, graph }, validation, 200, {});
+  const { parameters, multAdds } = summarize(graph);
+  const figures = { method, parameters, share: parameters / whole, multAdds, top1: accuracy.top1, nll: accuracy.nll };
+  console.log(JSON.stringify({ ...figures, divergence, maps: maps?.pearson.mean, seconds }));
+}
+
+async function timed(work) {
+  const start = performance.now();
+  return [await work(), (performance.now() - start) / 1000];
+}
+
+const plan = { ...(await readPlan(planFile)), execution: 'rebuilt' };
+const [byHand, handSeconds] = await timed(() => compressModel(model, plan));
+await tell('ranks by hand', byHand.model.graph, handSeconds);
+const handSize = summarize(byHand.model.graph).parameters;
+
+const { graph: folded } = await foldExact(engine, ofAnyBatch(model.graph));
+const { layers } = squeezeLayers(folded);
+const names = Object.keys(plan.layers);
+const planned = layers.filter(({ path }) => names.some((name) => path === name || path.endsWith(`.${name}`)));
+const calibration = await calibrationImages(model, train, undefined, 42, {});
+// The plan's size is spent on the plan's layers, the shares on all.
+const jobs = [
+  [planned, [handSize]],
+  [layers, shares.map((share) => Math.floor(Number(share) * whole))],
+];
+for (const [chosen, amounts] of jobs) {
+  if (amounts.length === 0) continue;
+  for (const [method, options] of [
+    ['weight-only SVD', { schemes: ['svd'], error: 'relative' }],
+    ['singular values', { schemes: ['svd'], error: 'magnitude' }],
+  ]) {
+    const [study, studied] = await timed(() => weights.studyWeights(engine, folded, chosen, 'parameters', options));
+    for (const amount of amounts) {
+      const [{ graph }, spent] = await timed(() => weights.spendOnWeights(engine, study, amount, options));
+      await tell(method, graph, studied + spent);
+    }
+  }
+  const options = { gradients: appendGradients };
+  const [network, studied] = await timed(() =>
+    studyNetwork(engine, folded, chosen, calibration, 'parameters', options),
+  );
+  for (const amount of amounts) {
+    const [{ graph }, spent] = await timed(() => spendBudget(engine, network, amount, options));
+    await tell('ours', graph, studied + spent);
+  }
+}
+for (const { source } of [train, validation]) await source.close?.();
