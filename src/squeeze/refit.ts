@@ -31,12 +31,17 @@ export interface RefitOptions {
    * the correction explains as much of the outputs as it leaves. Default: 1.
    */
   readonly ridge?: number;
-  /** Rounds for outputs that a rectifier follows, whose negative values need not be met. Default: 2. */
+  /**
+   * Rounds for outputs that a rectifier follows, whose negative values need not be met. Their targets are noise where there
+   * are fewer samples than four for each input: then there is none. Default: 2.
+   */
   readonly rectifiedRounds?: number;
   /** Rounds of improving all factors, see `chain-fit.ts`. Default: 2. */
   readonly sweeps?: number;
 }
 
+/** Samples for each input of a layer below which targets other than its own outputs are not fitted. */
+const FEWEST_SAMPLES = 4;
 /** Keeps the normal equations definite whatever the number of samples. */
 const LEAST_RIDGE = 1e-4;
 /** Added to the metric of the truncation, which must not follow the noise of few images where there is no variance. */
@@ -127,7 +132,8 @@ export async function refitLayer(
     const fitted = await choice.scheme.fit(layer, choice.ranks, stage, { gram, output }, how, products);
     return { fitted, bias: biasOf(await fitted.map(), first.meanX, moments.meanTarget) };
   };
-  const rounds = isRectified(original.graph, layer) ? rectifiedRounds : 0;
+  const told = sums.count >= FEWEST_SAMPLES * layer.weight.rows;
+  const rounds = told && isRectified(original.graph, layer) ? rectifiedRounds : 0;
   let result = await fit(first, { sweeps: rounds === 0 ? sweeps : 0 });
   for (let round = 1; round <= rounds; round++) {
     const { fitted, bias } = result;

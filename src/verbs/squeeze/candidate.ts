@@ -1,7 +1,10 @@
 /** One squeezed model: made within a limit, trained a little, stored small, and measured. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { defaultLayer } from '../../explain/layers.js';
 import type { Graph } from '../../graph/model.js';
+import { parametersOf } from '../../graph/parameters.js';
+import { reachableFrom } from '../../graph/uses.js';
 import { featureKey } from '../../node/feature-store.js';
 import { type LoadedModel, openModel, saveModel } from '../../node/model-file.js';
 import { denseOption } from '../../squeeze/curves.js';
@@ -32,14 +35,27 @@ export function costedOf({ original, folded, layers, plan }: Workshop): Costed {
   return { original, folded, layers, store: plan.store ?? 'float32' };
 }
 
-/** How a squeezed model is trained: slowly, to what the original predicts, sees and looks at. */
+/**
+ * How a squeezed model is trained: at a low rate, to labels and to what the original predicts and looks at. The refit is a
+ * minimum already: Dropout, and higher rates, lose more than an epoch wins back.
+ */
 const RECOVERY = {
-  train: '*',
   schedule: 'one-cycle',
+  learningRate: [1e-5, 1e-4],
   batchNorm: 'frozen',
   dropout: false,
-  learningRate: 2e-4,
 } as const;
+/** What is learnt: mostly labels, the rest of the targets from the original; and its maps. */
+const LEARNT = { labels: 0.7, maps: 2 } as const;
+
+/** The parameters behind the layer whose maps are compared: what is before them is computed once, and stays as it was fitted. */
+function behindMaps(graph: Graph): string[] {
+  const { output } = defaultLayer(graph);
+  const behind = reachableFrom(graph, [output]);
+  const parameters = new Map(parametersOf(graph).map(({ value, name }) => [value, name]));
+  const read = graph.nodes.filter(({ inputs }) => inputs.some((input) => input && behind.has(input)));
+  return read.flatMap(({ inputs }) => inputs.flatMap((input) => (input && parameters.get(input)) ?? []));
+}
 
 async function trained(
   shop: Workshop,
@@ -49,12 +65,15 @@ async function trained(
   const { original, sets, plan, context, memory } = shop;
   const epochs = plan.finetune ?? 0;
   if (epochs === 0) return { model, trainTop1: [] };
-  // Of a model without a layer that has a map its predictions alone are learnt.
-  const distill = shop.mapImages === undefined ? { labels: 0 } : { labels: 0, features: 1, maps: 1 };
-  const stage = { ...RECOVERY, epochs, seed: plan.seed ?? 42, distill };
+  // Of a model without a layer that has a map everything is trained, and no map is learnt.
+  const aim =
+    shop.mapImages === undefined
+      ? { train: '*', distill: { labels: LEARNT.labels } }
+      : { train: behindMaps(model.graph), distill: LEARNT };
+  const stage = { ...RECOVERY, ...aim, epochs, seed: plan.seed ?? 42 };
   const work =
     memory.folder === undefined ? {} : { work: { folder: join(memory.folder, `training-${key}`), resume: true } };
-  const options = { ...work, teacher: { ...original, graph: shop.folded } };
+  const options = { ...work, teacher: original };
   const result = await finetuneModel(model, { train: sets.train }, finetuneSchema.parse(stage), options, context);
   context.signal?.throwIfAborted();
   return { model: result.model, trainTop1: result.report.history.map(({ trainTop1 }) => trainTop1) };

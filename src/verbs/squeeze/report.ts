@@ -88,6 +88,23 @@ function layerTable(layers: readonly LayerFigures[]) {
   };
 }
 
+/** What was predicted for each layer alone, and what replacing it alone cost the predictions. */
+function predictionTable(layers: readonly SqueezedLayer[]) {
+  const most = Math.max(0, ...layers.map(({ measured }) => measured.length));
+  const pair = (point: SqueezedLayer['measured'][number] | undefined) =>
+    point ? `${point.predicted.toPrecision(2)} / ${point.measured.toPrecision(2)}` : '–';
+  return {
+    title: 'Predicted against measured',
+    header: ['layer', ...Array.from({ length: most }, (_, k) => `point ${k + 1}`)],
+    rows: layers
+      .filter(({ measured }) => measured.length > 0)
+      .map(({ path, measured }) => [path, ...Array.from({ length: most }, (_, k) => pair(measured[k]))]),
+    notes: [
+      'KL in nats: by the second moments alone / measured with the layer replaced alone. Curves are put right by these.',
+    ],
+  };
+}
+
 function survivalTable({ accuracy, maps, error, divergence, speed, control }: Squeezing) {
   const rows: (readonly string[])[] = [
     ['top-1', points(accuracy.before.top1), points(accuracy.after.top1)],
@@ -128,9 +145,9 @@ export function pageOf(result: Squeezing, name: string, context: VerbContext): S
   const { cpu, threads, node } = machineOf(context.threads);
   return {
     title: `${name}, squeezed`,
-    verdict: `${goalText(result.goal)}: ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${points(accuracy.before.top1)} → ${points(accuracy.after.top1)}${maps ? `, maps correlate at ${maps.pearson.mean.toFixed(3)}` : ''}.`,
+    verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${points(accuracy.before.top1)} → ${points(accuracy.after.top1)}${maps ? `, maps correlate at ${maps.pearson.mean.toFixed(3)}` : ''}.`,
     curve,
-    tables: [survivalTable(result), sizeTable(size), layerTable(result.layers)],
+    tables: [survivalTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
     layers: spectraOf(result.layers),
     foot: `Measured on ${accuracy.after.images} images of ${data.validation}, calibrated on ${data.calibrationImages} of ${data.train}; ${cpu}, ${threads} threads, Node ${node}.`,
   };
