@@ -47,6 +47,7 @@ export interface SqueezeOptions extends Omit<StudyOptions, 'onLayer'> {
   readonly layers?: readonly string[];
   /** `false`: layers are fitted at the original's inputs, each as if it were squeezed alone. */
   readonly refit?: RefitOptions | false;
+  /** Told before each layer. */
   onProgress?(progress: SqueezeProgress): void;
   /** Stops between layers. */
   readonly signal?: AbortSignal;

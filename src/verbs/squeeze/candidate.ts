@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultLayer } from '../../explain/layers.js';
-import type { Graph } from '../../graph/model.js';
+import type { Graph, Node } from '../../graph/model.js';
 import { parametersOf } from '../../graph/parameters.js';
 import { reachableFrom } from '../../graph/uses.js';
 import { featureKey } from '../../node/feature-store.js';
@@ -48,13 +48,22 @@ const RECOVERY = {
 /** What is learnt: mostly labels, the rest of the targets from the original; and its maps. */
 const LEARNT = { labels: 0.7, maps: 2 } as const;
 
-/** The parameters behind the layer whose maps are compared: what is before them is computed once, and stays as it was fitted. */
-function behindMaps(graph: Graph): string[] {
-  const { output } = defaultLayer(graph);
+/**
+ * The parameters of the convolutions on the grid of the maps that are compared, and of everything behind: in a VGG or ResNet
+ * the last stage and the classifier. What is before them is computed once for each image, and stays as it was fitted.
+ */
+function lastStage(graph: Graph): string[] {
+  const { output, grid } = defaultLayer(graph);
   const behind = reachableFrom(graph, [output]);
   const parameters = new Map(parametersOf(graph).map(({ value, name }) => [value, name]));
-  const read = graph.nodes.filter(({ inputs }) => inputs.some((input) => input && behind.has(input)));
-  return read.flatMap(({ inputs }) => inputs.flatMap((input) => (input && parameters.get(input)) ?? []));
+  const isOnGrid = (node: Node) => {
+    const [, , height, width] = node.outputs[0]?.type?.dims ?? [];
+    return node.op === 'Conv' && height === grid.height && width === grid.width;
+  };
+  const trained = graph.nodes.filter(
+    (node) => isOnGrid(node) || node.outputs.some((value) => value && behind.has(value)),
+  );
+  return trained.flatMap(({ inputs }) => inputs.flatMap((input) => (input && parameters.get(input)) ?? []));
 }
 
 async function trained(
@@ -69,7 +78,7 @@ async function trained(
   const aim =
     shop.mapImages === undefined
       ? { train: '*', distill: { labels: LEARNT.labels } }
-      : { train: behindMaps(model.graph), distill: LEARNT };
+      : { train: lastStage(model.graph), distill: LEARNT };
   const stage = { ...RECOVERY, ...aim, epochs, seed: plan.seed ?? 42 };
   const work =
     memory.folder === undefined ? {} : { work: { folder: join(memory.folder, `training-${key}`), resume: true } };
