@@ -158,6 +158,39 @@ describe('a student', () => {
     expect(kept).toEqual(plain);
   });
 
+  it('has the same gradients where what lies before the layer is frozen and computed once', async () => {
+    const stages: string[] = [];
+    const trained = ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias'];
+    const { graph, featureElements } = await fit(network(golden.student, 'relu'), {
+      engine: nodeEngine({ threads: 1 }),
+      data: {
+        count: 5,
+        labels: Int32Array.from(golden.classes),
+        images: async (indices: readonly number[]) =>
+          float32(
+            indices.flatMap((i) => golden.images.data.slice(32 * i, 32 * (i + 1))),
+            [indices.length, 2, 4, 4],
+          ),
+      },
+      trains: (name) => trained.includes(name),
+      optimizer: sgd(),
+      schedule: () => 1,
+      dropout: false,
+      batch: 5,
+      epochs: 1,
+      distillation,
+      onProgress: ({ stage }) => stages.push(stage),
+    });
+    // The activations at the layer, 4 × 4 × 4, and not the smaller ones behind the pooling.
+    expect([featureElements, stages.includes('features')]).toEqual([64, true]);
+    const after = numbersOf(graph);
+    for (const name of trained) {
+      const before = golden.student[name]?.data ?? [];
+      const gradient = Array.from(after.get(name) ?? [], (value, i) => (before[i] ?? 0) - value);
+      expect(largestDifference(gradient, golden.gradients[name]?.data ?? []), name).toBeLessThan(TOLERANCE);
+    }
+  });
+
   it('says which layer is missing', async () => {
     const graph = network(golden.student, 'relu');
     const optimizer = sgd();

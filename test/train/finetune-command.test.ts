@@ -69,7 +69,20 @@ describe('shibori finetune', () => {
         '1',
         '--json',
       ].concat(more);
-    const own = ['--teacher', 'net.onnx', '--epochs', '2', '--no-dropout', '--work', 'taught', '-o', 'taught.onnx'];
+    const own = [
+      '--teacher',
+      'net.onnx',
+      '--epochs',
+      '2',
+      '--no-dropout',
+      '--freeze-batch-norm',
+      '--optimizer',
+      'sgd',
+      '--work',
+      'taught',
+      '-o',
+      'taught.onnx',
+    ];
     const taught = await shibori(args('net.onnx', own), { cwd: folder, env: { SHIBORI_HOME: folder } });
     expect(taught.code, taught.stderr).toBe(0);
     // A model that is its own teacher has nothing to learn: the loss is the entropy of what it predicts, and stays.
