@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { readSafetensors } from '../formats/safetensors/read.js';
@@ -25,6 +26,16 @@ export interface WorkMemory {
 
 /** Keeps nothing. */
 export const noMemory: WorkMemory = { folder: undefined, recall: async () => undefined, keep: async () => {} };
+
+/** What a memory's files and folders are called: a kind, a key of 32 digits, and what else tells them apart. */
+const OWN = /^[a-z]+-[0-9a-f]{32}(-[\w.-]+)?(\.(safetensors|onnx))?$/;
+
+/** Deletes what a memory keeps in a folder, and nothing else that may be there. */
+export async function forget(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (OWN.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
 
 /** Metadata entry that holds the value as JSON. */
 const KEY = 'value';

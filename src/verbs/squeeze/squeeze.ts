@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { ShiboriError, UsageError } from '../../errors.js';
 import {
@@ -9,7 +8,7 @@ import {
   openModel,
   saveModel,
 } from '../../node/model-file.js';
-import { folderMemory, noMemory, type WorkMemory } from '../../node/work-memory.js';
+import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work-memory.js';
 import type { SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeeze.js';
 import { tellNotes, type VerbContext } from '../context.js';
@@ -156,7 +155,7 @@ export async function squeeze(
     if (validation) opened.push(validation);
     const sets = squeezeSets(train, validation, plan.seed ?? 42);
     const folder = options.work ?? join('shibori-out', 'compress', basename(file, extname(file)));
-    if (options.fresh) await rm(folder, { recursive: true, force: true });
+    if (options.fresh) await forget(folder);
     const { model: squeezed, report } = await squeezeModel(model, sets, plan, context, folderMemory(folder));
     context.signal?.throwIfAborted();
     const written = await saveModel(squeezed, output);

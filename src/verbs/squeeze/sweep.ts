@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -7,6 +6,7 @@ import { ShiboriError, UsageError } from '../../errors.js';
 import type { Accuracy } from '../../metrics/accuracy.js';
 import type { OpenOptions } from '../../node/model-file.js';
 import { unpackError } from '../../node/packed-error.js';
+import { forget } from '../../node/work-memory.js';
 import type { CurvePoint, SqueezePage } from '../../report/squeeze.js';
 import type { VerbContext } from '../context.js';
 import type { DataOptions } from '../dataset.js';
@@ -188,7 +188,7 @@ export async function sweep(
   const name = basename(file, extname(file));
   const output = options.output ?? join('shibori-out', 'sweep', name);
   const work = options.work ?? join('shibori-out', 'compress', name);
-  if (options.fresh) await rm(work, { recursive: true, force: true });
+  if (options.fresh) await forget(work);
   const { cost, amounts = DEFAULT_AMOUNTS, ...rest } = plan;
   const goals = amounts.map((most): LimitPlan['goal'] => ({ kind: cost, most }));
   const [first] = goals;

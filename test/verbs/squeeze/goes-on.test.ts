@@ -31,6 +31,7 @@ async function run(
   options: Partial<SqueezePlan> = {},
   signal?: AbortSignal,
   onStage?: (event: ProgressEvent) => void,
+  fresh = false,
 ) {
   const events: string[] = [];
   const result = await squeeze(
@@ -41,6 +42,7 @@ async function run(
       inputSize: [8, 8],
       output: join(folder, `${name}.onnx`),
       work: join(folder, `${name}-work`),
+      fresh,
     },
     {
       threads: 1,
@@ -74,7 +76,7 @@ describe('a squeeze that was stopped', () => {
     expect(again.events.some((stage) => /curves|refit|epoch|evaluate/.test(stage))).toBe(false);
   });
 
-  it('makes anew what was damaged, and everything when asked to', async () => {
+  it('makes anew what was damaged', async () => {
     const work = join(folder, 'whole-work');
     for (const name of readdirSync(work).filter((each) => each.startsWith('layer-') || each.startsWith('squeezed-'))) {
       await writeFile(join(work, name), 'no longer what it was');
@@ -83,6 +85,14 @@ describe('a squeeze that was stopped', () => {
     const { events } = await run('whole');
     expect(events).toContain('curves net.features.0');
     expect(await readFile(join(folder, 'whole.onnx'))).toEqual(before);
+  });
+
+  it('begins anew when asked to, and leaves what others put there', async () => {
+    const work = join(folder, 'whole-work');
+    await writeFile(join(work, 'notes.txt'), 'mine');
+    const { events } = await run('whole', {}, undefined, undefined, true);
+    expect(events).toContain('curves net.features.0');
+    expect(await readFile(join(work, 'notes.txt'), 'utf8')).toBe('mine');
   });
 
   it('states the control, and draws a page', async () => {
