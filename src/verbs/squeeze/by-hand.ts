@@ -7,8 +7,6 @@ import type { MapFigures } from '../../report/comparison.js';
 import { compressModel } from '../compress.js';
 import { type Plan, parseYaml, planSchema } from '../recipe.js';
 import { type SizeChange, sizeChange } from './figures.js';
-import { lossOf } from './measure.js';
-import { rememberedLoss } from './remembered.js';
 import type { Workshop } from './workshop.js';
 
 /** What tensor trains with ranks that a person chose come to, without any training: something to compare with. */
@@ -29,13 +27,10 @@ export async function readPlan(file: string): Promise<Plan> {
 
 /** Squeezes the original by a plan file and measures it on the same images. */
 export async function byHandOf(shop: Workshop, file: string): Promise<ByHand> {
-  const { original, sets, context, memory, plan } = shop;
+  const { original, context } = shop;
   const ranks = { ...(await readPlan(file)), execution: 'rebuilt' as const };
   const { model } = await compressModel(original, ranks, {}, context);
-  const key = featureKey([shop.key, JSON.stringify([ranks, plan.mapImages])]);
-  const { accuracy, maps } = await rememberedLoss(memory, `loss-${key}`, async () =>
-    lossOf(original, await shop.before(), model, sets.validation, shop.mapImages, context),
-  );
+  const { accuracy, maps } = await shop.lossOf(featureKey([shop.key, JSON.stringify(ranks)]), async () => model);
   const name = basename(file, extname(file));
   return { name, size: await sizeChange(original, model, model), accuracy, ...(maps ? { maps } : {}) };
 }

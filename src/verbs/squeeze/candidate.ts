@@ -13,8 +13,8 @@ import { leftDense } from '../../squeeze/study.js';
 import { finetuneModel } from '../finetune.js';
 import { finetuneSchema } from '../recipe.js';
 import { type Cost, type Costed, squeezeWithin } from './cost.js';
-import { type Loss, lossOf } from './measure.js';
-import { layersOf, layersSchema, rememberedLoss } from './remembered.js';
+import type { Loss } from './measure.js';
+import { layersOf, layersSchema } from './remembered.js';
 import { importStored } from './stored.js';
 import { squeezeOptions, type Workshop } from './workshop.js';
 
@@ -95,17 +95,15 @@ async function finished(
   layers: readonly SqueezedLayer[],
   key: string,
 ): Promise<Candidate> {
-  const { original, sets, plan, context, memory, mapImages } = shop;
+  const { original, plan } = shop;
   const replaced = new Set(layers.flatMap(({ path, scheme }) => (scheme ? [path] : [])));
   const { layers: trains, ...info } = original.info;
   const kept = trains?.filter(({ path }) => !replaced.has(path)) ?? [];
   const start = { graph, info: { ...info, ...(kept.length > 0 ? { layers: kept } : {}) } };
   const { model: float, trainTop1 } = await trained(shop, start, featureKey([key, `${plan.finetune}`]));
   const { stored, model } = importStored(float, plan.store ?? 'float32');
-  const measured = JSON.stringify([plan.finetune, plan.store, mapImages, sets.validation.source.name]);
-  const loss = await rememberedLoss(memory, `loss-${featureKey([key, measured])}`, async () =>
-    lossOf(original, await shop.before(), model, sets.validation, mapImages, context),
-  );
+  const own = featureKey([key, JSON.stringify([plan.finetune, plan.store])]);
+  const loss = await shop.lossOf(own, async () => model);
   return { stored, model, layers, loss, trainTop1 };
 }
 
@@ -142,12 +140,9 @@ export async function candidateWithin(shop: Workshop, cost: Cost, limit: number)
 
 /** The dense model put through the same training: what training alone does to accuracy and maps. */
 export async function trainedControl(shop: Workshop): Promise<Pick<Loss, 'accuracy' | 'maps'>> {
-  const { original, sets, plan, context, memory, mapImages } = shop;
+  const { original, folded, plan } = shop;
   const key = featureKey([shop.key, 'control', `${plan.finetune}`]);
-  return rememberedLoss(memory, `loss-${featureKey([key, `${mapImages}`])}`, async () => {
-    const { model } = await trained(shop, { ...original, graph: shop.folded }, key);
-    return lossOf(original, await shop.before(), model, sets.validation, mapImages, context);
-  });
+  return shop.lossOf(key, async () => (await trained(shop, { ...original, graph: folded }, key)).model);
 }
 
 /** The candidate of exact savings alone. */

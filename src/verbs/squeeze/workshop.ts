@@ -20,8 +20,8 @@ import { checkLabels, type Dataset, preprocessOf } from '../dataset.js';
 import { partsOf } from '../finetune-data.js';
 import type { SqueezePlan } from './goal.js';
 import { calibrationImages, type SqueezeSets } from './images.js';
-import { type Predictions, predictionsOf } from './measure.js';
-import { rememberedPredictions, studyMemory } from './remembered.js';
+import { type Loss, lossOf, type Predictions, predictionsOf } from './measure.js';
+import { rememberedLoss, rememberedPredictions, studyMemory } from './remembered.js';
 
 /** What every candidate is made from. */
 export interface Workshop {
@@ -43,6 +43,12 @@ export interface Workshop {
   readonly mapImages: number | undefined;
   /** What the original says of the validation images. */
   before(): Promise<Predictions>;
+  /**
+   * What another model loses on them; kept by a key of what decides the model.
+   *
+   * @param make the model, which is not asked for where its loss is known.
+   */
+  lossOf(key: string, make: () => Promise<LoadedModel>): Promise<Loss>;
   /** The images that statistics are taken of. */
   calibration(): Promise<readonly Tensor[]>;
   /** What each layer is worth. */
@@ -125,6 +131,13 @@ export async function openWorkshop(
   const key = featureKey([model, await imagesKey(original, sets.train), JSON.stringify(parts)]);
   const predictionsKey = featureKey([model, await imagesKey(original, sets.validation)]);
   const calibration = once(() => calibrationImages(original, sets.train, wanted, seed, context));
+  const before = once(() =>
+    rememberedPredictions(memory, `original-${predictionsKey}`, () =>
+      predictionsOf(original, sets.validation, true, context),
+    ),
+  );
+  const hasMaps = spatialLayers(original.graph).some(({ isDefault }) => isDefault);
+  const mapImages = hasMaps ? (plan.mapImages ?? MAP_IMAGES) : undefined;
   return {
     engine,
     original,
@@ -137,14 +150,12 @@ export async function openWorkshop(
     context,
     memory,
     key,
-    mapImages: spatialLayers(original.graph).some(({ isDefault }) => isDefault)
-      ? (plan.mapImages ?? MAP_IMAGES)
-      : undefined,
-    before: once(() =>
-      rememberedPredictions(memory, `original-${predictionsKey}`, () =>
-        predictionsOf(original, sets.validation, true, context),
+    mapImages,
+    before,
+    lossOf: (own, make) =>
+      rememberedLoss(memory, `loss-${featureKey([own, predictionsKey, `${mapImages}`])}`, async () =>
+        lossOf(original, await before(), await make(), sets.validation, mapImages, context),
       ),
-    ),
     calibration,
     studied: once(async () => {
       const options = { ...squeezeOptions({ plan, context }), memory: studyMemory(memory, key) };

@@ -8,7 +8,7 @@ import type { SqueezePlan } from '../../../src/verbs/squeeze/goal.js';
 import { squeeze } from '../../../src/verbs/squeeze/squeeze.js';
 import { sweep } from '../../../src/verbs/squeeze/sweep.js';
 import { shibori } from '../../support/shibori.js';
-import { writeTinyStudy } from '../../support/tiny-study.js';
+import { writeImages, writeTinyStudy } from '../../support/tiny-study.js';
 
 let folder: string;
 let files: Awaited<ReturnType<typeof writeTinyStudy>>;
@@ -93,6 +93,27 @@ describe('a squeeze that was stopped', () => {
     const { events } = await run('whole', {}, undefined, undefined, true);
     expect(events).toContain('curves net.features.0');
     expect(await readFile(join(work, 'notes.txt'), 'utf8')).toBe('mine');
+  });
+
+  it('measures control and hand-chosen ranks anew on other images', async () => {
+    await writeImages(join(folder, 'others'), 4);
+    const measured = async (validation: string, name: string) => {
+      const { control, byHand } = await squeeze(
+        files.onnx,
+        { ...plan, beside: files.plan },
+        {
+          data: files.images,
+          validation: { data: validation },
+          inputSize: [8, 8],
+          output: join(folder, `${name}.onnx`),
+          work: join(folder, 'others-work'),
+        },
+        { threads: 1, workers: 0 },
+      );
+      return [control?.accuracy.images, byHand?.accuracy.images];
+    };
+    expect(await measured(files.images, 'first')).toEqual([36, 36]);
+    expect(await measured(join(folder, 'others'), 'second')).toEqual([12, 12]);
   });
 
   it('states the control, and draws a page', async () => {
