@@ -17,9 +17,10 @@ const load = (path) => import(new URL(`../dist/${path}`, import.meta.url).href);
 const [{ openModel }, { openDataset }, { appendGradients }, { nodeEngine }] = await Promise.all(
   ['node/model-file.js', 'verbs/dataset.js', 'autodiff/gradient.js', 'engine/node.js'].map(load),
 );
-const [{ compressModel }, { readPlan }, { predictionsOf, lossOf }, { calibrationImages }] = await Promise.all(
-  ['verbs/compress.js', 'verbs/squeeze/by-hand.js', 'verbs/squeeze/measure.js', 'verbs/squeeze/images.js'].map(load),
-);
+const [{ compressModel }, { planSchema, readYaml }, { predictionsOf, lossOf }, { calibrationImages }] =
+  await Promise.all(
+    ['verbs/compress.js', 'verbs/recipe.js', 'verbs/squeeze/measure.js', 'verbs/squeeze/images.js'].map(load),
+  );
 const [{ foldExact }, { squeezeLayers }, { studyNetwork, spendBudget }, weights, { ofAnyBatch }, { summarize }] =
   await Promise.all(
     [
@@ -61,7 +62,7 @@ async function timed(work) {
   return [await work(), (performance.now() - start) / 1000];
 }
 
-const plan = { ...(await readPlan(planFile)), execution: 'rebuilt' };
+const plan = { ...(await readYaml(planFile, 'plan', planSchema)), execution: 'rebuilt' };
 const [byHand, handSeconds] = await timed(() => compressModel(model, plan));
 await tell('ranks by hand', byHand.model.graph, handSeconds);
 const handSize = summarize(byHand.model.graph).parameters;

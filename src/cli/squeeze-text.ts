@@ -1,44 +1,25 @@
 import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
+import { LAYER_COLUMNS, layerCells } from '../verbs/squeeze/layer-cells.js';
 import type { SqueezedFile } from '../verbs/squeeze/squeeze.js';
-import type { Squeezing } from '../verbs/squeeze/squeezing.js';
-import type { WeightSqueezing } from '../verbs/squeeze/weights.js';
+import type { SqueezedShape } from '../verbs/squeeze/squeezing.js';
 import { engineering, integer, megabytes, percent, table } from './output.js';
 
 /** The table of the layers, and why those that stayed did. */
-export function layersText(layers: readonly LayerFigures[]): string {
-  const share = (value: number) => (Number.isFinite(value) ? percent(100 * value, 1) : '–');
+function layersText(layers: readonly LayerFigures[]): string {
   return table(
-    [
-      'layer',
-      'scheme',
-      'ranks',
-      'parameters',
-      'left',
-      'bytes',
-      'gzip',
-      'mult-adds',
-      'latency',
-      'predicted',
-      'why dense',
-    ],
+    ['layer', 'scheme', 'ranks', ...LAYER_COLUMNS, 'predicted', 'why dense'],
     layers.map((layer) => [
       layer.path,
       layer.scheme ?? 'dense',
       layer.ranks.join(',') || '–',
-      `${integer(layer.size.before.parameters)} → ${integer(layer.size.after.parameters)}`,
-      share(layer.size.ratio.parameters),
-      share(layer.size.ratio.onnxBytes),
-      share(layer.size.ratio.gzipBytes),
-      share(layer.size.ratio.multAdds),
-      layer.speed ? share(layer.speed.ratio) : '–',
-      layer.scheme ? layer.expected.toPrecision(2) : '–',
+      ...layerCells(layer),
       layer.reason ?? '',
     ]),
   );
 }
 
 /** Sizes before and after, each with its own ratio. */
-export function sizeText({ size: { before, after, ratio } }: { readonly size: SizeChange }): string {
+function sizeText({ before, after, ratio }: SizeChange): string {
   const row = (label: string, a: string, b: string, share: number) => [label, a, b, percent(100 * share, 1)];
   return table(
     ['', 'before', 'after', 'left'],
@@ -52,18 +33,18 @@ export function sizeText({ size: { before, after, ratio } }: { readonly size: Si
 }
 
 /** Layers, what was left alone and what was folded, sizes. */
-function shapeText({ layers, refused, folds, size }: WeightSqueezing | Squeezing): string[] {
+function shapeText({ layers, refused, folds, size }: SqueezedShape): string[] {
   return [
     layersText(layers),
     ...refused.map(({ path, reason }) => `${path} was left alone: ${reason}.`),
     ...folds.filter(({ folded }) => folded).map(({ node, text }) => `Folded ${node}: ${text}`),
     '',
-    sizeText({ size }),
+    sizeText(size),
   ];
 }
 
 /** What a squeeze without images came to, for people. */
-export function weightsText(result: WeightSqueezing & { readonly output: string }): string {
+export function weightsText(result: SqueezedShape & { readonly output: string }): string {
   return [
     ...shapeText(result),
     '',

@@ -68,9 +68,9 @@ export function splitFrozenPrefix(
  * follows goes through it.
  */
 function smallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>, kept: readonly Value[]): Value {
-  const touched = reachableFrom(graph, [...trained, ...kept]);
-  // The cut may be such a value, but must not lie behind it.
-  for (const value of kept) if (!reachableFrom(graph, trained).has(value)) touched.delete(value);
+  // The cut may be a value that is kept, but must not lie behind it.
+  const behind = [...reachableFrom(graph, kept)].filter((value) => !kept.includes(value));
+  const touched = new Set([...reachableFrom(graph, trained), ...behind]);
   const fromInput = reachableFrom(graph, [input]);
   const lastUse = new Map<Value, number>();
   graph.nodes.forEach((node, i) => {

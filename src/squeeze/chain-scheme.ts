@@ -8,15 +8,13 @@ import { type Core, fitBonds, reconstruct } from '../decompose/tensor-train.js';
 import { ShiboriError } from '../errors.js';
 import type { Value } from '../graph/model.js';
 import { matrix } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { range, sizeOf } from '../tensor/dims.js';
 import { float32, type Tensor, tensor } from '../tensor/tensor.js';
-import { type FitOptions, fitChain } from './chain-fit.js';
-import type { FittedLayer, LayerMetric, LayerShape, Prediction, Scheme, SchemeName, SchemeSubject } from './scheme.js';
+import { fitChain } from './chain-fit.js';
+import type { LayerShape, Prediction, Scheme, SchemeName, SchemeSubject } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import type { Tails } from './tails.js';
-import type { Stage } from './whitened.js';
 
 /** An axis of a weight. */
 export type Axis = 'in' | 'height' | 'width' | 'out';
@@ -144,14 +142,7 @@ export function chainScheme(groups: ChainGroups): Scheme {
     });
   }
 
-  async function fit(
-    layer: SqueezeLayer,
-    ranks: readonly number[],
-    stage: Stage,
-    metric: LayerMetric,
-    options: FitOptions,
-    products: MatrixProducts,
-  ): Promise<FittedLayer> {
+  const fit: Scheme['fit'] = async (layer, ranks, stage, metric, options, products) => {
     const fitted = fitRanks(layer, ranks);
     const chain = await fitChain(stage, modesOf(layer), fitted, options, products);
     const { outputs, weight } = layer;
@@ -171,7 +162,7 @@ export function chainScheme(groups: ChainGroups): Scheme {
       inner: chain.inner,
       map: async () => matrix(weight.rows, weight.cols, await reconstruct(train, products)),
     };
-  }
+  };
 
   const scheme: Scheme = {
     name: groups.name,

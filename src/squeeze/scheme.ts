@@ -10,7 +10,10 @@ import type { SqueezeLayer } from './squeeze-layer.js';
 import type { Tails } from './tails.js';
 import type { Stage } from './whitened.js';
 
-export type SchemeName = 'svd' | 'svd-input' | 'spatial' | 'tucker2' | 'tt-conv' | 'tt' | 'tt-matrix';
+/** The names of all schemes. */
+export const schemeNames = ['svd', 'svd-input', 'spatial', 'tucker2', 'tt-conv', 'tt', 'tt-matrix'] as const;
+
+export type SchemeName = (typeof schemeNames)[number];
 
 /** What of a layer its cost depends on. */
 export type LayerShape = Pick<SqueezeLayer, 'kind' | 'inputs' | 'outputs' | 'kernel' | 'inputSize' | 'outputSize'>;

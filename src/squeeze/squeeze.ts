@@ -138,7 +138,10 @@ export function squeezedLayer(
   option: LayerOption,
 ): SqueezedLayer {
   const dense = options.at(-1) ?? option;
-  const why = reason ?? 'its parameters save more loss than they would elsewhere';
+  const alone = options.length === 1;
+  const why =
+    reason ??
+    (alone ? 'no scheme is smaller than the layer itself' : 'its parameters save more loss than they would elsewhere');
   return {
     path: layer.path,
     scheme: option.scheme?.name,
@@ -158,8 +161,27 @@ export function squeezedLayer(
   };
 }
 
+/** What became of each layer of which an option was chosen. */
+export function squeezedLayers(
+  layers: readonly StudiedLayer[],
+  chosen: ReadonlyMap<string, LayerOption>,
+): SqueezedLayer[] {
+  return layers.flatMap((each) => {
+    const option = chosen.get(each.layer.path);
+    return option ? [squeezedLayer(each, option)] : [];
+  });
+}
+
+/** The options that an amount of the study's goal is best spent on. Throws `BudgetUnreachable` when it is too small. */
+export function spend(network: Pick<StudiedNetwork, 'graph' | 'layers' | 'goal'>, amount: number) {
+  const choices = network.layers.map(
+    (each): Choices<LayerOption> => ({ path: each.layer.path, options: each.options }),
+  );
+  return allocate(choices, amount - fixedCost(network));
+}
+
 /** The graph's cost that no squeezing changes. */
-export function fixedCost({ graph, layers, goal }: Pick<StudiedNetwork, 'graph' | 'layers' | 'goal'>): number {
+function fixedCost({ graph, layers, goal }: Pick<StudiedNetwork, 'graph' | 'layers' | 'goal'>): number {
   if (goal === 'multiplyAdds') return 0;
   const all = parametersOf(graph).reduce(
     (sum, { tensor, kind }) => sum + (kind === 'parameter' ? tensor.data.length : 0),
@@ -213,17 +235,11 @@ export async function spendBudget(
   amount: number,
   options: SqueezeOptions,
 ): Promise<Spent> {
-  const { layers } = network;
-  const choices = layers.map((each): Choices<LayerOption> => ({ path: each.layer.path, options: each.options }));
-  const { chosen, price } = allocate(choices, amount - fixedCost(network));
+  const { chosen, price } = spend(network, amount);
   const products = engineProducts(engine);
   try {
     const squeezed = await fitChoices(engine, network, chosen, options, products);
-    const report = layers.flatMap((each) => {
-      const option = chosen.get(each.layer.path);
-      return option ? [squeezedLayer(each, option)] : [];
-    });
-    return { graph: squeezed, layers: report, price };
+    return { graph: squeezed, layers: squeezedLayers(network.layers, chosen), price };
   } finally {
     await products.dispose();
   }

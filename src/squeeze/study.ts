@@ -66,7 +66,7 @@ export interface StudiedLayer {
   readonly measured: readonly MeasuredPoint[];
   /** What its bonds are worth, to be looked at. */
   readonly spectra: readonly BondEnergies[];
-  /** Why it has no option but to stay dense. */
+  /** Why it was not studied. */
   readonly reason?: string;
 }
 
@@ -166,8 +166,7 @@ async function studyLayer(
     measured.push({ predicted: option.predicted, measured: found });
   }
   const corrected = correctedOptions(predicted, measured);
-  const reason = corrected.length === 1 ? { reason: 'no scheme is smaller than the layer itself' } : {};
-  return { layer, output: metric.output, options: corrected, measured, spectra: energiesOf(tails), ...reason };
+  return { layer, output: metric.output, options: corrected, measured, spectra: energiesOf(tails) };
 }
 
 /**

@@ -10,11 +10,10 @@ import type { Graph, Value } from '../graph/model.js';
 import { identity, matrix, sumOfSquares } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
-import { allocate } from './allocation.js';
 import { type Goal, type LayerOption, predictedOptions } from './curves.js';
 import { replacementOf } from './fit-layer.js';
 import type { LayerMetric, SchemeName } from './scheme.js';
-import { fixedCost, type Spent, type StudiedNetwork, squeezedLayer } from './squeeze.js';
+import { type Spent, type StudiedNetwork, spend, squeezedLayers } from './squeeze.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { DEFAULT_SCHEMES, type StudiedLayer } from './study.js';
 import { energiesOf, tailsOf } from './tails.js';
@@ -63,8 +62,7 @@ async function studyWeight(
   const { metric, stage } = await plainStage(layer, scale, products);
   const tails = await tailsOf(layer, stage, products);
   const options = await predictedOptions({ layer, stage, metric, tails, products }, goal, schemes);
-  const reason = options.length === 1 ? { reason: 'no scheme is smaller than the layer itself' } : {};
-  return { layer, output: metric.output, options, measured: [], spectra: energiesOf(tails), ...reason };
+  return { layer, output: metric.output, options, measured: [], spectra: energiesOf(tails) };
 }
 
 /** The layers of a network, and what each weight loses at every size. */
@@ -122,9 +120,7 @@ export async function spendOnWeights(
   options: WeightOptions = {},
 ): Promise<Spent> {
   const { graph, layers } = network;
-  const choices = layers.map((each) => ({ path: each.layer.path, options: each.options }));
-  const { chosen, price } =
-    typeof amount === 'number' ? allocate(choices, amount - fixedCost(network)) : { chosen: amount, price: 0 };
+  const { chosen, price } = typeof amount === 'number' ? spend(network, amount) : { chosen: amount, price: 0 };
   const products = engineProducts(engine);
   try {
     const replace = new Map<Value, Replacement>();
@@ -136,11 +132,7 @@ export async function spendOnWeights(
       const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
       replace.set(...replacementOf(layer, fitted, layer.bias));
     }
-    const report = layers.flatMap((each) => {
-      const option = chosen.get(each.layer.path);
-      return option ? [squeezedLayer(each, option)] : [];
-    });
-    return { graph: rewrite(graph, { replace }), layers: report, price };
+    return { graph: rewrite(graph, { replace }), layers: squeezedLayers(layers, chosen), price };
   } finally {
     await products.dispose();
   }

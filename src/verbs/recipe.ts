@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { suggestion, UsageError } from '../errors.js';
@@ -110,4 +111,17 @@ export function parseYaml<S extends z.ZodType>(text: string, file: string, schem
     return `${file}: ${at.join('.')}: ${issue.message}`;
   });
   throw new UsageError(messages.join('\n'));
+}
+
+/**
+ * Reads a YAML file against a schema.
+ *
+ * @param what the file is: `plan`, `recipe`.
+ * @throws UsageError when it cannot be read, and as `parseYaml`.
+ */
+export async function readYaml<S extends z.ZodType>(file: string, what: string, schema: S): Promise<z.output<S>> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new UsageError(`The ${what} "${file}" cannot be read.`);
+  });
+  return parseYaml(text, file, schema);
 }

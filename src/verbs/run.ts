@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { UsageError } from '../errors.js';
 import { openModel } from '../node/model-file.js';
 import { tellNotes, type VerbContext } from './context.js';
 import { builtInData, type DataOptions, openDataset } from './dataset.js';
-import { parseYaml, type Recipe, recipeSchema } from './recipe.js';
+import { type Recipe, readYaml, recipeSchema } from './recipe.js';
 import { type StudyResult, study } from './study.js';
 
 /** What may be given in place of what a recipe says. Paths are relative to the working folder. */
@@ -16,17 +15,6 @@ export interface RunOptions {
   readonly output?: string;
   /** Start anew even if a study of this recipe was interrupted in the output folder. */
   readonly fresh?: boolean;
-}
-
-/** Reads a recipe. Throws UsageError with file, line and column of every mistake. */
-export async function readRecipe(file: string): Promise<Recipe> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch {
-    throw new UsageError(`The recipe "${file}" cannot be read.`);
-  }
-  return parseYaml(text, file, recipeSchema);
 }
 
 /** The two halves of a recipe's data. */
@@ -59,7 +47,7 @@ function halves(
  * @throws UsageError for a mistake in the recipe, with its line; ShiboriError for what goes wrong on the way.
  */
 export async function run(file: string, options: RunOptions = {}, context: VerbContext = {}): Promise<StudyResult> {
-  const recipe = await readRecipe(file);
+  const recipe = await readYaml(file, 'recipe', recipeSchema);
   const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
   if (modelFile === undefined)
     throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);

@@ -56,6 +56,17 @@ const distillation: Distillation = {
   maps: { weight: golden.maps, append: appendMaps(grid) },
 };
 
+/** The golden's images as data of a training. */
+const data = {
+  count: 5,
+  labels: Int32Array.from(golden.classes),
+  images: async (indices: readonly number[]) =>
+    float32(
+      indices.flatMap((i) => golden.images.data.slice(32 * i, 32 * (i + 1))),
+      [indices.length, 2, 4, 4],
+    ),
+};
+
 /** float32 sums of a few hundred products, differentiated twice. */
 const TOLERANCE = 2e-6;
 
@@ -86,15 +97,7 @@ describe('a student', () => {
   it('comes to its teacher: predictions, activations and maps', async () => {
     const options = {
       engine: nodeEngine({ threads: 1 }),
-      data: {
-        count: 5,
-        labels: Int32Array.from(golden.classes),
-        images: async (indices: readonly number[]) =>
-          float32(
-            indices.flatMap((i) => golden.images.data.slice(32 * i, 32 * (i + 1))),
-            [indices.length, 2, 4, 4],
-          ),
-      },
+      data,
       trains: () => true,
       optimizer: sgd(),
       schedule: () => 0.05,
@@ -132,15 +135,7 @@ describe('a student', () => {
     const trained = async (own: Distillation) => {
       const { graph } = await fit(network(golden.student, 'relu'), {
         engine,
-        data: {
-          count: 5,
-          labels: Int32Array.from(golden.classes),
-          images: async (indices: readonly number[]) =>
-            float32(
-              indices.flatMap((i) => golden.images.data.slice(32 * i, 32 * (i + 1))),
-              [indices.length, 2, 4, 4],
-            ),
-        },
+        data,
         trains: () => true,
         optimizer: sgd(),
         schedule: () => 0.05,
@@ -163,15 +158,7 @@ describe('a student', () => {
     const trained = ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias'];
     const { graph, featureElements } = await fit(network(golden.student, 'relu'), {
       engine: nodeEngine({ threads: 1 }),
-      data: {
-        count: 5,
-        labels: Int32Array.from(golden.classes),
-        images: async (indices: readonly number[]) =>
-          float32(
-            indices.flatMap((i) => golden.images.data.slice(32 * i, 32 * (i + 1))),
-            [indices.length, 2, 4, 4],
-          ),
-      },
+      data,
       trains: (name) => trained.includes(name),
       optimizer: sgd(),
       schedule: () => 1,

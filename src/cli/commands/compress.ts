@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { Plan } from '../../verbs/recipe.js';
@@ -38,14 +37,8 @@ interface CompressOptions extends CommonOptions, ModelOptions, SqueezeOptions {
 async function planOf(options: CompressOptions): Promise<Plan> {
   if (options.plan !== undefined) {
     if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
-    let text: string;
-    try {
-      text = readFileSync(options.plan, 'utf8');
-    } catch {
-      throw new UsageError(`The plan "${options.plan}" cannot be read.`);
-    }
-    const { parseYaml, planSchema } = await import('../../verbs/recipe.js');
-    const plan = parseYaml(text, options.plan, planSchema);
+    const { planSchema, readYaml } = await import('../../verbs/recipe.js');
+    const plan = await readYaml(options.plan, 'plan', planSchema);
     return options.execution === undefined ? plan : { ...plan, execution: options.execution };
   }
   const layer = required(options.layer, '--plan or --layer', 'compress needs to know what to squeeze');

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { TrainPlan } from '../../verbs/recipe.js';
@@ -11,7 +10,7 @@ interface TrainCommandOptions extends TrainingOptions {
 }
 
 async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
-  const { parseYaml, trainSchema } = await import('../../verbs/recipe.js');
+  const { readYaml, trainSchema } = await import('../../verbs/recipe.js');
   const { plan, head, init } = options;
   if (plan === undefined) {
     // `--head 10` is a number of classes.
@@ -31,13 +30,7 @@ async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
       `The plan "${plan}" says how to train; leave out what it says, or the plan: ${also.join(', ')}.`,
     );
   }
-  let text: string;
-  try {
-    text = readFileSync(plan, 'utf8');
-  } catch {
-    throw new UsageError(`The plan "${plan}" cannot be read.`);
-  }
-  return parseYaml(text, plan, trainSchema);
+  return readYaml(plan, 'plan', trainSchema);
 }
 
 /** `shibori train MODEL|ARCH --data D` */

@@ -4,6 +4,7 @@ import type { Graph } from '../../graph/model.js';
 import { summarize } from '../../models/summary.js';
 import { encodeModel, type LoadedModel } from '../../node/model-file.js';
 import { type StorageType, storeWeights } from '../../passes/store-weights.js';
+import { integer } from '../../report/page.js';
 import { BudgetUnreachable } from '../../squeeze/allocation.js';
 import type { Spent } from '../../squeeze/squeeze.js';
 import { denseMultiplyAdds, type SqueezeLayer } from '../../squeeze/squeeze-layer.js';
@@ -21,13 +22,11 @@ export interface Costed {
   readonly store: StorageType;
 }
 
-const count = (value: number): string => value.toLocaleString('en-US');
-
 /** How each cost is named, and an amount of it. */
 export const costs: Readonly<Record<Cost, { readonly option: string; text(value: number): string }>> = {
-  params: { option: '--params', text: (value) => `${count(value)} parameters` },
-  size: { option: '--size', text: (value) => `${count(value)} bytes` },
-  macs: { option: '--macs', text: (value) => `${count(value)} multiply-adds` },
+  params: { option: '--params', text: (value) => `${integer(value)} parameters` },
+  size: { option: '--size', text: (value) => `${integer(value)} bytes` },
+  macs: { option: '--macs', text: (value) => `${integer(value)} multiply-adds` },
 };
 
 /** A share as a percentage of three digits. */

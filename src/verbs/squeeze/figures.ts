@@ -39,9 +39,9 @@ function changeOf(before: SizeFigures, after: SizeFigures): SizeChange {
 }
 
 /** @param stored the model as it is written, `float` the same with weights in float32: what was quantised is still a parameter. */
-export async function sizeChange(model: LoadedModel, stored: LoadedModel, float: LoadedModel): Promise<SizeChange> {
+export async function sizeChange(before: SizeFigures, stored: LoadedModel, float: LoadedModel): Promise<SizeChange> {
   const after = await sizeOfModel(stored);
-  return changeOf(await sizeOfModel(model), { ...after, parameters: summarize(float.graph).parameters });
+  return changeOf(before, { ...after, parameters: summarize(float.graph).parameters });
 }
 
 /** The tensors that the nodes of a module are made of, also those behind what widens them. */

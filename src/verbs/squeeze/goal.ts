@@ -2,8 +2,7 @@
 
 import { suggestion, UsageError } from '../../errors.js';
 import type { StorageType } from '../../passes/store-weights.js';
-import type { SchemeName } from '../../squeeze/scheme.js';
-import { schemes } from '../../squeeze/schemes.js';
+import { type SchemeName, schemeNames } from '../../squeeze/scheme.js';
 
 /** How much may be left: so many, or a share (0…1) of what the model has. */
 export type Amount = { readonly amount: number } | { readonly share: number };
@@ -159,12 +158,13 @@ export function amountsOf(texts: AmountTexts): { readonly cost: SizeKind; readon
 
 /** The schemes with these names. Throws a UsageError for one that there is not. */
 export function schemesNamed(names: readonly string[]): SchemeName[] {
-  const known = Object.values(schemes).map(({ name }) => name);
-  if (names.length === 0) throw new UsageError(`--schemes: give at least one of ${known.join(', ')}.`);
+  if (names.length === 0) throw new UsageError(`--schemes: give at least one of ${schemeNames.join(', ')}.`);
   return names.map((name) => {
-    const found = known.find((each) => each === name);
+    const found = schemeNames.find((each) => each === name);
     if (found) return found;
-    throw new UsageError(`There is no scheme "${name}".${suggestion(name, known)} There are ${known.join(', ')}.`);
+    throw new UsageError(
+      `There is no scheme "${name}".${suggestion(name, schemeNames)} There are ${schemeNames.join(', ')}.`,
+    );
   });
 }
 

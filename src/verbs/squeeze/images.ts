@@ -8,7 +8,7 @@ import { sizeOf } from '../../tensor/dims.js';
 import { randomSplit, seeded } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { VerbContext } from '../context.js';
-import { type Dataset, preprocessOf } from '../dataset.js';
+import { type DataOptions, type Dataset, openDataset, preprocessOf } from '../dataset.js';
 
 /** Share of the images that is held out where no others measure. */
 const HELD_OUT = 0.1;
@@ -47,6 +47,29 @@ export function squeezeSets(data: Dataset, validation: Dataset | undefined, seed
   }
   const [rest = [], held = []] = randomSplit(count, [1 - HELD_OUT, HELD_OUT], seed);
   return { train: part(data, rest, 'rest'), validation: part(data, held, 'held out'), heldOut: true };
+}
+
+/** Where the images of a squeeze are. */
+export interface SqueezeSources extends DataOptions {
+  /** Images that measure. Default: a seeded tenth of the others is held out. */
+  readonly validation?: DataOptions;
+}
+
+/** Opens both sets, and closes them when `use` is done. */
+export async function withSqueezeSets<T>(
+  sources: SqueezeSources,
+  seed: number,
+  use: (sets: SqueezeSets) => Promise<T>,
+): Promise<T> {
+  const train = await openDataset(sources, 'train');
+  const opened = [train];
+  try {
+    const validation = sources.validation && (await openDataset(sources.validation));
+    if (validation) opened.push(validation);
+    return await use(squeezeSets(train, validation, seed));
+  } finally {
+    for (const { source } of opened) await source.close?.();
+  }
 }
 
 /** Default number of calibration images, and the bytes that they may take as a model's inputs. */

@@ -1,19 +1,18 @@
 /** What a squeeze keeps of its work, so that it can be gone on with: schemas of what is read back, and the way there. */
 import { z } from 'zod';
-import type { Matrix } from '../../linalg/matrix.js';
-import { matrix } from '../../linalg/matrix.js';
+import { type Matrix, matrix } from '../../linalg/matrix.js';
 import type { WorkMemory } from '../../node/work-memory.js';
+import { schemeNames } from '../../squeeze/scheme.js';
 import { schemes } from '../../squeeze/schemes.js';
 import type { SqueezedLayer } from '../../squeeze/squeeze.js';
 import type { StudyMemory } from '../../squeeze/study.js';
 import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';
 import type { Loss, Predictions } from './measure.js';
 
-const schemeName = z.enum(['svd', 'svd-input', 'spatial', 'tucker2', 'tt-conv', 'tt', 'tt-matrix']);
+const schemeName = z.enum(schemeNames);
 const numbers = z.array(z.number());
 const measuredSchema = z.array(z.object({ predicted: z.number(), measured: z.number() }));
 const bondSchema = z.object({ bond: z.enum(['input', 'middle', 'output']), energies: numbers });
-const spectraSchema = z.array(bondSchema);
 
 const accuracySchema = z.object({
   images: z.number(),
@@ -38,7 +37,7 @@ const studiedSchema = z.object({
     }),
   ),
   measured: measuredSchema,
-  spectra: spectraSchema,
+  spectra: z.array(bondSchema),
   rank: z.number().optional(),
   reason: z.string().optional(),
 });

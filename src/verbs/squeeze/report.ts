@@ -1,6 +1,7 @@
 /** Pages of what a squeeze came to. */
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../node/atomic-file.js';
+import { integer, percent } from '../../report/page.js';
 import { type CurvePoint, type LayerSpectra, type SqueezePage, squeezePage } from '../../report/squeeze.js';
 import type { SqueezedLayer } from '../../squeeze/squeeze.js';
 import type { VerbContext } from '../context.js';
@@ -8,12 +9,8 @@ import { machineOf } from '../measure.js';
 import type { ByHand } from './by-hand.js';
 import type { LayerFigures, SizeChange } from './figures.js';
 import type { SqueezeGoal } from './goal.js';
+import { LAYER_COLUMNS, layerCells, share } from './layer-cells.js';
 import type { Squeezing } from './squeezing.js';
-
-const integer = (value: number): string => value.toLocaleString('en-US');
-const share = (value: number, digits = 1): string =>
-  Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : '–';
-const points = (value: number): string => `${value.toFixed(2)} %`;
 
 /** What the bonds of `tails.ts` divide. */
 const bondNames = { input: 'in | rest', middle: 'height | width', output: 'rest | out' } as const;
@@ -29,7 +26,7 @@ export function goalText(goal: SqueezeGoal): string {
 }
 
 /** The spectra of layers, with what was chosen. */
-export function spectraOf(layers: readonly SqueezedLayer[]): LayerSpectra[] {
+function spectraOf(layers: readonly SqueezedLayer[]): LayerSpectra[] {
   return layers.map(({ path, scheme, ranks, spectra }) => ({
     path,
     choice: scheme ? `${scheme} ${ranks.join(', ')}` : 'dense',
@@ -69,18 +66,12 @@ function sizeTable({ before, after, ratio }: SizeChange) {
 function layerTable(layers: readonly LayerFigures[]) {
   return {
     title: 'Layers',
-    header: ['layer', 'scheme', 'ranks', 'parameters', 'left', 'bytes', 'gzip', 'mult-adds', 'latency', 'predicted KL'],
+    header: ['layer', 'scheme', 'ranks', ...LAYER_COLUMNS, 'predicted KL'],
     rows: layers.map((layer) => [
       layer.path,
       layer.scheme ?? `dense: ${layer.reason ?? ''}`,
       layer.ranks.join(', '),
-      `${integer(layer.size.before.parameters)} → ${integer(layer.size.after.parameters)}`,
-      share(layer.size.ratio.parameters),
-      share(layer.size.ratio.onnxBytes),
-      share(layer.size.ratio.gzipBytes),
-      share(layer.size.ratio.multAdds),
-      layer.speed ? share(layer.speed.ratio) : '–',
-      layer.scheme ? layer.expected.toPrecision(2) : '–',
+      ...layerCells(layer),
     ]),
     notes: [
       'Latency of a layer alone at batch 1, in percent of what it was. KL in nats, before layers were fitted anew.',
@@ -107,8 +98,8 @@ function predictionTable(layers: readonly SqueezedLayer[]) {
 
 function survivalTable({ accuracy, maps, error, divergence, speed, control }: Squeezing) {
   const rows: (readonly string[])[] = [
-    ['top-1', points(accuracy.before.top1), points(accuracy.after.top1)],
-    ['top-5', points(accuracy.before.top5), points(accuracy.after.top5)],
+    ['top-1', percent(accuracy.before.top1), percent(accuracy.after.top1)],
+    ['top-5', percent(accuracy.before.top5), percent(accuracy.after.top5)],
     ['mean NLL, nats', accuracy.before.nll.toFixed(4), accuracy.after.nll.toFixed(4)],
     ['outputs differ by', '', share(error)],
     ['mean KL, nats', '', divergence.toPrecision(3)],
@@ -119,7 +110,7 @@ function survivalTable({ accuracy, maps, error, divergence, speed, control }: Sq
   }
   if (control) {
     const kept = control.maps ? `, maps ${control.maps.pearson.mean.toFixed(3)}` : '';
-    rows.push(['control: dense, trained alike', '', `top-1 ${points(control.accuracy.top1)}${kept}`]);
+    rows.push(['control: dense, trained alike', '', `top-1 ${percent(control.accuracy.top1)}${kept}`]);
   }
   return { title: 'What survived', header: ['', 'before', 'after'], rows };
 }
@@ -145,7 +136,7 @@ export function pageOf(result: Squeezing, name: string, context: VerbContext): S
   const { cpu, threads, node } = machineOf(context.threads);
   return {
     title: `${name}, squeezed`,
-    verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${points(accuracy.before.top1)} → ${points(accuracy.after.top1)}${maps ? `, maps correlate at ${maps.pearson.mean.toFixed(3)}` : ''}.`,
+    verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}${maps ? `, maps correlate at ${maps.pearson.mean.toFixed(3)}` : ''}.`,
     curve,
     tables: [survivalTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
     layers: spectraOf(result.layers),

@@ -12,13 +12,12 @@ import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work
 import type { SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeeze.js';
 import { tellNotes, type VerbContext } from '../context.js';
-import { type DataOptions, openDataset } from '../dataset.js';
 import { byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';
 import { type LayerFigures, layerFigures, sizeChange } from './figures.js';
 import type { SqueezePlan } from './goal.js';
 import { reachGoal } from './goals.js';
-import { type SqueezeSets, squeezeSets } from './images.js';
+import { type SqueezeSets, type SqueezeSources, withSqueezeSets } from './images.js';
 import { pageOf, writePage } from './report.js';
 import { isSlower, type Placed, speedOf } from './speed.js';
 import type { Squeezing } from './squeezing.js';
@@ -92,7 +91,7 @@ export async function squeezeModel(
       calibrationImages: (await shop.calibration()).reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0),
     },
     store: plan.store ?? 'float32',
-    size: await sizeChange(model, stored, candidate.model),
+    size: await sizeChange(await shop.size(), stored, candidate.model),
     layers,
     refused: shop.refused,
     folds: shop.folds,
@@ -119,10 +118,13 @@ export function outputOf(file: string, wanted: string | undefined): string {
   );
 }
 
+/** Where the work on a model file is kept: other goals and sweeps take up what they have in common. */
+export function workFolder(file: string, wanted: string | undefined): string {
+  return wanted ?? join('shibori-out', 'compress', basename(file, extname(file)));
+}
+
 /** Options of a squeeze of files. */
-export interface SqueezeFileOptions extends DataOptions, OpenOptions {
-  /** Images that measure. Default: a seeded tenth of the others is held out. */
-  readonly validation?: DataOptions;
+export interface SqueezeFileOptions extends SqueezeSources, OpenOptions {
   /** The file to write. Default: `MODEL-compressed.onnx` in the working folder. */
   readonly output?: string;
   /** Where the work is kept, to be gone on with. Default: `shibori-out/compress/MODEL`. */
@@ -148,20 +150,13 @@ export async function squeeze(
   const output = outputOf(file, options.output);
   const model = await openModel(file, options);
   tellNotes(model, context);
-  const train = await openDataset(options, 'train');
-  const opened = [train];
-  try {
-    const validation = options.validation && (await openDataset(options.validation));
-    if (validation) opened.push(validation);
-    const sets = squeezeSets(train, validation, plan.seed ?? 42);
-    const folder = options.work ?? join('shibori-out', 'compress', basename(file, extname(file)));
-    if (options.fresh) await forget(folder);
+  const folder = workFolder(file, options.work);
+  if (options.fresh) await forget(folder);
+  return withSqueezeSets(options, plan.seed ?? 42, async (sets) => {
     const { model: squeezed, report } = await squeezeModel(model, sets, plan, context, folderMemory(folder));
     context.signal?.throwIfAborted();
     const written = await saveModel(squeezed, output);
     const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
     return { ...result, page: await writePage(folder, pageOf(report, basename(file), context), result) };
-  } finally {
-    for (const { source } of opened) await source.close?.();
-  }
+  });
 }

@@ -8,15 +8,9 @@ import type { LayerFigures, SizeChange } from './figures.js';
 import type { SqueezeGoal } from './goal.js';
 import type { SqueezeTrial } from './goals.js';
 
-/** What `compress` did to reach a goal. */
-export interface Squeezing {
+/** What a squeeze made, with or without images. Without any, a layer's `expected` is half of its relative squared error. */
+export interface SqueezedShape {
   readonly goal: SqueezeGoal;
-  readonly data: {
-    readonly train: string;
-    readonly validation: string;
-    readonly heldOut: boolean;
-    readonly calibrationImages: number;
-  };
   readonly store: StorageType;
   /** As ONNX files; `before` in float32. */
   readonly size: SizeChange;
@@ -24,6 +18,17 @@ export interface Squeezing {
   /** Layers that no scheme takes, and why. */
   readonly refused: readonly Refusal[];
   readonly folds: readonly FoldNote[];
+  readonly seconds: number;
+}
+
+/** What `compress` did to reach a goal, and what survived. */
+export interface Squeezing extends SqueezedShape {
+  readonly data: {
+    readonly train: string;
+    readonly validation: string;
+    readonly heldOut: boolean;
+    readonly calibrationImages: number;
+  };
   /** On the validation images. */
   readonly accuracy: { readonly before: Accuracy; readonly after: Accuracy; readonly top1Drop: number };
   /** Relative error of the outputs and mean KL in nats, on the validation images. */
@@ -39,5 +44,4 @@ export interface Squeezing {
   /** Sizes that were tried, in order. */
   readonly trials: readonly SqueezeTrial[];
   readonly speed: readonly SpeedFigures[];
-  readonly seconds: number;
 }

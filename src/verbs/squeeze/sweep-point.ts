@@ -4,12 +4,11 @@ import { type OpenOptions, openModel, saveModel } from '../../node/model-file.js
 import { folderMemory } from '../../node/work-memory.js';
 import type { MapFigures } from '../../report/comparison.js';
 import type { VerbContext } from '../context.js';
-import { type DataOptions, openDataset } from '../dataset.js';
 import { candidateWithin, costedOf } from './candidate.js';
 import { type Cost, limitOf, OutOfReach } from './cost.js';
 import { type SizeChange, sizeChange } from './figures.js';
 import type { SqueezePlan } from './goal.js';
-import { squeezeSets } from './images.js';
+import { type SqueezeSources, withSqueezeSets } from './images.js';
 import { openWorkshop, type Workshop } from './workshop.js';
 
 /** A plan whose goal is a limit of its cost. */
@@ -36,9 +35,8 @@ export interface SweepPoint {
 }
 
 /** Files of a sweep, in a form that another thread can be told. */
-export interface SweepFiles extends DataOptions, OpenOptions {
+export interface SweepFiles extends SqueezeSources, OpenOptions {
   readonly model: string;
-  readonly validation?: DataOptions;
   /** Where squeezed models go, and where the work is kept. */
   readonly output: string;
   readonly work: string;
@@ -52,16 +50,9 @@ export async function withWorkshop<T>(
   use: (shop: Workshop) => Promise<T>,
 ): Promise<T> {
   const model = await openModel(files.model, files);
-  const train = await openDataset(files, 'train');
-  const opened = [train];
-  try {
-    const validation = files.validation && (await openDataset(files.validation));
-    if (validation) opened.push(validation);
-    const sets = squeezeSets(train, validation, plan.seed ?? 42);
-    return await use(await openWorkshop(model, sets, plan, context, folderMemory(files.work)));
-  } finally {
-    for (const { source } of opened) await source.close?.();
-  }
+  return withSqueezeSets(files, plan.seed ?? 42, async (sets) =>
+    use(await openWorkshop(model, sets, plan, context, folderMemory(files.work))),
+  );
 }
 
 /** Makes, measures and saves one point. */
@@ -76,7 +67,7 @@ export async function sweepPoint(shop: Workshop, goal: LimitPlan['goal'], output
     return {
       goal,
       limit,
-      reached: { file, size: await sizeChange(shop.original, stored, model), ...loss, layers: chosen },
+      reached: { file, size: await sizeChange(await shop.size(), stored, model), ...loss, layers: chosen },
     };
   } catch (error) {
     if (error instanceof OutOfReach) return { goal, limit, smallest: error.smallest };

@@ -7,13 +7,16 @@ import type { Accuracy } from '../../metrics/accuracy.js';
 import type { OpenOptions } from '../../node/model-file.js';
 import { unpackError } from '../../node/packed-error.js';
 import { forget } from '../../node/work-memory.js';
+import { integer, percent } from '../../report/page.js';
 import type { CurvePoint, SqueezePage } from '../../report/squeeze.js';
 import type { VerbContext } from '../context.js';
-import type { DataOptions } from '../dataset.js';
 import { machineOf } from '../measure.js';
 import { type ByHand, byHandOf } from './by-hand.js';
 import type { Amount, SqueezePlan } from './goal.js';
+import type { SqueezeSources } from './images.js';
+import { share } from './layer-cells.js';
 import { byHandPoint, goalText, writePage } from './report.js';
+import { workFolder } from './squeeze.js';
 import { type LimitPlan, type SweepFiles, type SweepPoint, sweepPoint, withWorkshop } from './sweep-point.js';
 import type { SweepMessage, SweepWorkerData } from './sweep-worker.js';
 import type { Workshop } from './workshop.js';
@@ -26,9 +29,7 @@ export interface SweepPlan extends Omit<SqueezePlan, 'goal'> {
 }
 
 /** Options of a sweep over files. */
-export interface SweepOptions extends DataOptions, OpenOptions {
-  /** Images that measure. Default: a seeded tenth of the others is held out. */
-  readonly validation?: DataOptions;
+export interface SweepOptions extends SqueezeSources, OpenOptions {
   /** Folder for models, `report.html` and `report.json`. Default: `shibori-out/sweep/MODEL`. */
   readonly output?: string;
   /** Where the work is kept. Default: as of `compress`, which then has it, too. */
@@ -125,7 +126,6 @@ async function oneByOne(
 
 function pageOf(sweep: Omit<Sweep, 'page'>, name: string, context: VerbContext): SqueezePage {
   const { before, points, byHand } = sweep;
-  const share = (value: number) => `${(100 * value).toFixed(1)} %`;
   const curve: CurvePoint[] = [
     { size: 1, top1: before.top1, maps: 1, kind: 'original', label: 'original' },
     ...points.flatMap(({ reached }): CurvePoint[] => {
@@ -141,7 +141,7 @@ function pageOf(sweep: Omit<Sweep, 'page'>, name: string, context: VerbContext):
     title: `${name}: size against what survives`,
     verdict: points
       .flatMap(({ reached }) =>
-        reached ? [`${share(reached.size.ratio.parameters)}: ${reached.accuracy.top1.toFixed(2)} %`] : [],
+        reached ? [`${share(reached.size.ratio.parameters)}: ${percent(reached.accuracy.top1)}`] : [],
       )
       .join(' · '),
     curve,
@@ -153,17 +153,17 @@ function pageOf(sweep: Omit<Sweep, 'page'>, name: string, context: VerbContext):
           reached
             ? [
                 goalText(goal),
-                reached.size.after.parameters.toLocaleString('en-US'),
+                integer(reached.size.after.parameters),
                 share(reached.size.ratio.parameters),
                 share(reached.size.ratio.onnxBytes),
                 share(reached.size.ratio.gzipBytes),
                 share(reached.size.ratio.multAdds),
-                `${reached.accuracy.top1.toFixed(2)} %`,
+                percent(reached.accuracy.top1),
                 reached.top1Drop.toFixed(2),
                 reached.divergence.toPrecision(3),
                 reached.maps?.pearson.mean.toFixed(3) ?? '–',
               ]
-            : [goalText(goal), `not below ${smallest?.toLocaleString('en-US')}`, ...Array<string>(8).fill('–')],
+            : [goalText(goal), `not below ${integer(smallest ?? 0)}`, ...Array<string>(8).fill('–')],
         ),
       },
     ],
@@ -187,7 +187,7 @@ export async function sweep(
   const start = performance.now();
   const name = basename(file, extname(file));
   const output = options.output ?? join('shibori-out', 'sweep', name);
-  const work = options.work ?? join('shibori-out', 'compress', name);
+  const work = workFolder(file, options.work);
   if (options.fresh) await forget(work);
   const { cost, amounts = DEFAULT_AMOUNTS, ...rest } = plan;
   const goals = amounts.map((most): LimitPlan['goal'] => ({ kind: cost, most }));
@@ -199,7 +199,7 @@ export async function sweep(
   const onPoint = (point: SweepPoint, index: number) => {
     points[index] = point;
     const found = point.reached;
-    const fields = found ? { size: found.size.after.parameters, top1: `${found.accuracy.top1.toFixed(2)} %` } : {};
+    const fields = found ? { size: found.size.after.parameters, top1: percent(found.accuracy.top1) } : {};
     context.onProgress?.({ stage: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
   };
   const { before, byHand } = await withWorkshop(files, { ...rest, goal: first }, context, async (shop) => {

@@ -1,38 +1,20 @@
 import { UsageError } from '../../errors.js';
-import type { OpenOptions } from '../../node/model-file.js';
-import { type LoadedModel, openModel, saveModel } from '../../node/model-file.js';
-import type { FoldNote } from '../../passes/fold.js';
+import { type LoadedModel, type OpenOptions, openModel, saveModel } from '../../node/model-file.js';
 import { ofAnyBatch } from '../../passes/rewrite.js';
-import type { StorageType } from '../../passes/store-weights.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
-import type { Refusal } from '../../squeeze/squeeze-layer.js';
 import { spendOnWeights, studyWeights, withinError } from '../../squeeze/weight-only.js';
+import { sizeOfModel } from '../compare.js';
 import { engineOf, tellNotes, type VerbContext } from '../context.js';
 import { costOf, limitOf, OutOfReach, squeezeWithin, unreachable } from './cost.js';
-import { type LayerFigures, layerFigures, type SizeChange, sizeChange } from './figures.js';
-import type { SqueezeGoal, SqueezePlan } from './goal.js';
+import { layerFigures, sizeChange } from './figures.js';
+import type { SqueezePlan } from './goal.js';
 import { outputOf } from './squeeze.js';
+import type { SqueezedShape } from './squeezing.js';
 import { importStored } from './stored.js';
 import { chosenLayers } from './workshop.js';
 
-/** What a squeeze without images did: nothing but sizes is known of it. */
-export interface WeightSqueezing {
-  readonly goal: SqueezeGoal;
-  readonly store: StorageType;
-  readonly size: SizeChange;
-  /** `expected` is half of the relative squared error of a layer's weight. */
-  readonly layers: readonly LayerFigures[];
-  readonly refused: readonly Refusal[];
-  readonly folds: readonly FoldNote[];
-  readonly seconds: number;
-}
-
-/** What of a plan images must be given for. */
-function needingImages({ goal, minMapSimilarity, finetune }: SqueezePlan): string | undefined {
-  if (goal.kind === 'accuracyDrop') return '--max-accuracy-drop';
-  if (minMapSimilarity !== undefined) return '--min-cam-similarity';
-  return finetune ? '--finetune' : undefined;
-}
+/** What is measured cannot be promised without images. */
+const needsImages = (option: string) => new UsageError(`${option} is measured on images: give --data.`);
 
 /**
  * Squeezes a loaded model by its weights alone. Of a goal of error, it is what the weight of no layer may exceed.
@@ -43,27 +25,26 @@ export async function squeezeModelWeights(
   original: LoadedModel,
   plan: SqueezePlan,
   context: VerbContext = {},
-): Promise<{ readonly model: LoadedModel; readonly report: WeightSqueezing }> {
+): Promise<{ readonly model: LoadedModel; readonly report: SqueezedShape }> {
   const start = performance.now();
-  const missing = needingImages(plan);
-  if (missing) throw new UsageError(`${missing} is measured on images: give --data.`);
+  const { goal, store = 'float32' } = plan;
+  if (goal.kind === 'accuracyDrop') throw needsImages('--max-accuracy-drop');
+  if (plan.minMapSimilarity !== undefined) throw needsImages('--min-cam-similarity');
+  if (plan.finetune) throw needsImages('--finetune');
   const engine = engineOf(context);
   const { graph: folded, notes: folds } = await foldExact(engine, ofAnyBatch(original.graph));
   const { layers: chosen, refused } = chosenLayers(folded, plan.layers);
-  const store = plan.store ?? 'float32';
   const options = {
     ...(plan.schemes ? { schemes: plan.schemes } : {}),
     ...(context.signal ? { signal: context.signal } : {}),
     onLayer: (layer: string, done: number, total: number) =>
       context.onProgress?.({ stage: 'curves', done, total, fields: { layer } }),
   };
-  const { goal } = plan;
   const counted = goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
   const study = await studyWeights(engine, folded, chosen, counted, options);
   const costed = { original, folded, layers: chosen, store };
   const squeezed = async () => {
     if (goal.kind === 'error') return spendOnWeights(engine, study, withinError(study, goal.most), options);
-    if (goal.kind === 'accuracyDrop') throw new UsageError('An accuracy is measured on images: give --data.');
     const { limit, whole } = await limitOf(costed, goal);
     const amount = (most: number) => spendOnWeights(engine, study, most, options);
     if ((await costOf(folded, goal.kind, costed)) <= limit) return amount(Number.POSITIVE_INFINITY);
@@ -74,10 +55,10 @@ export async function squeezeModelWeights(
   const { graph, layers } = await squeezed();
   const { stored, model } = importStored({ ...original, graph }, store);
   const graphs = { original: original.graph, folded, stored: stored.graph, float: model.graph };
-  const report: WeightSqueezing = {
+  const report: SqueezedShape = {
     goal,
     store,
-    size: await sizeChange(original, stored, model),
+    size: await sizeChange(await sizeOfModel(original), stored, model),
     layers: await layerFigures(engine, graphs, layers, []),
     refused,
     folds,
@@ -92,7 +73,7 @@ export async function squeezeFileWeights(
   plan: SqueezePlan,
   options: OpenOptions & { readonly output?: string },
   context: VerbContext = {},
-): Promise<WeightSqueezing & { readonly output: string; readonly outputBytes: number }> {
+): Promise<SqueezedShape & { readonly output: string; readonly outputBytes: number }> {
   const output = outputOf(file, options.output);
   const model = await openModel(file, options);
   tellNotes(model, context);

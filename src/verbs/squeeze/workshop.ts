@@ -10,11 +10,13 @@ import type { LoadedModel } from '../../node/model-file.js';
 import { noMemory, type WorkMemory } from '../../node/work-memory.js';
 import type { FoldNote } from '../../passes/fold.js';
 import { ofAnyBatch } from '../../passes/rewrite.js';
+import type { SizeFigures } from '../../report/comparison.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
 import { type SqueezeOptions, type StudiedNetwork, studyNetwork } from '../../squeeze/squeeze.js';
 import { type Refusal, type SqueezeLayer, squeezeLayers } from '../../squeeze/squeeze-layer.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { digestOf } from '../../train/weights.js';
+import { sizeOfModel } from '../compare.js';
 import { engineOf, type VerbContext } from '../context.js';
 import { checkLabels, type Dataset, preprocessOf } from '../dataset.js';
 import { partsOf } from '../finetune-data.js';
@@ -49,6 +51,8 @@ export interface Workshop {
    * @param make the model, which is not asked for where its loss is known.
    */
   lossOf(key: string, make: () => Promise<LoadedModel>): Promise<Loss>;
+  /** What the original takes, as an ONNX file. */
+  size(): Promise<SizeFigures>;
   /** The images that statistics are taken of. */
   calibration(): Promise<readonly Tensor[]>;
   /** What each layer is worth. */
@@ -156,6 +160,7 @@ export async function openWorkshop(
       rememberedLoss(memory, `loss-${featureKey([own, predictionsKey, `${mapImages}`])}`, async () =>
         lossOf(original, await before(), await make(), sets.validation, mapImages, context),
       ),
+    size: once(() => sizeOfModel(original)),
     calibration,
     studied: once(async () => {
       const options = { ...squeezeOptions({ plan, context }), memory: studyMemory(memory, key) };
