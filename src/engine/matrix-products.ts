@@ -1,9 +1,9 @@
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
-import { matrix } from '../linalg/matrix.js';
+import { type Matrix, matrix } from '../linalg/matrix.js';
 import { type MatrixProducts, type ProductOptions, productDims } from '../linalg/products.js';
 import { GraphBuilder } from '../ops/builder.js';
-import { tensor } from '../tensor/tensor.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Engine, Session } from './engine.js';
 
 /** Matrix products on an engine. Dispose them when done: each kind of product keeps a session. */
@@ -12,10 +12,10 @@ export interface EngineProducts extends MatrixProducts {
 }
 
 /** C = op(A) op(B) for matrices of any size. Gemm reads its operands transposed where MatMul needs a copy first. */
-function productGraph(options: ProductOptions): Graph {
+function productGraph(dtype: Factor['dtype'], options: ProductOptions): Graph {
   const builder = new GraphBuilder();
-  const a = builder.input('a', 'float64', ['rows of a', 'columns of a']);
-  const b = builder.input('b', 'float64', ['rows of b', 'columns of b']);
+  const a = builder.input('a', dtype, ['rows of a', 'columns of a']);
+  const b = builder.input('b', dtype, ['rows of b', 'columns of b']);
   const attributes = { transA: options.transposeA ? 1 : 0, transB: options.transposeB ? 1 : 0 };
   builder.output(builder.op('Gemm', [a, b], attributes, { outputName: 'c' }));
   return builder.build('matrix product');
@@ -32,22 +32,31 @@ function productGraph(options: ProductOptions): Graph {
  */
 export function engineProducts(engine: Engine): EngineProducts {
   const sessions = new Map<string, Promise<Session>>();
+  const run = async (a: Factor, b: Factor, options: ProductOptions): Promise<Matrix> => {
+    const kind = `${a.dtype},${options.transposeA ?? false},${options.transposeB ?? false}`;
+    let session = sessions.get(kind);
+    if (!session) {
+      session = engine.load(productGraph(a.dtype, options));
+      sessions.set(kind, session);
+    }
+    const { c } = await (await session).run({ a, b });
+    if (!(c?.dtype === 'float64' || c?.dtype === 'float32') || c.dtype !== a.dtype) {
+      throw new ShiboriError(`${engine.name} returned a product of ${c?.dtype}, not ${a.dtype}.`);
+    }
+    const [rows = 0, cols = 0] = c.dims;
+    return matrix(rows, cols, c.dtype === 'float64' ? c.data : new Float64Array(c.data));
+  };
   return {
     async multiply(a, b, options) {
-      const [rows, , cols] = productDims(a, b, options);
-      const kind = `${options.transposeA ?? false},${options.transposeB ?? false}`;
-      let session = sessions.get(kind);
-      if (!session) {
-        session = engine.load(productGraph(options));
-        sessions.set(kind, session);
-      }
-      const { c } = await (await session).run({
-        a: tensor('float64', [a.rows, a.cols], a.data),
-        b: tensor('float64', [b.rows, b.cols], b.data),
-      });
-      if (c?.dtype !== 'float64')
-        throw new ShiboriError(`${engine.name} returned a product of ${c?.dtype}, not float64.`);
-      return matrix(rows, cols, c.data);
+      productDims(a, b, options);
+      return run(inDouble(a), inDouble(b), options);
+    },
+    multiplier(a) {
+      const left = inSingle(a);
+      return async (b) => {
+        productDims(a, b, {});
+        return run(left, inSingle(b), {});
+      };
     },
     async dispose() {
       const open = [...sessions.values()];
@@ -55,4 +64,14 @@ export function engineProducts(engine: Engine): EngineProducts {
       await Promise.all(open.map(async (session) => (await session).dispose()));
     },
   };
+}
+
+type Factor = Tensor<'float32' | 'float64'>;
+
+function inDouble({ rows, cols, data }: Matrix): Factor {
+  return tensor('float64', [rows, cols], data);
+}
+
+function inSingle({ rows, cols, data }: Matrix): Factor {
+  return tensor('float32', [rows, cols], new Float32Array(data));
 }

@@ -72,9 +72,10 @@ function invertLower({ rows: n, data }: Matrix): Matrix {
 /**
  * The Cholesky factor of a symmetric matrix; only its lower triangle is read.
  *
+ * @param shift added to the diagonal. Default: 0.
  * @throws ShiboriError when the matrix is not square or not positive definite (damp it: add to its diagonal).
  */
-export async function cholesky(a: Matrix, products: MatrixProducts): Promise<Cholesky> {
+export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): Promise<Cholesky> {
   const n = a.rows;
   if (a.cols !== n) throw new ShiboriError(`Cholesky: expected a square matrix, found ${n}×${a.cols}.`);
   const lower = matrix(n, n);
@@ -87,6 +88,7 @@ export async function cholesky(a: Matrix, products: MatrixProducts): Promise<Cho
       subtract(panel, await products.multiply(rows, part(lower, k, end, 0, k), { transposeB: true }), 0, 0);
     }
     const top = part(panel, 0, end - k, 0, end - k);
+    for (let i = 0; i < top.rows; i++) top.data[i * top.cols + i] = (top.data[i * top.cols + i] as number) + shift;
     const stuck = factorBlock(top);
     if (stuck >= 0) {
       throw new ShiboriError(

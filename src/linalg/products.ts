@@ -20,7 +20,12 @@ export interface MatrixProducts {
    * @throws ShiboriError when the inner dimensions differ.
    */
   multiply(a: Matrix, b: Matrix, options: ProductOptions): Promise<Matrix>;
+  /** A matrix that many others are multiplied by, where single precision is enough: providers may compute in float32. */
+  multiplier(a: Matrix): Multiplier;
 }
+
+/** Computes A B for one A, to float32 rounding at least. */
+export type Multiplier = (b: Matrix) => Promise<Matrix>;
 
 /** Rows and columns `[m, k, n]` of a product `[m, k]·[k, n]`. Throws when the operands do not fit together. */
 export function productDims(a: Matrix, b: Matrix, options: ProductOptions): [m: number, k: number, n: number] {
@@ -177,4 +182,5 @@ function multiply(a: Matrix, b: Matrix, options: ProductOptions): Matrix {
 /** Products in plain TypeScript on the calling thread: for small matrices, tests, and where no engine is at hand. */
 export const plainProducts: MatrixProducts = {
   multiply: async (a, b, options) => multiply(a, b, options),
+  multiplier: (a) => async (b) => multiply(a, b, {}),
 };

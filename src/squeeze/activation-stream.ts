@@ -18,7 +18,9 @@ const FRONTIER_BYTES = 1.5 * 2 ** 30;
 /** What to see of a network. */
 export interface StreamRequest {
   readonly values: readonly Value[];
-  /** Stop after so many images (to the end of the chunk). Default: all. */
+  /** Leave out so many images at the beginning (to the end of the chunk). Default: 0. */
+  readonly skip?: number;
+  /** Stop after so many images, those left out among them (to the end of the chunk). Default: all. */
   readonly images?: number;
   /** Layers that are computed in another way for this request alone. */
   readonly replace?: ReadonlyMap<Value, Replacement>;
@@ -88,6 +90,9 @@ export class ActivationStream {
     let images = 0;
     try {
       for (const chunk of this.#chunks) {
+        const first = images;
+        images += chunk[0]?.dims[0] ?? 0;
+        if (first < (request.skip ?? 0)) continue;
         const feeds: NamedTensors = Object.fromEntries(
           (segment?.inputs ?? []).flatMap(({ name }) => {
             const at = this.#frontier.findIndex((value) => value.name === name);
@@ -103,7 +108,6 @@ export class ActivationStream {
           return tensor;
         });
         yield found;
-        images += chunk[0]?.dims[0] ?? 0;
         if (images >= (request.images ?? Number.POSITIVE_INFINITY)) break;
       }
     } finally {

@@ -10,7 +10,7 @@
 import type { Core, TensorTrain } from '../decompose/tensor-train.js';
 import { backSolve, type Cholesky, cholesky, forwardSolve } from '../linalg/cholesky.js';
 import { type Matrix, matrix, selectColumns } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
+import type { MatrixProducts, Multiplier } from '../linalg/products.js';
 import { range, sizeOf } from '../tensor/dims.js';
 import { innerCore, innerProduct, marginals, outputSpectrum, type Stage, throughCore } from './whitened.js';
 
@@ -76,7 +76,9 @@ async function finish(
 /** The quadratic problem of inner core `k`, everything else fixed: push a core to the whole map, pull a gradient back. */
 class CoreProblem {
   constructor(
-    readonly gram: Matrix,
+    readonly size: number,
+    /** G times a map. */
+    readonly throughGram: Multiplier,
     /** `[left of the core, r(k−1)]`. */
     readonly before: Matrix,
     /** `[r(k), right of the core · s]`. */
@@ -91,7 +93,7 @@ class CoreProblem {
     const behind = await this.products.multiply(core, this.after, {});
     const rows = matrix(this.before.cols, behind.data.length / this.before.cols, behind.data);
     const whole = this.before.rows === 1 ? rows : await this.products.multiply(this.before, rows, {});
-    return matrix(this.gram.rows, whole.data.length / this.gram.rows, whole.data);
+    return matrix(this.size, whole.data.length / this.size, whole.data);
   }
 
   async pull(gradient: Matrix): Promise<Matrix> {
@@ -103,7 +105,7 @@ class CoreProblem {
   }
 
   async normal(q: Matrix): Promise<Matrix> {
-    return this.pull(await this.products.multiply(this.gram, await this.push(q), {}));
+    return this.pull(await this.throughGram(await this.push(q)));
   }
 }
 
@@ -141,6 +143,7 @@ async function improvedCore(
   k: number,
   stages: readonly Stage[],
   modes: readonly number[],
+  throughGram: Multiplier,
   products: MatrixProducts,
 ): Promise<Matrix> {
   const [first] = stages;
@@ -161,7 +164,14 @@ async function improvedCore(
   }
   const right = sizeOf(modes.slice(k + 1, -1));
   const { left } = marginals(stage.gram, right * lastSpatial(modes, first));
-  const problem = new CoreProblem(first.gram, before, after, await cholesky(left, products), products);
+  const problem = new CoreProblem(
+    first.gram.rows,
+    throughGram,
+    before,
+    after,
+    await cholesky(left, products),
+    products,
+  );
   const cross = chain.outputs ? await products.multiply(first.cross, chain.outputs, {}) : first.cross;
   const start = await products.multiply(problem.factor.lower, core, { transposeA: true });
   return backSolve(problem.factor, await conjugateGradients(problem, await problem.pull(cross), start), products);
@@ -204,11 +214,14 @@ export async function fitChain(
     stages.push(current);
   }
   let best = await finish(inner, current, mass, last, products);
-  for (let sweep = 0; sweep < (options.sweeps ?? 0) && inner.length > 0; sweep++) {
+  if (!options.sweeps || inner.length === 0) return fittedChain(best, modes, mass);
+  // Noise of the samples is far above what float32 rounds away, and directions are found anew from the residual.
+  const throughGram = products.multiplier(stage.gram);
+  for (let sweep = 0; sweep < options.sweeps; sweep++) {
     let chain = best;
     const seen: Stage[] = [stage];
     for (const k of range(inner.length)) {
-      const improved = await improvedCore(chain, k, seen, modes, products);
+      const improved = await improvedCore(chain, k, seen, modes, throughGram, products);
       const before = seen[k];
       if (!before) break;
       seen.push(await throughCore(before, improved, products));
@@ -222,7 +235,11 @@ export async function fitChain(
     best = chain;
     if (enough) break;
   }
-  return { ...asTrain(best, modes), loss: best.loss, mass, inner: best.inner };
+  return fittedChain(best, modes, mass);
+}
+
+function fittedChain(chain: Chain, modes: readonly number[], mass: number): FittedChain {
+  return { ...asTrain(chain, modes), loss: chain.loss, mass, inner: chain.inner };
 }
 
 function asTrain({ inner, tail, outputs }: Chain, modes: readonly number[]): TensorTrain {

@@ -17,14 +17,21 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { ActivationStream } from './activation-stream.js';
 import type { FitOptions } from './chain-fit.js';
 import { replacementOf } from './fit-layer.js';
-import { type CentredMoments, centred, type RegressionSums, regressionSums, type Targets } from './regression-sums.js';
+import {
+  type CentredCross,
+  centredCross,
+  centredGram,
+  type RegressionSums,
+  regressionSums,
+  type Targets,
+} from './regression-sums.js';
 import type { FittedLayer, Scheme } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { damped, firstStage, traceOf } from './whitened.js';
 
 /** How layers are refitted. */
 export interface RefitOptions {
-  /** Samples (images times positions) for the moments of one layer. Default: 65536. */
+  /** Samples (images times positions) for the moments of one layer. Default: 4 for each of its inputs, at least 16384. */
   readonly samples?: number;
   /**
    * Pull to the original weights, λ = ridge · n / samples · the mean variance of an input: what Bayes' rule gives where
@@ -33,19 +40,22 @@ export interface RefitOptions {
   readonly ridge?: number;
   /**
    * Rounds for outputs that a rectifier follows, whose negative values need not be met. Their targets are noise where there
-   * are fewer samples than four for each input: then there is none. Default: 2.
+   * are fewer samples than four for each input: then there is none. Default: 1.
    */
   readonly rectifiedRounds?: number;
   /** Rounds of improving all factors, see `chain-fit.ts`. Default: 2. */
   readonly sweeps?: number;
 }
 
+/** Default number of samples: twice as many lower the loss of a VGG16 at a tenth of its size by 5 % in 1.6 of the time. */
+const SAMPLES_PER_INPUT = 4;
+const LEAST_SAMPLES = 2 ** 14;
 /** Samples for each input of a layer below which targets other than its own outputs are not fitted. */
 const FEWEST_SAMPLES = 4;
 /** Keeps the normal equations definite whatever the number of samples. */
 const LEAST_RIDGE = 1e-4;
-/** Added to the metric of the truncation, which must not follow the noise of few images where there is no variance. */
-const METRIC_DAMPING = 1e-3;
+/** Share of each input's variance that is added to it: keeps the moments definite, whatever the number of samples. */
+const DAMPING = 1e-4;
 
 /** A refitted layer. */
 export interface RefittedLayer {
@@ -53,14 +63,24 @@ export interface RefittedLayer {
   readonly bias: Float64Array;
 }
 
-/** Inputs as one network computes them beside outputs as another does, of the first images that make so many samples. */
+/** Bytes that a layer's inputs and outputs may take while it is fitted. */
+const PAIR_BYTES = 2 ** 28;
+
+/** How many images a layer is fitted on, and at how many positions of each: as many images as there is room for. */
+export function samplesOf(layer: SqueezeLayer, samples: number, images: number): { images: number; perImage: number } {
+  const positions = sizeOf(layer.outputSize);
+  const each = 4 * (layer.inputs * sizeOf(layer.inputSize) + layer.outputs * positions);
+  const most = Math.min(images, Math.max(Math.ceil(samples / positions), Math.floor(PAIR_BYTES / each)));
+  return { images: most, perImage: Math.min(positions, Math.ceil(samples / most)) };
+}
+
+/** Inputs as one network computes them beside outputs as another does. */
 async function pairsOf(
   squeezed: ActivationStream,
   original: ActivationStream,
   layer: SqueezeLayer,
-  samples: number,
+  images: number,
 ): Promise<(readonly [Tensor, Tensor])[]> {
-  const images = Math.ceil(samples / sizeOf(layer.outputSize));
   const pairs: (readonly [Tensor, Tensor])[] = [];
   const targets = original.run({ values: [layer.output], images });
   try {
@@ -106,40 +126,36 @@ export async function refitLayer(
   options: RefitOptions,
   products: MatrixProducts,
 ): Promise<RefittedLayer> {
-  const { samples = 65_536, ridge = 1, rectifiedRounds = 2, sweeps = 2 } = options;
-  const pairs = await pairsOf(squeezed, original, layer, samples);
+  const { ridge = 1, rectifiedRounds = 1, sweeps = 2 } = options;
+  const samples = options.samples ?? Math.max(LEAST_SAMPLES, SAMPLES_PER_INPUT * layer.weight.rows);
+  const { images, perImage } = samplesOf(layer, samples, original.images);
+  const pairs = await pairsOf(squeezed, original, layer, images);
   const sumsOf = (targets: Targets, known?: RegressionSums): Promise<RegressionSums> =>
-    regressionSums(engine, layer, pairs, targets, samples, known);
+    regressionSums(engine, layer, pairs, targets, perImage, known);
   const sums = await sumsOf({ kind: 'outputs' });
-  const first = centred(sums);
-  const share = Math.max(LEAST_RIDGE, (ridge * layer.weight.rows) / sums.count);
-  const what = `Layer "${layer.path}": the statistics of its input`;
-  const gram = damped(first.gram, METRIC_DAMPING, what);
-  const ridged = damped(first.gram, share, what);
-  const pull = (share * traceOf(first.gram)) / gram.rows;
-  const factor = await cholesky(ridged, products);
-  const fit = async (
-    moments: Pick<CentredMoments, 'cross' | 'meanTarget'>,
-    how: FitOptions,
-  ): Promise<RefittedLayer> => {
+  const moments = centredGram(sums);
+  const pull = (traceOf(moments) / moments.rows) * Math.max(LEAST_RIDGE, (ridge * layer.weight.rows) / sums.count);
+  const gram = damped(moments, DAMPING, `Layer "${layer.path}": the statistics of its input`);
+  const factor = await cholesky(gram, products, pull);
+  const fit = async ({ cross, meanX, meanTarget }: CentredCross, how: FitOptions): Promise<RefittedLayer> => {
     const pulled = matrix(
-      moments.cross.rows,
-      moments.cross.cols,
-      moments.cross.data.map((value, i) => value + pull * (layer.weight.data[i] as number)),
+      cross.rows,
+      cross.cols,
+      cross.data.map((value, i) => value + pull * (layer.weight.data[i] as number)),
     );
     const best = await choleskySolve(factor, await products.multiply(pulled, output.root, {}), products);
     const stage = await firstStage(gram, best, products);
     const fitted = await choice.scheme.fit(layer, choice.ranks, stage, { gram, output }, how, products);
-    return { fitted, bias: biasOf(await fitted.map(), first.meanX, moments.meanTarget) };
+    return { fitted, bias: biasOf(await fitted.map(), meanX, meanTarget) };
   };
   const told = sums.count >= FEWEST_SAMPLES * layer.weight.rows;
   const rounds = told && isRectified(original.graph, layer) ? rectifiedRounds : 0;
-  let result = await fit(first, { sweeps: rounds === 0 ? sweeps : 0 });
+  let result = await fit(centredCross(sums), { sweeps: rounds === 0 ? sweeps : 0 });
   for (let round = 1; round <= rounds; round++) {
     const { fitted, bias } = result;
     const [, { emit }] = replacementOf(layer, fitted, bias);
-    const moments = centred(await sumsOf({ kind: 'rectified', emit: (b, x) => emit([x], b) }, sums));
-    result = await fit(moments, { sweeps: round === rounds ? sweeps : 1, start: fitted.inner });
+    const rectified = await sumsOf({ kind: 'rectified', emit: (b, x) => emit([x], b) }, sums);
+    result = await fit(centredCross(rectified), { sweeps: round === rounds ? sweeps : 1, start: fitted.inner });
   }
   return result;
 }

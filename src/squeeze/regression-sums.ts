@@ -8,12 +8,13 @@ import type { Graph, Value } from '../graph/model.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { range, sizeOf } from '../tensor/dims.js';
+import { seeded } from '../tensor/random.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import { outputColumns, patchColumns } from './patches.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 
-/** Elements of the patches of one run (64 MiB of float32). */
-const RUN_ELEMENTS = 2 ** 24;
+/** Elements of the patches of one run (128 MiB of float32). */
+const RUN_ELEMENTS = 2 ** 25;
 
 /** Rows of a Gram matrix whose products with the rows from them on are computed apart: only one triangle is. */
 const GRAM_BLOCK = 1152;
@@ -46,11 +47,53 @@ function mirror({ rows, cols, data }: Matrix): void {
   }
 }
 
+type Pair = readonly [x: Tensor, y: Tensor];
+
 /** Images `from…to` of a batch, without a copy. */
 function images(source: Tensor, from: number, to: number): Tensor<'float32'> {
   const { data, dims } = expectFloat32(source, 'Activations');
   const each = sizeOf(dims.slice(1));
   return tensor('float32', [to - from, ...dims.slice(1)], data.subarray(from * each, to * each));
+}
+
+/** Batches one behind the other. */
+function joined(parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
+  const [first] = parts;
+  if (first && parts.length === 1) return first;
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.data.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  const count = parts.reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0);
+  return tensor('float32', [count, ...(first?.dims.slice(1) ?? [])], data);
+}
+
+/** The same images in batches of `size`, the last of what is left: products of many samples at once are faster. */
+async function* batchesOf(pairs: AsyncIterable<Pair> | Iterable<Pair>, size: number): AsyncGenerator<Pair> {
+  let held: Pair[] = [];
+  let count = 0;
+  const take = (): Pair => {
+    const pair: Pair = [
+      joined(held.map(([x]) => expectFloat32(x, 'x'))),
+      joined(held.map(([, y]) => expectFloat32(y, 'y'))),
+    ];
+    held = [];
+    count = 0;
+    return pair;
+  };
+  for await (const [x, y] of pairs) {
+    const batch = x.dims[0] ?? 0;
+    for (let from = 0; from < batch; ) {
+      const to = Math.min(batch, from + size - count);
+      held.push([images(x, from, to), images(y, from, to)]);
+      count += to - from;
+      from = to;
+      if (count === size) yield take();
+    }
+  }
+  if (count > 0) yield take();
 }
 
 /** Sums over samples (images times positions). */
@@ -75,15 +118,16 @@ export type Targets =
    */
   | { readonly kind: 'rectified'; emit(b: GraphBuilder, x: Value): Value };
 
-function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean): Graph {
+function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean, perImage: number): Graph {
   const b = new GraphBuilder();
   const dimsOf = (value: Value) => ['N', ...(value.type?.dims.slice(1) ?? [])];
   const x = b.input('x', 'float32', dimsOf(layer.x));
   const y = b.input('y', 'float32', dimsOf(layer.output));
-  const columns = patchColumns(b, x, layer);
-  let t = outputColumns(b, y, layer);
+  const positions = perImage < sizeOf(layer.outputSize) ? b.input('positions', 'int64', [perImage]) : undefined;
+  const columns = patchColumns(b, x, layer, positions);
+  let t = outputColumns(b, y, layer, positions);
   if (targets.kind === 'rectified') {
-    const fitted = outputColumns(b, targets.emit(b, x), layer);
+    const fitted = outputColumns(b, targets.emit(b, x), layer, positions);
     const zero = b.scalar(0);
     t = b.op('Where', [b.op('Greater', [t, zero]), t, b.op('Min', [fitted, zero])]);
   }
@@ -103,23 +147,37 @@ function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean): Gr
   return b.build(`moments of ${layer.path}`);
 }
 
+/** Positions of a layer's output that are taken in a run, in order: drawn by the run's number, so that all count alike. */
+function positionsOf(layer: SqueezeLayer, perImage: number, run: number): Tensor<'int64'> {
+  const drawn = seeded(run).permutation(sizeOf(layer.outputSize)).subarray(0, perImage);
+  return tensor(
+    'int64',
+    [perImage],
+    BigInt64Array.from(
+      [...drawn].sort((a, b) => a - b),
+      BigInt,
+    ),
+  );
+}
+
 /**
  * Sums of a layer's patches and targets.
  *
  * @param pairs inputs and outputs of the layer, the same images of both.
- * @param samples stop after about so many (images times positions).
- * @param known sums over the same images whose patches need not be multiplied again.
+ * @param most positions of an image that are taken, others for other images: neighbours see nearly the same, so that few of
+ *   many images tell more than many of few. Default: all.
+ * @param known sums over the same images and positions whose patches need not be multiplied again.
  */
 export async function regressionSums(
   engine: Engine,
   layer: SqueezeLayer,
-  pairs: AsyncIterable<readonly [x: Tensor, y: Tensor]> | Iterable<readonly [x: Tensor, y: Tensor]>,
+  pairs: AsyncIterable<Pair> | Iterable<Pair>,
   targets: Targets,
-  samples: number,
+  most = Number.POSITIVE_INFINITY,
   known?: RegressionSums,
 ): Promise<RegressionSums> {
   const { rows, cols } = layer.weight;
-  const positions = sizeOf(layer.outputSize);
+  const perImage = Math.min(most, sizeOf(layer.outputSize));
   const sums: RegressionSums = {
     count: 0,
     gram: known?.gram ?? matrix(rows, rows),
@@ -127,27 +185,26 @@ export async function regressionSums(
     cross: matrix(rows, cols),
     target: new Float64Array(cols),
   };
-  const each = Math.max(1, Math.floor(RUN_ELEMENTS / (rows * positions)));
-  const session = await engine.load(sumsGraph(layer, targets, known === undefined));
+  const each = Math.max(1, Math.floor(RUN_ELEMENTS / (rows * perImage)));
+  const graph = sumsGraph(layer, targets, known === undefined, perImage);
+  const sampled = graph.inputs.length > 2;
+  const session = await engine.load(graph);
   const blocks = known ? [] : blocksOf(rows);
   const into: Record<string, Tensor> = { cross: tensor('float32', [rows, cols], new Float32Array(rows * cols)) };
   for (const from of blocks) {
     const to = Math.min(from + GRAM_BLOCK, rows);
     into[`gram/${from}`] = tensor('float32', [to - from, to], new Float32Array((to - from) * to));
   }
+  let run = 0;
   try {
-    for await (const [x, y] of pairs) {
-      const count = x.dims[0] ?? 0;
-      for (let from = 0; from < count && sums.count < samples; from += each) {
-        const to = Math.min(count, from + each);
-        const found = await session.run({ x: images(x, from, to), y: images(y, from, to) }, into);
-        for (const first of blocks) addRows(sums.gram, found[`gram/${first}`], first, layer.path);
-        if (!known) addTo(sums.x, found['sum of x'], layer.path);
-        addTo(sums.cross.data, found.cross, layer.path);
-        addTo(sums.target, found['sum of targets'], layer.path);
-        sums.count += (to - from) * positions;
-      }
-      if (sums.count >= samples) break;
+    for await (const [x, y] of batchesOf(pairs, each)) {
+      const positions = sampled ? { positions: positionsOf(layer, perImage, run++) } : {};
+      const found = await session.run({ x, y, ...positions }, into);
+      for (const first of blocks) addRows(sums.gram, found[`gram/${first}`], first, layer.path);
+      if (!known) addTo(sums.x, found['sum of x'], layer.path);
+      addTo(sums.cross.data, found.cross, layer.path);
+      addTo(sums.target, found['sum of targets'], layer.path);
+      sums.count += (x.dims[0] ?? 0) * perImage;
     }
   } finally {
     await session.dispose();
@@ -157,28 +214,33 @@ export async function regressionSums(
   return sums;
 }
 
-/** Moments about the mean of regression sums. */
-export interface CentredMoments {
-  /** Cov(x) `[n, n]`, Cov(x, t) `[n, O]`. */
-  readonly gram: Matrix;
+/** Cov(x) `[n, n]` of regression sums. */
+export function centredGram({ count, gram, x }: RegressionSums): Matrix {
+  const mean = x.map((sum) => sum / count);
+  return centre(gram, count, mean, mean);
+}
+
+/** Cov(x, t) `[n, O]` of regression sums, and the means, which a layer's bias takes: no rank is spent on them. */
+export interface CentredCross {
   readonly cross: Matrix;
   readonly meanX: Float64Array;
   readonly meanTarget: Float64Array;
 }
 
-/** Means and moments about them: a layer's bias takes the means, so that no rank is spent on them. */
-export function centred({ count, gram, x, cross, target }: RegressionSums): CentredMoments {
+export function centredCross({ count, x, cross, target }: RegressionSums): CentredCross {
   const meanX = x.map((sum) => sum / count);
   const meanTarget = target.map((sum) => sum / count);
-  const centre = (sums: Matrix, left: Float64Array, right: Float64Array): Matrix => {
-    const result = matrix(sums.rows, sums.cols);
-    for (let i = 0, at = 0; i < sums.rows; i++) {
-      const factor = left[i] as number;
-      for (let j = 0; j < sums.cols; j++, at++) {
-        result.data[at] = (sums.data[at] as number) / count - factor * (right[j] as number);
-      }
+  return { cross: centre(cross, count, meanX, meanTarget), meanX, meanTarget };
+}
+
+/** Second moments about the means. */
+function centre(sums: Matrix, count: number, left: Float64Array, right: Float64Array): Matrix {
+  const result = matrix(sums.rows, sums.cols);
+  for (let i = 0, at = 0; i < sums.rows; i++) {
+    const factor = left[i] as number;
+    for (let j = 0; j < sums.cols; j++, at++) {
+      result.data[at] = (sums.data[at] as number) / count - factor * (right[j] as number);
     }
-    return result;
-  };
-  return { gram: centre(gram, meanX, meanX), cross: centre(cross, meanX, meanTarget), meanX, meanTarget };
+  }
+  return result;
 }

@@ -23,7 +23,7 @@ import {
 } from './curves.js';
 import { summedDivergence } from './divergence.js';
 import { layerMetric, layerStage, replacementOf } from './fit-layer.js';
-import { centred, regressionSums } from './regression-sums.js';
+import { centredGram, type RegressionSums, regressionSums } from './regression-sums.js';
 import type { SchemeName } from './scheme.js';
 import { type AppendGradients, gradientMoments } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
@@ -35,10 +35,15 @@ export interface StudyOptions {
   readonly gradients: AppendGradients;
   /** Default: svd, tucker2 and tt-conv. */
   readonly schemes?: readonly SchemeName[];
-  /** Images for the curves, and samples (images times positions) for a layer's moments. Default: 512 and 16384. */
+  /** Images for a layer's moments, and samples (images times positions) of them. Default: 512 and 8192. */
   readonly curveImages?: number;
   readonly curveSamples?: number;
-  /** Images on which points of the curves are measured; fewer for layers that hardly count. Default: 300. */
+  /** Images for the moments of gradients. Default: 300. */
+  readonly gradientImages?: number;
+  /**
+   * Images on which points of the curves are measured, fewer for layers that hardly count; others than those of the moments
+   * where there are enough. Default: 200.
+   */
   readonly measuredImages?: number;
   /** Shares of a layer's dense cost at which its curve is measured. Default: 0.03, 0.1 and 0.3. */
   readonly measuredShares?: readonly number[];
@@ -88,6 +93,8 @@ export function leftDense(layer: SqueezeLayer, goal: Goal, reason: string): Stud
   return { layer, output: undefined, options: [denseOption(layer, goal)], measured: [], spectra: [], reason };
 }
 
+const countOf = (chunks: readonly Tensor[]): number => chunks.reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0);
+
 /** The first batches that hold so many images. */
 function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor[] {
   let seen = 0;
@@ -98,17 +105,21 @@ function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor
   });
 }
 
-async function* ownPairs(stream: ActivationStream, layer: SqueezeLayer): AsyncGenerator<readonly [Tensor, Tensor]> {
-  for await (const [x, y] of stream.run({ values: [layer.x, layer.output] })) if (x && y) yield [x, y];
+async function* ownPairs(
+  stream: ActivationStream,
+  layer: SqueezeLayer,
+  skip: number,
+): AsyncGenerator<readonly [Tensor, Tensor]> {
+  for await (const [x, y] of stream.run({ values: [layer.x, layer.output], skip })) if (x && y) yield [x, y];
 }
 
 /** The bias that keeps the mean of the output where it was. */
-function shiftedBias(layer: SqueezeLayer, map: Matrix, mean: Float64Array): Float64Array {
+function shiftedBias(layer: SqueezeLayer, map: Matrix, { x, count }: RegressionSums): Float64Array {
   const bias = layer.bias?.slice() ?? new Float64Array(layer.outputs);
   for (let i = 0, at = 0; i < map.rows; i++) {
     for (let o = 0; o < map.cols; o++, at++) {
       const lost = (layer.weight.data[at] as number) - (map.data[at] as number);
-      bias[o] = (bias[o] as number) + lost * (mean[i] as number);
+      bias[o] = (bias[o] as number) + (lost * (x[i] as number)) / count;
     }
   }
   return bias;
@@ -120,6 +131,8 @@ interface Original {
   readonly scores: readonly Tensor[];
   /** How many images a point is measured on. */
   readonly images: number;
+  /** How many images at the beginning are kept for measuring. */
+  readonly heldOut: number;
 }
 
 /** Mean KL from the original's predictions when one value is computed in another way. */
@@ -148,12 +161,12 @@ async function studyLayer(
   options: StudyOptions,
   products: MatrixProducts,
 ): Promise<StudiedLayer> {
-  const { curveSamples = 16_384, schemes = DEFAULT_SCHEMES, measuredShares = [0.03, 0.1, 0.3] } = options;
-  const { stream } = original;
+  const { curveSamples = 8192, schemes = DEFAULT_SCHEMES, measuredShares = [0.03, 0.1, 0.3] } = options;
+  const { stream, heldOut } = original;
   await stream.moveTo(layer.node);
-  const sums = await regressionSums(engine, layer, ownPairs(stream, layer), { kind: 'outputs' }, curveSamples);
-  const { gram, meanX } = centred(sums);
-  const metric = await layerMetric(layer.path, gram, gradients, {}, products);
+  const perImage = Math.ceil(curveSamples / (stream.images - heldOut));
+  const sums = await regressionSums(engine, layer, ownPairs(stream, layer, heldOut), { kind: 'outputs' }, perImage);
+  const metric = await layerMetric(layer.path, centredGram(sums), gradients, {}, products);
   const stage = await layerStage(layer.weight, metric, products);
   const tails = await tailsOf(layer, stage, products);
   const predicted = await predictedOptions({ layer, stage, metric, tails, products }, goal, schemes);
@@ -161,7 +174,7 @@ async function studyLayer(
   for (const option of pointsToMeasure(predicted, measuredShares)) {
     if (!option.scheme) continue;
     const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
-    const bias = shiftedBias(layer, await fitted.map(), meanX);
+    const bias = shiftedBias(layer, await fitted.map(), sums);
     const found = await divergence(original, replacementOf(layer, fitted, bias));
     measured.push({ predicted: option.predicted, measured: found });
   }
@@ -192,11 +205,26 @@ export async function studyLayers(
   }
   const missing = layers.filter(({ path }) => !known.has(path));
   if (missing.length > 0) {
-    const { curveImages = 512, measuredImages = 300 } = options;
+    const { curveImages = 512, gradientImages = 300, measuredImages = 200 } = options;
     const measuredChunks = firstImages(chunks, measuredImages);
+    // A layer with more inputs than samples is fitted to the very images: on them it would seem to lose nothing.
+    const others = chunks.slice(measuredChunks.length);
+    const heldOut = countOf(others) < measuredImages ? 0 : countOf(measuredChunks);
+    const learnt = heldOut > 0 ? others : chunks;
     const draws = seed === undefined ? {} : { seed };
-    const gradients = await gradientMoments(engine, graph, missing, measuredChunks, options.gradients, draws);
-    const stream = new ActivationStream(engine, graph, firstImages(chunks, Math.max(curveImages, measuredImages)));
+    const gradients = await gradientMoments(
+      engine,
+      graph,
+      missing,
+      firstImages(learnt, gradientImages),
+      options.gradients,
+      draws,
+    );
+    const stream = new ActivationStream(
+      engine,
+      graph,
+      firstImages(chunks, heldOut + Math.max(curveImages, measuredImages)),
+    );
     const scores: Tensor[] = [];
     for await (const [found] of stream.run({ values: graph.outputs, images: measuredImages })) {
       if (found) scores.push(found);
@@ -207,7 +235,7 @@ export async function studyLayers(
       const moments = gradients.get(layer.path);
       if (!moments) throw new ShiboriError(`Layer "${layer.path}" has no gradient statistics.`);
       const share = denseOption(layer, goal).cost / total;
-      const original: Original = { stream, scores, images: imagesFor(share, measuredImages) };
+      const original: Original = { stream, scores, images: imagesFor(share, measuredImages), heldOut };
       const studied =
         share < SMALL_SHARE
           ? leftDense(layer, goal, `it is ${(100 * share).toFixed(2)} % of the whole`)

@@ -18,7 +18,10 @@ const request = modesArbitrary.chain((modes) =>
 );
 
 /** Fails the test when anything is multiplied: for what must be free. */
-const noProducts: MatrixProducts = { multiply: () => Promise.reject(new Error('A product was computed.')) };
+const noProducts: MatrixProducts = {
+  multiply: () => Promise.reject(new Error('A product was computed.')),
+  multiplier: () => () => Promise.reject(new Error('A product was computed.')),
+};
 
 function expectTrain({ modes, bonds, cores }: TensorTrain): void {
   expect(cores.map(({ dims }) => dims)).toEqual(modes.map((mode, k) => [bonds[k - 1] ?? 1, mode, bonds[k] ?? 1]));

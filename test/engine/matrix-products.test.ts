@@ -38,6 +38,24 @@ it('multiplies as the plain loops do, transposed or not', async () => {
   );
 });
 
+/** The same in float32, operands rounded before: 2^-24 each. */
+const SINGLE_TOLERANCE = 40 * 42 * 2 ** -24;
+
+it('multiplies one matrix by many in single precision', async () => {
+  const a = randomMatrix(17, 40, 3);
+  const times = products.multiplier(a);
+  for (const cols of [1, 9]) {
+    const b = randomMatrix(40, cols, cols);
+    const found = await times(b);
+    const expected = await plainProducts.multiplier(a)(b);
+    expect([found.rows, found.cols]).toEqual([17, cols]);
+    for (const [i, value] of expected.data.entries()) {
+      expect(Math.abs((found.data[i] as number) - value)).toBeLessThanOrEqual(SINGLE_TOLERANCE);
+    }
+  }
+  await expect(times(matrix(17, 2))).rejects.toThrow(/expected \[17, 40\] times \[40, n\]/);
+});
+
 it('refuses matrices that do not fit together', async () => {
   await expect(products.multiply(matrix(2, 3), matrix(2, 3), {})).rejects.toThrow(/expected \[2, 3\] times \[3, n\]/);
 });

@@ -167,6 +167,7 @@ describe('randomizedSpectrum', () => {
     const a = withSpectrum(1010, 1030, [5, 3, 2, 1e-3]);
     const inner: number[] = [];
     const watched: MatrixProducts = {
+      ...plainProducts,
       multiply: (left, right, options) => {
         const result = plainProducts.multiply(left, right, options);
         inner.push(Math.min(left.rows, left.cols, right.rows, right.cols));

@@ -7,7 +7,7 @@ import { matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { ActivationStream } from '../../src/squeeze/activation-stream.js';
 import { patchColumns } from '../../src/squeeze/patches.js';
-import { centred, regressionSums } from '../../src/squeeze/regression-sums.js';
+import { centredCross, centredGram, regressionSums } from '../../src/squeeze/regression-sums.js';
 import { gradientMoments } from '../../src/squeeze/second-moments.js';
 import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
@@ -78,9 +78,10 @@ describe('regressionSums', () => {
     const layer = onlyLayer(graph);
     const x = random([5, 2, 9, 9], 4);
     const { output } = await runOnce(engine, graph, { input: x });
-    const sums = await regressionSums(engine, layer, once(x, expectFloat32(output, 'y')), { kind: 'outputs' }, 1e9);
+    const sums = await regressionSums(engine, layer, once(x, expectFloat32(output, 'y')), { kind: 'outputs' });
     expect(sums.count).toBe(5 * 64);
-    const { gram, cross, meanX, meanTarget } = centred(sums);
+    const { cross, meanX, meanTarget } = centredCross(sums);
+    const gram = centredGram(sums);
     closeTo(naiveProduct(gram, layer.weight).data, cross.data, FLOAT32_ROUNDING);
     const means = naiveProduct(matrix(1, 8, meanX), layer.weight).data.map(
       (value, o) => value + (layer.bias?.[o] ?? 0),
@@ -100,7 +101,7 @@ describe('regressionSums', () => {
     b.output(wide);
     const layer = onlyLayer(b.build('wide'));
     const x = random([3, 1300], 5);
-    const { gram } = await regressionSums(engine, layer, once(x, random([3, 2], 6)), { kind: 'outputs' }, 1e9);
+    const { gram } = await regressionSums(engine, layer, once(x, random([3, 2], 6)), { kind: 'outputs' });
     const rows = matrix(3, 1300, Float64Array.from(x.data));
     closeTo(gram.data, naiveProduct(rows, rows, true).data, FLOAT32_ROUNDING);
   });
@@ -116,20 +117,28 @@ describe('regressionSums', () => {
         b.initializer('fit', float32([-2, 1], [2, 1, 1, 1])),
         b.initializer('bias', float32([0, 3])),
       ]);
-    const sums = await regressionSums(engine, layer, [[x, y]], { kind: 'rectified', emit }, 1e9);
+    const sums = await regressionSums(engine, layer, [[x, y]], { kind: 'rectified', emit });
     // The first channel is fitted by −2: kept where y < 0. The second by 4: 0 where y < 0.
     closeTo(sums.target, [3 + 0.5 - 2 - 2, 2], FLOAT32_ROUNDING);
   });
 
-  it('stops at so many samples', async () => {
+  it('takes a few positions of each image, the same of its inputs and its outputs, however images come', async () => {
     const graph = oneConvolution([4, 2, 2, 2], [9, 9]);
     const layer = onlyLayer(graph);
-    const y = random([5, 4, 8, 8], 2);
-    const two = async function* () {
-      yield [random([5, 2, 9, 9], 4), y] as const;
-      yield [random([5, 2, 9, 9], 5), y] as const;
+    const x = random([12, 2, 9, 9], 4);
+    const y = expectFloat32((await runOnce(engine, graph, { input: x })).output, 'y');
+    const sums = await regressionSums(engine, layer, once(x, y), { kind: 'outputs' }, 7);
+    expect(sums.count).toBe(12 * 7);
+    const { cross } = centredCross(sums);
+    closeTo(naiveProduct(centredGram(sums), layer.weight).data, cross.data, FLOAT32_ROUNDING);
+    const all = await regressionSums(engine, layer, once(x, y), { kind: 'outputs' });
+    expect(sums.x).not.toEqual(all.x);
+    const part = ({ data, dims }: Tensor<'float32'>, n: number) => {
+      const each = data.length / 12;
+      return float32(data.subarray(n * each, (n + 1) * each), [1, ...dims.slice(1)]);
     };
-    expect((await regressionSums(engine, layer, two(), { kind: 'outputs' }, 10)).count).toBe(5 * 64);
+    const single = Array.from({ length: 12 }, (_, n) => [part(x, n), part(y, n)] as const);
+    expect(await regressionSums(engine, layer, single, { kind: 'outputs' }, 7)).toEqual(sums);
   });
 });
 
