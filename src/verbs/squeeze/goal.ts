@@ -25,7 +25,7 @@ export interface SqueezePlan {
   readonly layers?: readonly string[];
   /** Default: svd, tucker2 and tt-conv. */
   readonly schemes?: readonly SchemeName[];
-  /** Calibration images. Default: 2000, fewer where they would take more than 256 MB. */
+  /** Calibration images. Default: 2000, for linear layers alone 5000, fewer where they would take more than 256 MB. */
   readonly calibration?: number;
   /** Least mean correlation of Grad-CAM maps with the original's, and on how many images maps are compared. Default: none, 64. */
   readonly minMapSimilarity?: number;

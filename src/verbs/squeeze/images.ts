@@ -4,6 +4,7 @@ import { batches } from '../../data/loader.js';
 import { UsageError } from '../../errors.js';
 import { openImageLoader } from '../../node/image-pool.js';
 import type { LoadedModel } from '../../node/model-file.js';
+import type { SqueezeLayer } from '../../squeeze/squeeze-layer.js';
 import { sizeOf } from '../../tensor/dims.js';
 import { randomSplit, seeded } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -72,8 +73,11 @@ export async function withSqueezeSets<T>(
   }
 }
 
-/** Default number of calibration images, and the bytes that they may take as a model's inputs. */
-const CALIBRATION = { images: 2000, bytes: 256e6 } as const;
+/**
+ * Default number of calibration images, and the bytes that they may take as a model's inputs. A linear layer gets one sample
+ * of an image where a convolution gets many: where there is nothing but linear layers, more images cost little.
+ */
+const CALIBRATION = { images: 2000, ofLinear: 5000, bytes: 256e6 } as const;
 /** Below this, statistics follow the images more than the data. */
 const FEW_IMAGES = 200;
 /** Images computed at once while statistics are collected. */
@@ -82,11 +86,13 @@ const BATCH = 50;
 /**
  * Calibration images as a model takes them, drawn from a data set by the seed, in batches of 50.
  *
- * @param wanted Default: 2000, fewer where they would take more than 256 MB.
+ * @param layers those that are squeezed.
+ * @param wanted Default: 2000, for linear layers alone 5000, fewer where they would take more than 256 MB.
  */
 export async function calibrationImages(
   model: LoadedModel,
   dataset: Dataset,
+  layers: readonly SqueezeLayer[],
   wanted: number | undefined,
   seed: number,
   context: VerbContext,
@@ -95,7 +101,8 @@ export async function calibrationImages(
   const channels = preprocess.color === 'gray' ? 1 : 3;
   const room = Math.max(1, Math.floor(CALIBRATION.bytes / (4 * channels * sizeOf(preprocess.size))));
   const all = dataset.source.items.length;
-  const count = Math.min(wanted ?? Math.min(CALIBRATION.images, room), all);
+  const usual = layers.every(({ kind }) => kind === 'linear') ? CALIBRATION.ofLinear : CALIBRATION.images;
+  const count = Math.min(wanted ?? Math.min(usual, room), all);
   if (wanted !== undefined && wanted > all) {
     context.onWarning?.(`${wanted} calibration images were asked for, "${dataset.source.name}" has ${all}`);
   }

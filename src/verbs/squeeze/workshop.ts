@@ -134,7 +134,7 @@ export async function openWorkshop(
   const model = digestOf(original.graph);
   const key = featureKey([model, await imagesKey(original, sets.train), JSON.stringify(parts)]);
   const predictionsKey = featureKey([model, await imagesKey(original, sets.validation)]);
-  const calibration = once(() => calibrationImages(original, sets.train, wanted, seed, context));
+  const calibration = once(() => calibrationImages(original, sets.train, layers, wanted, seed, context));
   const before = once(() =>
     rememberedPredictions(memory, `original-${predictionsKey}`, () =>
       predictionsOf(original, sets.validation, true, context),
