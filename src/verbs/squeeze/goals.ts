@@ -1,6 +1,8 @@
 /** From a goal to the candidate that reaches it. */
+import { z } from 'zod';
 import { ShiboriError } from '../../errors.js';
 import { summarize } from '../../models/summary.js';
+import { featureKey } from '../../node/feature-store.js';
 import type { VerbContext } from '../context.js';
 import { type Candidate, candidateWithin, costedOf, denseCandidate } from './candidate.js';
 import { type Cost, costOf, costs, limitOf, OutOfReach, percent, unreachable } from './cost.js';
@@ -89,6 +91,7 @@ async function search(
   shop: Workshop,
   cost: Cost,
   [below, above]: readonly [number, number],
+  known: readonly number[],
   looks: number,
   bounds: readonly Bound[],
   context: VerbContext,
@@ -96,6 +99,7 @@ async function search(
   return smallestHolding<Candidate>(
     below,
     above,
+    known,
     looks,
     async (amount) => {
       try {
@@ -113,13 +117,29 @@ async function search(
   );
 }
 
+/** Where it is kept which budgets of parameters were asked for: a search may begin between them. */
+function triedName({ key, plan }: Workshop): string {
+  return `tried-${featureKey([key, JSON.stringify([plan.finetune, plan.store])])}`;
+}
+
+const triedSchema = z.array(z.number());
+
+async function triedAmounts(shop: Workshop): Promise<readonly number[]> {
+  return (await shop.memory.recall(triedName(shop), triedSchema))?.value ?? [];
+}
+
+async function rememberTried(shop: Workshop, amount: number): Promise<void> {
+  const amounts = await triedAmounts(shop);
+  if (!amounts.includes(amount)) await shop.memory.keep(triedName(shop), [...amounts, amount]);
+}
+
 /** A model as small as its bounds allow. */
 async function withinLoss(shop: Workshop, bounds: readonly Bound[], context: VerbContext): Promise<Reached> {
   const costed = costedOf(shop);
   const whole = await costOf(shop.original.graph, 'params', costed);
   const folded = await costOf(shop.folded, 'params', costed);
   const range = [SMALLEST_SHARE * whole, folded] as const;
-  const { best, trials } = await search(shop, 'params', range, LOOKS.search, bounds, context);
+  const { best, trials } = await search(shop, 'params', range, await triedAmounts(shop), LOOKS.search, bounds, context);
   const tried = trials.map((trial) => trialOf(trial, whole));
   if (best?.result) return { candidate: best.result, trials: tried };
   const dense = await denseCandidate(shop, 'every smaller form of the model lost more than the goal allows');
@@ -160,9 +180,10 @@ async function withinCost(
   } catch (error) {
     throw error instanceof OutOfReach ? unreachable(goal.kind, limit, whole, error) : error;
   }
+  if (goal.kind === 'params') await rememberTried(shop, limit);
   if (worst(bounds, candidate.loss) <= 0) return { candidate, trials: [] };
   const words = bounds.map((bound) => bound.text(candidate.loss)).join(', ');
-  const { best } = await search(shop, goal.kind, [limit, folded], LOOKS.nearest, bounds, context);
+  const { best } = await search(shop, goal.kind, [limit, folded], [], LOOKS.nearest, bounds, context);
   const nearest = best
     ? `The nearest that holds is ${text(best.amount)} (${percent(best.amount / whole)})`
     : 'Nothing smaller than the model itself was seen to hold';

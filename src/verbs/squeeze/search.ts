@@ -34,12 +34,14 @@ function between(low: End, high: End, halve: boolean): number {
  *
  * @param below an amount that is taken not to hold.
  * @param above an amount that is taken to hold, without looking.
- * @param looks how many amounts are tried at the most.
+ * @param known amounts of which the result is at hand: they are tried first.
+ * @param looks how many others are tried at the most.
  * @param excess how far beyond its bounds a result is; 0 or less holds.
  */
 export async function smallestHolding<T>(
   below: number,
   above: number,
+  known: readonly number[],
   looks: number,
   attempt: (amount: number) => Promise<T | undefined>,
   excess: (result: T) => number,
@@ -47,9 +49,15 @@ export async function smallestHolding<T>(
   let [low, high]: [End, End] = [{ amount: below }, { amount: above }];
   let best: Trial<T> | undefined;
   const trials: Trial<T>[] = [];
-  while (trials.length < looks && high.amount / low.amount > NEAR) {
-    const [last, before] = [trials.at(-1), trials.at(-2)];
-    const amount = between(low, high, last !== undefined && last.holds === before?.holds);
+  let looked = 0;
+  while (high.amount / low.amount > NEAR) {
+    const inside = known.filter((amount) => amount > low.amount && amount < high.amount).sort((a, b) => a - b);
+    const atHand = inside[Math.floor(inside.length / 2)];
+    if (atHand === undefined && looked === looks) break;
+    const [last, before] = looked > 1 ? [trials.at(-1), trials.at(-2)] : [];
+    const halve = last !== undefined && last.holds === before?.holds;
+    const amount = atHand ?? between(low, high, halve);
+    if (atHand === undefined) looked++;
     const result = await attempt(amount);
     const beyond = result === undefined ? undefined : excess(result);
     const trial = { amount, result, holds: beyond !== undefined && beyond <= 0 };

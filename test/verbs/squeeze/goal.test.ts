@@ -48,6 +48,7 @@ describe('smallestHolding', () => {
         const { best, trials } = await smallestHolding(
           100,
           100_000,
+          [],
           12,
           async (amount) => amount,
           (amount) => Math.log(least / amount),
@@ -65,6 +66,7 @@ describe('smallestHolding', () => {
     const { best } = await smallestHolding(
       100,
       100_000,
+      [],
       4,
       async (amount) => amount,
       (amount) => 3 * Math.log(least / amount),
@@ -73,10 +75,29 @@ describe('smallestHolding', () => {
     expect(best?.amount).toBeLessThanOrEqual(1.1 * least);
   });
 
+  it('begins between amounts that are known, which cost no look', async () => {
+    const least = 31_000;
+    const { best, trials } = await smallestHolding(
+      100,
+      100_000,
+      [20_000, 50_000, 60_000, 10_000],
+      2,
+      async (amount) => amount,
+      (amount) => 3 * Math.log(least / amount),
+    );
+    expect(trials.slice(0, 2).map(({ amount, holds }) => [amount, holds])).toEqual([
+      [50_000, true],
+      [20_000, false],
+    ]);
+    expect(trials).toHaveLength(4);
+    expect(best?.amount).toBeLessThanOrEqual(1.02 * least);
+  });
+
   it('takes what cannot be made for too small, and finds nothing where nothing holds', async () => {
     const made = await smallestHolding(
       1,
       10_000,
+      [],
       20,
       async (amount) => (amount < 50 ? undefined : amount),
       () => -1,
@@ -86,6 +107,7 @@ describe('smallestHolding', () => {
     const none = await smallestHolding(
       1,
       10_000,
+      [],
       4,
       async (amount) => amount,
       () => 1,
