@@ -95,6 +95,16 @@ describe('a squeeze that was stopped', () => {
     expect(await readFile(join(work, 'notes.txt'), 'utf8')).toBe('mine');
   });
 
+  it('begins a search at the size that was asked for before, without squeezing it again', async () => {
+    const { result: before } = await run('whole');
+    const refitted = (events: readonly string[]) => events.filter((stage) => stage === 'refit net.features.0').length;
+    const { result, events } = await run('whole', { goal: { kind: 'accuracyDrop', most: 100 } });
+    const [first, ...others] = result.trials;
+    expect(first?.share).toBeCloseTo(before.size.ratio.parameters, 10);
+    expect(first?.top1Drop).toBe(before.accuracy.top1Drop);
+    expect(refitted(events)).toBeLessThanOrEqual(others.length);
+  });
+
   it('measures control and hand-chosen ranks anew on other images', async () => {
     await writeImages(join(folder, 'others'), 4);
     const measured = async (validation: string, name: string) => {
