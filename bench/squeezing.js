@@ -71,7 +71,7 @@ const { graph: folded } = await foldExact(engine, ofAnyBatch(model.graph));
 const { layers } = squeezeLayers(folded);
 const names = Object.keys(plan.layers);
 const planned = layers.filter(({ path }) => names.some((name) => path === name || path.endsWith(`.${name}`)));
-const calibration = await calibrationImages(model, train, undefined, 42, {});
+const calibration = await calibrationImages(model, train, layers, undefined, 42, {});
 // The plan's size is spent on the plan's layers, the shares on all.
 const jobs = [
   [planned, [handSize]],

@@ -6,9 +6,9 @@ import { plainProducts } from '../../src/linalg/products.js';
 import { symmetricRoot } from '../../src/linalg/symmetric-root.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { schemes } from '../../src/squeeze/schemes.js';
-import { discardedMass, firstStage, outputSpectrum } from '../../src/squeeze/whitened.js';
+import { damped, discardedMass, firstStage, outputSpectrum } from '../../src/squeeze/whitened.js';
 import { float32 } from '../../src/tensor/tensor.js';
-import { onlyLayer } from '../squeeze/support.js';
+import { moments, onlyLayer } from '../squeeze/support.js';
 
 const numbers = z.array(z.number()).transform((values) => Float64Array.from(values));
 const golden = z
@@ -50,4 +50,30 @@ describe('truncation in a metric', () => {
       });
     },
   );
+});
+
+describe('damped', () => {
+  it('damps each input by its own scale: other units change nothing', () => {
+    const gram = moments(6, 3);
+    const units = [1, 1e3, 1e-2, 1, 30, 1e-3];
+    const scaled = (a: typeof gram) =>
+      matrix(
+        6,
+        6,
+        a.data.map((value, at) => value * (units[Math.floor(at / 6)] ?? 0) * (units[at % 6] ?? 0)),
+      );
+    const [found, expected] = [damped(scaled(gram), 0.01, 'moments'), scaled(damped(gram, 0.01, 'moments'))];
+    // What an input gets that never varied is a millionth of the share of the mean, here of units up to 1000.
+    for (let at = 0; at < 36; at++) expect(found.data[at]).toBeCloseTo(expected.data[at] ?? Number.NaN, 0);
+    expect((found.data[0] ?? 0) / (scaled(gram).data[0] ?? 1)).toBeGreaterThan(1.0099);
+  });
+
+  it('gives inputs that never varied a price, and refuses what is not finite', () => {
+    const dead = damped(matrix(2, 2, Float64Array.of(4, 0, 0, 0)), 1e-4, 'moments');
+    expect(dead.data[3]).toBeGreaterThan(0);
+    expect(damped(matrix(1, 1), 1e-4, 'moments').data[0]).toBe(1);
+    expect(() => damped(matrix(1, 1, Float64Array.of(Number.NaN)), 1e-4, 'The moments')).toThrow(
+      'The moments hold NaN or infinite values',
+    );
+  });
 });
