@@ -3,6 +3,7 @@ import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { symmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
+import type { Means } from './regression-sums.js';
 import type { FittedLayer, LayerMetric, NamedTensor } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { damped, firstStage, type Stage } from './whitened.js';
@@ -37,6 +38,17 @@ export async function layerMetric(
 /** The map of a layer in its metric, before any core. */
 export async function layerStage(weight: Matrix, metric: LayerMetric, products: MatrixProducts): Promise<Stage> {
   return firstStage(metric.gram, await products.multiply(weight, metric.output.root, {}), products);
+}
+
+/** The bias that takes the means, so that no rank is spent on them: E[t] − T̂ᵀ E[x]. */
+export function biasOf(map: Matrix, { meanX, meanTarget }: Means): Float64Array {
+  const bias = meanTarget.slice();
+  for (let i = 0, at = 0; i < map.rows; i++) {
+    for (let o = 0; o < map.cols; o++, at++) {
+      bias[o] = (bias[o] as number) - (map.data[at] as number) * (meanX[i] as number);
+    }
+  }
+  return bias;
 }
 
 /** What computes a layer from now on: its factors as parameters below its path, and its bias. */

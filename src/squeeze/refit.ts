@@ -9,18 +9,18 @@ import type { Engine } from '../engine/engine.js';
 import type { Graph } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
 import { cholesky, choleskySolve } from '../linalg/cholesky.js';
-import { type Matrix, matrix } from '../linalg/matrix.js';
+import { matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import { sizeOf } from '../tensor/dims.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ActivationStream } from './activation-stream.js';
 import type { FitOptions } from './chain-fit.js';
-import { replacementOf } from './fit-layer.js';
+import { biasOf, replacementOf } from './fit-layer.js';
 import {
-  type CentredCross,
   centredCross,
   centredGram,
+  meansOf,
   type RegressionSums,
   regressionSums,
   type Targets,
@@ -47,7 +47,10 @@ export interface RefitOptions {
   readonly sweeps?: number;
 }
 
-/** Default number of samples: twice as many lower the loss of a VGG16 at a tenth of its size by 5 % in 1.6 of the time. */
+/**
+ * Default number of samples: twice as many, and a second rectified round, lower the KL of a VGG16 at a tenth of its size by
+ * 5 % in 1.6 of the time.
+ */
 const SAMPLES_PER_INPUT = 4;
 const LEAST_SAMPLES = 2 ** 14;
 /** Samples for each input of a layer below which targets other than its own outputs are not fitted. */
@@ -100,17 +103,6 @@ export function isRectified(graph: Graph, layer: SqueezeLayer): boolean {
   return consumers.length > 0 && consumers.every(({ op }) => op === 'Relu') && !graph.outputs.includes(layer.output);
 }
 
-/** bias = E[t] − T̂ᵀ E[x]. */
-function biasOf(map: Matrix, meanX: Float64Array, meanTarget: Float64Array): Float64Array {
-  const bias = meanTarget.slice();
-  for (let i = 0, at = 0; i < map.rows; i++) {
-    for (let o = 0; o < map.cols; o++, at++) {
-      bias[o] = (bias[o] as number) - (map.data[at] as number) * (meanX[i] as number);
-    }
-  }
-  return bias;
-}
-
 /**
  * Fits one layer; both streams are moved to it, and it is not yet replaced in `squeezed`.
  *
@@ -137,7 +129,8 @@ export async function refitLayer(
   const pull = (traceOf(moments) / moments.rows) * Math.max(LEAST_RIDGE, (ridge * layer.weight.rows) / sums.count);
   const gram = damped(moments, DAMPING, `Layer "${layer.path}": the statistics of its input`);
   const factor = await cholesky(gram, products, pull);
-  const fit = async ({ cross, meanX, meanTarget }: CentredCross, how: FitOptions): Promise<RefittedLayer> => {
+  const fit = async (targets: RegressionSums, how: FitOptions): Promise<RefittedLayer> => {
+    const cross = centredCross(targets);
     const pulled = matrix(
       cross.rows,
       cross.cols,
@@ -146,16 +139,16 @@ export async function refitLayer(
     const best = await choleskySolve(factor, await products.multiply(pulled, output.root, {}), products);
     const stage = await firstStage(gram, best, products);
     const fitted = await choice.scheme.fit(layer, choice.ranks, stage, { gram, output }, how, products);
-    return { fitted, bias: biasOf(await fitted.map(), meanX, meanTarget) };
+    return { fitted, bias: biasOf(await fitted.map(), meansOf(targets)) };
   };
   const told = sums.count >= FEWEST_SAMPLES * layer.weight.rows;
   const rounds = told && isRectified(original.graph, layer) ? rectifiedRounds : 0;
-  let result = await fit(centredCross(sums), { sweeps: rounds === 0 ? sweeps : 0 });
+  let result = await fit(sums, { sweeps: rounds === 0 ? sweeps : 0 });
   for (let round = 1; round <= rounds; round++) {
     const { fitted, bias } = result;
     const [, { emit }] = replacementOf(layer, fitted, bias);
     const rectified = await sumsOf({ kind: 'rectified', emit: (b, x) => emit([x], b) }, sums);
-    result = await fit(centredCross(rectified), { sweeps: round === rounds ? sweeps : 1, start: fitted.inner });
+    result = await fit(rectified, { sweeps: round === rounds ? sweeps : 1, start: fitted.inner });
   }
   return result;
 }

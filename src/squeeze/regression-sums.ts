@@ -214,23 +214,26 @@ export async function regressionSums(
   return sums;
 }
 
-/** Cov(x) `[n, n]` of regression sums. */
-export function centredGram({ count, gram, x }: RegressionSums): Matrix {
-  const mean = x.map((sum) => sum / count);
-  return centre(gram, count, mean, mean);
-}
-
-/** Cov(x, t) `[n, O]` of regression sums, and the means, which a layer's bias takes: no rank is spent on them. */
-export interface CentredCross {
-  readonly cross: Matrix;
+/** Means of inputs and targets. */
+export interface Means {
   readonly meanX: Float64Array;
   readonly meanTarget: Float64Array;
 }
 
-export function centredCross({ count, x, cross, target }: RegressionSums): CentredCross {
-  const meanX = x.map((sum) => sum / count);
-  const meanTarget = target.map((sum) => sum / count);
-  return { cross: centre(cross, count, meanX, meanTarget), meanX, meanTarget };
+export function meansOf({ count, x, target }: RegressionSums): Means {
+  return { meanX: x.map((sum) => sum / count), meanTarget: target.map((sum) => sum / count) };
+}
+
+/** Cov(x) `[n, n]` of regression sums. */
+export function centredGram(sums: RegressionSums): Matrix {
+  const { meanX } = meansOf(sums);
+  return centre(sums.gram, sums.count, meanX, meanX);
+}
+
+/** Cov(x, t) `[n, O]` of regression sums. */
+export function centredCross(sums: RegressionSums): Matrix {
+  const { meanX, meanTarget } = meansOf(sums);
+  return centre(sums.cross, sums.count, meanX, meanTarget);
 }
 
 /** Second moments about the means. */

@@ -22,8 +22,8 @@ import {
   predictedOptions,
 } from './curves.js';
 import { summedDivergence } from './divergence.js';
-import { layerMetric, layerStage, replacementOf } from './fit-layer.js';
-import { centredGram, type RegressionSums, regressionSums } from './regression-sums.js';
+import { biasOf, layerMetric, layerStage, replacementOf } from './fit-layer.js';
+import { centredGram, meansOf, regressionSums } from './regression-sums.js';
 import type { SchemeName } from './scheme.js';
 import { type AppendGradients, gradientMoments } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
@@ -113,18 +113,6 @@ async function* ownPairs(
   for await (const [x, y] of stream.run({ values: [layer.x, layer.output], skip })) if (x && y) yield [x, y];
 }
 
-/** The bias that keeps the mean of the output where it was. */
-function shiftedBias(layer: SqueezeLayer, map: Matrix, { x, count }: RegressionSums): Float64Array {
-  const bias = layer.bias?.slice() ?? new Float64Array(layer.outputs);
-  for (let i = 0, at = 0; i < map.rows; i++) {
-    for (let o = 0; o < map.cols; o++, at++) {
-      const lost = (layer.weight.data[at] as number) - (map.data[at] as number);
-      bias[o] = (bias[o] as number) + (lost * (x[i] as number)) / count;
-    }
-  }
-  return bias;
-}
-
 /** The network as it is, and what it predicts for the images that points are measured on. */
 interface Original {
   readonly stream: ActivationStream;
@@ -174,7 +162,7 @@ async function studyLayer(
   for (const option of pointsToMeasure(predicted, measuredShares)) {
     if (!option.scheme) continue;
     const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
-    const bias = shiftedBias(layer, await fitted.map(), sums);
+    const bias = biasOf(await fitted.map(), meansOf(sums));
     const found = await divergence(original, replacementOf(layer, fitted, bias));
     measured.push({ predicted: option.predicted, measured: found });
   }

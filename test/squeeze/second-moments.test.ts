@@ -7,7 +7,7 @@ import { matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { ActivationStream } from '../../src/squeeze/activation-stream.js';
 import { patchColumns } from '../../src/squeeze/patches.js';
-import { centredCross, centredGram, regressionSums } from '../../src/squeeze/regression-sums.js';
+import { centredCross, centredGram, meansOf, regressionSums } from '../../src/squeeze/regression-sums.js';
 import { gradientMoments } from '../../src/squeeze/second-moments.js';
 import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
@@ -80,7 +80,8 @@ describe('regressionSums', () => {
     const { output } = await runOnce(engine, graph, { input: x });
     const sums = await regressionSums(engine, layer, once(x, expectFloat32(output, 'y')), { kind: 'outputs' });
     expect(sums.count).toBe(5 * 64);
-    const { cross, meanX, meanTarget } = centredCross(sums);
+    const cross = centredCross(sums);
+    const { meanX, meanTarget } = meansOf(sums);
     const gram = centredGram(sums);
     closeTo(naiveProduct(gram, layer.weight).data, cross.data, FLOAT32_ROUNDING);
     const means = naiveProduct(matrix(1, 8, meanX), layer.weight).data.map(
@@ -129,7 +130,7 @@ describe('regressionSums', () => {
     const y = expectFloat32((await runOnce(engine, graph, { input: x })).output, 'y');
     const sums = await regressionSums(engine, layer, once(x, y), { kind: 'outputs' }, 7);
     expect(sums.count).toBe(12 * 7);
-    const { cross } = centredCross(sums);
+    const cross = centredCross(sums);
     closeTo(naiveProduct(centredGram(sums), layer.weight).data, cross.data, FLOAT32_ROUNDING);
     const all = await regressionSums(engine, layer, once(x, y), { kind: 'outputs' });
     expect(sums.x).not.toEqual(all.x);
