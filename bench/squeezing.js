@@ -5,10 +5,10 @@
  *   singular values       their plain magnitude: the smallest of all layers go first
  *   ours                  the metric of the data, measured curves, refit
  *
- *   npm run build && node bench/squeezing.js MODEL DATA TRAIN-SPLIT VAL-SPLIT PLAN [SHARE …] [--limit N]
+ *   npm run build && node bench/squeezing.js MODEL DATA TRAIN-SPLIT VAL-SPLIT PLAN SHARE … [--limit N] [--plan-layers]
  *
- * Shares are of the original's parameters, such as 0.1; the plan's own size is always among them. Prints one JSON line a
- * model, and says which machine it was.
+ * Shares are of the original's parameters, such as 0.1. All layers are squeezed, or (`--plan-layers`) those of the plan alone.
+ * Prints one JSON line a model, and says which machine it was.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -33,10 +33,15 @@ const [{ foldExact }, { squeezeLayers }, { studyNetwork, spendBudget }, weights,
     ].map(load),
   );
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { limit: { type: 'string' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { limit: { type: 'string' }, 'plan-layers': { type: 'boolean' } },
+});
 const [modelFile, data, trainSplit, validationSplit, planFile, ...shares] = positionals;
-if (!planFile) {
-  console.error('usage: node bench/squeezing.js MODEL DATA TRAIN-SPLIT VAL-SPLIT PLAN [SHARE …] [--limit N]');
+if (shares.length === 0) {
+  console.error(
+    'usage: node bench/squeezing.js MODEL DATA TRAIN-SPLIT VAL-SPLIT PLAN SHARE … [--limit N] [--plan-layers]',
+  );
   process.exit(2);
 }
 const engine = nodeEngine();
@@ -65,37 +70,27 @@ async function timed(work) {
 const plan = { ...(await readYaml(planFile, 'plan', planSchema)), execution: 'rebuilt' };
 const [byHand, handSeconds] = await timed(() => compressModel(model, plan));
 await tell('ranks by hand', byHand.model.graph, handSeconds);
-const handSize = summarize(byHand.model.graph).parameters;
 
 const { graph: folded } = await foldExact(engine, ofAnyBatch(model.graph));
-const { layers } = squeezeLayers(folded);
 const names = Object.keys(plan.layers);
-const planned = layers.filter(({ path }) => names.some((name) => path === name || path.endsWith(`.${name}`)));
+const inPlan = ({ path }) => names.some((name) => path === name || path.endsWith(`.${name}`));
+const layers = squeezeLayers(folded).layers.filter((layer) => !values['plan-layers'] || inPlan(layer));
 const calibration = await calibrationImages(model, train, layers, undefined, 42, {});
-// The plan's size is spent on the plan's layers, the shares on all.
-const jobs = [
-  [planned, [handSize]],
-  [layers, shares.map((share) => Math.floor(Number(share) * whole))],
-];
-for (const [chosen, amounts] of jobs) {
-  if (amounts.length === 0) continue;
-  for (const [method, options] of [
-    ['weight-only SVD', { schemes: ['svd'], error: 'relative' }],
-    ['singular values', { schemes: ['svd'], error: 'magnitude' }],
-  ]) {
-    const [study, studied] = await timed(() => weights.studyWeights(engine, folded, chosen, 'parameters', options));
-    for (const amount of amounts) {
-      const [{ graph }, spent] = await timed(() => weights.spendOnWeights(engine, study, amount, options));
-      await tell(method, graph, studied + spent);
-    }
-  }
-  const options = { gradients: appendGradients };
-  const [network, studied] = await timed(() =>
-    studyNetwork(engine, folded, chosen, calibration, 'parameters', options),
-  );
+const amounts = shares.map((share) => Math.floor(Number(share) * whole));
+for (const [method, options] of [
+  ['weight-only SVD', { schemes: ['svd'], error: 'relative' }],
+  ['singular values', { schemes: ['svd'], error: 'magnitude' }],
+]) {
+  const [study, studied] = await timed(() => weights.studyWeights(engine, folded, layers, 'parameters', options));
   for (const amount of amounts) {
-    const [{ graph }, spent] = await timed(() => spendBudget(engine, network, amount, options));
-    await tell('ours', graph, studied + spent);
+    const [{ graph }, spent] = await timed(() => weights.spendOnWeights(engine, study, amount, options));
+    await tell(method, graph, studied + spent);
   }
+}
+const options = { gradients: appendGradients };
+const [network, studied] = await timed(() => studyNetwork(engine, folded, layers, calibration, 'parameters', options));
+for (const amount of amounts) {
+  const [{ graph }, spent] = await timed(() => spendBudget(engine, network, amount, options));
+  await tell('ours', graph, studied + spent);
 }
 for (const { source } of [train, validation]) await source.close?.();
