@@ -43,7 +43,7 @@ export interface RefitOptions {
    * are fewer samples than four for each input: then there is none. Default: 1.
    */
   readonly rectifiedRounds?: number;
-  /** Rounds of improving all factors, see `chain-fit.ts`. Default: 2. */
+  /** Rounds of improving all factors, see `chain-fit.ts`; a second gained a VGG16 nothing. Default: 1. */
   readonly sweeps?: number;
 }
 
@@ -118,7 +118,7 @@ export async function refitLayer(
   options: RefitOptions,
   products: MatrixProducts,
 ): Promise<RefittedLayer> {
-  const { ridge = 1, rectifiedRounds = 1, sweeps = 2 } = options;
+  const { ridge = 1, rectifiedRounds = 1, sweeps = 1 } = options;
   const samples = options.samples ?? Math.max(LEAST_SAMPLES, SAMPLES_PER_INPUT * layer.weight.rows);
   const { images, perImage } = samplesOf(layer, samples, original.images);
   const pairs = await pairsOf(squeezed, original, layer, images);
