@@ -72,13 +72,10 @@ function joined(parts: readonly Tensor<'float32'>[]): Tensor<'float32'> {
 
 /** The same images in batches of `size`, the last of what is left: products of many samples at once are faster. */
 async function* batchesOf(pairs: AsyncIterable<Pair> | Iterable<Pair>, size: number): AsyncGenerator<Pair> {
-  let held: Pair[] = [];
+  let held: (readonly [Tensor<'float32'>, Tensor<'float32'>])[] = [];
   let count = 0;
   const take = (): Pair => {
-    const pair: Pair = [
-      joined(held.map(([x]) => expectFloat32(x, 'x'))),
-      joined(held.map(([, y]) => expectFloat32(y, 'y'))),
-    ];
+    const pair: Pair = [joined(held.map(([x]) => x)), joined(held.map(([, y]) => y))];
     held = [];
     count = 0;
     return pair;
@@ -118,12 +115,12 @@ export type Targets =
    */
   | { readonly kind: 'rectified'; emit(b: GraphBuilder, x: Value): Value };
 
-function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean, perImage: number): Graph {
+function sumsGraph(layer: SqueezeLayer, targets: Targets, wantGram: boolean, sampled: number | undefined): Graph {
   const b = new GraphBuilder();
   const dimsOf = (value: Value) => ['N', ...(value.type?.dims.slice(1) ?? [])];
   const x = b.input('x', 'float32', dimsOf(layer.x));
   const y = b.input('y', 'float32', dimsOf(layer.output));
-  const positions = perImage < sizeOf(layer.outputSize) ? b.input('positions', 'int64', [perImage]) : undefined;
+  const positions = sampled === undefined ? undefined : b.input('positions', 'int64', [sampled]);
   const columns = patchColumns(b, x, layer, positions);
   let t = outputColumns(b, y, layer, positions);
   if (targets.kind === 'rectified') {
@@ -186,9 +183,8 @@ export async function regressionSums(
     target: new Float64Array(cols),
   };
   const each = Math.max(1, Math.floor(RUN_ELEMENTS / (rows * perImage)));
-  const graph = sumsGraph(layer, targets, known === undefined, perImage);
-  const sampled = graph.inputs.length > 2;
-  const session = await engine.load(graph);
+  const sampled = perImage < sizeOf(layer.outputSize) ? perImage : undefined;
+  const session = await engine.load(sumsGraph(layer, targets, known === undefined, sampled));
   const blocks = known ? [] : blocksOf(rows);
   const into: Record<string, Tensor> = { cross: tensor('float32', [rows, cols], new Float32Array(rows * cols)) };
   for (const from of blocks) {
@@ -198,7 +194,7 @@ export async function regressionSums(
   let run = 0;
   try {
     for await (const [x, y] of batchesOf(pairs, each)) {
-      const positions = sampled ? { positions: positionsOf(layer, perImage, run++) } : {};
+      const positions = sampled === undefined ? {} : { positions: positionsOf(layer, sampled, run++) };
       const found = await session.run({ x, y, ...positions }, into);
       for (const first of blocks) addRows(sums.gram, found[`gram/${first}`], first, layer.path);
       if (!known) addTo(sums.x, found['sum of x'], layer.path);
