@@ -1,5 +1,4 @@
 /** From a goal to the candidate that reaches it. */
-import { z } from 'zod';
 import { ShiboriError } from '../../errors.js';
 import { summarize } from '../../models/summary.js';
 import { featureKey } from '../../node/feature-store.js';
@@ -8,6 +7,7 @@ import { type Candidate, candidateWithin, costedOf, denseCandidate } from './can
 import { type Cost, costOf, costs, limitOf, OutOfReach, percent, unreachable } from './cost.js';
 import type { SqueezeGoal } from './goal.js';
 import type { Loss } from './measure.js';
+import { rememberTried, triedAmounts } from './remembered.js';
 import { smallestHolding, type Trial } from './search.js';
 import type { Workshop } from './workshop.js';
 
@@ -117,20 +117,9 @@ async function search(
   );
 }
 
-/** Where it is kept which budgets of parameters were asked for: a search may begin between them. */
-function triedName({ key, plan }: Workshop): string {
-  return `tried-${featureKey([key, JSON.stringify([plan.finetune, plan.store])])}`;
-}
-
-const triedSchema = z.array(z.number());
-
-async function triedAmounts(shop: Workshop): Promise<readonly number[]> {
-  return (await shop.memory.recall(triedName(shop), triedSchema))?.value ?? [];
-}
-
-async function rememberTried(shop: Workshop, amount: number): Promise<void> {
-  const amounts = await triedAmounts(shop);
-  if (!amounts.includes(amount)) await shop.memory.keep(triedName(shop), [...amounts, amount]);
+/** Tells budgets that were asked for of models made alike: a search may begin between them. */
+function triedKey({ key, plan }: Workshop): string {
+  return featureKey([key, JSON.stringify([plan.finetune, plan.store])]);
 }
 
 /** A model as small as its bounds allow. */
@@ -139,7 +128,8 @@ async function withinLoss(shop: Workshop, bounds: readonly Bound[], context: Ver
   const whole = await costOf(shop.original.graph, 'params', costed);
   const folded = await costOf(shop.folded, 'params', costed);
   const range = [SMALLEST_SHARE * whole, folded] as const;
-  const { best, trials } = await search(shop, 'params', range, await triedAmounts(shop), LOOKS.search, bounds, context);
+  const known = await triedAmounts(shop.memory, triedKey(shop));
+  const { best, trials } = await search(shop, 'params', range, known, LOOKS.search, bounds, context);
   const tried = trials.map((trial) => trialOf(trial, whole));
   if (best?.result) return { candidate: best.result, trials: tried };
   const dense = await denseCandidate(shop, 'every smaller form of the model lost more than the goal allows');
@@ -180,7 +170,7 @@ async function withinCost(
   } catch (error) {
     throw error instanceof OutOfReach ? unreachable(goal.kind, limit, whole, error) : error;
   }
-  if (goal.kind === 'params') await rememberTried(shop, limit);
+  if (goal.kind === 'params') await rememberTried(shop.memory, triedKey(shop), limit);
   if (worst(bounds, candidate.loss) <= 0) return { candidate, trials: [] };
   const words = bounds.map((bound) => bound.text(candidate.loss)).join(', ');
   const { best } = await search(shop, goal.kind, [limit, folded], [], LOOKS.nearest, bounds, context);

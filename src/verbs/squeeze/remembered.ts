@@ -151,3 +151,14 @@ export async function rememberedLoss(memory: WorkMemory, name: string, compute: 
   await memory.keep(name, made);
   return made;
 }
+
+/** Amounts that were asked for under a key. */
+export async function triedAmounts(memory: WorkMemory, key: string): Promise<readonly number[]> {
+  return (await memory.recall(`tried-${key}`, numbers))?.value ?? [];
+}
+
+/** Keeps an amount that was asked for. */
+export async function rememberTried(memory: WorkMemory, key: string, amount: number): Promise<void> {
+  const amounts = await triedAmounts(memory, key);
+  if (!amounts.includes(amount)) await memory.keep(`tried-${key}`, [...amounts, amount]);
+}
