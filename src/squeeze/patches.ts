@@ -3,6 +3,11 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { range, sizeOf } from '../tensor/dims.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 
+/** The numbers of all of a layer's output positions, row after row: int64 `[positions]`. */
+export function allPositions(b: GraphBuilder, layer: SqueezeLayer): Value {
+  return b.ints(range(sizeOf(layer.outputSize)));
+}
+
 /**
  * What a layer's kernel sees, a column for each output position of each image: `[C·height·width, N·positions]`, rows in
  * the order of the weight's axes (im2col).
@@ -10,41 +15,36 @@ import type { SqueezeLayer } from './squeeze-layer.js';
  * @param positions numbers of the positions that are taken, int64 `[k]`, row after row of the output. Default: all.
  */
 export function patchColumns(b: GraphBuilder, x: Value, layer: SqueezeLayer, positions?: Value): Value {
-  const channelsFirst = b.op('Transpose', [x], { perm: layer.kind === 'linear' ? [1, 0] : [1, 0, 2, 3] });
-  if (layer.kind === 'linear') return channelsFirst;
+  if (layer.kind === 'linear') return b.op('Transpose', [x], { perm: [1, 0] });
   const { strides, pads, dilations } = layer.window;
   const [height, width] = layer.kernel;
-  const [down, across] = layer.outputSize;
+  const [, across] = layer.outputSize;
   const [top = 0, left = 0, bottom = 0, right = 0] = pads;
   const padded = pads.some((pad) => pad > 0)
-    ? b.op('Pad', [channelsFirst, b.ints([0, 0, top, left, 0, 0, bottom, right])])
-    : channelsFirst;
-  const seen = range(height * width).map((k) => {
-    const [i, j] = [Math.floor(k / width) * (dilations[0] ?? 1), (k % width) * (dilations[1] ?? 1)];
-    const [stepI, stepJ] = [strides[0] ?? 1, strides[1] ?? 1];
-    const slice = b.op('Slice', [
-      padded,
-      b.ints([i, j]),
-      b.ints([i + (down - 1) * stepI + 1, j + (across - 1) * stepJ + 1]),
-      b.ints([2, 3]),
-      b.ints([stepI, stepJ]),
-    ]);
-    return atPositions(b, b.op('Reshape', [slice, b.ints([layer.inputs, 1, -1, down * across])]), positions);
-  });
-  const [only] = seen;
-  const stacked = seen.length === 1 && only ? only : b.op('Concat', seen, { axis: 1 });
-  return b.op('Reshape', [stacked, b.ints([layer.weight.rows, -1])]);
+    ? b.op('Pad', [x, b.ints([0, 0, top, left, 0, 0, bottom, right])])
+    : x;
+  // Only pixels that are seen are copied: of many images a few positions are taken.
+  const stride = layer.inputSize[1] + left + right;
+  const taken = positions ?? allPositions(b, layer);
+  const row = b.op('Div', [taken, b.ints([across])]);
+  const column = b.op('Sub', [taken, b.op('Mul', [row, b.ints([across])])]);
+  const corner = b.op('Add', [
+    b.op('Mul', [row, b.ints([(strides[0] ?? 1) * stride])]),
+    b.op('Mul', [column, b.ints([strides[1] ?? 1])]),
+  ]);
+  const offsets = range(height * width).map(
+    (k) => Math.floor(k / width) * (dilations[0] ?? 1) * stride + (k % width) * (dilations[1] ?? 1),
+  );
+  const pixels = b.op('Add', [corner, b.op('Reshape', [b.ints(offsets), b.ints([-1, 1])])]);
+  const flat = b.op('Reshape', [padded, b.ints([0, layer.inputs, -1])]);
+  const seen = b.op('Transpose', [b.op('Gather', [flat, pixels], { axis: 2 })], { perm: [1, 2, 0, 3] });
+  return b.op('Reshape', [seen, b.ints([layer.weight.rows, -1])]);
 }
 
 /** A layer's output (or its gradient) with a column for each position of each image: `[O, N·positions]`. */
 export function outputColumns(b: GraphBuilder, y: Value, layer: SqueezeLayer, positions?: Value): Value {
   if (layer.kind === 'linear') return b.op('Transpose', [y], { perm: [1, 0] });
-  const channelsFirst = b.op('Transpose', [y], { perm: [1, 0, 2, 3] });
-  const flat = b.op('Reshape', [channelsFirst, b.ints([layer.outputs, 1, -1, sizeOf(layer.outputSize)])]);
-  return b.op('Reshape', [atPositions(b, flat, positions), b.ints([layer.outputs, -1])]);
-}
-
-/** Of `[C, 1, N, positions]`. */
-function atPositions(b: GraphBuilder, values: Value, positions: Value | undefined): Value {
-  return positions ? b.op('Gather', [values, positions], { axis: 3 }) : values;
+  const flat = b.op('Reshape', [y, b.ints([0, layer.outputs, -1])]);
+  const taken = positions ? b.op('Gather', [flat, positions], { axis: 2 }) : flat;
+  return b.op('Reshape', [b.op('Transpose', [taken], { perm: [1, 0, 2] }), b.ints([layer.outputs, -1])]);
 }
