@@ -19,6 +19,23 @@ export function matrix(rows: number, cols: number, data: Float64Array = new Floa
   return { rows, cols, data };
 }
 
+/** A dense row-major float32 matrix, for what is large and noisy: samples. */
+export interface SingleMatrix {
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Float32Array;
+}
+
+/** A copy rounded to float32. */
+export function inSingle({ rows, cols, data }: Matrix): SingleMatrix {
+  return { rows, cols, data: new Float32Array(data) };
+}
+
+/** A copy in float64. */
+export function inDouble({ rows, cols, data }: SingleMatrix): Matrix {
+  return { rows, cols, data: new Float64Array(data) };
+}
+
 /** The identity matrix of this size. */
 export function identity(size: number): Matrix {
   const result = matrix(size, size);
@@ -33,6 +50,15 @@ export function isIdentity(a: Matrix): boolean {
     for (let j = 0; j < a.cols; j++, at++) if (a.data[at] !== (i === j ? 1 : 0)) return false;
   }
   return true;
+}
+
+/** a + factor · b, of the same sizes. */
+export function combine(a: Matrix, factor: number, b: Matrix): Matrix {
+  return matrix(
+    a.rows,
+    a.cols,
+    a.data.map((value, i) => value + factor * (b.data[i] as number)),
+  );
 }
 
 /** The transposed matrix, a copy. */

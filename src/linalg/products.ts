@@ -4,7 +4,7 @@
  * the innermost loop are contiguous and stay in cache (Goto, van de Geijn 2008, doi:10.1145/1356052.1356053).
  */
 import { ShiboriError } from '../errors.js';
-import { type Matrix, matrix } from './matrix.js';
+import { inDouble, inSingle, type Matrix, matrix, type SingleMatrix } from './matrix.js';
 
 /** Which operands of a product are transposed. Default: none. */
 export interface ProductOptions {
@@ -12,7 +12,7 @@ export interface ProductOptions {
   readonly transposeB?: boolean;
 }
 
-/** A provider of float64 matrix products. */
+/** A provider of matrix products. */
 export interface MatrixProducts {
   /**
    * op(A) op(B) as a fresh matrix. The operands are only read.
@@ -20,15 +20,15 @@ export interface MatrixProducts {
    * @throws ShiboriError when the inner dimensions differ.
    */
   multiply(a: Matrix, b: Matrix, options: ProductOptions): Promise<Matrix>;
-  /** A matrix that many others are multiplied by, where single precision is enough: providers may compute in float32. */
-  multiplier(a: Matrix): Multiplier;
+  /** The same of float32 matrices: half of the memory, twice the speed, for sums over samples whose noise is far above. */
+  multiplySingle(a: SingleMatrix, b: SingleMatrix, options: ProductOptions): Promise<SingleMatrix>;
 }
 
-/** Computes A B for one A, to float32 rounding at least. */
-export type Multiplier = (b: Matrix) => Promise<Matrix>;
+/** What of an operand its product depends on. */
+type Shape = Pick<Matrix, 'rows' | 'cols'>;
 
 /** Rows and columns `[m, k, n]` of a product `[m, k]·[k, n]`. Throws when the operands do not fit together. */
-export function productDims(a: Matrix, b: Matrix, options: ProductOptions): [m: number, k: number, n: number] {
+export function productDims(a: Shape, b: Shape, options: ProductOptions): [m: number, k: number, n: number] {
   const [m, k] = options.transposeA ? [a.cols, a.rows] : [a.rows, a.cols];
   const [inner, n] = options.transposeB ? [b.cols, b.rows] : [b.rows, b.cols];
   if (k !== inner) {
@@ -182,5 +182,5 @@ function multiply(a: Matrix, b: Matrix, options: ProductOptions): Matrix {
 /** Products in plain TypeScript on the calling thread: for small matrices, tests, and where no engine is at hand. */
 export const plainProducts: MatrixProducts = {
   multiply: async (a, b, options) => multiply(a, b, options),
-  multiplier: (a) => async (b) => multiply(a, b, {}),
+  multiplySingle: async (a, b, options) => inSingle(multiply(inDouble(a), inDouble(b), options)),
 };

@@ -65,18 +65,26 @@ export class ActivationStream {
 
   /** Keeps what is alive in front of `node`, unless that is more than memory should hold. */
   async moveTo(node: Node): Promise<void> {
+    for await (const _ of this.moving(node, []));
+  }
+
+  /** Moves to `node` as `moveTo` does, once all chunks were read, and tells values on the way. */
+  async *moving(node: Node, values: readonly Value[]): AsyncGenerator<readonly Tensor[]> {
     const live = liveBefore(this.graph, node);
-    let elements = 0;
-    for (const { type } of live) {
+    const elements = live.map(({ type }) => {
       const dims = type?.dims.slice(1);
       // Without dimensions nobody can say how much it would be.
-      if (!dims || !isStatic(dims)) return;
-      elements += sizeOf(dims);
-    }
-    if (4 * elements * this.images > FRONTIER_BYTES) return;
+      return dims && isStatic(dims) ? sizeOf(dims) : Number.POSITIVE_INFINITY;
+    });
+    const kept = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images <= FRONTIER_BYTES ? live : [];
+    if (kept.length === 0 && values.length === 0) return;
     const chunks: (readonly Tensor[])[] = [];
-    for await (const chunk of this.run({ values: live })) chunks.push(chunk);
-    this.#frontier = live;
+    for await (const found of this.run({ values: [...kept, ...values] })) {
+      if (kept.length > 0) chunks.push(found.slice(0, kept.length));
+      yield found.slice(kept.length);
+    }
+    if (kept.length === 0) return;
+    this.#frontier = kept;
     this.#chunks = chunks;
   }
 

@@ -9,10 +9,11 @@
 
 import type { Core, TensorTrain } from '../decompose/tensor-train.js';
 import { backSolve, type Cholesky, cholesky, forwardSolve } from '../linalg/cholesky.js';
-import { type Matrix, matrix, selectColumns } from '../linalg/matrix.js';
-import type { MatrixProducts, Multiplier } from '../linalg/products.js';
-import { range, sizeOf } from '../tensor/dims.js';
-import { innerCore, innerProduct, marginals, outputSpectrum, type Stage, throughCore } from './whitened.js';
+import { combine, type Matrix, matrix, selectColumns } from '../linalg/matrix.js';
+import type { MatrixProducts } from '../linalg/products.js';
+import { range } from '../tensor/dims.js';
+import type { Moments } from './moments.js';
+import { behindCore, innerCore, innerProduct, outputSpectrum, type Stage } from './whitened.js';
 
 /** A fitted train. */
 export interface FittedChain extends TensorTrain {
@@ -54,18 +55,19 @@ const endsInOutputs = (modes: readonly number[], outputs: number): boolean => mo
 async function finish(
   inner: readonly Matrix[],
   stage: Stage,
-  mass: number,
   rank: number | undefined,
   products: MatrixProducts,
 ): Promise<Chain> {
+  const map = stage.target;
+  const { mass } = stage;
   if (rank === undefined) {
     const left = inner.at(-1)?.cols ?? 1;
-    const tail = matrix(left, stage.target.data.length / left, stage.target.data);
-    return { inner, tail, outputs: undefined, loss: Math.max(0, mass - innerProduct(stage.target, stage.cross)) };
+    const tail = matrix(left, map.data.length / left, map.data);
+    return { inner, tail, outputs: undefined, loss: Math.max(0, mass - innerProduct(map, stage.cross)) };
   }
   const { directions, energies } = await outputSpectrum(stage, products);
   const outputs = selectColumns(directions, range(Math.min(rank, directions.cols)));
-  const kept = await products.multiply(stage.target, outputs, {});
+  const kept = await products.multiply(map, outputs, {});
   const left = inner.at(-1)?.cols ?? 1;
   let explained = 0;
   for (let k = 0; k < outputs.cols; k++) explained += energies[k] as number;
@@ -73,48 +75,36 @@ async function finish(
   return { inner, tail, outputs, loss: Math.max(0, mass - explained) };
 }
 
-/** The quadratic problem of inner core `k`, everything else fixed: push a core to the whole map, pull a gradient back. */
+/**
+ * The quadratic problem of one inner core, those before it in its stage and those behind it fixed: push a core to the whole
+ * map, pull a gradient back.
+ */
 class CoreProblem {
   constructor(
-    readonly size: number,
-    /** G times a map. */
-    readonly throughGram: Multiplier,
-    /** `[left of the core, r(k−1)]`. */
-    readonly before: Matrix,
-    /** `[r(k), right of the core · s]`. */
+    readonly moments: Moments,
+    /** `[r, right of the core · s]`. */
     readonly after: Matrix,
+    /** Of the core's side of the moments: preconditions. */
     readonly factor: Cholesky,
     readonly products: MatrixProducts,
   ) {}
 
-  /** The map `[n, s]` that the core `[r(k−1) n(k), r(k)]`, in preconditioned coordinates, stands for. */
+  /** The map `[m, s]` that the core `[left, r]`, in preconditioned coordinates, stands for. */
   async push(q: Matrix): Promise<Matrix> {
     const core = await backSolve(this.factor, q, this.products);
-    const behind = await this.products.multiply(core, this.after, {});
-    const rows = matrix(this.before.cols, behind.data.length / this.before.cols, behind.data);
-    const whole = this.before.rows === 1 ? rows : await this.products.multiply(this.before, rows, {});
-    return matrix(this.size, whole.data.length / this.size, whole.data);
+    const { data } = await this.products.multiply(core, this.after, {});
+    return matrix(this.moments.size, data.length / this.moments.size, data);
   }
 
   async pull(gradient: Matrix): Promise<Matrix> {
-    const { before, after, products, factor } = this;
-    const rows = matrix(before.rows, gradient.data.length / before.rows, gradient.data);
-    const inside = before.rows === 1 ? rows : await products.multiply(before, rows, { transposeA: true });
-    const folded = matrix(inside.data.length / after.cols, after.cols, inside.data);
+    const { after, products, factor } = this;
+    const folded = matrix(factor.lower.rows, after.cols, gradient.data);
     return forwardSolve(factor, await products.multiply(folded, after, { transposeB: true }), products);
   }
 
   async normal(q: Matrix): Promise<Matrix> {
-    return this.pull(await this.throughGram(await this.push(q)));
+    return this.pull(await this.moments.times(await this.push(q)));
   }
-}
-
-function combine(a: Matrix, factor: number, b: Matrix): Matrix {
-  return matrix(
-    a.rows,
-    a.cols,
-    a.data.map((value, i) => value + factor * (b.data[i] as number)),
-  );
 }
 
 /** Conjugate gradients from `start` on normal(q) = right side. */
@@ -137,49 +127,29 @@ async function conjugateGradients(problem: CoreProblem, right: Matrix, start: Ma
   return x;
 }
 
-/** Inner core `k` improved, the others fixed. */
+/** Inner core `k` improved, the others fixed; `stage` is what stands in front of it. */
 async function improvedCore(
   chain: Chain,
   k: number,
-  stages: readonly Stage[],
+  stage: Stage,
   modes: readonly number[],
-  throughGram: Multiplier,
   products: MatrixProducts,
 ): Promise<Matrix> {
-  const [first] = stages;
-  const core = chain.inner[k];
-  const stage = stages[k];
-  if (!first || !core || !stage) return matrix(0, 0);
-  let before = matrix(1, 1, Float64Array.of(1));
-  for (const each of chain.inner.slice(0, k)) {
-    const rows = matrix(before.cols, each.data.length / before.cols, each.data);
-    const product = before.rows === 1 ? rows : await products.multiply(before, rows, {});
-    before = matrix(product.data.length / each.cols, each.cols, product.data);
-  }
   let after = chain.tail;
-  for (const each of chain.inner.slice(k + 1).reverse()) {
+  for (const [back, each] of chain.inner
+    .slice(k + 1)
+    .reverse()
+    .entries()) {
     const product = await products.multiply(each, after, {});
-    const rank = each.rows / (modes[chain.inner.indexOf(each)] ?? 1);
+    const rank = each.rows / (modes[chain.inner.length - 1 - back] ?? 1);
     after = matrix(rank, product.data.length / rank, product.data);
   }
-  const right = sizeOf(modes.slice(k + 1, -1));
-  const { left } = marginals(stage.gram, right * lastSpatial(modes, first));
-  const problem = new CoreProblem(
-    first.gram.rows,
-    throughGram,
-    before,
-    after,
-    await cholesky(left, products),
-    products,
-  );
-  const cross = chain.outputs ? await products.multiply(first.cross, chain.outputs, {}) : first.cross;
+  const core = chain.inner[k] ?? matrix(0, 0);
+  const { left } = await stage.moments.marginals(stage.moments.size / core.rows);
+  const problem = new CoreProblem(stage.moments, after, await cholesky(left, products), products);
+  const cross = chain.outputs ? await products.multiply(stage.cross, chain.outputs, {}) : stage.cross;
   const start = await products.multiply(problem.factor.lower, core, { transposeA: true });
   return backSolve(problem.factor, await conjugateGradients(problem, await problem.pull(cross), start), products);
-}
-
-/** Size of the spatial axes that share the last mode with the outputs. */
-function lastSpatial(modes: readonly number[], { cross }: Stage): number {
-  return (modes.at(-1) ?? 1) / cross.cols;
 }
 
 /**
@@ -197,49 +167,36 @@ export async function fitChain(
   options: FitOptions,
   products: MatrixProducts,
 ): Promise<FittedChain> {
-  const outputs = stage.cross.cols;
-  const mass = innerProduct(stage.target, stage.cross);
-  const exact = endsInOutputs(modes, outputs);
+  const exact = endsInOutputs(modes, stage.cross.cols);
   const innerRanks = exact ? ranks.slice(0, -1) : ranks;
   const last = exact ? ranks.at(-1) : undefined;
-  const stages: Stage[] = [stage];
   const inner: Matrix[] = [];
-  let right = stage.gram.rows;
+  let right = stage.moments.size;
   let current = stage;
   for (const [k, rank] of innerRanks.entries()) {
     right /= modes[k] ?? 1;
     const core = options.start?.[k] ?? (await innerCore(current, right, rank, products)).core;
     inner.push(core);
-    current = await throughCore(current, core, products);
-    stages.push(current);
+    current = await behindCore(current, core, products);
   }
-  let best = await finish(inner, current, mass, last, products);
-  if (!options.sweeps || inner.length === 0) return fittedChain(best, modes, mass);
-  // Noise of the samples is far above what float32 rounds away, and directions are found anew from the residual.
-  const throughGram = products.multiplier(stage.gram);
-  for (let sweep = 0; sweep < options.sweeps; sweep++) {
+  let best = await finish(inner, current, last, products);
+  for (let sweep = 0; sweep < (options.sweeps ?? 0) && inner.length > 0; sweep++) {
     let chain = best;
-    const seen: Stage[] = [stage];
+    let before = stage;
     for (const k of range(inner.length)) {
-      const improved = await improvedCore(chain, k, seen, modes, throughGram, products);
-      const before = seen[k];
-      if (!before) break;
-      seen.push(await throughCore(before, improved, products));
+      const improved = await improvedCore(chain, k, before, modes, products);
       const cores = chain.inner.map((core, j) => (j === k ? improved : core));
-      let end = seen[k + 1] ?? before;
-      for (const core of cores.slice(k + 1)) end = await throughCore(end, core, products);
-      chain = await finish(cores, end, mass, last, products);
+      before = await behindCore(before, improved, products);
+      let end = before;
+      for (const core of cores.slice(k + 1)) end = await behindCore(end, core, products);
+      chain = await finish(cores, end, last, products);
     }
     if (!(chain.loss < best.loss)) break;
     const enough = best.loss - chain.loss < ENOUGH * best.loss;
     best = chain;
     if (enough) break;
   }
-  return fittedChain(best, modes, mass);
-}
-
-function fittedChain(chain: Chain, modes: readonly number[], mass: number): FittedChain {
-  return { ...asTrain(chain, modes), loss: chain.loss, mass, inner: chain.inner };
+  return { ...asTrain(best, modes), loss: best.loss, mass: stage.mass, inner: best.inner };
 }
 
 function asTrain({ inner, tail, outputs }: Chain, modes: readonly number[]): TensorTrain {

@@ -142,7 +142,7 @@ export function chainScheme(groups: ChainGroups): Scheme {
     });
   }
 
-  const fit: Scheme['fit'] = async (layer, ranks, stage, metric, options, products) => {
+  const fit: Scheme['fit'] = async (layer, ranks, stage, output, options, products) => {
     const fitted = fitRanks(layer, ranks);
     const chain = await fitChain(stage, modesOf(layer), fitted, options, products);
     const { outputs, weight } = layer;
@@ -150,7 +150,7 @@ export function chainScheme(groups: ChainGroups): Scheme {
     const cores: Core[] = chain.cores.slice(0, -1);
     if (last) {
       const rows = matrix(last.data.length / outputs, outputs, last.data);
-      cores.push({ dims: last.dims, data: (await products.multiply(rows, metric.output.inverse, {})).data });
+      cores.push({ dims: last.dims, data: (await products.multiply(rows, output.inverse, {})).data });
     }
     const train = balance({ modes: chain.modes, bonds: chain.bonds, cores });
     return {

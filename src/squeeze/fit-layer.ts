@@ -1,54 +1,49 @@
 import type { Value } from '../graph/model.js';
 import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
-import { symmetricRoot } from '../linalg/symmetric-root.js';
+import { type SymmetricRoot, symmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
-import type { Means } from './regression-sums.js';
-import type { FittedLayer, LayerMetric, NamedTensor } from './scheme.js';
+import { damped } from './moments.js';
+import type { FittedLayer, NamedTensor } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { damped, firstStage, type Stage } from './whitened.js';
 
-/** How statistics become a metric. */
-export interface Damping {
-  /** Added to the diagonal of the input's moments, as a share of its mean. Default: 1e-4. */
-  readonly input?: number;
-  /** The same for the gradient's moments, whose small directions are told by few images. Default: 0.1. */
-  readonly output?: number;
-}
+/** Share of its own that is added to each variance of a gradient, whose small directions are told by few images. */
+const GRADIENT_DAMPING = 0.1;
 
 /**
- * The metric of a layer.
+ * Roots of the moments of the loss gradient at a layer's output `[O, O]`: what whitens its outputs.
  *
- * @throws ShiboriError naming the layer when its statistics are not finite.
+ * @throws ShiboriError naming the layer when they are not finite.
  */
-export async function layerMetric(
+export function outputMetric(
   path: string,
-  gram: Matrix,
   gradients: Matrix,
-  damping: Damping,
   products: MatrixProducts,
-): Promise<LayerMetric> {
-  const { input = 1e-4, output = 0.1 } = damping;
-  return {
-    gram: damped(gram, input, `Layer "${path}": the statistics of its input`),
-    output: await symmetricRoot(damped(gradients, output, `Layer "${path}": the statistics of its gradient`), products),
-  };
+  damping = GRADIENT_DAMPING,
+): Promise<SymmetricRoot> {
+  return symmetricRoot(damped(gradients, damping, `Layer "${path}": the statistics of its gradient`), products);
 }
 
-/** The map of a layer in its metric, before any core. */
-export async function layerStage(weight: Matrix, metric: LayerMetric, products: MatrixProducts): Promise<Stage> {
-  return firstStage(metric.gram, await products.multiply(weight, metric.output.root, {}), products);
+/** Mᵀ x for a vector. */
+function applied(map: Matrix, x: Float64Array): Float64Array {
+  const result = new Float64Array(map.cols);
+  for (let i = 0, at = 0; i < map.rows; i++) {
+    for (let o = 0; o < map.cols; o++, at++) {
+      result[o] = (result[o] as number) + (map.data[at] as number) * (x[i] as number);
+    }
+  }
+  return result;
 }
 
 /** The bias that takes the means, so that no rank is spent on them: E[t] − T̂ᵀ E[x]. */
-export function biasOf(map: Matrix, { meanX, meanTarget }: Means): Float64Array {
-  const bias = meanTarget.slice();
-  for (let i = 0, at = 0; i < map.rows; i++) {
-    for (let o = 0; o < map.cols; o++, at++) {
-      bias[o] = (bias[o] as number) - (map.data[at] as number) * (meanX[i] as number);
-    }
-  }
-  return bias;
+export function biasOf(map: Matrix, meanX: Float64Array, meanTarget: Float64Array): Float64Array {
+  const known = applied(map, meanX);
+  return meanTarget.map((value, o) => value - (known[o] as number));
+}
+
+/** What a layer answers on average to inputs of this mean. */
+export function meanOutput({ weight, bias }: SqueezeLayer, meanX: Float64Array): Float64Array {
+  return applied(weight, meanX).map((value, o) => value + (bias?.[o] ?? 0));
 }
 
 /** What computes a layer from now on: its factors as parameters below its path, and its bias. */

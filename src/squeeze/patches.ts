@@ -20,9 +20,7 @@ export function patchColumns(b: GraphBuilder, x: Value, layer: SqueezeLayer, pos
   const [height, width] = layer.kernel;
   const [, across] = layer.outputSize;
   const [top = 0, left = 0, bottom = 0, right = 0] = pads;
-  const padded = pads.some((pad) => pad > 0)
-    ? b.op('Pad', [x, b.ints([0, 0, top, left, 0, 0, bottom, right])])
-    : x;
+  const padded = pads.some((pad) => pad > 0) ? b.op('Pad', [x, b.ints([0, 0, top, left, 0, 0, bottom, right])]) : x;
   // Only pixels that are seen are copied: of many images a few positions are taken.
   const stride = layer.inputSize[1] + left + right;
   const taken = positions ?? allPositions(b, layer);

@@ -6,28 +6,23 @@
  * where the images say nothing, and what is left is the truncation of T* in the metric (G, M): see `chain-fit.ts`.
  */
 import type { Engine } from '../engine/engine.js';
-import type { Graph } from '../graph/model.js';
+import type { Graph, Value } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
 import { cholesky, choleskySolve } from '../linalg/cholesky.js';
-import { matrix } from '../linalg/matrix.js';
+import { combine, inSingle, type Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
-import { sizeOf } from '../tensor/dims.js';
+import type { Replacement } from '../passes/rewrite.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ActivationStream } from './activation-stream.js';
 import type { FitOptions } from './chain-fit.js';
 import { biasOf, replacementOf } from './fit-layer.js';
-import {
-  centredCross,
-  centredGram,
-  meansOf,
-  type RegressionSums,
-  regressionSums,
-  type Targets,
-} from './regression-sums.js';
-import type { FittedLayer, Scheme } from './scheme.js';
+import { addToDiagonal, dampingOf, diagonalOf, gramMoments, traceOf } from './moments.js';
+import { crossMoments, sampleGram } from './sample-moments.js';
+import { centre, inputSamples, outputSamples, type Samples } from './samples.js';
+import type { Scheme } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { damped, firstStage, traceOf } from './whitened.js';
+import { stageOf } from './whitened.js';
 
 /** How layers are refitted. */
 export interface RefitOptions {
@@ -55,46 +50,15 @@ const SAMPLES_PER_INPUT = 4;
 const LEAST_SAMPLES = 2 ** 14;
 /** Samples for each input of a layer below which targets other than its own outputs are not fitted. */
 const FEWEST_SAMPLES = 4;
-/** Keeps the normal equations definite whatever the number of samples. */
+/** The least pull, however many samples. */
 const LEAST_RIDGE = 1e-4;
-/** Share of each input's variance that is added to it: keeps the moments definite, whatever the number of samples. */
+/** Share of each input's variance that is added to the pull: keeps the moments definite, whatever the number of samples. */
 const DAMPING = 1e-4;
 
-/** A refitted layer. */
-export interface RefittedLayer {
-  readonly fitted: FittedLayer;
-  readonly bias: Float64Array;
-}
-
-/** Bytes that a layer's inputs and outputs may take while it is fitted. */
-const PAIR_BYTES = 2 ** 28;
-
-/** How many images a layer is fitted on, and at how many positions of each: as many images as there is room for. */
-export function samplesOf(layer: SqueezeLayer, samples: number, images: number): { images: number; perImage: number } {
-  const positions = sizeOf(layer.outputSize);
-  const each = 4 * (layer.inputs * sizeOf(layer.inputSize) + layer.outputs * positions);
-  const most = Math.min(images, Math.max(Math.ceil(samples / positions), Math.floor(PAIR_BYTES / each)));
-  return { images: most, perImage: Math.min(positions, Math.ceil(samples / most)) };
-}
-
-/** Inputs as one network computes them beside outputs as another does. */
-async function pairsOf(
-  squeezed: ActivationStream,
-  original: ActivationStream,
-  layer: SqueezeLayer,
-  images: number,
-): Promise<(readonly [Tensor, Tensor])[]> {
-  const pairs: (readonly [Tensor, Tensor])[] = [];
-  const targets = original.run({ values: [layer.output], images });
-  try {
-    for await (const [x] of squeezed.run({ values: [layer.x], images })) {
-      const y = (await targets.next()).value?.[0];
-      if (x && y) pairs.push([x, y]);
-    }
-  } finally {
-    await targets.return(undefined);
-  }
-  return pairs;
+/** The network as it is, and as it is squeezed so far. */
+export interface Streams {
+  readonly original: ActivationStream;
+  readonly squeezed: ActivationStream;
 }
 
 /** Whether everything that reads a layer's output is a rectifier. */
@@ -103,52 +67,85 @@ export function isRectified(graph: Graph, layer: SqueezeLayer): boolean {
   return consumers.length > 0 && consumers.every(({ op }) => op === 'Relu') && !graph.outputs.includes(layer.output);
 }
 
+/** One value of a stream's batches. */
+async function* firstOf(batches: AsyncIterable<readonly Tensor[]>): AsyncGenerator<Tensor> {
+  for await (const [value] of batches) if (value) yield value;
+}
+
 /**
- * Fits one layer; both streams are moved to it, and it is not yet replaced in `squeezed`.
+ * Targets where a rectifier follows: y where it is positive, min(ŷ, 0) elsewhere, ŷ what the fit so far makes of x. Fitting
+ * to them lowers ‖relu(ŷ) − relu(y)‖² at every step (majorisation; compare Zhang et al. 2015, arXiv:1505.06798).
  *
+ * @param map of the fit `[n, O]`; its bias is such that it meets `target` on average.
+ */
+export async function rectifiedTargets(
+  x: Samples,
+  y: Samples,
+  map: Matrix,
+  target: Float64Array,
+  products: MatrixProducts,
+): Promise<Samples> {
+  const fitted = await products.multiplySingle(inSingle(map), x.columns, { transposeA: true });
+  const { rows, cols } = y.columns;
+  const mean = new Float64Array(rows);
+  for (let o = 0; o < rows; o++) {
+    const row = fitted.data.subarray(o * cols, (o + 1) * cols);
+    const [meanY, meanFitted] = [y.mean[o] as number, target[o] as number];
+    for (let s = 0; s < cols; s++) {
+      const value = (y.columns.data[o * cols + s] as number) + meanY;
+      row[s] = value > 0 ? value : Math.min((row[s] as number) + meanFitted, 0);
+    }
+    mean[o] = centre(row);
+  }
+  return { columns: fitted, mean };
+}
+
+/**
+ * Fits one layer that is not yet replaced in `squeezed`; both streams are moved to it.
+ *
+ * @param next which layer is fitted next: the original moves on to it while it tells the targets.
  * @param output roots of the damped moments of the loss gradient at its output.
+ * @returns what computes the layer's output from now on.
  */
 export async function refitLayer(
   engine: Engine,
-  squeezed: ActivationStream,
-  original: ActivationStream,
+  { squeezed, original }: Streams,
   layer: SqueezeLayer,
+  next: SqueezeLayer | undefined,
   choice: { readonly scheme: Scheme; readonly ranks: readonly number[] },
   output: SymmetricRoot,
   options: RefitOptions,
   products: MatrixProducts,
-): Promise<RefittedLayer> {
+): Promise<readonly [Value, Replacement]> {
   const { ridge = 1, rectifiedRounds = 1, sweeps = 1 } = options;
-  const samples = options.samples ?? Math.max(LEAST_SAMPLES, SAMPLES_PER_INPUT * layer.weight.rows);
-  const { images, perImage } = samplesOf(layer, samples, original.images);
-  const pairs = await pairsOf(squeezed, original, layer, images);
-  const sumsOf = (targets: Targets, known?: RegressionSums): Promise<RegressionSums> =>
-    regressionSums(engine, layer, pairs, targets, perImage, known);
-  const sums = await sumsOf({ kind: 'outputs' });
-  const moments = centredGram(sums);
-  const pull = (traceOf(moments) / moments.rows) * Math.max(LEAST_RIDGE, (ridge * layer.weight.rows) / sums.count);
-  const gram = damped(moments, DAMPING, `Layer "${layer.path}": the statistics of its input`);
+  const wanted = options.samples ?? Math.max(LEAST_SAMPLES, SAMPLES_PER_INPUT * layer.weight.rows);
+  const perImage = Math.ceil(wanted / original.images);
+  const x = await inputSamples(engine, layer, firstOf(squeezed.run({ values: [layer.x] })), perImage);
+  const values = [layer.output];
+  const outputs = next ? original.moving(next.node, values) : original.run({ values });
+  const y = await outputSamples(engine, layer, firstOf(outputs), perImage);
+
+  const count = x.columns.cols;
+  const gram = await sampleGram(x, products);
+  const pull = (traceOf(gram) / gram.rows) * Math.max(LEAST_RIDGE, (ridge * gram.rows) / count);
+  const damping = dampingOf(diagonalOf(gram), DAMPING, `Layer "${layer.path}": the statistics of its input`);
+  const moments = gramMoments(addToDiagonal(gram, damping), products, 'float32');
   const factor = await cholesky(gram, products, pull);
-  const fit = async (targets: RegressionSums, how: FitOptions): Promise<RefittedLayer> => {
-    const cross = centredCross(targets);
-    const pulled = matrix(
-      cross.rows,
-      cross.cols,
-      cross.data.map((value, i) => value + pull * (layer.weight.data[i] as number)),
-    );
-    const best = await choleskySolve(factor, await products.multiply(pulled, output.root, {}), products);
-    const stage = await firstStage(gram, best, products);
-    const fitted = await choice.scheme.fit(layer, choice.ranks, stage, { gram, output }, how, products);
-    return { fitted, bias: biasOf(await fitted.map(), meansOf(targets)) };
+  const fit = async (t: Samples, how: FitOptions) => {
+    const cross = await crossMoments(x, t, products);
+    const right = await products.multiply(combine(cross, pull, layer.weight), output.root, {});
+    const best = await choleskySolve(factor, right, products);
+    // (G + pull) best = right, so that G best needs no product.
+    const stage = stageOf(moments, best, combine(right, -pull, best));
+    const fitted = await choice.scheme.fit(layer, choice.ranks, stage, output, how, products);
+    return { fitted, map: await fitted.map(), target: t.mean };
   };
-  const told = sums.count >= FEWEST_SAMPLES * layer.weight.rows;
+  const told = count >= FEWEST_SAMPLES * gram.rows;
   const rounds = told && isRectified(original.graph, layer) ? rectifiedRounds : 0;
-  let result = await fit(sums, { sweeps: rounds === 0 ? sweeps : 0 });
+  let last = await fit(y, { sweeps: rounds === 0 ? sweeps : 0 });
   for (let round = 1; round <= rounds; round++) {
-    const { fitted, bias } = result;
-    const [, { emit }] = replacementOf(layer, fitted, bias);
-    const rectified = await sumsOf({ kind: 'rectified', emit: (b, x) => emit([x], b) }, sums);
-    result = await fit(rectified, { sweeps: round === rounds ? sweeps : 1, start: fitted.inner });
+    const rectified = await rectifiedTargets(x, y, last.map, last.target, products);
+    last = await fit(rectified, { sweeps: round === rounds ? sweeps : 1, start: last.fitted.inner });
   }
-  return result;
+  return replacementOf(layer, last.fitted, biasOf(last.map, x.mean, last.target));
 }

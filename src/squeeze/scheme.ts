@@ -18,14 +18,6 @@ export type SchemeName = (typeof schemeNames)[number];
 /** What of a layer its cost depends on. */
 export type LayerShape = Pick<SqueezeLayer, 'kind' | 'inputs' | 'outputs' | 'kernel' | 'inputSize' | 'outputSize'>;
 
-/** The metric of one layer: see `whitened.ts`. */
-export interface LayerMetric {
-  /** Second moments of the input's patches about their mean, damped: `[n, n]`. */
-  readonly gram: Matrix;
-  /** Roots of the second moments of the loss gradient at the output, damped: `[O, O]`. */
-  readonly output: SymmetricRoot;
-}
-
 /** A parameter of a layer that was taken apart: its name below the layer's path, and its numbers. */
 export interface NamedTensor {
   readonly name: string;
@@ -57,7 +49,8 @@ export interface Prediction {
 export interface SchemeSubject {
   readonly layer: SqueezeLayer;
   readonly stage: Stage;
-  readonly metric: LayerMetric;
+  /** Roots of the moments of the loss gradient at its output `[O, O]`: `outputMetric`. */
+  readonly output: SymmetricRoot;
   readonly tails: Tails;
   readonly products: MatrixProducts;
 }
@@ -80,14 +73,14 @@ export interface Scheme {
   /**
    * Takes a layer apart.
    *
-   * @param stage the map to come near to: `layerStage`, or a regression's (outputs whitened).
+   * @param stage the map to come near to, its outputs whitened by `output`.
    * @param ranks one a bond; more than the unfoldings allow are cut.
    */
   fit(
     layer: SqueezeLayer,
     ranks: readonly number[],
     stage: Stage,
-    metric: LayerMetric,
+    output: SymmetricRoot,
     options: FitOptions,
     products: MatrixProducts,
   ): Promise<FittedLayer>;

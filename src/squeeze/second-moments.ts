@@ -1,6 +1,6 @@
 /*
  * The gradient's factor of K-FAC's Fisher matrix (Martens, Grosse 2015, arXiv:1503.05671; for convolutions
- * arXiv:1602.01407); the input's is in `regression-sums.ts`:
+ * arXiv:1602.01407); the input's is in `sample-moments.ts`:
  *   M = E over images of Σ over positions g gᵀ, g = d(−log p(label | image)) / d output
  * with labels drawn from the model's own prediction (the Fisher matrix), or given (the empirical one).
  */
@@ -13,9 +13,8 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { appendLogProbabilities } from '../ops/log-probabilities.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { seeded } from '../tensor/random.js';
-import { type Tensor, tensor } from '../tensor/tensor.js';
+import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import { outputColumns } from './patches.js';
-import { addTo } from './regression-sums.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 
 /** What appends gradients to a graph that is being built: `appendGradients` of `autodiff/`. */
@@ -45,6 +44,12 @@ function drawingNoise(first: number, batch: number, classes: number, { labels, s
 
 /** More than any log-probability can make up for. */
 const FIXED = 1e6;
+
+/** Adds a float32 tensor to float64 sums. */
+function addTo(sums: Float64Array, source: Tensor | undefined, what: string): void {
+  const { data } = expectFloat32(source, what);
+  for (let i = 0; i < data.length; i++) sums[i] = (sums[i] as number) + (data[i] as number);
+}
 
 function gradientGraph(graph: Graph, layers: readonly SqueezeLayer[], batch: number, gradients: AppendGradients) {
   const [input] = graph.inputs;

@@ -19,7 +19,6 @@ import type { Tensor } from '../tensor/tensor.js';
 import { ActivationStream } from './activation-stream.js';
 import { allocate, type Choices } from './allocation.js';
 import type { Goal, LayerOption, MeasuredPoint } from './curves.js';
-import { replacementOf } from './fit-layer.js';
 import { foldExact } from './fold-exact.js';
 import { type RefitOptions, refitLayer } from './refit.js';
 import type { SchemeName } from './scheme.js';
@@ -113,19 +112,20 @@ async function fitChoices(
   // Up to the first layer that is replaced both are the same network.
   let squeezed: ActivationStream | undefined;
   const replacements = new Map<Value, Replacement>();
+  const fitted = layers.filter(({ layer, output }) => output && chosen.get(layer.path)?.scheme);
   for (const [i, { layer, output }] of layers.entries()) {
     options.signal?.throwIfAborted();
     options.onProgress?.({ stage: 'refit', done: i, total: layers.length, layer: layer.path });
     const option = chosen.get(layer.path);
     if (!option?.scheme || !output) continue;
     const choice = { scheme: option.scheme, ranks: option.ranks };
-    await original.moveTo(layer.node);
-    if (squeezed && refit) await squeezed.moveTo(layer.node);
+    if (!squeezed) await original.moveTo(layer.node);
+    else if (refit) await squeezed.moveTo(layer.node);
     squeezed ??= original.copy();
-    const inputs = refit ? squeezed : original;
+    const streams = { original, squeezed: refit ? squeezed : original };
+    const next = fitted[fitted.findIndex((each) => each.layer === layer) + 1]?.layer;
     const how = refit || { rectifiedRounds: 0 };
-    const { fitted, bias } = await refitLayer(engine, inputs, original, layer, choice, output, how, products);
-    const entry = replacementOf(layer, fitted, bias);
+    const entry = await refitLayer(engine, streams, layer, next, choice, output, how, products);
     replacements.set(...entry);
     squeezed.replace(entry);
   }

@@ -22,12 +22,15 @@ import {
   predictedOptions,
 } from './curves.js';
 import { summedDivergence } from './divergence.js';
-import { biasOf, layerMetric, layerStage, replacementOf } from './fit-layer.js';
-import { centredGram, meansOf, regressionSums } from './regression-sums.js';
+import { biasOf, meanOutput, outputMetric, replacementOf } from './fit-layer.js';
+import { dampingOf } from './moments.js';
+import { sampleMoments } from './sample-moments.js';
+import { inputSamples, variances } from './samples.js';
 import type { SchemeName } from './scheme.js';
 import { type AppendGradients, gradientMoments } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { type BondEnergies, energiesOf, tailsOf } from './tails.js';
+import { mapStage } from './whitened.js';
 
 /** How layers are studied. */
 export interface StudyOptions {
@@ -77,6 +80,8 @@ export interface StudiedLayer {
 
 /** Schemes that are tried unless others are named. */
 export const DEFAULT_SCHEMES: readonly SchemeName[] = ['svd', 'tucker2', 'tt-conv'];
+/** Share of each input's variance that is added to it. */
+const DAMPING = 1e-4;
 /** A layer below this share of the whole cost is not worth its measuring. */
 const SMALL_SHARE = 1e-3;
 /** From this share of the whole cost on, a layer is measured on all of the images; below it on a part. */
@@ -105,12 +110,8 @@ function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor
   });
 }
 
-async function* ownPairs(
-  stream: ActivationStream,
-  layer: SqueezeLayer,
-  skip: number,
-): AsyncGenerator<readonly [Tensor, Tensor]> {
-  for await (const [x, y] of stream.run({ values: [layer.x, layer.output], skip })) if (x && y) yield [x, y];
+async function* inputsOf(stream: ActivationStream, layer: SqueezeLayer, skip: number): AsyncGenerator<Tensor> {
+  for await (const [x] of stream.run({ values: [layer.x], skip })) if (x) yield x;
 }
 
 /** The network as it is, and what it predicts for the images that points are measured on. */
@@ -153,21 +154,23 @@ async function studyLayer(
   const { stream, heldOut } = original;
   await stream.moveTo(layer.node);
   const perImage = Math.ceil(curveSamples / (stream.images - heldOut));
-  const sums = await regressionSums(engine, layer, ownPairs(stream, layer, heldOut), { kind: 'outputs' }, perImage);
-  const metric = await layerMetric(layer.path, centredGram(sums), gradients, {}, products);
-  const stage = await layerStage(layer.weight, metric, products);
+  const samples = await inputSamples(engine, layer, inputsOf(stream, layer, heldOut), perImage);
+  const ridge = dampingOf(variances(samples), DAMPING, `Layer "${layer.path}": the statistics of its input`);
+  const output = await outputMetric(layer.path, gradients, products);
+  const map = await products.multiply(layer.weight, output.root, {});
+  const stage = await mapStage(sampleMoments(samples, ridge, products), map);
   const tails = await tailsOf(layer, stage, products);
-  const predicted = await predictedOptions({ layer, stage, metric, tails, products }, goal, schemes);
+  const predicted = await predictedOptions({ layer, stage, output, tails, products }, goal, schemes);
   const measured: MeasuredPoint[] = [];
   for (const option of pointsToMeasure(predicted, measuredShares)) {
     if (!option.scheme) continue;
-    const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
-    const bias = biasOf(await fitted.map(), meansOf(sums));
+    const fitted = await option.scheme.fit(layer, option.ranks, stage, output, {}, products);
+    const bias = biasOf(await fitted.map(), samples.mean, meanOutput(layer, samples.mean));
     const found = await divergence(original, replacementOf(layer, fitted, bias));
     measured.push({ predicted: option.predicted, measured: found });
   }
   const corrected = correctedOptions(predicted, measured);
-  return { layer, output: metric.output, options: corrected, measured, spectra: energiesOf(tails) };
+  return { layer, output, options: corrected, measured, spectra: energiesOf(tails) };
 }
 
 /**

@@ -3,7 +3,7 @@ import { selectColumns } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { range, sizeOf } from '../tensor/dims.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { discardedMass, innerCore, outputSpectrum, type Stage, throughCore } from './whitened.js';
+import { behindCore, discardedMass, innerCore, outputSpectrum, type Stage } from './whitened.js';
 
 /** Mass discarded by a bond of each rank, from 0 on. */
 export interface Tails {
@@ -28,15 +28,13 @@ export async function tailsOf(layer: SqueezeLayer, stage: Stage, products: Matri
   const chosen = await innerCore(stage, kernel, kept, products);
   const input = discardedMass(chosen);
   if (layer.kernel[0] === 1 || layer.kernel[1] === 1) return { input, output };
-  const behind = await throughCore(stage, chosen.core, products);
+  const behind = await behindCore(stage, chosen.core, products);
   const outs = Math.min(CORE_CHANNELS, layer.outputs);
   const directions = selectColumns(spectrum.directions, range(outs));
-  const core: Stage = {
-    gram: behind.gram,
-    cross: await products.multiply(behind.cross, directions, {}),
-    target: await products.multiply(behind.target, directions, {}),
-  };
-  const left = behind.gram.rows / layer.kernel[1];
+  const cross = await products.multiply(behind.cross, directions, {});
+  const target = await products.multiply(behind.target, directions, {});
+  const core: Stage = { ...behind, cross, target };
+  const left = behind.moments.size / layer.kernel[1];
   const middle = discardedMass(
     await innerCore(core, layer.kernel[1], Math.min(left, outs * layer.kernel[1]), products),
   );

@@ -19,10 +19,11 @@ import {
 import { fitBonds } from '../decompose/tensor-train.js';
 import { emitTtLinear } from '../decompose/tt-layer.js';
 import { denseWeight } from '../decompose/tt-weight.js';
-import { type Matrix, matrix, transpose } from '../linalg/matrix.js';
+import { matrix, transpose } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
+import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import { float32 } from '../tensor/tensor.js';
-import type { FittedLayer, LayerMetric, LayerShape, Prediction, Scheme, SchemeSubject } from './scheme.js';
+import type { FittedLayer, LayerShape, Prediction, Scheme, SchemeSubject } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { innerProduct, type Stage } from './whitened.js';
 import { type WhitenedTrain, whitenedTrain } from './whitened-train.js';
@@ -32,23 +33,18 @@ const MODES = 2;
 /** Shares of the whole mass that a bond may discard, one after the other: a curve of this many points. */
 const SHARES = [0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01, 0.005, 0.002, 1e-3, 3e-4];
 
-/** The layer's weight `[out, in]` back from a stage, whose outputs are whitened. */
-async function weightOf(stage: Stage, metric: LayerMetric, products: MatrixProducts): Promise<Matrix> {
-  return transpose(await products.multiply(stage.target, metric.output.inverse, {}));
-}
-
 /** What the train needs to know of a layer, whitened. */
 async function whitened(
   layer: LayerShape & { path: string },
   layout: Layout,
   stage: Stage,
-  metric: LayerMetric,
+  { root, inverse }: SymmetricRoot,
   products: MatrixProducts,
 ) {
-  const { root } = metric.output;
   const gradients = await products.multiply(root, root, {});
-  const weight = await weightOf(stage, metric, products);
-  return whitenedTrain(layer.path, weight, requestOf(layer, layout), { inputs: metric.gram, gradients }, products);
+  const weight = transpose(await products.multiply(stage.target, inverse, {}));
+  const inputs = await stage.moments.gram();
+  return whitenedTrain(layer.path, weight, requestOf(layer, layout), { inputs, gradients }, products);
 }
 
 function requestOf(
@@ -69,7 +65,7 @@ export function ttScheme(layout: Layout): Scheme {
     layer: SqueezeLayer,
     ranks: readonly number[],
     stage: Stage,
-    metric: LayerMetric,
+    { root }: SymmetricRoot,
     at: WhitenedTrain,
     products: MatrixProducts,
   ): Promise<FittedLayer> {
@@ -77,18 +73,19 @@ export function ttScheme(layout: Layout): Scheme {
     const train = balance((await at.truncated(shape.bonds)).train);
     const cores = train.cores.map(({ data }) => data);
     const map = async () => transpose(matrix(layer.outputs, layer.inputs, await denseWeight(shape, cores, products)));
-    const near = await products.multiply(await map(), metric.output.root, {});
+    const best = stage.target;
+    const near = await products.multiply(await map(), root, {});
     const lost = matrix(
       near.rows,
       near.cols,
-      near.data.map((value, i) => value - (stage.target.data[i] as number)),
+      near.data.map((value, i) => value - (best.data[i] as number)),
     );
     return {
       path: layer.path,
       scheme,
       ranks: shape.bonds,
       factors: cores.map((core, k) => ({ name: coreName(k), tensor: float32(core, storedShape(shape, k)) })),
-      loss: innerProduct(lost, await products.multiply(stage.gram, lost, {})),
+      loss: innerProduct(lost, await stage.moments.times(lost)),
       inner: [],
       map,
     };
@@ -105,19 +102,19 @@ export function ttScheme(layout: Layout): Scheme {
     fitRanks: (layer, ranks) => [...shapeOf(layer, ranks).bonds],
     parameters: (layer, ranks) => weightCount(shapeOf(layer, ranks)),
     multiplyAdds: (layer, ranks) => planFactored(shapeOf(layer, ranks), 1).cost,
-    async predict({ layer, stage, metric, products }: SchemeSubject): Promise<Prediction[]> {
-      const at = await whitened(layer, layout, stage, metric, products);
+    async predict({ layer, stage, output, products }: SchemeSubject): Promise<Prediction[]> {
+      const at = await whitened(layer, layout, stage, output, products);
       const predictions = new Map<string, Prediction>();
       for (const share of SHARES) {
         const ranks = shapeOf(layer, await at.ranksFor(share)).bonds;
         if (predictions.has(ranks.join())) continue;
-        const { loss } = await fitted(layer, ranks, stage, metric, at, products);
+        const { loss } = await fitted(layer, ranks, stage, output, at, products);
         predictions.set(ranks.join(), { ranks, mass: loss });
       }
       return [...predictions.values()];
     },
-    async fit(layer, ranks, stage, metric, _, products) {
-      return fitted(layer, ranks, stage, metric, await whitened(layer, layout, stage, metric, products), products);
+    async fit(layer, ranks, stage, output, _, products) {
+      return fitted(layer, ranks, stage, output, await whitened(layer, layout, stage, output, products), products);
     },
     bias: (layer, values) => ({ name: BIAS_NAME, tensor: float32(values, shapeOf(layer).outModes) }),
     emit: (b, layer, x, ranks, factors, bias) =>

@@ -9,15 +9,17 @@ import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
 import { identity, matrix, sumOfSquares } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
+import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
 import { type Goal, type LayerOption, predictedOptions } from './curves.js';
 import { replacementOf } from './fit-layer.js';
-import type { LayerMetric, SchemeName } from './scheme.js';
+import { gramMoments } from './moments.js';
+import type { SchemeName } from './scheme.js';
 import { type Spent, type StudiedNetwork, spend, squeezedLayers } from './squeeze.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { DEFAULT_SCHEMES, type StudiedLayer } from './study.js';
 import { energiesOf, tailsOf } from './tails.js';
-import { firstStage, type Stage } from './whitened.js';
+import { mapStage, type Stage } from './whitened.js';
 
 /** How weights are squeezed. */
 export interface WeightOptions {
@@ -34,20 +36,16 @@ export interface WeightOptions {
 }
 
 /** A layer's weight where every direction counts alike, times `scale`. */
-async function plainStage(layer: SqueezeLayer, scale: number, products: MatrixProducts) {
-  const root = identity(layer.outputs);
-  const metric: LayerMetric = {
-    gram: identity(layer.weight.rows),
-    output: { root, inverse: root, rank: layer.outputs },
-  };
-  const { rows, cols, data } = layer.weight;
-  const scaled = matrix(
-    rows,
-    cols,
-    data.map((value) => value * scale),
-  );
-  const stage: Stage = await firstStage(metric.gram, scaled, products);
-  return { metric, stage };
+function plainStage({ weight }: SqueezeLayer, scale: number, products: MatrixProducts): Promise<Stage> {
+  const { rows, cols, data } = weight;
+  const scaled = data.map((value) => value * scale);
+  return mapStage(gramMoments(identity(rows), products), matrix(rows, cols, scaled));
+}
+
+/** The outputs' metric that changes nothing. */
+function plainOutput({ outputs }: SqueezeLayer): SymmetricRoot {
+  const root = identity(outputs);
+  return { root, inverse: root, rank: outputs };
 }
 
 async function studyWeight(
@@ -59,10 +57,11 @@ async function studyWeight(
   const norm = Math.sqrt(sumOfSquares(layer.weight.data));
   if (!Number.isFinite(norm)) throw new ShiboriError(`Layer "${layer.path}": its weight holds NaN or infinite values.`);
   const scale = error === 'relative' && norm > 0 ? 1 / norm : 1;
-  const { metric, stage } = await plainStage(layer, scale, products);
+  const stage = await plainStage(layer, scale, products);
+  const output = plainOutput(layer);
   const tails = await tailsOf(layer, stage, products);
-  const options = await predictedOptions({ layer, stage, metric, tails, products }, goal, schemes);
-  return { layer, output: metric.output, options, measured: [], spectra: energiesOf(tails) };
+  const options = await predictedOptions({ layer, stage, output, tails, products }, goal, schemes);
+  return { layer, output, options, measured: [], spectra: energiesOf(tails) };
 }
 
 /** The layers of a network, and what each weight loses at every size. */
@@ -128,8 +127,8 @@ export async function spendOnWeights(
       options.signal?.throwIfAborted();
       const option = chosen.get(layer.path);
       if (!option?.scheme) continue;
-      const { metric, stage } = await plainStage(layer, 1, products);
-      const fitted = await option.scheme.fit(layer, option.ranks, stage, metric, {}, products);
+      const stage = await plainStage(layer, 1, products);
+      const fitted = await option.scheme.fit(layer, option.ranks, stage, plainOutput(layer), {}, products);
       replace.set(...replacementOf(layer, fitted, layer.bias));
     }
     return { graph: rewrite(graph, { replace }), layers: squeezedLayers(layers, chosen), price };

@@ -13,7 +13,8 @@ import { type Matrix, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { spectrumOf } from '../linalg/spectrum.js';
 import { sizeOf } from '../tensor/dims.js';
-import { discardedMass, traceOf } from './whitened.js';
+import { traceOf } from './moments.js';
+import { discardedMass } from './whitened.js';
 
 /** Second moments of a linear layer, damped: `inputs` `[in, in]`, `gradients` `[out, out]`. */
 export interface LinearMoments {

@@ -9,7 +9,6 @@
  * At inner bonds G is taken as a Kronecker product of its marginals, G ≈ G_left ⊗ G_right / tr G, G_left = L Lᵀ: the
  * singular directions V of Lᵀ T (G_right / tr G)^½, unfolded left | right·out, give the core L^−ᵀ V.
  */
-import { ShiboriError } from '../errors.js';
 import { backSolve, type Cholesky, cholesky, choleskySolve } from '../linalg/cholesky.js';
 import { type Matrix, matrix, selectColumns, transpose } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
@@ -17,15 +16,18 @@ import { GRAM_LIMIT, spectrumOf } from '../linalg/spectrum.js';
 import { symmetricEigen } from '../linalg/symmetric-eigen.js';
 import { symmetricRoot } from '../linalg/symmetric-root.js';
 import { range } from '../tensor/dims.js';
+import { damped, type Moments, throughCore } from './moments.js';
 
-/** A map seen from behind its first cores: z = what they make of x, and the best linear map from z to the targets. */
+/** A map seen from behind its first cores: z = what they make of x, and the best linear map from z to the targets t. */
 export interface Stage {
-  /** E[z zᵀ] `[m, m]`, positive definite. */
-  readonly gram: Matrix;
-  /** E[z yᵀ] `[m, O]`. */
+  /** Of z, of size m. */
+  readonly moments: Moments;
+  /** E[z tᵀ] `[m, O]`. */
   readonly cross: Matrix;
-  /** gram⁻¹ cross `[m, O]`. */
+  /** The best map, G⁻¹ E[z tᵀ] `[m, O]`. */
   readonly target: Matrix;
+  /** What a map of zeros loses. */
+  readonly mass: number;
 }
 
 /** Directions of one bond and what each is worth. */
@@ -36,13 +38,6 @@ export interface BondSpectrum {
   readonly rest: number;
 }
 
-/** Trace of a square matrix. */
-export function traceOf({ rows, cols, data }: Matrix): number {
-  let sum = 0;
-  for (let i = 0; i < rows; i++) sum += data[i * cols + i] as number;
-  return sum;
-}
-
 /** Σ a ∘ b. */
 export function innerProduct(a: Matrix, b: Matrix): number {
   let sum = 0;
@@ -50,57 +45,14 @@ export function innerProduct(a: Matrix, b: Matrix): number {
   return sum;
 }
 
-/** Damping of an input that never varied, as a part of what one of mean variance gets. */
-const DEAD = 1e-6;
-
-/**
- * `a` with `share` of its diagonal added to the diagonal: statistics of fewer samples than dimensions become definite, and
- * directions that hardly occurred keep a price. Each input is damped by its own scale: variances of rectified features differ
- * by orders of magnitude, and weights make up for it, so that a share of the mean would drown what matters (on the classifier
- * of a VGG16 squeezed to 224,328 parameters a share of 1e-3 of the mean loses 0.0064 nats, of each its own 0.0007).
- *
- * @throws ShiboriError when the statistics hold NaN or infinite values: names what they are of.
- */
-export function damped(a: Matrix, share: number, what: string): Matrix {
-  const mean = traceOf(a) / a.rows;
-  if (!Number.isFinite(mean) || a.data.some((value) => !Number.isFinite(value))) {
-    throw new ShiboriError(
-      `${what} hold NaN or infinite values: the model, or its calibration images, overflow before this layer.`,
-    );
-  }
-  const result = matrix(a.rows, a.cols, a.data.slice());
-  // A layer that never sees anything has no scale of its own; any will do.
-  const least = mean > 0 ? share * DEAD * mean : 1;
-  for (let i = 0; i < a.rows; i++) {
-    const at = i * a.cols + i;
-    result.data[at] = (1 + share) * (result.data[at] as number) + least;
-  }
-  return result;
+/** A stage whose best map is known; `cross` is G times it. */
+export function stageOf(moments: Moments, target: Matrix, cross: Matrix, mass = innerProduct(target, cross)): Stage {
+  return { moments, cross, target, mass };
 }
 
-/** The stage in front of all cores. */
-export async function firstStage(gram: Matrix, target: Matrix, products: MatrixProducts): Promise<Stage> {
-  return { gram, target, cross: await products.multiply(gram, target, {}) };
-}
-
-/** The marginals of the second moments of z = (left, right): G_left, and G_right / tr G. */
-export function marginals(gram: Matrix, right: number): { left: Matrix; right: Matrix } {
-  const size = gram.rows;
-  const left = matrix(size / right, size / right);
-  const small = matrix(right, right);
-  const trace = traceOf(gram);
-  for (let i = 0; i < size; i++) {
-    const [a, c] = [Math.floor(i / right), i % right];
-    for (let b = 0; b < left.rows; b++) {
-      const at = a * left.cols + b;
-      left.data[at] = (left.data[at] as number) + (gram.data[i * size + b * right + c] as number);
-    }
-    for (let d = 0; d < right; d++) {
-      const at = c * right + d;
-      small.data[at] = (small.data[at] as number) + (gram.data[i * size + a * right + d] as number) / trace;
-    }
-  }
-  return { left, right: small };
+/** The stage in front of all cores of a map `[n, O]` that is known. */
+export async function mapStage(moments: Moments, map: Matrix): Promise<Stage> {
+  return stageOf(moments, map, await moments.times(map));
 }
 
 /** `target` `[left·right, O]` as `[left, right·O]`, root applied along `right`. */
@@ -149,7 +101,7 @@ async function directionsOf(
   rank: number | undefined,
   products: MatrixProducts,
 ): Promise<BondDirections> {
-  const { left, right: rest } = marginals(stage.gram, right);
+  const { left, right: rest } = await stage.moments.marginals(right);
   const factor = await cholesky(left, products);
   const { root } = await symmetricRoot(rest, products);
   const whitened = await products.multiply(factor.lower, weighted(stage.target, root), { transposeA: true });
@@ -163,7 +115,7 @@ export async function innerCore(
   rank: number,
   products: MatrixProducts,
 ): Promise<ChosenCore> {
-  const size = stage.gram.rows / right;
+  const size = stage.moments.size / right;
   const all = Math.min(size, right * stage.target.cols) <= GRAM_LIMIT;
   let bond: Promise<BondDirections>;
   if (all) {
@@ -200,26 +152,13 @@ async function leftDirections(
   return { directions: projected, energies, rest };
 }
 
-/** `target` and `cross` seen through a core: z′ = (coreᵀ ⊗ 1) z. */
-export async function throughCore(stage: Stage, core: Matrix, products: MatrixProducts): Promise<Stage> {
-  const { rows: left, cols: rank } = core;
-  const right = stage.gram.rows / left;
-  const outputs = stage.cross.cols;
-  const project = async (source: Matrix): Promise<Matrix> => {
-    const rowsOf = matrix(left, source.data.length / left, source.data);
-    const result = await products.multiply(core, rowsOf, { transposeA: true });
-    return matrix(rank * right, source.cols, result.data);
-  };
-  const cross = await project(stage.cross);
-  const half = await project(stage.gram);
-  const gram = await project(transpose(half));
-  // Rounding leaves a small difference between the two triangles.
-  for (let i = 0; i < gram.rows; i++) {
-    for (let j = 0; j < i; j++) gram.data[j * gram.cols + i] = gram.data[i * gram.cols + j] as number;
-  }
-  const factor = await cholesky(damped(gram, ROUNDING, 'The statistics behind a core'), products);
-  const target = await choleskySolve(factor, matrix(rank * right, outputs, cross.data), products);
-  return { gram, cross, target };
+/** A stage seen through one more core: z′ = (coreᵀ ⊗ 1) z. */
+export async function behindCore(stage: Stage, core: Matrix, products: MatrixProducts): Promise<Stage> {
+  const cross = await throughCore(core, stage.cross, products);
+  const moments = await stage.moments.behind(core);
+  const gram = damped(await moments.gram(), ROUNDING, 'The statistics behind a core');
+  const target = await choleskySolve(await cholesky(gram, products), cross, products);
+  return stageOf(moments, target, cross, stage.mass);
 }
 
 /** Keeps Cholesky going where a core has nearly dependent columns. */

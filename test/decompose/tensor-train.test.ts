@@ -20,7 +20,7 @@ const request = modesArbitrary.chain((modes) =>
 /** Fails the test when anything is multiplied: for what must be free. */
 const noProducts: MatrixProducts = {
   multiply: () => Promise.reject(new Error('A product was computed.')),
-  multiplier: () => () => Promise.reject(new Error('A product was computed.')),
+  multiplySingle: () => Promise.reject(new Error('A product was computed.')),
 };
 
 function expectTrain({ modes, bonds, cores }: TensorTrain): void {

@@ -4,16 +4,17 @@ import { ttDescriptorsOf } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { parametersOf } from '../../src/graph/parameters.js';
-import { matrix } from '../../src/linalg/matrix.js';
+import { type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { attributesOf, isOp, specOf } from '../../src/ops/table.js';
 import { rewrite } from '../../src/passes/rewrite.js';
-import { layerMetric, layerStage, replacementOf } from '../../src/squeeze/fit-layer.js';
+import { outputMetric, replacementOf } from '../../src/squeeze/fit-layer.js';
+import { damped, gramMoments } from '../../src/squeeze/moments.js';
 import { schemes } from '../../src/squeeze/schemes.js';
-import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
+import { type SqueezeLayer, squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { tailsOf } from '../../src/squeeze/tails.js';
-import { damped } from '../../src/squeeze/whitened.js';
+import { mapStage } from '../../src/squeeze/whitened.js';
 import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct } from '../linalg/support.js';
 import { lossOf, minus, moments, oneConvolution, onlyLayer, random } from '../squeeze/support.js';
@@ -21,43 +22,48 @@ import { lossOf, minus, moments, oneConvolution, onlyLayer, random } from '../sq
 const engine = nodeEngine({ threads: 1 });
 const names = ['svd', 'svd-input', 'spatial', 'tucker2', 'tt-conv'] as const;
 const trains = ['tt', 'tt-matrix'] as const;
-const DAMPING = { input: 1e-6, output: 1e-6 };
+const DAMPING = 1e-6;
 /** float64 through a Cholesky factor and a root of matrices with a condition of about 1e3, per unit of the whole mass. */
 const EXACT = 1e-9;
 /** A few float32 sums of tens of numbers. */
 const FLOAT32_ROUNDING = 1e-4;
 
+/** A layer's stage, and both sides of its metric. */
+async function inMetric(layer: SqueezeLayer, inputs: Matrix, gradients: Matrix) {
+  const gram = damped(inputs, DAMPING, 'inputs');
+  const roots = await outputMetric(layer.path, gradients, plainProducts, DAMPING);
+  const map = await plainProducts.multiply(layer.weight, roots.root, {});
+  const stage = await mapStage(gramMoments(gram, plainProducts), map);
+  return { gram, roots, stage, output: damped(gradients, DAMPING, 'gradients') };
+}
+
 async function prepared(shape: readonly [number, number, number, number], size: readonly [number, number] = [6, 5]) {
   const graph = oneConvolution(shape, size, { pads: [1, 1, 1, 1], strides: [2, 1] });
   const layer = onlyLayer(graph);
-  const [gram, gradients] = [moments(layer.weight.rows, 11), moments(layer.outputs, 12)];
-  const metric = await layerMetric(layer.path, gram, gradients, DAMPING, plainProducts);
-  const stage = await layerStage(layer.weight, metric, plainProducts);
-  const output = damped(gradients, DAMPING.output, 'gradients');
-  return { graph, layer, metric, stage, output };
+  return { graph, layer, ...(await inMetric(layer, moments(layer.weight.rows, 11), moments(layer.outputs, 12))) };
 }
 
 describe('convolution schemes', () => {
   it.each(names)('%s is exact at full rank', async (name) => {
-    const { layer, metric, stage } = await prepared([4, 3, 3, 2]);
+    const { layer, gram, roots, stage } = await prepared([4, 3, 3, 2]);
     const scheme = schemes[name];
-    const fitted = await scheme.fit(layer, scheme.fitRanks(layer), stage, metric, {}, plainProducts);
+    const fitted = await scheme.fit(layer, scheme.fitRanks(layer), stage, roots, {}, plainProducts);
     const difference = minus(await fitted.map(), layer.weight);
     expect(Math.max(...difference.data.map(Math.abs))).toBeLessThan(EXACT * 10);
-    expect(fitted.loss).toBeLessThan(EXACT * lossOf(layer.weight, metric.gram, metric.output.root));
+    expect(fitted.loss).toBeLessThan(EXACT * lossOf(layer.weight, gram, roots.root));
   });
 
   it.each(names)('%s states the loss that its factors have, and sweeps only lower it', async (name) => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 3, maxLength: 3 }), async (wanted) => {
-        const { layer, metric, stage, output } = await prepared([5, 4, 3, 3]);
+        const { layer, gram, roots, stage, output } = await prepared([5, 4, 3, 3]);
         const scheme = schemes[name];
         const ranks = scheme.fitRanks(layer, wanted.slice(0, scheme.fitRanks(layer).length));
-        const plain = await scheme.fit(layer, ranks, stage, metric, {}, plainProducts);
-        const mass = lossOf(layer.weight, metric.gram, output);
-        for (const fitted of [plain, await scheme.fit(layer, ranks, stage, metric, { sweeps: 3 }, plainProducts)]) {
+        const plain = await scheme.fit(layer, ranks, stage, roots, {}, plainProducts);
+        const mass = lossOf(layer.weight, gram, output);
+        for (const fitted of [plain, await scheme.fit(layer, ranks, stage, roots, { sweeps: 3 }, plainProducts)]) {
           const difference = minus(await fitted.map(), layer.weight);
-          expect(Math.abs(lossOf(difference, metric.gram, output) - fitted.loss)).toBeLessThan(EXACT * mass);
+          expect(Math.abs(lossOf(difference, gram, output) - fitted.loss)).toBeLessThan(EXACT * mass);
           expect(fitted.loss).toBeLessThanOrEqual(plain.loss);
           expect(fitted.factors.reduce((sum, { tensor }) => sum + tensor.data.length, 0)).toBe(
             scheme.parameters(layer, ranks),
@@ -71,10 +77,10 @@ describe('convolution schemes', () => {
   it.each(names)(
     '%s runs as the dense convolution with its weight would, in as many multiply-adds as it says',
     async (name) => {
-      const { graph, layer, metric, stage } = await prepared([5, 4, 3, 3]);
+      const { graph, layer, roots, stage } = await prepared([5, 4, 3, 3]);
       const scheme = schemes[name];
       const ranks = [2, 2, 2].slice(0, scheme.fitRanks(layer).length);
-      const fitted = await scheme.fit(layer, ranks, stage, metric, {}, plainProducts);
+      const fitted = await scheme.fit(layer, ranks, stage, roots, {}, plainProducts);
       const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
       const map = await fitted.map();
       const dense = rewrite(graph, {
@@ -112,11 +118,10 @@ describe('convolution schemes', () => {
     const x = b.input('input', 'float32', ['N', 7]);
     b.output(b.op('Gemm', [x, b.initializer('fc.weight', random([5, 7], 3))], { transB: 1 }, { name: 'fc' }));
     const layer = onlyLayer(b.build('linear'));
-    const metric = await layerMetric('fc', moments(7, 1), moments(5, 2), DAMPING, plainProducts);
-    const stage = await layerStage(layer.weight, metric, plainProducts);
+    const { roots, stage } = await inMetric(layer, moments(7, 1), moments(5, 2));
     const losses: number[] = [];
     for (const rank of [1, 2, 3, 4, 5]) {
-      losses.push((await schemes.svd.fit(layer, [rank], stage, metric, {}, plainProducts)).loss);
+      losses.push((await schemes.svd.fit(layer, [rank], stage, roots, {}, plainProducts)).loss);
     }
     for (const [i, loss] of losses.entries())
       expect(loss).toBeLessThanOrEqual(losses[i - 1] ?? Number.POSITIVE_INFINITY);
@@ -133,22 +138,19 @@ describe('tensor trains of a linear layer', () => {
     b.output(b.op('Identity', [y], {}, { name: 'end', outputName: 'output' }));
     const graph = b.build('linear');
     const layer = onlyLayer(graph);
-    const gradients = moments(12, 2);
-    const metric = await layerMetric('fc', moments(24, 1), gradients, DAMPING, plainProducts);
-    const stage = await layerStage(layer.weight, metric, plainProducts);
-    return { graph, layer, metric, stage, output: damped(gradients, DAMPING.output, 'gradients') };
+    return { graph, layer, ...(await inMetric(layer, moments(24, 1), moments(12, 2))) };
   }
 
   it.each(trains)('%s is exact at full rank, and states the loss of its cores below', async (name) => {
-    const { layer, metric, stage, output } = await linear();
+    const { layer, gram, roots, stage, output } = await linear();
     const scheme = schemes[name];
-    const mass = lossOf(layer.weight, metric.gram, output);
+    const mass = lossOf(layer.weight, gram, output);
     const full = scheme.fitRanks(layer);
-    const whole = await scheme.fit(layer, full, stage, metric, {}, plainProducts);
+    const whole = await scheme.fit(layer, full, stage, roots, {}, plainProducts);
     expect(whole.loss).toBeLessThan(EXACT * mass);
     const half = full.map((rank) => Math.ceil(rank / 2));
-    const fitted = await scheme.fit(layer, half, stage, metric, {}, plainProducts);
-    const loss = lossOf(minus(await fitted.map(), layer.weight), metric.gram, output);
+    const fitted = await scheme.fit(layer, half, stage, roots, {}, plainProducts);
+    const loss = lossOf(minus(await fitted.map(), layer.weight), gram, output);
     expect(loss).toBeGreaterThan(0);
     expect(Math.abs(loss - fitted.loss)).toBeLessThan(EXACT * mass);
     expect(fitted.factors.reduce((sum, { tensor }) => sum + tensor.data.length, 0)).toBe(
@@ -157,10 +159,10 @@ describe('tensor trains of a linear layer', () => {
   });
 
   it.each(trains)('%s runs as its map says, and is found again as a tensor-train layer', async (name) => {
-    const { graph, layer, metric, stage } = await linear();
+    const { graph, layer, roots, stage } = await linear();
     const scheme = schemes[name];
     const ranks = scheme.fitRanks(layer).map(() => 2);
-    const fitted = await scheme.fit(layer, ranks, stage, metric, {}, plainProducts);
+    const fitted = await scheme.fit(layer, ranks, stage, roots, {}, plainProducts);
     const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
     expect(ttDescriptorsOf(squeezed)).toMatchObject([{ path: 'fc', layout: name, bonds: ranks }]);
     const input = random([3, 24], 5);
@@ -174,9 +176,9 @@ describe('tensor trains of a linear layer', () => {
   });
 
   it.each(trains)('%s offers a curve: more parameters, less loss', async (name) => {
-    const { layer, metric, stage } = await linear();
+    const { layer, roots, stage } = await linear();
     const tails = await tailsOf(layer, stage, plainProducts);
-    const points = await schemes[name].predict({ layer, stage, metric, tails, products: plainProducts });
+    const points = await schemes[name].predict({ layer, stage, output: roots, tails, products: plainProducts });
     expect(points.length).toBeGreaterThan(3);
     const [first, last] = [points[0], points.at(-1)];
     const size = (point: typeof first) => schemes[name].parameters(layer, point?.ranks ?? []);
@@ -217,8 +219,6 @@ describe('squeezeLayers', () => {
   it('refuses statistics that are not finite, naming the layer', async () => {
     const bad = moments(3, 1);
     bad.data[4] = Number.NaN;
-    await expect(layerMetric('features.0', bad, moments(2, 2), {}, plainProducts)).rejects.toThrow(
-      /"features\.0".*NaN/,
-    );
+    expect(() => outputMetric('features.0', bad, plainProducts)).toThrow(/"features\.0".*NaN/);
   });
 });

@@ -2,15 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import type { Graph, Value } from '../../src/graph/model.js';
+import type { Graph } from '../../src/graph/model.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { ActivationStream } from '../../src/squeeze/activation-stream.js';
 import { patchColumns } from '../../src/squeeze/patches.js';
-import { centredCross, centredGram, meansOf, regressionSums } from '../../src/squeeze/regression-sums.js';
 import { gradientMoments } from '../../src/squeeze/second-moments.js';
 import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
-import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
+import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct } from '../linalg/support.js';
 import { oneConvolution, onlyLayer, random } from '../squeeze/support.js';
 
@@ -44,10 +43,6 @@ function classifier(scale = 1): Graph {
   return b.build('classifier');
 }
 
-async function* once(x: Tensor, y: Tensor): AsyncGenerator<readonly [Tensor, Tensor]> {
-  yield [x, y];
-}
-
 describe('patchColumns', () => {
   it.each([{ pads: [1, 1, 1, 1] }, { pads: [2, 0, 1, 3], strides: [2, 1] }, { dilations: [1, 2], strides: [1, 3] }])(
     'times the weight is the convolution: %j',
@@ -70,77 +65,6 @@ describe('patchColumns', () => {
       closeTo(product.data, expected, FLOAT32_ROUNDING);
     },
   );
-});
-
-describe('regressionSums', () => {
-  it('gives the normal equations whose solution is the layer itself', async () => {
-    const graph = oneConvolution([4, 2, 2, 2], [9, 9]);
-    const layer = onlyLayer(graph);
-    const x = random([5, 2, 9, 9], 4);
-    const { output } = await runOnce(engine, graph, { input: x });
-    const sums = await regressionSums(engine, layer, once(x, expectFloat32(output, 'y')), { kind: 'outputs' });
-    expect(sums.count).toBe(5 * 64);
-    const cross = centredCross(sums);
-    const { meanX, meanTarget } = meansOf(sums);
-    const gram = centredGram(sums);
-    closeTo(naiveProduct(gram, layer.weight).data, cross.data, FLOAT32_ROUNDING);
-    const means = naiveProduct(matrix(1, 8, meanX), layer.weight).data.map(
-      (value, o) => value + (layer.bias?.[o] ?? 0),
-    );
-    closeTo(means, meanTarget, FLOAT32_ROUNDING);
-  });
-
-  it('sums wide layers a block of rows at a time', async () => {
-    const b = new GraphBuilder();
-    const wide = b.op(
-      'Gemm',
-      [b.input('input', 'float32', ['N', 1300]), b.initializer('fc.weight', random([2, 1300], 1))],
-      {
-        transB: 1,
-      },
-    );
-    b.output(wide);
-    const layer = onlyLayer(b.build('wide'));
-    const x = random([3, 1300], 5);
-    const { gram } = await regressionSums(engine, layer, once(x, random([3, 2], 6)), { kind: 'outputs' });
-    const rows = matrix(3, 1300, Float64Array.from(x.data));
-    closeTo(gram.data, naiveProduct(rows, rows, true).data, FLOAT32_ROUNDING);
-  });
-
-  it('keeps outputs that a rectifier passes on, and asks of the others only to stay negative', async () => {
-    const graph = oneConvolution([2, 1, 1, 1], [1, 1]);
-    const layer = onlyLayer(graph);
-    const x = float32([1, 1, 1, 1], [4, 1, 1, 1]);
-    const y = float32([3, -5, 0.5, -5, -1, -5, -1, 2], [4, 2, 1, 1]);
-    const emit = (b: GraphBuilder, value: Value) =>
-      b.op('Conv', [
-        value,
-        b.initializer('fit', float32([-2, 1], [2, 1, 1, 1])),
-        b.initializer('bias', float32([0, 3])),
-      ]);
-    const sums = await regressionSums(engine, layer, [[x, y]], { kind: 'rectified', emit });
-    // The first channel is fitted by −2: kept where y < 0. The second by 4: 0 where y < 0.
-    closeTo(sums.target, [3 + 0.5 - 2 - 2, 2], FLOAT32_ROUNDING);
-  });
-
-  it('takes a few positions of each image, the same of its inputs and its outputs, however images come', async () => {
-    const graph = oneConvolution([4, 2, 2, 2], [9, 9]);
-    const layer = onlyLayer(graph);
-    const x = random([12, 2, 9, 9], 4);
-    const y = expectFloat32((await runOnce(engine, graph, { input: x })).output, 'y');
-    const sums = await regressionSums(engine, layer, once(x, y), { kind: 'outputs' }, 7);
-    expect(sums.count).toBe(12 * 7);
-    const cross = centredCross(sums);
-    closeTo(naiveProduct(centredGram(sums), layer.weight).data, cross.data, FLOAT32_ROUNDING);
-    const all = await regressionSums(engine, layer, once(x, y), { kind: 'outputs' });
-    expect(sums.x).not.toEqual(all.x);
-    const part = ({ data, dims }: Tensor<'float32'>, n: number) => {
-      const each = data.length / 12;
-      return float32(data.subarray(n * each, (n + 1) * each), [1, ...dims.slice(1)]);
-    };
-    const single = Array.from({ length: 12 }, (_, n) => [part(x, n), part(y, n)] as const);
-    expect(await regressionSums(engine, layer, single, { kind: 'outputs' }, 7)).toEqual(sums);
-  });
 });
 
 describe('gradientMoments', () => {
@@ -221,7 +145,11 @@ describe('ActivationStream', () => {
       return found;
     };
     const before = await read();
-    await stream.moveTo(node);
+    const onTheWay: number[] = [];
+    for await (const [value] of stream.moving(node, [output])) {
+      onTheWay.push(...expectFloat32(value, 'output').data);
+    }
+    expect(onTheWay).toEqual(before);
     expect(await read()).toEqual(before);
     const [input] = node.inputs;
     const [result] = node.outputs;

@@ -5,8 +5,9 @@ import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { symmetricRoot } from '../../src/linalg/symmetric-root.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
+import { damped, gramMoments } from '../../src/squeeze/moments.js';
 import { schemes } from '../../src/squeeze/schemes.js';
-import { damped, discardedMass, firstStage, outputSpectrum } from '../../src/squeeze/whitened.js';
+import { discardedMass, mapStage, outputSpectrum } from '../../src/squeeze/whitened.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import { moments, onlyLayer } from '../squeeze/support.js';
 
@@ -40,8 +41,8 @@ describe('truncation in a metric', () => {
       const layer = onlyLayer(b.build('linear'));
       const output = await symmetricRoot(matrix(outputs, outputs, golden.gradients), plainProducts);
       const whitened = await plainProducts.multiply(weight, output.root, {});
-      const stage = await firstStage(gram, whitened, plainProducts);
-      const fitted = await schemes.svd.fit(layer, [rank], stage, { gram, output }, {}, plainProducts);
+      const stage = await mapStage(gramMoments(gram, plainProducts), whitened);
+      const fitted = await schemes.svd.fit(layer, [rank], stage, output, {}, plainProducts);
       expect(Math.abs(fitted.loss - loss)).toBeLessThan(GRAM);
       expect(discardedMass(await outputSpectrum(stage, plainProducts))[rank]).toBeCloseTo(loss, 7);
       const found = await fitted.map();

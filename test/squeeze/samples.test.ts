@@ -1,0 +1,148 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { runOnce } from '../../src/engine/engine.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
+import { plainProducts } from '../../src/linalg/products.js';
+import { meanOutput } from '../../src/squeeze/fit-layer.js';
+import { addToDiagonal, dampingOf, gramMoments } from '../../src/squeeze/moments.js';
+import { rectifiedTargets } from '../../src/squeeze/refit.js';
+import { crossMoments, sampleGram, sampleMoments } from '../../src/squeeze/sample-moments.js';
+import { inputSamples, outputSamples, type Samples, variances } from '../../src/squeeze/samples.js';
+import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
+import { naiveProduct, randomMatrix } from '../linalg/support.js';
+import { oneConvolution, onlyLayer, random } from './support.js';
+
+const engine = nodeEngine({ threads: 1 });
+/** Sums of about a hundred float32 products of numbers near one. */
+const FLOAT32_ROUNDING = 1e-4;
+
+function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>): void {
+  expect(found.length).toBe(expected.length);
+  let worst = 0;
+  for (let i = 0; i < found.length; i++) {
+    const difference = Math.abs((found[i] ?? Number.NaN) - (expected[i] ?? Number.NaN));
+    if (!(difference <= worst)) worst = difference;
+  }
+  expect(worst).toBeLessThan(FLOAT32_ROUNDING);
+}
+
+/** A layer, and two batches of what it sees and answers. */
+async function convolution() {
+  const graph = oneConvolution([4, 2, 2, 2], [9, 9]);
+  const x = [random([5, 2, 9, 9], 4), random([3, 2, 9, 9], 5)];
+  const y = [];
+  for (const input of x) y.push(expectFloat32((await runOnce(engine, graph, { input })).output, 'y'));
+  return { layer: onlyLayer(graph), x, y };
+}
+
+/** Samples of rows about their means. */
+function samples(rows: number, count: number, seed: number): Samples {
+  return { columns: inSingle(randomMatrix(rows, count, seed)), mean: new Float64Array(rows) };
+}
+
+describe('samples of a layer', () => {
+  it.each([undefined, 7])('obey the layer: E[x yᵀ] = G T, and so do their means (%s positions)', async (most) => {
+    const { layer, x, y } = await convolution();
+    const inputs = await inputSamples(engine, layer, x, most);
+    const outputs = await outputSamples(engine, layer, y, most);
+    expect(inputs.columns.cols).toBe(8 * (most ?? 64));
+    expect(outputs.columns.cols).toBe(inputs.columns.cols);
+    const gram = await sampleGram(inputs, plainProducts);
+    expectClose(naiveProduct(gram, layer.weight).data, (await crossMoments(inputs, outputs, plainProducts)).data);
+    expectClose(meanOutput(layer, inputs.mean), outputs.mean);
+  });
+
+  it('are about their means, and take other positions of other batches', async () => {
+    const { layer, x } = await convolution();
+    const { columns } = await inputSamples(engine, layer, x, 7);
+    for (let i = 0; i < columns.rows; i++) {
+      const row = columns.data.subarray(i * columns.cols, (i + 1) * columns.cols);
+      expect(Math.abs(row.reduce((sum, value) => sum + value, 0))).toBeLessThan(FLOAT32_ROUNDING);
+    }
+    const [first] = x;
+    if (!first) throw new Error('there is no batch');
+    const twice = await inputSamples(engine, layer, [first, first], 7);
+    const half = (from: number) => Array.from({ length: 35 }, (_, s) => twice.columns.data[from + s]);
+    expect(half(0)).not.toEqual(half(35));
+  });
+
+  it('refuse to be of no image', async () => {
+    const { layer } = await convolution();
+    await expect(inputSamples(engine, layer, [])).rejects.toThrow('Layer "conv": there was no calibration image.');
+  });
+});
+
+describe('moments of samples', () => {
+  it('are those of their Gram matrix', async () => {
+    const size = fc.integer({ min: 1, max: 4 });
+    await fc.assert(
+      fc.asyncProperty(size, size, fc.integer({ min: 1, max: 40 }), async (left, right, count) => {
+        const x = samples(left * right, count, 1);
+        const ridge = Float64Array.from({ length: left * right }, (_, i) => 0.1 + i);
+        const found = sampleMoments(x, ridge, plainProducts);
+        const all = inDouble(x.columns);
+        const mean = naiveProduct(all, all, false, true);
+        const gram = addToDiagonal(
+          matrix(
+            mean.rows,
+            mean.cols,
+            mean.data.map((value) => value / count),
+          ),
+          ridge,
+        );
+        const expected = gramMoments(gram, plainProducts);
+        const same = (a: Matrix, b: Matrix) => expectClose(a.data, b.data);
+        same(await found.gram(), gram);
+        const [a, b] = [await found.marginals(right), await expected.marginals(right)];
+        same(a.left, b.left);
+        same(a.right, b.right);
+        const map = randomMatrix(left * right, 3, 2);
+        same(await found.times(map), await expected.times(map));
+        const core = randomMatrix(left, 2, 3);
+        const [behind, wanted] = [await found.behind(core), await expected.behind(core)];
+        expect(behind.size).toBe(2 * right);
+        same(await behind.gram(), await wanted.gram());
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('are summed a block of rows at a time where there are many', async () => {
+    const x = samples(1300, 3, 5);
+    const all = inDouble(x.columns);
+    const gram = naiveProduct(all, all, false, true);
+    expectClose(
+      (await sampleGram(x, plainProducts)).data,
+      gram.data.map((value) => value / 3),
+    );
+  });
+
+  it('are not taken of what is not finite', () => {
+    const x = samples(3, 4, 1);
+    x.columns.data[5] = Number.NaN;
+    expect(() => dampingOf(variances(x), 1e-4, 'Layer "features.0": its statistics')).toThrow(
+      /"features\.0".*NaN or infinite/,
+    );
+  });
+});
+
+it('keeps outputs that a rectifier passes on, and asks of the others only to stay negative', async () => {
+  const { columns } = { columns: { rows: 1, cols: 4, data: Float32Array.of(1, -1, 1, -1) } };
+  const x: Samples = { columns, mean: new Float64Array(1) };
+  // The outputs are 3, 0.5, −1, −1 and 2, −5, −5, 2; the fit answers −2 ± 1 and 1 ± 3.
+  const values = float32([3, 0.5, -1, -1, 2, -5, -5, 2], [2, 4]).data;
+  const mean = Float64Array.of(0.375, -1.5);
+  const y: Samples = {
+    columns: { rows: 2, cols: 4, data: values.map((value, at) => value - (mean[Math.floor(at / 4)] ?? 0)) },
+    mean,
+  };
+  const map = matrix(1, 2, Float64Array.of(1, 3));
+  const found = await rectifiedTargets(x, y, map, Float64Array.of(-2, 1), plainProducts);
+  const wanted = [3, 0.5, -1, -3, 2, -2, 0, 2];
+  expectClose(
+    found.columns.data.map((value, at) => value + (found.mean[Math.floor(at / 4)] ?? 0)),
+    wanted,
+  );
+  expectClose(found.mean, [-0.125, 0.5]);
+});
