@@ -9,7 +9,7 @@ import { type Matrix, matrix } from './matrix.js';
 import type { MatrixProducts } from './products.js';
 
 /** Columns of a block: below it plain loops are as fast as products that copy their operands. */
-const BLOCK = 128;
+const BLOCK = 256;
 
 /** A Cholesky factor. */
 export interface Cholesky {
@@ -19,14 +19,26 @@ export interface Cholesky {
   readonly inverses: readonly Matrix[];
 }
 
-/** Rows `from…to` of columns `first…last`, copied. */
-function part({ cols, data }: Matrix, from: number, to: number, first: number, last: number): Matrix {
+/** Rows `from…to` of columns `first…last`, copied to `space`. Default: fresh memory. */
+function part(
+  { cols, data }: Matrix,
+  from: number,
+  to: number,
+  first: number,
+  last: number,
+  space?: Float64Array,
+): Matrix {
   const width = last - first;
-  const result = matrix(to - from, width);
+  const result = matrix(to - from, width, space?.subarray(0, (to - from) * width));
   for (let i = from; i < to; i++) {
     result.data.set(data.subarray(i * cols + first, i * cols + last), (i - from) * width);
   }
   return result;
+}
+
+/** Rows `from…to`, without a copy. */
+function rowsOf({ cols, data }: Matrix, from: number, to: number): Matrix {
+  return matrix(to - from, cols, data.subarray(from * cols, to * cols));
 }
 
 /** target[from…, first…] −= source. */
@@ -80,14 +92,16 @@ export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): 
   if (a.cols !== n) throw new ShiboriError(`Cholesky: expected a square matrix, found ${n}×${a.cols}.`);
   const lower = matrix(n, n);
   const inverses: Matrix[] = [];
+  // The rows to the left are copied for every block; fresh memory each time would cost more than the products.
+  const space = new Float64Array(Math.ceil(n ** 2 / 4));
   for (let k = 0; k < n; k += BLOCK) {
     const end = Math.min(n, k + BLOCK);
     const panel = part(a, k, n, k, end);
     if (k > 0) {
-      const rows = part(lower, k, n, 0, k);
-      subtract(panel, await products.multiply(rows, part(lower, k, end, 0, k), { transposeB: true }), 0, 0);
+      const rows = part(lower, k, n, 0, k, space);
+      subtract(panel, await products.multiply(rows, rowsOf(rows, 0, end - k), { transposeB: true }), 0, 0);
     }
-    const top = part(panel, 0, end - k, 0, end - k);
+    const top = rowsOf(panel, 0, end - k);
     for (let i = 0; i < top.rows; i++) top.data[i * top.cols + i] = (top.data[i * top.cols + i] as number) + shift;
     const stuck = factorBlock(top);
     if (stuck >= 0) {
@@ -101,7 +115,7 @@ export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): 
       lower.data.set(top.data.subarray(i * top.cols, (i + 1) * top.cols), (k + i) * n + k);
     }
     if (end === n) break;
-    const rest = await products.multiply(part(panel, end - k, n - k, 0, end - k), inverse, { transposeB: true });
+    const rest = await products.multiply(rowsOf(panel, end - k, n - k), inverse, { transposeB: true });
     for (let i = 0; i < rest.rows; i++) {
       lower.data.set(rest.data.subarray(i * rest.cols, (i + 1) * rest.cols), (end + i) * n + k);
     }
@@ -117,10 +131,9 @@ export async function forwardSolve(factor: Cholesky, b: Matrix, products: Matrix
     const k = index * BLOCK;
     const end = k + inverse.rows;
     if (k > 0) {
-      const known = matrix(k, b.cols, x.data.subarray(0, k * b.cols));
-      subtract(x, await products.multiply(part(lower, k, end, 0, k), known, {}), k, 0);
+      subtract(x, await products.multiply(part(lower, k, end, 0, k), rowsOf(x, 0, k), {}), k, 0);
     }
-    x.data.set((await products.multiply(inverse, part(x, k, end, 0, b.cols), {})).data, k * b.cols);
+    x.data.set((await products.multiply(inverse, rowsOf(x, k, end), {})).data, k * b.cols);
   }
   return x;
 }
@@ -134,10 +147,10 @@ export async function backSolve(factor: Cholesky, b: Matrix, products: MatrixPro
     const k = index * BLOCK;
     const end = k + inverse.rows;
     if (end < n) {
-      const known = part(x, end, n, 0, b.cols);
-      subtract(x, await products.multiply(part(lower, end, n, k, end), known, { transposeA: true }), k, 0);
+      const below = part(lower, end, n, k, end);
+      subtract(x, await products.multiply(below, rowsOf(x, end, n), { transposeA: true }), k, 0);
     }
-    const solved = await products.multiply(inverse, part(x, k, end, 0, b.cols), { transposeA: true });
+    const solved = await products.multiply(inverse, rowsOf(x, k, end), { transposeA: true });
     x.data.set(solved.data, k * b.cols);
   }
   return x;

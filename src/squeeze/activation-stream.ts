@@ -6,18 +6,33 @@ import type { Engine, NamedTensors, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import { readsOf } from '../graph/captured.js';
 import { isStatic } from '../graph/dims.js';
-import type { Graph, Node, Value } from '../graph/model.js';
+import { type Graph, type Node, Value } from '../graph/model.js';
 import { reachableFrom } from '../graph/uses.js';
-import { type Replacement, rewrite } from '../passes/rewrite.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { type Replacement, startRewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-/** Bytes that a frontier may take; a larger one is computed again from the one before it. */
-const FRONTIER_BYTES = 1.5 * 2 ** 30;
+/**
+ * Bytes that a frontier may take; a larger one is computed again from the one before it. To fetch a gigabyte takes as long as
+ * to compute it by a convolution or two: what pooling has made small is worth keeping.
+ */
+const FRONTIER_BYTES = 2 ** 28;
 
-/** What to see of a network. */
+/** Something that is computed of a value where it arises: a few numbers are fetched instead of all of them. */
+export interface Probe {
+  readonly of: Value;
+  /** Inputs beside the value that it reads, for a batch of this number. */
+  feeds(batch: number): NamedTensors;
+  /** Adds its nodes to the graph, and graph inputs of the names that it feeds. */
+  append(b: GraphBuilder, value: Value): Value;
+  /** Where it is written for a batch of so many images: what was told of a batch is gone with the next. */
+  into(images: number): Tensor;
+}
+
+/** What to see of a network: values as they are, or what is computed of them. */
 export interface StreamRequest {
-  readonly values: readonly Value[];
+  readonly values: readonly (Value | Probe)[];
   /** Leave out so many images at the beginning (to the end of the chunk). Default: 0. */
   readonly skip?: number;
   /** Stop after so many images, those left out among them (to the end of the chunk). Default: all. */
@@ -58,6 +73,17 @@ export class ActivationStream {
     return this.#chunks.reduce((sum, [first]) => sum + (first?.dims[0] ?? 0), 0);
   }
 
+  /** Number of images that a request tells of: whole chunks. */
+  told({ skip = 0, images = Number.POSITIVE_INFINITY }: Pick<StreamRequest, 'skip' | 'images'>): number {
+    let [seen, count] = [0, 0];
+    for (const [first] of this.#chunks) {
+      const size = first?.dims[0] ?? 0;
+      if (seen >= skip && seen < images) count += size;
+      seen += size;
+    }
+    return count;
+  }
+
   /** From now on these values are computed in another way; they must come behind the frontier. */
   replace([value, replacement]: readonly [Value, Replacement]): void {
     this.#replace.set(value, replacement);
@@ -68,54 +94,83 @@ export class ActivationStream {
     for await (const _ of this.moving(node, []));
   }
 
-  /** Moves to `node` as `moveTo` does, once all chunks were read, and tells values on the way. */
-  async *moving(node: Node, values: readonly Value[]): AsyncGenerator<readonly Tensor[]> {
+  /**
+   * Moves to `node` as `moveTo` does, once all chunks were read, and tells values on the way.
+   *
+   * @param images of so many images values are told (to the end of the chunk). Default: all.
+   */
+  async *moving(
+    node: Node,
+    values: StreamRequest['values'],
+    images = Number.POSITIVE_INFINITY,
+  ): AsyncGenerator<readonly Tensor[]> {
     const live = liveBefore(this.graph, node);
     const elements = live.map(({ type }) => {
       const dims = type?.dims.slice(1);
       // Without dimensions nobody can say how much it would be.
       return dims && isStatic(dims) ? sizeOf(dims) : Number.POSITIVE_INFINITY;
     });
-    const kept = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images <= FRONTIER_BYTES ? live : [];
-    if (kept.length === 0 && values.length === 0) return;
-    const chunks: (readonly Tensor[])[] = [];
-    for await (const found of this.run({ values: [...kept, ...values] })) {
-      if (kept.length > 0) chunks.push(found.slice(0, kept.length));
-      yield found.slice(kept.length);
+    const bytes = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images;
+    if (bytes > FRONTIER_BYTES) {
+      if (values.length > 0) yield* this.run({ values, images });
+      return;
     }
-    if (kept.length === 0) return;
-    this.#frontier = kept;
+    const chunks: (readonly Tensor[])[] = [];
+    let seen = 0;
+    for await (const found of this.run({ values: [...live, ...values] })) {
+      chunks.push(found.slice(0, live.length));
+      if (seen < images) yield found.slice(live.length);
+      seen += found[0]?.dims[0] ?? 0;
+    }
+    this.#frontier = live;
     this.#chunks = chunks;
   }
 
-  /** The values, a chunk of images at a time, in order. */
+  /** What a request sees that is not kept in front already, as a graph that begins there; its outputs in order. */
+  #segment(seen: StreamRequest['values'], replace: ReadonlyMap<Value, Replacement>): Graph {
+    const outputs = seen.map((each) => (each instanceof Value ? each : each.of));
+    const { builder, of } = startRewrite(this.graph, { cutAt: this.#frontier, outputs, replace });
+    for (const [i, each] of seen.entries()) {
+      if (each instanceof Value) {
+        builder.output(of(each));
+        continue;
+      }
+      builder.scope = `probe${i}`;
+      builder.output(builder.op('Identity', [each.append(builder, of(each.of))]));
+    }
+    return builder.build(this.graph.name);
+  }
+
+  /** What was asked for, a chunk of images at a time, in order. */
   async *run(request: StreamRequest): AsyncGenerator<readonly Tensor[]> {
-    const wanted = [...new Set(request.values)].filter((value) => !this.#frontier.includes(value));
+    const isAtHand = (each: Value | Probe): each is Value => each instanceof Value && this.#frontier.includes(each);
+    const wanted = [...new Set(request.values)].filter((each) => !isAtHand(each));
     const replace = new Map([...this.#replace, ...(request.replace ?? [])]);
-    const segment =
-      wanted.length > 0 ? rewrite(this.graph, { cutAt: this.#frontier, outputs: wanted, replace }) : undefined;
+    const segment = wanted.length > 0 ? this.#segment(wanted, replace) : undefined;
     const session: Session | undefined = segment && (await this.engine.load(segment));
+    const inputs = new Set(segment?.inputs.map(({ name }) => name));
     let images = 0;
+    let batch = 0;
     try {
       for (const chunk of this.#chunks) {
         const first = images;
         images += chunk[0]?.dims[0] ?? 0;
         if (first < (request.skip ?? 0)) continue;
-        const feeds: NamedTensors = Object.fromEntries(
-          (segment?.inputs ?? []).flatMap(({ name }) => {
-            const at = this.#frontier.findIndex((value) => value.name === name);
-            const tensor = chunk[at];
-            return tensor ? [[name, tensor]] : [];
-          }),
-        );
-        const results = session ? await session.run(feeds) : {};
-        const found = request.values.map((value) => {
-          const at = this.#frontier.indexOf(value);
-          const tensor = at >= 0 ? chunk[at] : results[segment?.outputs[wanted.indexOf(value)]?.name ?? ''];
-          if (!tensor) throw new ShiboriError(`Value "${value.name}" was not computed.`);
-          return tensor;
+        const kept = this.#frontier.flatMap(({ name }, i) => (inputs.has(name) && chunk[i] ? [[name, chunk[i]]] : []));
+        const probing = wanted.map((each) => (each instanceof Value ? {} : each.feeds(batch)));
+        const feeds: NamedTensors = Object.assign(Object.fromEntries(kept), ...probing);
+        const targets = wanted.flatMap((each, i) => {
+          const name = segment?.outputs[i]?.name;
+          return each instanceof Value || name === undefined ? [] : [[name, each.into(images - first)] as const];
         });
-        yield found;
+        const results = session ? await session.run(feeds, Object.fromEntries(targets)) : {};
+        batch++;
+        yield request.values.map((each) => {
+          const output = segment?.outputs[wanted.indexOf(each)]?.name;
+          const tensor = isAtHand(each) ? chunk[this.#frontier.indexOf(each)] : results[output ?? ''];
+          if (tensor) return tensor;
+          throw new ShiboriError(`Value "${(each instanceof Value ? each : each.of).name}" was not computed.`);
+        });
         if (images >= (request.images ?? Number.POSITIVE_INFINITY)) break;
       }
     } finally {

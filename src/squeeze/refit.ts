@@ -5,7 +5,6 @@
  * With centred moments G = Cov(x), H = Cov(x, y) the best dense map is T* = (G + λ)⁻¹ (H + λ T), pulled to the original T
  * where the images say nothing, and what is left is the truncation of T* in the metric (G, M): see `chain-fit.ts`.
  */
-import type { Engine } from '../engine/engine.js';
 import type { Graph, Value } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
 import { cholesky, choleskySolve } from '../linalg/cholesky.js';
@@ -13,13 +12,13 @@ import { combine, inSingle, type Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { sizeOf } from '../tensor/dims.js';
 import type { ActivationStream } from './activation-stream.js';
 import type { FitOptions } from './chain-fit.js';
 import { biasOf, replacementOf } from './fit-layer.js';
 import { addToDiagonal, dampingOf, diagonalOf, gramMoments, traceOf } from './moments.js';
 import { crossMoments, sampleGram } from './sample-moments.js';
-import { centre, inputSamples, outputSamples, type Samples } from './samples.js';
+import { centre, inputSamples, outputSamples, type SampleSpace, type Samples } from './samples.js';
 import type { Scheme } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { stageOf } from './whitened.js';
@@ -48,6 +47,8 @@ export interface RefitOptions {
  */
 const SAMPLES_PER_INPUT = 4;
 const LEAST_SAMPLES = 2 ** 14;
+/** Share of an image's positions up to which more of them tell as much as more images. */
+const LARGEST_SHARE = 1 / 64;
 /** Samples for each input of a layer below which targets other than its own outputs are not fitted. */
 const FEWEST_SAMPLES = 4;
 /** The least pull, however many samples. */
@@ -61,15 +62,16 @@ export interface Streams {
   readonly squeezed: ActivationStream;
 }
 
+/** Memory for the samples of one layer after another. */
+export interface SampleSpaces {
+  readonly x: SampleSpace;
+  readonly y: SampleSpace;
+}
+
 /** Whether everything that reads a layer's output is a rectifier. */
 export function isRectified(graph: Graph, layer: SqueezeLayer): boolean {
   const consumers = usesOf(graph).consumers(layer.output);
   return consumers.length > 0 && consumers.every(({ op }) => op === 'Relu') && !graph.outputs.includes(layer.output);
-}
-
-/** One value of a stream's batches. */
-async function* firstOf(batches: AsyncIterable<readonly Tensor[]>): AsyncGenerator<Tensor> {
-  for await (const [value] of batches) if (value) yield value;
 }
 
 /**
@@ -108,22 +110,25 @@ export async function rectifiedTargets(
  * @returns what computes the layer's output from now on.
  */
 export async function refitLayer(
-  engine: Engine,
   { squeezed, original }: Streams,
   layer: SqueezeLayer,
   next: SqueezeLayer | undefined,
   choice: { readonly scheme: Scheme; readonly ranks: readonly number[] },
   output: SymmetricRoot,
   options: RefitOptions,
+  spaces: SampleSpaces,
   products: MatrixProducts,
 ): Promise<readonly [Value, Replacement]> {
   const { ridge = 1, rectifiedRounds = 1, sweeps = 1 } = options;
   const wanted = options.samples ?? Math.max(LEAST_SAMPLES, SAMPLES_PER_INPUT * layer.weight.rows);
-  const perImage = Math.ceil(wanted / original.images);
-  const x = await inputSamples(engine, layer, firstOf(squeezed.run({ values: [layer.x] })), perImage);
-  const values = [layer.output];
-  const outputs = next ? original.moving(next.node, values) : original.run({ values });
-  const y = await outputSamples(engine, layer, firstOf(outputs), perImage);
+  const images = Math.min(original.images, Math.ceil(wanted / Math.ceil(sizeOf(layer.outputSize) * LARGEST_SHARE)));
+  const request = { images, perImage: Math.ceil(wanted / images) };
+  const x = await inputSamples(squeezed, layer, { ...request, space: spaces.x });
+  const y = await outputSamples(original, layer, {
+    ...request,
+    space: spaces.y,
+    ...(next ? { moveTo: next.node } : {}),
+  });
 
   const count = x.columns.cols;
   const gram = await sampleGram(x, products);

@@ -2,14 +2,14 @@
  * What a layer sees and what it answers, sampled: patches of its input, and its output at the same positions of the same
  * images, less their means.
  */
-import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
-import type { Value } from '../graph/model.js';
+import type { Node, Value } from '../graph/model.js';
 import type { SingleMatrix } from '../linalg/matrix.js';
-import { GraphBuilder } from '../ops/builder.js';
+import type { GraphBuilder } from '../ops/builder.js';
 import { sizeOf } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
+import type { ActivationStream, Probe } from './activation-stream.js';
 import { outputColumns, patchColumns } from './patches.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 
@@ -48,81 +48,87 @@ export function centre(row: Float32Array): number {
   return mean;
 }
 
-/** Parts side by side, less the mean of each row. */
-function centred(parts: readonly Tensor<'float32'>[]): Samples {
-  const rows = parts[0]?.dims[0] ?? 0;
-  const cols = parts.reduce((sum, { dims }) => sum + (dims[1] ?? 0), 0);
-  const data = new Float32Array(rows * cols);
-  const mean = new Float64Array(rows);
-  for (let i = 0; i < rows; i++) {
-    const row = data.subarray(i * cols, (i + 1) * cols);
-    let at = 0;
-    for (const part of parts) {
-      const width = part.dims[1] ?? 0;
-      row.set(part.data.subarray(i * width, (i + 1) * width), at);
-      at += width;
-    }
-    mean[i] = centre(row);
+/**
+ * Memory that holds the samples of one layer after another: fresh memory of their size costs more than what is computed. A
+ * layer's samples are gone with the next ones that are taken into the same space.
+ */
+export class SampleSpace {
+  #columns = new Float32Array(0);
+  #batch = new Float32Array(0);
+
+  /** Room for all samples. */
+  columns(length: number): Float32Array {
+    if (this.#columns.length < length) this.#columns = new Float32Array(length);
+    return this.#columns.subarray(0, length);
   }
-  return { columns: { rows, cols, data }, mean };
+
+  /** Room for those of one batch. */
+  batch(length: number): Float32Array {
+    if (this.#batch.length < length) this.#batch = new Float32Array(length);
+    return this.#batch.subarray(0, length);
+  }
 }
 
-type Batches = AsyncIterable<Tensor> | Iterable<Tensor>;
+/** Which samples of a layer are taken. */
+export interface SampleRequest {
+  /**
+   * Positions of an image that are taken, others for other batches: neighbours see nearly the same, so that few of many
+   * images tell more than many of few. Default: all.
+   */
+  readonly perImage?: number;
+  /** As of a stream: images left out at the beginning, and after how many to stop. Default: all are taken. */
+  readonly skip?: number;
+  readonly images?: number;
+  /** Node that the stream moves on to while it tells them. Default: it stays. */
+  readonly moveTo?: Node;
+  readonly space?: SampleSpace;
+}
 
-/** Columns of batches of a layer's values side by side. */
+/** Columns of a value, computed where it arises, all batches side by side, less the mean of each row. */
 async function gathered(
-  engine: Engine,
+  stream: ActivationStream,
   layer: SqueezeLayer,
-  value: Value,
-  batches: Batches,
-  most: number,
+  of: Value,
+  rows: number,
   columnsOf: (b: GraphBuilder, value: Value, layer: SqueezeLayer, positions: Value) => Value,
+  request: SampleRequest,
 ): Promise<Samples> {
-  const perImage = Math.min(most, sizeOf(layer.outputSize));
-  const b = new GraphBuilder();
-  const given = b.input('value', 'float32', ['N', ...(value.type?.dims.slice(1) ?? [])]);
-  const columns = columnsOf(b, given, layer, b.input('positions', 'int64', [perImage]));
-  b.output(b.op('Identity', [columns], {}, { outputName: 'columns' }));
-  const graph = b.build(`samples of ${layer.path}`);
-  const session = await engine.load(graph);
-  const parts: Tensor<'float32'>[] = [];
-  try {
-    for await (const batch of batches) {
-      const positions = positionsOf(layer, perImage, parts.length);
-      const feeds = graph.inputs.map(({ name }) => [name, name === 'value' ? batch : positions] as const);
-      const found = await session.run(Object.fromEntries(feeds));
-      parts.push(expectFloat32(found.columns, layer.path));
-    }
-  } finally {
-    await session.dispose();
+  const { skip, images, moveTo, space = new SampleSpace() } = request;
+  const perImage = Math.min(request.perImage ?? Number.POSITIVE_INFINITY, sizeOf(layer.outputSize));
+  const positions = `positions/${of.name}`;
+  const probe: Probe = {
+    of,
+    feeds: (batch) => ({ [positions]: positionsOf(layer, perImage, batch) }),
+    append: (b, value) => columnsOf(b, value, layer, b.input(positions, 'int64', [perImage])),
+    into: (count) => tensor('float32', [rows, count * perImage], space.batch(rows * count * perImage)),
+  };
+  const range = { ...(skip === undefined ? {} : { skip }), ...(images === undefined ? {} : { images }) };
+  const cols = perImage * stream.told(range);
+  if (cols === 0) throw new ShiboriError(`Layer "${layer.path}": there was no calibration image.`);
+  const data = space.columns(rows * cols);
+  let from = 0;
+  const values = [probe];
+  for await (const [told] of moveTo ? stream.moving(moveTo, values, images) : stream.run({ values, ...range })) {
+    const { dims, data: part } = expectFloat32(told, layer.path);
+    const width = dims[1] ?? 0;
+    for (let i = 0; i < rows; i++) data.set(part.subarray(i * width, (i + 1) * width), i * cols + from);
+    from += width;
   }
-  if (parts.length === 0) throw new ShiboriError(`Layer "${layer.path}": there was no calibration image.`);
-  return centred(parts);
+  const mean = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) mean[i] = centre(data.subarray(i * cols, (i + 1) * cols));
+  return { columns: { rows, cols, data }, mean };
 }
 
 /**
  * Patches of a layer's input, rows in the order of the weight's axes.
  *
- * @param batches of the layer's input.
- * @param most positions of an image that are taken, others for other batches: neighbours see nearly the same, so that few of
- *   many images tell more than many of few. Default: all.
  * @throws ShiboriError when there is no image.
  */
-export function inputSamples(
-  engine: Engine,
-  layer: SqueezeLayer,
-  batches: Batches,
-  most = Number.POSITIVE_INFINITY,
-): Promise<Samples> {
-  return gathered(engine, layer, layer.x, batches, most, patchColumns);
+export function inputSamples(stream: ActivationStream, layer: SqueezeLayer, request: SampleRequest): Promise<Samples> {
+  return gathered(stream, layer, layer.x, layer.weight.rows, patchColumns, request);
 }
 
-/** A layer's outputs, at the positions that `inputSamples` takes of batches of the same sizes. Throws as it does. */
-export function outputSamples(
-  engine: Engine,
-  layer: SqueezeLayer,
-  batches: Batches,
-  most = Number.POSITIVE_INFINITY,
-): Promise<Samples> {
-  return gathered(engine, layer, layer.output, batches, most, outputColumns);
+/** A layer's outputs, at the positions that `inputSamples` takes for the same request. Throws as it does. */
+export function outputSamples(stream: ActivationStream, layer: SqueezeLayer, request: SampleRequest): Promise<Samples> {
+  return gathered(stream, layer, layer.output, layer.outputs, outputColumns, request);
 }

@@ -21,6 +21,7 @@ import { allocate, type Choices } from './allocation.js';
 import type { Goal, LayerOption, MeasuredPoint } from './curves.js';
 import { foldExact } from './fold-exact.js';
 import { type RefitOptions, refitLayer } from './refit.js';
+import { SampleSpace } from './samples.js';
 import type { SchemeName } from './scheme.js';
 import { denseParameters, type Refusal, type SqueezeLayer, squeezeLayers } from './squeeze-layer.js';
 import { type StudiedLayer, type StudyOptions, studyLayers } from './study.js';
@@ -112,6 +113,7 @@ async function fitChoices(
   // Up to the first layer that is replaced both are the same network.
   let squeezed: ActivationStream | undefined;
   const replacements = new Map<Value, Replacement>();
+  const spaces = { x: new SampleSpace(), y: new SampleSpace() };
   const fitted = layers.filter(({ layer, output }) => output && chosen.get(layer.path)?.scheme);
   for (const [i, { layer, output }] of layers.entries()) {
     options.signal?.throwIfAborted();
@@ -125,7 +127,7 @@ async function fitChoices(
     const streams = { original, squeezed: refit ? squeezed : original };
     const next = fitted[fitted.findIndex((each) => each.layer === layer) + 1]?.layer;
     const how = refit || { rectifiedRounds: 0 };
-    const entry = await refitLayer(engine, streams, layer, next, choice, output, how, products);
+    const entry = await refitLayer(streams, layer, next, choice, output, how, spaces, products);
     replacements.set(...entry);
     squeezed.replace(entry);
   }

@@ -25,7 +25,7 @@ import { summedDivergence } from './divergence.js';
 import { biasOf, meanOutput, outputMetric, replacementOf } from './fit-layer.js';
 import { dampingOf } from './moments.js';
 import { sampleMoments } from './sample-moments.js';
-import { inputSamples, variances } from './samples.js';
+import { inputSamples, SampleSpace, variances } from './samples.js';
 import type { SchemeName } from './scheme.js';
 import { type AppendGradients, gradientMoments } from './second-moments.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
@@ -110,10 +110,6 @@ function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor
   });
 }
 
-async function* inputsOf(stream: ActivationStream, layer: SqueezeLayer, skip: number): AsyncGenerator<Tensor> {
-  for await (const [x] of stream.run({ values: [layer.x], skip })) if (x) yield x;
-}
-
 /** The network as it is, and what it predicts for the images that points are measured on. */
 interface Original {
   readonly stream: ActivationStream;
@@ -142,19 +138,19 @@ async function divergence(
 }
 
 async function studyLayer(
-  engine: Engine,
   original: Original,
   layer: SqueezeLayer,
   gradients: Matrix,
   goal: Goal,
   options: StudyOptions,
+  space: SampleSpace,
   products: MatrixProducts,
 ): Promise<StudiedLayer> {
   const { curveSamples = 8192, schemes = DEFAULT_SCHEMES, measuredShares = [0.03, 0.1, 0.3] } = options;
   const { stream, heldOut } = original;
   await stream.moveTo(layer.node);
   const perImage = Math.ceil(curveSamples / (stream.images - heldOut));
-  const samples = await inputSamples(engine, layer, inputsOf(stream, layer, heldOut), perImage);
+  const samples = await inputSamples(stream, layer, { perImage, skip: heldOut, space });
   const ridge = dampingOf(variances(samples), DAMPING, `Layer "${layer.path}": the statistics of its input`);
   const output = await outputMetric(layer.path, gradients, products);
   const map = await products.multiply(layer.weight, output.root, {});
@@ -220,6 +216,7 @@ export async function studyLayers(
     for await (const [found] of stream.run({ values: graph.outputs, images: measuredImages })) {
       if (found) scores.push(found);
     }
+    const space = new SampleSpace();
     const total = layers.reduce((sum, layer) => sum + denseOption(layer, goal).cost, 0);
     for (const layer of missing) {
       options.onLayer?.(layer.path, known.size);
@@ -230,7 +227,7 @@ export async function studyLayers(
       const studied =
         share < SMALL_SHARE
           ? leftDense(layer, goal, `it is ${(100 * share).toFixed(2)} % of the whole`)
-          : await studyLayer(engine, original, layer, moments, goal, options, products);
+          : await studyLayer(original, layer, moments, goal, options, space, products);
       known.set(layer.path, studied);
       await memory?.keep(studied);
     }

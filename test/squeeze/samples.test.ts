@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
+import { ActivationStream } from '../../src/squeeze/activation-stream.js';
 import { meanOutput } from '../../src/squeeze/fit-layer.js';
 import { addToDiagonal, dampingOf, gramMoments } from '../../src/squeeze/moments.js';
 import { rectifiedTargets } from '../../src/squeeze/refit.js';
 import { crossMoments, sampleGram, sampleMoments } from '../../src/squeeze/sample-moments.js';
-import { inputSamples, outputSamples, type Samples, variances } from '../../src/squeeze/samples.js';
-import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
+import { inputSamples, outputSamples, SampleSpace, type Samples, variances } from '../../src/squeeze/samples.js';
+import { float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct, randomMatrix } from '../linalg/support.js';
 import { oneConvolution, onlyLayer, random } from './support.js';
 
@@ -27,13 +27,10 @@ function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>): voi
   expect(worst).toBeLessThan(FLOAT32_ROUNDING);
 }
 
-/** A layer, and two batches of what it sees and answers. */
-async function convolution() {
+/** A layer of a network, and the network over two batches of images. */
+function convolution(batches = [random([5, 2, 9, 9], 4), random([3, 2, 9, 9], 5)]) {
   const graph = oneConvolution([4, 2, 2, 2], [9, 9]);
-  const x = [random([5, 2, 9, 9], 4), random([3, 2, 9, 9], 5)];
-  const y = [];
-  for (const input of x) y.push(expectFloat32((await runOnce(engine, graph, { input })).output, 'y'));
-  return { layer: onlyLayer(graph), x, y };
+  return { layer: onlyLayer(graph), stream: new ActivationStream(engine, graph, batches) };
 }
 
 /** Samples of rows about their means. */
@@ -43,9 +40,10 @@ function samples(rows: number, count: number, seed: number): Samples {
 
 describe('samples of a layer', () => {
   it.each([undefined, 7])('obey the layer: E[x yᵀ] = G T, and so do their means (%s positions)', async (most) => {
-    const { layer, x, y } = await convolution();
-    const inputs = await inputSamples(engine, layer, x, most);
-    const outputs = await outputSamples(engine, layer, y, most);
+    const { layer, stream } = convolution();
+    const request = most === undefined ? {} : { perImage: most };
+    const inputs = await inputSamples(stream, layer, request);
+    const outputs = await outputSamples(stream, layer, request);
     expect(inputs.columns.cols).toBe(8 * (most ?? 64));
     expect(outputs.columns.cols).toBe(inputs.columns.cols);
     const gram = await sampleGram(inputs, plainProducts);
@@ -54,22 +52,42 @@ describe('samples of a layer', () => {
   });
 
   it('are about their means, and take other positions of other batches', async () => {
-    const { layer, x } = await convolution();
-    const { columns } = await inputSamples(engine, layer, x, 7);
+    const { layer, stream } = convolution();
+    const { columns } = await inputSamples(stream, layer, { perImage: 7 });
     for (let i = 0; i < columns.rows; i++) {
       const row = columns.data.subarray(i * columns.cols, (i + 1) * columns.cols);
       expect(Math.abs(row.reduce((sum, value) => sum + value, 0))).toBeLessThan(FLOAT32_ROUNDING);
     }
-    const [first] = x;
-    if (!first) throw new Error('there is no batch');
-    const twice = await inputSamples(engine, layer, [first, first], 7);
+    const batch = random([5, 2, 9, 9], 4);
+    const { layer: own, stream: same } = convolution([batch, batch]);
+    const twice = await inputSamples(same, own, { perImage: 7 });
     const half = (from: number) => Array.from({ length: 35 }, (_, s) => twice.columns.data[from + s]);
     expect(half(0)).not.toEqual(half(35));
   });
 
+  it('are those of the images that are asked for, in space that was used before', async () => {
+    const { layer, stream } = convolution();
+    const space = new SampleSpace();
+    await inputSamples(stream, layer, { space });
+    const { columns } = await inputSamples(stream, layer, { perImage: 7, skip: 5, space });
+    const second = convolution([random([3, 2, 9, 9], 5)]);
+    const alone = await inputSamples(second.stream, second.layer, { perImage: 7 });
+    expect(columns.data).toEqual(alone.columns.data);
+    const first = await outputSamples(stream, layer, { images: 2, space });
+    expect(first.columns.cols).toBe(5 * 64);
+  });
+
+  it('are told while the stream moves on', async () => {
+    const { layer, stream } = convolution();
+    const still = await outputSamples(stream, layer, { perImage: 7 });
+    const moving = await outputSamples(stream, layer, { perImage: 7, moveTo: layer.node });
+    expect(moving).toEqual(still);
+    expect(await outputSamples(stream, layer, { perImage: 7 })).toEqual(still);
+  });
+
   it('refuse to be of no image', async () => {
-    const { layer } = await convolution();
-    await expect(inputSamples(engine, layer, [])).rejects.toThrow('Layer "conv": there was no calibration image.');
+    const { layer, stream } = convolution([]);
+    await expect(inputSamples(stream, layer, {})).rejects.toThrow('Layer "conv": there was no calibration image.');
   });
 });
 
