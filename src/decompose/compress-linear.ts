@@ -137,7 +137,8 @@ export function replaceLinears(
       emit([input], b) {
         const values = cores.map((core, k) => b.initializer(`${path}.${coreName(k)}`, core));
         const biasValue = bias && b.initializer(`${path}.${BIAS_NAME}`, bias);
-        return emitLayer(b, input, values, biasValue, { ...descriptor, execution: executionOf(path) });
+        const layer = { ...descriptor, execution: executionOf(path), outputName: output.name };
+        return emitLayer(b, input, values, biasValue, layer);
       },
     });
   }
@@ -159,11 +160,12 @@ export function withExecution(graph: Graph, layers: readonly TtLayer[], aim?: Co
     const parameters = [...range(coreCount(layer)).map(coreName), BIAS_NAME].flatMap(
       (name) => byName.get(`${path}.${name}`) ?? [],
     );
-    replace.set(findLayer(graph, path).output, {
+    const { output } = findLayer(graph, path);
+    replace.set(output, {
       reads: [x, ...parameters],
       emit([input, ...values], b) {
         const cores = values.slice(0, coreCount(layer));
-        return emitLayer(b, input, cores, values[cores.length], layer, aim);
+        return emitLayer(b, input, cores, values[cores.length], { ...layer, outputName: output.name }, aim);
       },
     });
   }

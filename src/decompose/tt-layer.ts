@@ -25,6 +25,8 @@ export interface TtDescriptor extends TtShape {
 /** A tensor-train layer in a graph. */
 export interface TtLayer extends TtDescriptor {
   readonly execution: Execution;
+  /** Name of the value that it computes. Default: derived from the path. */
+  readonly outputName?: string;
 }
 
 /**
@@ -157,13 +159,14 @@ export function emitTtLinear(
   const emitter = new Emitter(b, network.sizes, aim.trained);
   const named = cores.map((value, k) => ({ value, indices: network.cores[k]?.indices ?? [] }));
   const outFeatures = sizeOf(layer.outModes);
+  const last = layer.outputName === undefined ? {} : { outputName: layer.outputName };
   const flatBias = bias && layer.outModes.length > 1 ? b.op('Reshape', [bias, b.ints([outFeatures])]) : bias;
   if (layer.execution === 'rebuilt') {
     const plan = planContraction(network.cores, network.sizes, network.weight);
     const dense = emitter.run(plan, named);
     const ordered = emitter.ordered(dense, network.weight);
     const weight = b.op('Reshape', [ordered, b.ints([outFeatures, sizeOf(layer.inModes)])]);
-    return b.op('Gemm', [x, weight, flatBias], { transB: 1 });
+    return b.op('Gemm', [x, weight, flatBias], { transB: 1 }, last);
   }
   const planned = network.cores.map((core) => ({ ...core, constant: !aim.trained }));
   const plan = planContraction([network.input, ...planned], network.sizes, network.output);
@@ -173,8 +176,10 @@ export function emitTtLinear(
       : emitter.shaped(x, network.input.indices);
   const result = emitter.run(plan, [input, ...named]);
   const ordered = emitter.ordered(result, network.output);
-  const flat = layer.outModes.length === 1 ? ordered : b.op('Reshape', [ordered, b.ints([-1, outFeatures])]);
-  return flatBias ? b.op('Add', [flat, flatBias]) : flat;
+  const unbiased = flatBias ? {} : last;
+  const flat =
+    layer.outModes.length === 1 ? ordered : b.op('Reshape', [ordered, b.ints([-1, outFeatures])], {}, unbiased);
+  return flatBias ? b.op('Add', [flat, flatBias], {}, last) : flat;
 }
 
 /** The tensor-train layers of a graph, found by the names of their cores (`PATH.tt_W0`, …, `PATH.B`). */

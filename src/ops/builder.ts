@@ -41,6 +41,7 @@ export class GraphBuilder {
   // ONNX keeps the names of nodes and of values apart: a node may be called as its output is.
   readonly #valueNames = new Map<string, number>();
   readonly #nodeNames = new Map<string, number>();
+  readonly #reserved = new Set<string>();
   readonly #scalars = new Map<string, Value>();
 
   /** The nodes added so far, in order. */
@@ -53,6 +54,13 @@ export class GraphBuilder {
     const value = new GraphValue(uniqueName(this.#valueNames, name), { dtype, dims });
     this.#inputs.push(value);
     return value;
+  }
+
+  /** Keeps a name for the output that will be given it by `outputName`: no name that is derived becomes this one. */
+  reserve(name: string): void {
+    if (this.#valueNames.has(name)) return;
+    this.#valueNames.set(name, 0);
+    this.#reserved.add(name);
   }
 
   /** A named parameter or constant with its tensor. */
@@ -207,7 +215,8 @@ export class GraphBuilder {
       if (output === null) return undefined;
       const type: ValueType | undefined = types[i];
       if (!type) throw new ShiboriError(`Node "${nodeName}" (${op}) has ${types.length} outputs, asked for ${i + 1}.`);
-      return new GraphValue(uniqueName(this.#valueNames, output ?? `${nodeName}:${i}`), type);
+      const own = output !== undefined && this.#reserved.delete(output) ? output : undefined;
+      return new GraphValue(own ?? uniqueName(this.#valueNames, output ?? `${nodeName}:${i}`), type);
     });
     for (const [i, known] of inferContents(draft, this.#contentsAt(draft)).entries()) {
       const value = values[i];

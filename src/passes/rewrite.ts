@@ -9,7 +9,10 @@ import type { Tensor } from '../tensor/tensor.js';
 export interface Replacement {
   /** The old values that it reads: they must come before the replaced one. */
   readonly reads: readonly Value[];
-  /** Adds the new nodes; gets the new values of `reads`. */
+  /**
+   * Adds the new nodes; gets the new values of `reads`. The old value's name is kept for the new one (`outputName`); an
+   * output of the graph gets it in any case.
+   */
   emit(reads: readonly Value[], builder: GraphBuilder): Value;
 }
 
@@ -64,6 +67,8 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     if (!replacement) return node;
     const standIn = { ...node, inputs: replacement.reads, outputs: [output] };
     standIns.set(standIn, replacement);
+    // Whoever asks for it by name finds the new value.
+    builder.reserve(output.name);
     return standIn;
   });
   const nodes = nodesFor({ ...graph, nodes: withStandIns }, options.outputs ?? graph.outputs, cut);
@@ -95,16 +100,18 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`);
   };
   const results = new Set<Value>(options.outputs ?? graph.outputs);
+  const emitted = (standIn: Replacement, old: Value | undefined, inputs: readonly (Value | undefined)[]): Value => {
+    const value = standIn.emit(
+      inputs.flatMap((input) => input ?? []),
+      builder,
+    );
+    if (!old || value.name === old.name || !results.has(old)) return value;
+    return builder.op('Identity', [value], {}, { outputName: old.name });
+  };
   const copy = (node: Node): readonly (Value | undefined)[] => {
     const inputs = node.inputs.map((input) => input && of(input));
     const standIn = standIns.get(node);
-    if (standIn)
-      return [
-        standIn.emit(
-          inputs.flatMap((input) => input ?? []),
-          builder,
-        ),
-      ];
+    if (standIn) return [emitted(standIn, node.outputs[0], inputs)];
     const replaced = options.node?.(node, inputs, builder, inline);
     if (replaced) return replaced;
     if (node.outputs.some((output) => output && results.has(output))) return builder.copy(node, inputs);

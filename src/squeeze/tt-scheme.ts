@@ -118,7 +118,12 @@ export function ttScheme(layout: Layout): Scheme {
     },
     bias: (layer, values) => ({ name: BIAS_NAME, tensor: float32(values, shapeOf(layer).outModes) }),
     emit: (b, layer, x, ranks, factors, bias) =>
-      emitTtLinear(b, x, factors, bias, { path: layer.path, ...shapeOf(layer, ranks), execution: 'factored' }),
+      emitTtLinear(b, x, factors, bias, {
+        path: layer.path,
+        ...shapeOf(layer, ranks),
+        execution: 'factored',
+        outputName: layer.output.name,
+      }),
   };
   return scheme;
 }

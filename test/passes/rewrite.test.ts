@@ -57,4 +57,43 @@ describe('rewrite', () => {
       ['fc.weight', [3, 2]],
     ]);
   });
+
+  it('keeps the name of a value that is computed in another way, whatever its nodes are called', () => {
+    const graph = small();
+    const { output } = findLayer(graph, 'fc');
+    const [x] = graph.inputs;
+    const twice = (named: boolean) =>
+      rewrite(graph, {
+        replace: new Map([
+          [
+            output,
+            {
+              reads: x ? [x] : [],
+              emit([input], b) {
+                b.scope = 'fc';
+                const y = b.op('Gemm', [input, b.initializer('fc.factor0', float32([1, 2], [1, 2]))], { transB: 1 });
+                return b.op('Neg', [y], {}, named ? { outputName: output.name } : {});
+              },
+            },
+          ],
+        ]),
+      });
+    const [first, second, relu] = twice(true).nodes;
+    expect(first?.outputs[0]?.name).not.toBe(output.name);
+    expect(second?.outputs[0]?.name).toBe(output.name);
+    expect(relu?.inputs[0]).toBe(second?.outputs[0]);
+    expect(twice(false).nodes).toHaveLength(3);
+  });
+
+  it('gives an output that is computed in another way its name in any case', () => {
+    const graph = small();
+    const [output] = graph.outputs;
+    const { output: y } = findLayer(graph, 'fc');
+    if (!output) throw new Error('the graph has no output');
+    const replaced = rewrite(graph, {
+      replace: new Map([[output, { reads: [y], emit: ([value], b) => b.op('Abs', [value]) }]]),
+    });
+    expect(replaced.outputs[0]?.name).toBe('output');
+    expect(replaced.nodes.map(({ op }) => op)).toEqual(['Gemm', 'Abs', 'Identity']);
+  });
 });

@@ -110,6 +110,8 @@ describe('convolution schemes', () => {
         );
       }, 0);
       expect(scheme.multiplyAdds(layer, fitted.ranks)).toBe(counted);
+      // The layer's output keeps its name: latencies are measured from name to name.
+      expect(squeezed.nodes.at(-1)?.inputs[0]?.name).toBe(layer.output.name);
     },
   );
 
@@ -166,7 +168,10 @@ describe('tensor trains of a linear layer', () => {
     const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
     expect(ttDescriptorsOf(squeezed)).toMatchObject([{ path: 'fc', layout: name, bonds: ranks }]);
     const input = random([3, 24], 5);
-    const { output } = await runOnce(engine, squeezed, { input });
+    // It is the graph's output, which callers ask for by its name.
+    const [outputName] = graph.outputs.map((value) => value.name);
+    expect(squeezed.outputs[0]?.name).toBe(outputName);
+    const output = (await runOnce(engine, squeezed, { input }))[outputName ?? ''];
     const map = await fitted.map();
     const expected = naiveProduct(matrix(3, 24, Float64Array.from(input.data)), map);
     expectFloat32(output, 'output').data.forEach((value, i) => {
