@@ -21,12 +21,13 @@ const [{ compressModel }, { planSchema, readYaml }, { predictionsOf, lossOf }, {
   await Promise.all(
     ['verbs/compress.js', 'verbs/recipe.js', 'verbs/squeeze/measure.js', 'verbs/squeeze/images.js'].map(load),
   );
-const [{ foldExact }, { squeezeLayers }, { studyNetwork, spendBudget }, weights, { ofAnyBatch }, { summarize }] =
+const [{ foldExact }, { squeezeLayers }, { studyNetwork }, { spendBudget }, weights, { ofAnyBatch }, { summarize }] =
   await Promise.all(
     [
       'squeeze/fold-exact.js',
       'squeeze/squeeze-layer.js',
       'squeeze/squeeze.js',
+      'squeeze/spend.js',
       'squeeze/weight-only.js',
       'passes/rewrite.js',
       'models/summary.js',

@@ -1,5 +1,5 @@
 import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
-import { LAYER_COLUMNS, layerCells } from '../verbs/squeeze/layer-cells.js';
+import { LAYER_COLUMNS, layerCells, predictedDivergence } from '../verbs/squeeze/layer-cells.js';
 import type { SqueezedFile } from '../verbs/squeeze/squeeze.js';
 import type { SqueezedShape } from '../verbs/squeeze/squeezing.js';
 import { engineering, integer, megabytes, percent, table } from './output.js';
@@ -61,7 +61,7 @@ export function squeezeText(result: SqueezedFile): string {
     ...shapeText(result),
     '',
     `Top-1    ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)} on ${integer(accuracy.after.images)} images (${data.validation})`,
-    `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats`,
+    `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats (${predictedDivergence(result.layers).toPrecision(2)} predicted)`,
     ...(maps ? [`Maps     correlate at ${maps.pearson.mean.toFixed(3)} on ${maps.images} images (${maps.layer})`] : []),
     ...speed.map(
       ({ batch, beforeMs, afterMs, ratio }) =>

@@ -1,8 +1,9 @@
 /*
  * What a layer is predicted to cost at every rank, in every scheme: ½ of the sum of what its bonds discard (a bound on
- * what the train loses, in the metric of `whitened.ts`), put right by measuring a few points. On linear layers the
- * prediction holds almost to the digit; on convolutions it is several times too low, since K-FAC takes the positions of
- * one image for independent.
+ * what the train loses, in the metric of `whitened.ts`), and what replacing it alone costs by a few points measured. On
+ * linear layers the two agree almost to the digit; on convolutions the second is several times the first, since K-FAC takes
+ * the positions of one image for independent. What makes the difference is an error that all positions have in common, and
+ * fitting the layers one after another takes most of that out again: see `fittedPrice`.
  */
 
 import { type Option, paretoFront } from './allocation.js';
@@ -16,8 +17,8 @@ export interface LayerOption extends Option {
   readonly ranks: readonly number[];
   readonly parameters: number;
   readonly multiplyAdds: number;
-  /** The prediction before it was put right. */
-  readonly predicted: number;
+  /** What replacing the layer alone is expected to lose, nothing fitted anew: the prediction, put right by measuring. */
+  readonly alone: number;
 }
 
 /** What a budget counts. Bytes are four a parameter. */
@@ -28,7 +29,7 @@ export function denseOption(layer: SqueezeLayer, goal: Goal): LayerOption {
   const parameters = denseParameters(layer);
   const multiplyAdds = denseMultiplyAdds(layer);
   const cost = goal === 'parameters' ? parameters : multiplyAdds;
-  return { scheme: undefined, ranks: [], parameters, multiplyAdds, cost, predicted: 0, loss: 0 };
+  return { scheme: undefined, ranks: [], parameters, multiplyAdds, cost, loss: 0, alone: 0 };
 }
 
 /**
@@ -54,7 +55,7 @@ export async function predictedOptions(
       const multiplyAdds = scheme.multiplyAdds(layer, ranks);
       const cost = goal === 'parameters' ? parameters : multiplyAdds;
       if (cost >= dense.cost) continue;
-      options.push({ scheme, ranks, parameters, multiplyAdds, cost, predicted: mass / 2, loss: mass / 2 });
+      options.push({ scheme, ranks, parameters, multiplyAdds, cost, loss: mass / 2, alone: mass / 2 });
     }
     found.push(...paretoFront(options));
   }
@@ -68,7 +69,7 @@ export interface MeasuredPoint {
 }
 
 /**
- * The options with their losses put right: between measured points the logarithms are interpolated, below the smallest
+ * The options with what they lose alone put right: between measured points the logarithms are interpolated, below the smallest
  * prediction measured the ratio stays as it is there. Options that are predicted to lose more than the worst point
  * measured are dropped: nobody knows how much they would.
  */
@@ -84,15 +85,39 @@ export function correctedOptions(options: readonly LayerOption[], points: readon
   const last = rising.at(-1);
   if (!first || !last) return options.filter(({ scheme }) => scheme === undefined);
   return options.flatMap((option) => {
-    const { predicted } = option;
+    const { loss: predicted } = option;
     if (option.scheme === undefined) return [option];
     if (predicted > last.predicted * (1 + 1e-9)) return [];
-    if (predicted <= first.predicted) return [{ ...option, loss: (predicted * first.measured) / first.predicted }];
+    if (predicted <= first.predicted) return [{ ...option, alone: (predicted * first.measured) / first.predicted }];
     const at = rising.findIndex((point) => point.predicted >= predicted);
     const [a, b] = [rising[at - 1] ?? first, rising[at] ?? last];
     const share = Math.log(predicted / a.predicted) / Math.log(b.predicted / a.predicted);
-    return [{ ...option, loss: a.measured * (b.measured / a.measured) ** share }];
+    return [{ ...option, alone: a.measured * (b.measured / a.measured) ** share }];
   });
+}
+
+/**
+ * What an option is compared by with those of other layers.
+ *
+ * @param behind number of layers that come after it.
+ */
+export type Price = (option: LayerOption, behind: number) => number;
+
+/** What a layer loses alone: the price where layers are not fitted one after another. */
+export const priceAlone: Price = ({ alone }) => alone;
+
+/** What is left of a layer's loss by each layer that is fitted behind it, unless rounds tell better; and at the least. */
+export const LEFT_BY_FIT = 0.9;
+const LEAST_LEFT = 0.2;
+
+/**
+ * The price where layers are fitted one after another: the prediction, less what the fits behind make good. Measured on a
+ * VGG16 at a tenth of its size: the predictions add up to 0.034 nats, what the layers lose alone to 0.15, and the fitted
+ * network loses 0.0207 when it is allocated by this price, with maps that correlate at 0.953; by the plain prediction 0.0216
+ * and 0.939, by what layers lose alone 0.0232 and 0.938.
+ */
+export function fittedPrice(left: number): Price {
+  return ({ loss }, behind) => loss * Math.max(LEAST_LEFT, left ** behind);
 }
 
 /** Below this a difference is rounding. */

@@ -1,8 +1,10 @@
 /* KL(p‖q) = Σ p (log p − log q), in nats, averaged over images: what squeezing costs the predictions. */
+import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
-import type { OutputKind } from '../graph/output-kind.js';
+import type { Graph } from '../graph/model.js';
+import { type OutputKind, outputKind } from '../graph/output-kind.js';
 import { LEAST_PROBABILITY } from '../ops/log-probabilities.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 
 /** In place: scores of `classes` each become log-probabilities. */
 function toLogProbabilities(row: Float64Array, kind: OutputKind): void {
@@ -42,4 +44,37 @@ export function summedDivergence(p: Tensor<'float32'>, q: Tensor<'float32'>, kin
   }
   if (Number.isFinite(sum)) return sum;
   throw new ShiboriError('Comparing predictions: the model gives NaN or infinite scores for calibration images.');
+}
+
+/**
+ * Mean KL over images from the predictions of one classifier to those of another, in nats.
+ *
+ * @param chunks images in batches, as the first input of both graphs takes them.
+ * @throws ShiboriError as `summedDivergence`.
+ */
+export async function divergenceOf(
+  engine: Engine,
+  before: Graph,
+  after: Graph,
+  chunks: readonly Tensor[],
+): Promise<number> {
+  const scores: Tensor<'float32'>[][] = [];
+  for (const graph of [before, after]) {
+    const [input, output] = [graph.inputs[0]?.name ?? '', graph.outputs[0]?.name ?? ''];
+    const session = await engine.load(graph);
+    try {
+      const found: Tensor<'float32'>[] = [];
+      for (const chunk of chunks) found.push(expectFloat32((await session.run({ [input]: chunk }))[output], 'Scores'));
+      scores.push(found);
+    } finally {
+      await session.dispose();
+    }
+  }
+  let sum = 0;
+  let images = 0;
+  for (const [i, p] of (scores[0] ?? []).entries()) {
+    sum += summedDivergence(p, expectFloat32(scores[1]?.[i], 'Scores'), outputKind(before));
+    images += p.dims[0] ?? 0;
+  }
+  return sum / images;
 }

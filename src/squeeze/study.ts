@@ -101,7 +101,7 @@ export function leftDense(layer: SqueezeLayer, goal: Goal, reason: string): Stud
 const countOf = (chunks: readonly Tensor[]): number => chunks.reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0);
 
 /** The first batches that hold so many images. */
-function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor[] {
+export function firstImages(chunks: readonly Tensor[], images: number): readonly Tensor[] {
   let seen = 0;
   return chunks.filter(({ dims }) => {
     const wanted = seen < images;
@@ -163,7 +163,7 @@ async function studyLayer(
     const fitted = await option.scheme.fit(layer, option.ranks, stage, output, {}, products);
     const bias = biasOf(await fitted.map(), samples.mean, meanOutput(layer, samples.mean));
     const found = await divergence(original, replacementOf(layer, fitted, bias));
-    measured.push({ predicted: option.predicted, measured: found });
+    measured.push({ predicted: option.loss, measured: found });
   }
   const corrected = correctedOptions(predicted, measured);
   return { layer, output, options: corrected, measured, spectra: energiesOf(tails) };

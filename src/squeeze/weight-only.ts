@@ -11,12 +11,13 @@ import { identity, matrix, sumOfSquares } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
-import { type Goal, type LayerOption, predictedOptions } from './curves.js';
+import { type Goal, type LayerOption, predictedOptions, priceAlone } from './curves.js';
 import { replacementOf } from './fit-layer.js';
 import { gramMoments } from './moments.js';
 import type { SchemeName } from './scheme.js';
-import { type Spent, type StudiedNetwork, spend, squeezedLayers } from './squeeze.js';
+import { type Spent, type StudiedNetwork, spend } from './spend.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
+import { squeezedLayers } from './squeezed-layer.js';
 import { DEFAULT_SCHEMES, type StudiedLayer } from './study.js';
 import { energiesOf, tailsOf } from './tails.js';
 import { mapStage, type Stage } from './whitened.js';
@@ -107,7 +108,7 @@ export function withinError({ layers }: StudiedWeights, error: number): Readonly
 }
 
 /**
- * Spends an amount of the study's goal, or takes options that were chosen. `expected` of each layer is half of its
+ * Spends an amount of the study's goal, or takes options that were chosen. `predicted` of each layer is half of its
  * relative squared error.
  *
  * @throws BudgetUnreachable when the amount is too small.
@@ -119,7 +120,8 @@ export async function spendOnWeights(
   options: WeightOptions = {},
 ): Promise<Spent> {
   const { graph, layers } = network;
-  const { chosen, price } = typeof amount === 'number' ? spend(network, amount) : { chosen: amount, price: 0 };
+  const { chosen, price } =
+    typeof amount === 'number' ? spend(network, amount, priceAlone) : { chosen: amount, price: 0 };
   const products = engineProducts(engine);
   try {
     const replace = new Map<Value, Replacement>();

@@ -5,7 +5,8 @@ import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { parametersOf } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { summedDivergence } from '../../src/squeeze/divergence.js';
+import { ofAnyBatch } from '../../src/passes/rewrite.js';
+import { divergenceOf, summedDivergence } from '../../src/squeeze/divergence.js';
 import { type SqueezeOptions, squeezeToBudget } from '../../src/squeeze/squeeze.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { random } from '../squeeze/support.js';
@@ -111,6 +112,27 @@ describe('squeezeToBudget', () => {
     const alone = await squeeze(1200, { refit: false });
     expect(await divergence(large.graph)).toBeLessThan(await divergence(small.graph));
     expect(await divergence(small.graph)).toBeLessThan(await divergence(alone.graph));
+  });
+
+  it('tries other ways of sharing the budget, and takes the one that loses the least', async () => {
+    const told: { round: number; divergence: number; isBest: boolean }[] = [];
+    const fitted: string[] = [];
+    const { graph, layers } = await squeeze(1200, {
+      rounds: 5,
+      onRound: (round, found, isBest) => told.push({ round, divergence: found, isBest }),
+      onProgress: ({ stage, done, total, layer }) => stage === 'refit' && fitted.push(`${layer} ${done}/${total}`),
+    });
+    expect(parameters(graph)).toBeLessThanOrEqual(1200);
+    const first = told[0];
+    expect(first).toMatchObject({ round: 1, isBest: true });
+    expect(told.length).toBeGreaterThan(1);
+    const [best = Number.NaN] = told.flatMap((each) => (each.isBest ? [each.divergence] : [])).slice(-1);
+    expect(best).toBe(Math.min(...told.map((each) => each.divergence)));
+    expect(fitted.length).toBe(told.length * layers.length);
+    expect(fitted[0]).toBe('features.0 0/20');
+    // The model that is returned is the best of them, to the bit.
+    expect(await divergenceOf(engine, ofAnyBatch(network()), graph, images)).toBe(best);
+    await expect(squeeze(1200, { rounds: 0 })).rejects.toThrow('at least one round');
   });
 
   it('leaves everything dense, and the outputs as they were, where the budget allows it', async () => {

@@ -23,6 +23,7 @@ export interface SqueezeOptions extends CommonOptions, ModelOptions, ImageOption
   readonly calibration?: number;
   readonly minCamSimilarity?: number;
   readonly mapImages?: number;
+  readonly rounds?: number;
   readonly finetune?: number;
   readonly control?: boolean;
   readonly beside?: string;
@@ -51,6 +52,7 @@ export const squeezeOptionNames: readonly (keyof SqueezeOptions)[] = [
   'calibration',
   'minCamSimilarity',
   'mapImages',
+  'rounds',
   'finetune',
   'control',
   'beside',
@@ -86,6 +88,7 @@ export function withSqueeze(command: Command): Command {
     )
     .option('--min-cam-similarity <r>', 'least mean correlation of Grad-CAM maps with the original’s', correlation)
     .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
+    .option('--rounds <n>', 'ways of sharing the budget that are fitted and measured (default: 1)', positiveInteger)
     .option('--finetune <n>', 'epochs of training afterwards (default: 0)', count)
     .option('--control', 'put the dense original through the same training, to compare with')
     .option('--beside <plan>', 'YAML plan of ranks of your own, to be measured and drawn beside')
@@ -99,7 +102,7 @@ export function withSqueeze(command: Command): Command {
 /** What a squeeze is told beside its goal. */
 export async function planOf(options: Omit<SqueezeOptions, keyof GoalTexts>): Promise<Omit<SqueezePlan, 'goal'>> {
   const { schemesNamed } = await import('../../verbs/squeeze/goal.js');
-  const { layers, schemes, calibration, minCamSimilarity, mapImages, finetune, control, beside } = options;
+  const { layers, schemes, calibration, minCamSimilarity, mapImages, rounds, finetune, control, beside } = options;
   const { store, allowSlower, seed } = options;
   return {
     ...(layers ? { layers } : {}),
@@ -107,6 +110,7 @@ export async function planOf(options: Omit<SqueezeOptions, keyof GoalTexts>): Pr
     ...(calibration === undefined ? {} : { calibration }),
     ...(minCamSimilarity === undefined ? {} : { minMapSimilarity: minCamSimilarity }),
     ...(mapImages === undefined ? {} : { mapImages }),
+    ...(rounds === undefined ? {} : { rounds }),
     ...(finetune === undefined ? {} : { finetune }),
     ...(control ? { control } : {}),
     ...(beside === undefined ? {} : { beside }),

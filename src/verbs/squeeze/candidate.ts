@@ -8,7 +8,8 @@ import { reachableFrom } from '../../graph/uses.js';
 import { featureKey } from '../../node/feature-store.js';
 import { type LoadedModel, openModel, saveModel } from '../../node/model-file.js';
 import { denseOption } from '../../squeeze/curves.js';
-import { type Spent, type SqueezedLayer, spendBudget, squeezedLayer } from '../../squeeze/squeeze.js';
+import { type Spent, spendBudget } from '../../squeeze/spend.js';
+import { type SqueezedLayer, squeezedLayer } from '../../squeeze/squeezed-layer.js';
 import { leftDense } from '../../squeeze/study.js';
 import { finetuneModel } from '../finetune.js';
 import { finetuneSchema } from '../recipe.js';
@@ -16,7 +17,7 @@ import { type Cost, type Costed, squeezeWithin } from './cost.js';
 import type { Loss } from './measure.js';
 import { layersOf, layersSchema } from './remembered.js';
 import { importStored } from './stored.js';
-import { squeezeOptions, type Workshop } from './workshop.js';
+import { spendOptions, type Workshop } from './workshop.js';
 
 /** A squeezed model and what it came to. */
 export interface Candidate {
@@ -122,7 +123,7 @@ async function squeezed(
     return { graph: (await openModel(file)).graph, layers: layersOf(found.value) };
   }
   const network = await shop.studied();
-  const spend = (amount: number) => spendBudget(shop.engine, network, amount, squeezeOptions(shop));
+  const spend = (amount: number) => spendBudget(shop.engine, network, amount, spendOptions(shop));
   const { graph, layers } = await squeezeWithin(costedOf(shop), cost, limit, spend);
   if (file) await saveModel({ graph, info: original.info }, file);
   await memory.keep(name, layers);
@@ -133,7 +134,7 @@ async function squeezed(
 export async function candidateWithin(shop: Workshop, cost: Cost, limit: number): Promise<Candidate> {
   const { key, plan } = shop;
   // Of a size it decides what a parameter takes.
-  const own = featureKey([key, JSON.stringify([cost, limit, cost === 'size' ? plan.store : undefined])]);
+  const own = featureKey([key, JSON.stringify([cost, limit, cost === 'size' ? plan.store : undefined, plan.rounds])]);
   const { graph, layers } = await squeezed(shop, cost, limit, own);
   return finished(shop, graph, layers, own);
 }

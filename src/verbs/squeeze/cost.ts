@@ -6,7 +6,7 @@ import { encodeModel, type LoadedModel } from '../../node/model-file.js';
 import { type StorageType, storeWeights } from '../../passes/store-weights.js';
 import { integer } from '../../report/page.js';
 import { BudgetUnreachable } from '../../squeeze/allocation.js';
-import type { Spent } from '../../squeeze/squeeze.js';
+import type { Spent } from '../../squeeze/spend.js';
 import { denseMultiplyAdds, type SqueezeLayer } from '../../squeeze/squeeze-layer.js';
 import { amountFrom, type SizeKind, type SqueezeGoal } from './goal.js';
 

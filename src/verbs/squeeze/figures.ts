@@ -8,7 +8,7 @@ import { reachableFrom, usesOf } from '../../graph/uses.js';
 import { type Summary, summarize } from '../../models/summary.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import type { SizeFigures } from '../../report/comparison.js';
-import type { SqueezedLayer } from '../../squeeze/squeeze.js';
+import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import { bytesOf, type Tensor } from '../../tensor/tensor.js';
 import { sizeOfModel } from '../compare.js';
 import { type LayerSpeed, layerSpeeds, type Placed } from './speed.js';

@@ -30,6 +30,8 @@ export interface SqueezePlan {
   /** Least mean correlation of Grad-CAM maps with the original's, and on how many images maps are compared. Default: none, 64. */
   readonly minMapSimilarity?: number;
   readonly mapImages?: number;
+  /** Ways of sharing the budget among layers that are tried and measured on the whole network. Default: 1, unmeasured. */
+  readonly rounds?: number;
   /** Epochs of training on the images that are not held out. Default: 0. */
   readonly finetune?: number;
   /** Puts the dense original through the same training, to compare with. Default: false. */

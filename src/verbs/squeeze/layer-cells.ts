@@ -9,7 +9,7 @@ export const share = (value: number): string => (Number.isFinite(value) ? `${(10
 export const LAYER_COLUMNS = ['parameters', 'left', 'bytes', 'gzip', 'mult-adds', 'latency'] as const;
 
 /** The cells of these columns, and the prediction. */
-export function layerCells({ size: { before, after, ratio }, speed, scheme, expected }: LayerFigures): string[] {
+export function layerCells({ size: { before, after, ratio }, speed, scheme, predicted }: LayerFigures): string[] {
   return [
     `${integer(before.parameters)} → ${integer(after.parameters)}`,
     share(ratio.parameters),
@@ -17,6 +17,11 @@ export function layerCells({ size: { before, after, ratio }, speed, scheme, expe
     share(ratio.gzipBytes),
     share(ratio.multAdds),
     speed ? share(speed.ratio) : '–',
-    scheme ? expected.toPrecision(2) : '–',
+    scheme ? predicted.toPrecision(2) : '–',
   ];
+}
+
+/** What the layers of a squeeze are predicted to lose together, in nats, before any training. */
+export function predictedDivergence(layers: readonly Pick<LayerFigures, 'predicted'>[]): number {
+  return layers.reduce((sum, { predicted }) => sum + predicted, 0);
 }

@@ -4,7 +4,7 @@ import { type Matrix, matrix } from '../../linalg/matrix.js';
 import type { WorkMemory } from '../../node/work-memory.js';
 import { schemeNames } from '../../squeeze/scheme.js';
 import { schemes } from '../../squeeze/schemes.js';
-import type { SqueezedLayer } from '../../squeeze/squeeze.js';
+import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import type { StudyMemory } from '../../squeeze/study.js';
 import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';
 import type { Loss, Predictions } from './measure.js';
@@ -32,8 +32,8 @@ const studiedSchema = z.object({
       parameters: z.number(),
       multiplyAdds: z.number(),
       cost: z.number(),
-      predicted: z.number(),
       loss: z.number(),
+      alone: z.number(),
     }),
   ),
   measured: measuredSchema,
@@ -53,7 +53,7 @@ export const layersSchema = z.array(
     multiplyAddsBefore: z.number(),
     multiplyAdds: z.number(),
     predicted: z.number(),
-    expected: z.number(),
+    alone: z.number(),
     measured: measuredSchema,
     spectra: z.array(bondSchema.extend({ rank: z.number().optional() })),
     reason: z.string().optional(),

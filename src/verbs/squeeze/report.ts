@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../../node/atomic-file.js';
 import { integer, percent } from '../../report/page.js';
 import { type CurvePoint, type LayerSpectra, type SqueezePage, squeezePage } from '../../report/squeeze.js';
-import type { SqueezedLayer } from '../../squeeze/squeeze.js';
+import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import type { VerbContext } from '../context.js';
 import { machineOf } from '../measure.js';
 import type { ByHand } from './by-hand.js';
 import type { LayerFigures, SizeChange } from './figures.js';
 import type { SqueezeGoal } from './goal.js';
-import { LAYER_COLUMNS, layerCells, share } from './layer-cells.js';
+import { LAYER_COLUMNS, layerCells, predictedDivergence, share } from './layer-cells.js';
 import type { Squeezing } from './squeezing.js';
 
 /** What the bonds of `tails.ts` divide. */
@@ -73,9 +73,7 @@ function layerTable(layers: readonly LayerFigures[]) {
       layer.ranks.join(', '),
       ...layerCells(layer),
     ]),
-    notes: [
-      'Latency of a layer alone at batch 1, in percent of what it was. KL in nats, before layers were fitted anew.',
-    ],
+    notes: ['Latency of a layer alone at batch 1, in percent of what it was. KL in nats, by the second moments.'],
   };
 }
 
@@ -91,18 +89,18 @@ function predictionTable(layers: readonly SqueezedLayer[]) {
       .filter(({ measured }) => measured.length > 0)
       .map(({ path, measured }) => [path, ...Array.from({ length: most }, (_, k) => pair(measured[k]))]),
     notes: [
-      'KL in nats: by the second moments alone / measured with the layer replaced alone. Curves are put right by these.',
+      'KL in nats: by the second moments / measured with the layer replaced alone, nothing fitted. Layers are compared by the first: fitting them one after another takes out most of what the second adds.',
     ],
   };
 }
 
-function survivalTable({ accuracy, maps, error, divergence, speed, control }: Squeezing) {
+function survivalTable({ accuracy, maps, error, divergence, layers, speed, control }: Squeezing) {
   const rows: (readonly string[])[] = [
     ['top-1', percent(accuracy.before.top1), percent(accuracy.after.top1)],
     ['top-5', percent(accuracy.before.top5), percent(accuracy.after.top5)],
     ['mean NLL, nats', accuracy.before.nll.toFixed(4), accuracy.after.nll.toFixed(4)],
     ['outputs differ by', '', share(error)],
-    ['mean KL, nats', '', divergence.toPrecision(3)],
+    ['mean KL, nats', '', `${divergence.toPrecision(3)} (predicted ${predictedDivergence(layers).toPrecision(2)})`],
   ];
   if (maps) rows.push([`maps correlate (${maps.images} images)`, '', maps.pearson.mean.toFixed(3)]);
   for (const { batch, beforeMs, afterMs, ratio } of speed) {

@@ -10,7 +10,7 @@ import {
 } from '../../node/model-file.js';
 import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work-memory.js';
 import type { SpeedFigures } from '../../report/comparison.js';
-import type { SqueezedLayer } from '../../squeeze/squeeze.js';
+import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import { tellNotes, type VerbContext } from '../context.js';
 import { byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';

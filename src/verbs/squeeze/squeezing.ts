@@ -8,7 +8,7 @@ import type { LayerFigures, SizeChange } from './figures.js';
 import type { SqueezeGoal } from './goal.js';
 import type { SqueezeTrial } from './goals.js';
 
-/** What a squeeze made, with or without images. Without any, a layer's `expected` is half of its relative squared error. */
+/** What a squeeze made, with or without images. Without any, a layer's `predicted` is half of its relative squared error. */
 export interface SqueezedShape {
   readonly goal: SqueezeGoal;
   readonly store: StorageType;

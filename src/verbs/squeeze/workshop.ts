@@ -12,7 +12,8 @@ import type { FoldNote } from '../../passes/fold.js';
 import { ofAnyBatch } from '../../passes/rewrite.js';
 import type { SizeFigures } from '../../report/comparison.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
-import { type SqueezeOptions, type StudiedNetwork, studyNetwork } from '../../squeeze/squeeze.js';
+import type { SpendOptions, StudiedNetwork } from '../../squeeze/spend.js';
+import { type SqueezeOptions, studyNetwork } from '../../squeeze/squeeze.js';
 import { type Refusal, type SqueezeLayer, squeezeLayers } from '../../squeeze/squeeze-layer.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { digestOf } from '../../train/weights.js';
@@ -92,6 +93,17 @@ export function squeezeOptions({ plan, context }: Pick<Workshop, 'plan' | 'conte
     ...(context.signal ? { signal: context.signal } : {}),
     onProgress: ({ stage, done, total, layer }) =>
       context.onProgress?.({ stage, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),
+  };
+}
+
+/** How budgets are spent, as a plan decides. */
+export function spendOptions({ plan: { rounds }, context }: Pick<Workshop, 'plan' | 'context'>): SpendOptions {
+  return {
+    ...(rounds === undefined ? {} : { rounds }),
+    ...(context.signal ? { signal: context.signal } : {}),
+    onFit: (layer, done, total) => context.onProgress?.({ stage: 'refit', done, total, fields: { layer } }),
+    onRound: (round, divergence, isBest) =>
+      context.onNote?.(`round ${round}: mean KL ${divergence.toPrecision(3)} nats${isBest ? '' : ', not better'}`),
   };
 }
 

@@ -44,7 +44,7 @@ describe('squeezing without images', () => {
     const far: number[] = [];
     for (const most of [0.6, 0.2, 0.01]) {
       const { layers, output } = await squeezed({ goal: { kind: 'error', most } }, `error-${most}.onnx`);
-      for (const { expected } of layers) expect(Math.sqrt(2 * expected)).toBeLessThanOrEqual(most);
+      for (const { predicted } of layers) expect(Math.sqrt(2 * predicted)).toBeLessThanOrEqual(most);
       far.push(Math.max(...(await outputs(output)).map((value, i) => Math.abs(value - (before[i] ?? Number.NaN)))));
     }
     expect(far[0]).toBeGreaterThanOrEqual(far[1] ?? Number.NaN);

@@ -1,0 +1,70 @@
+/** What became of the layers of a network, and why. */
+import type { LayerOption, MeasuredPoint } from './curves.js';
+import type { SchemeName } from './scheme.js';
+import type { StudiedLayer } from './study.js';
+import type { BondEnergies } from './tails.js';
+
+/** The spectrum of a bond; `rank` where the scheme that was chosen cuts it. */
+export interface CutSpectrum extends BondEnergies {
+  readonly rank?: number;
+}
+
+/** What became of one layer. */
+export interface SqueezedLayer {
+  readonly path: string;
+  /** `undefined`: left dense. */
+  readonly scheme: SchemeName | undefined;
+  readonly ranks: readonly number[];
+  readonly parametersBefore: number;
+  readonly parameters: number;
+  readonly multiplyAddsBefore: number;
+  readonly multiplyAdds: number;
+  /** KL in nats by the moments, and what replacing it alone loses by the points measured. */
+  readonly predicted: number;
+  readonly alone: number;
+  readonly measured: readonly MeasuredPoint[];
+  /** What its bonds are worth, and the rank that each was cut to. */
+  readonly spectra: readonly CutSpectrum[];
+  /** Why it was left dense. */
+  readonly reason?: string;
+}
+
+/** What became of a layer of which an option was chosen. */
+export function squeezedLayer(
+  { layer, measured, spectra, options, reason }: StudiedLayer,
+  option: LayerOption,
+): SqueezedLayer {
+  const dense = options.at(-1) ?? option;
+  const alone = options.length === 1;
+  const why =
+    reason ??
+    (alone ? 'no scheme is smaller than the layer itself' : 'its parameters save more loss than they would elsewhere');
+  return {
+    path: layer.path,
+    scheme: option.scheme?.name,
+    ranks: option.ranks,
+    parametersBefore: dense.parameters,
+    parameters: option.parameters,
+    multiplyAddsBefore: dense.multiplyAdds,
+    multiplyAdds: option.multiplyAdds,
+    predicted: option.loss,
+    alone: option.alone,
+    measured,
+    spectra: spectra.map((spectrum) => {
+      const rank = option.ranks[option.scheme?.bonds.indexOf(spectrum.bond) ?? -1];
+      return { ...spectrum, ...(rank === undefined ? {} : { rank }) };
+    }),
+    ...(option.scheme ? {} : { reason: why }),
+  };
+}
+
+/** What became of each layer of which an option was chosen. */
+export function squeezedLayers(
+  layers: readonly StudiedLayer[],
+  chosen: ReadonlyMap<string, LayerOption>,
+): SqueezedLayer[] {
+  return layers.flatMap((each) => {
+    const option = chosen.get(each.layer.path);
+    return option ? [squeezedLayer(each, option)] : [];
+  });
+}
