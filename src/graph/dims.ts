@@ -46,6 +46,12 @@ export function divide(total: Dim, part: Dim): Dim | undefined {
   return format({ factor: numerator.factor / denominator.factor, symbols });
 }
 
+/** How many elements dimensions hold for each of a batch (`"17*N"`, 16 of `"N"`: 272); `undefined` where nobody knows. */
+export function elementsPer(batch: Dim, dims: readonly Dim[]): number | undefined {
+  const elements = divide(productOf(dims), batch);
+  return typeof elements === 'number' ? elements : undefined;
+}
+
 /** Whether all dimensions are numbers. */
 export function isStatic(dims: readonly Dim[]): dims is readonly number[] {
   return dims.every((dim) => typeof dim === 'number');

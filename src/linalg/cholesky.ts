@@ -11,6 +11,9 @@ import type { MatrixProducts } from './products.js';
 /** Columns of a block: below it plain loops are as fast as products that copy their operands. */
 const BLOCK = 256;
 
+/** A matrix that has no Cholesky factor. */
+export class NotPositiveDefinite extends ShiboriError {}
+
 /** A Cholesky factor. */
 export interface Cholesky {
   /** L, zero above the diagonal. */
@@ -85,7 +88,7 @@ function invertLower({ rows: n, data }: Matrix): Matrix {
  * The Cholesky factor of a symmetric matrix; only its lower triangle is read.
  *
  * @param shift added to the diagonal. Default: 0.
- * @throws ShiboriError when the matrix is not square or not positive definite (damp it: add to its diagonal).
+ * @throws ShiboriError when the matrix is not square, NotPositiveDefinite when it is not (damp it: add to its diagonal).
  */
 export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): Promise<Cholesky> {
   const n = a.rows;
@@ -105,7 +108,7 @@ export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): 
     for (let i = 0; i < top.rows; i++) top.data[i * top.cols + i] = (top.data[i * top.cols + i] as number) + shift;
     const stuck = factorBlock(top);
     if (stuck >= 0) {
-      throw new ShiboriError(
+      throw new NotPositiveDefinite(
         `Cholesky: the matrix is not positive definite (row ${k + stuck} of ${n}). Damp it, or check it for NaN.`,
       );
     }

@@ -67,11 +67,11 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     if (!replacement) return node;
     const standIn = { ...node, inputs: replacement.reads, outputs: [output] };
     standIns.set(standIn, replacement);
-    // Whoever asks for it by name finds the new value.
-    builder.reserve(output.name);
     return standIn;
   });
   const nodes = nodesFor({ ...graph, nodes: withStandIns }, options.outputs ?? graph.outputs, cut);
+  // Whoever asks for it by name finds the new value.
+  for (const node of nodes) if (standIns.has(node) && node.outputs[0]) builder.reserve(node.outputs[0].name);
   const used = new Set<Value>(options.outputs ?? graph.outputs);
   for (const node of nodes) for (const value of readsOf(node)) used.add(value);
 

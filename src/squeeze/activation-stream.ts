@@ -5,12 +5,11 @@
 import type { Engine, NamedTensors, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import { readsOf } from '../graph/captured.js';
-import { isStatic } from '../graph/dims.js';
+import { elementsPer } from '../graph/dims.js';
 import { type Graph, type Node, Value } from '../graph/model.js';
 import { reachableFrom } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { type Replacement, startRewrite } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /**
@@ -46,6 +45,8 @@ export class ActivationStream {
   readonly #replace = new Map<Value, Replacement>();
   #frontier: readonly Value[];
   #chunks: readonly (readonly Tensor[])[];
+  /** Images of each chunk: values in between may hold several rows of an image. */
+  #sizes: readonly number[];
 
   /** @param chunks images in batches, each a tensor for the graph's only input. */
   constructor(
@@ -57,6 +58,7 @@ export class ActivationStream {
     if (!input || second) throw new ShiboriError(`A model that is squeezed takes one input, the images.`);
     this.#frontier = [input];
     this.#chunks = chunks.map((chunk) => [chunk]);
+    this.#sizes = chunks.map(({ dims }) => dims[0] ?? 0);
   }
 
   /** Another stream that stands where this one does: from here on they go ways of their own. */
@@ -64,20 +66,20 @@ export class ActivationStream {
     const other = new ActivationStream(this.engine, this.graph, []);
     other.#frontier = this.#frontier;
     other.#chunks = this.#chunks;
+    other.#sizes = this.#sizes;
     for (const entry of this.#replace) other.replace(entry);
     return other;
   }
 
   /** Number of images. */
   get images(): number {
-    return this.#chunks.reduce((sum, [first]) => sum + (first?.dims[0] ?? 0), 0);
+    return this.#sizes.reduce((sum, size) => sum + size, 0);
   }
 
   /** Number of images that a request tells of: whole chunks. */
   told({ skip = 0, images = Number.POSITIVE_INFINITY }: Pick<StreamRequest, 'skip' | 'images'>): number {
     let [seen, count] = [0, 0];
-    for (const [first] of this.#chunks) {
-      const size = first?.dims[0] ?? 0;
+    for (const size of this.#sizes) {
       if (seen >= skip && seen < images) count += size;
       seen += size;
     }
@@ -105,11 +107,9 @@ export class ActivationStream {
     images = Number.POSITIVE_INFINITY,
   ): AsyncGenerator<readonly Tensor[]> {
     const live = liveBefore(this.graph, node);
-    const elements = live.map(({ type }) => {
-      const dims = type?.dims.slice(1);
-      // Without dimensions nobody can say how much it would be.
-      return dims && isStatic(dims) ? sizeOf(dims) : Number.POSITIVE_INFINITY;
-    });
+    const batch = this.graph.inputs[0]?.type?.dims[0] ?? 'N';
+    // Without dimensions nobody can say how much it would be.
+    const elements = live.map(({ type }) => elementsPer(batch, type?.dims ?? ['?']) ?? Number.POSITIVE_INFINITY);
     const bytes = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images;
     if (bytes > FRONTIER_BYTES) {
       if (values.length > 0) yield* this.run({ values, images });
@@ -120,7 +120,7 @@ export class ActivationStream {
     for await (const found of this.run({ values: [...live, ...values] })) {
       chunks.push(found.slice(0, live.length));
       if (seen < images) yield found.slice(live.length);
-      seen += found[0]?.dims[0] ?? 0;
+      seen += this.#sizes[chunks.length - 1] ?? 0;
     }
     this.#frontier = live;
     this.#chunks = chunks;
@@ -152,15 +152,15 @@ export class ActivationStream {
     let images = 0;
     let batch = 0;
     try {
-      for (const chunk of this.#chunks) {
+      for (const [i, chunk] of this.#chunks.entries()) {
         const first = images;
-        images += chunk[0]?.dims[0] ?? 0;
+        images += this.#sizes[i] ?? 0;
         if (first < (request.skip ?? 0)) continue;
-        const kept = this.#frontier.flatMap(({ name }, i) => (inputs.has(name) && chunk[i] ? [[name, chunk[i]]] : []));
+        const kept = this.#frontier.flatMap(({ name }, k) => (inputs.has(name) && chunk[k] ? [[name, chunk[k]]] : []));
         const probing = wanted.map((each) => (each instanceof Value ? {} : each.feeds(batch)));
         const feeds: NamedTensors = Object.assign(Object.fromEntries(kept), ...probing);
-        const targets = wanted.flatMap((each, i) => {
-          const name = segment?.outputs[i]?.name;
+        const targets = wanted.flatMap((each, k) => {
+          const name = segment?.outputs[k]?.name;
           return each instanceof Value || name === undefined ? [] : [[name, each.into(images - first)] as const];
         });
         const results = session ? await session.run(feeds, Object.fromEntries(targets)) : {};

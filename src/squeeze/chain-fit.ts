@@ -8,11 +8,11 @@
  */
 
 import type { Core, TensorTrain } from '../decompose/tensor-train.js';
-import { backSolve, type Cholesky, cholesky, forwardSolve } from '../linalg/cholesky.js';
+import { backSolve, type Cholesky, forwardSolve } from '../linalg/cholesky.js';
 import { combine, type Matrix, matrix, selectColumns } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { range } from '../tensor/dims.js';
-import type { Moments } from './moments.js';
+import { type Moments, semidefinite } from './moments.js';
 import { behindCore, innerCore, innerProduct, outputSpectrum, type Stage } from './whitened.js';
 
 /** A fitted train. */
@@ -146,7 +146,7 @@ async function improvedCore(
   }
   const core = chain.inner[k] ?? matrix(0, 0);
   const { left } = await stage.moments.marginals(stage.moments.size / core.rows);
-  const problem = new CoreProblem(stage.moments, after, await cholesky(left, products), products);
+  const problem = new CoreProblem(stage.moments, after, await semidefinite(left, products), products);
   const cross = chain.outputs ? await products.multiply(stage.cross, chain.outputs, {}) : stage.cross;
   const start = await products.multiply(problem.factor.lower, core, { transposeA: true });
   return backSolve(problem.factor, await conjugateGradients(problem, await problem.pull(cross), start), products);

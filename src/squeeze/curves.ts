@@ -36,15 +36,16 @@ export function denseOption(layer: SqueezeLayer, goal: Goal): LayerOption {
  * The options of a layer that no other beats, cheapest first, `dense` last: `loss` is the prediction.
  *
  * @param allowed names of schemes to consider.
+ * @param biases number of biases that the layer will have.
  */
 export async function predictedOptions(
   subject: SchemeSubject,
   goal: Goal,
   allowed: readonly SchemeName[],
+  biases: number,
 ): Promise<LayerOption[]> {
   const { layer } = subject;
   const dense = denseOption(layer, goal);
-  const biases = layer.bias?.length ?? 0;
   const found: LayerOption[] = [dense];
   for (const name of allowed) {
     const scheme = schemes[name];

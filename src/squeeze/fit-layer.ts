@@ -1,7 +1,8 @@
-import type { Value } from '../graph/model.js';
+import { Value } from '../graph/model.js';
 import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { type SymmetricRoot, symmetricRoot } from '../linalg/symmetric-root.js';
+import type { GraphBuilder } from '../ops/builder.js';
 import type { Replacement } from '../passes/rewrite.js';
 import { damped } from './moments.js';
 import type { FittedLayer, NamedTensor } from './scheme.js';
@@ -46,6 +47,21 @@ export function meanOutput({ weight, bias }: SqueezeLayer, meanX: Float64Array):
   return applied(weight, meanX).map((value, o) => value + (bias?.[o] ?? 0));
 }
 
+/** A linear layer of more axes than two (`[N, tokens, C]`) computed on its rows: schemes know matrices only. */
+function emitRows(
+  b: GraphBuilder,
+  layer: SqueezeLayer,
+  x: Value,
+  emit: (layer: SqueezeLayer, x: Value) => Value,
+): Value {
+  const dims = layer.output.type?.dims ?? [];
+  if (layer.kind !== 'linear' || dims.length === 2) return emit(layer, x);
+  const flat = b.op('Reshape', [x, b.ints([-1, layer.inputs])]);
+  const rows = emit({ ...layer, output: new Value(`${layer.output.name}/rows`, undefined) }, flat);
+  const shape = dims.map((dim) => (typeof dim === 'number' ? dim : -1));
+  return b.op('Reshape', [rows, b.ints(shape)], {}, { outputName: layer.output.name });
+}
+
 /** What computes a layer from now on: its factors as parameters below its path, and its bias. */
 export function replacementOf(
   layer: SqueezeLayer,
@@ -62,7 +78,7 @@ export function replacementOf(
         const sum = bias && named(scheme.bias(layer, bias));
         const outer = b.scope;
         b.scope = layer.path;
-        const y = scheme.emit(b, layer, x ?? layer.x, ranks, values, sum);
+        const y = emitRows(b, layer, x ?? layer.x, (of, flat) => scheme.emit(b, of, flat, ranks, values, sum));
         b.scope = outer;
         return y;
       },

@@ -3,6 +3,7 @@
  * for them by the few operations below; they may be held as one matrix (here) or as samples (`sample-moments.ts`).
  */
 import { ShiboriError } from '../errors.js';
+import { type Cholesky, cholesky, NotPositiveDefinite } from '../linalg/cholesky.js';
 import { inDouble, inSingle, type Matrix, matrix, transpose } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { range } from '../tensor/dims.js';
@@ -74,6 +75,21 @@ export function addToDiagonal(a: Matrix, values: Float64Array): Matrix {
 /** `a` with `dampingOf` its diagonal added to it. Throws as that does. */
 export function damped(a: Matrix, share: number, what: string): Matrix {
   return addToDiagonal(matrix(a.rows, a.cols, a.data.slice()), dampingOf(diagonalOf(a), share, what));
+}
+
+/** Shares of each variance that are added to it until rounding no longer matters: of float64 sums, and of float32 ones. */
+const ROUNDING = [1e-12, 1e-9, 1e-6, 1e-4] as const;
+
+/** The factor of moments that may be nearly singular: layers with dead or equal channels, cores with dependent columns. */
+export async function semidefinite(gram: Matrix, products: MatrixProducts): Promise<Cholesky> {
+  for (const share of ROUNDING) {
+    try {
+      return await cholesky(damped(gram, share, 'Statistics'), products);
+    } catch (error) {
+      if (!(error instanceof NotPositiveDefinite) || share === ROUNDING.at(-1)) throw error;
+    }
+  }
+  throw new NotPositiveDefinite('Statistics are not positive definite.');
 }
 
 /** The marginals of a matrix of moments. */

@@ -8,6 +8,15 @@ export function allPositions(b: GraphBuilder, layer: SqueezeLayer): Value {
   return b.ints(range(sizeOf(layer.outputSize)));
 }
 
+/** The rows that a linear layer sees or answers, a column each: `[features, rows]`. */
+function rowColumns(b: GraphBuilder, x: Value, layer: SqueezeLayer, features: number, positions?: Value): Value {
+  const [count] = layer.outputSize;
+  if (x.type?.dims.length === 2 && count === 1) return b.op('Transpose', [x], { perm: [1, 0] });
+  const rows = b.op('Reshape', [x, b.ints([-1, count, features])]);
+  const taken = positions ? b.op('Gather', [rows, positions], { axis: 1 }) : rows;
+  return b.op('Reshape', [b.op('Transpose', [taken], { perm: [2, 0, 1] }), b.ints([features, -1])]);
+}
+
 /**
  * What a layer's kernel sees, a column for each output position of each image: `[C·height·width, N·positions]`, rows in
  * the order of the weight's axes (im2col).
@@ -15,7 +24,7 @@ export function allPositions(b: GraphBuilder, layer: SqueezeLayer): Value {
  * @param positions numbers of the positions that are taken, int64 `[k]`, row after row of the output. Default: all.
  */
 export function patchColumns(b: GraphBuilder, x: Value, layer: SqueezeLayer, positions?: Value): Value {
-  if (layer.kind === 'linear') return b.op('Transpose', [x], { perm: [1, 0] });
+  if (layer.kind === 'linear') return rowColumns(b, x, layer, layer.inputs, positions);
   const { strides, pads, dilations } = layer.window;
   const [height, width] = layer.kernel;
   const [, across] = layer.outputSize;
@@ -41,7 +50,7 @@ export function patchColumns(b: GraphBuilder, x: Value, layer: SqueezeLayer, pos
 
 /** A layer's output (or its gradient) with a column for each position of each image: `[O, N·positions]`. */
 export function outputColumns(b: GraphBuilder, y: Value, layer: SqueezeLayer, positions?: Value): Value {
-  if (layer.kind === 'linear') return b.op('Transpose', [y], { perm: [1, 0] });
+  if (layer.kind === 'linear') return rowColumns(b, y, layer, layer.outputs, positions);
   const flat = b.op('Reshape', [y, b.ints([0, layer.outputs, -1])]);
   const taken = positions ? b.op('Gather', [flat, positions], { axis: 2 }) : flat;
   return b.op('Reshape', [b.op('Transpose', [taken], { perm: [1, 0, 2] }), b.ints([layer.outputs, -1])]);

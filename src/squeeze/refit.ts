@@ -7,7 +7,6 @@
  */
 import type { Graph, Value } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
-import { cholesky, choleskySolve } from '../linalg/cholesky.js';
 import { combine, inSingle, type Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
@@ -16,9 +15,10 @@ import { sizeOf } from '../tensor/dims.js';
 import type { ActivationStream } from './activation-stream.js';
 import type { FitOptions } from './chain-fit.js';
 import { biasOf, replacementOf } from './fit-layer.js';
-import { addToDiagonal, dampingOf, diagonalOf, gramMoments, traceOf } from './moments.js';
-import { crossMoments, sampleGram } from './sample-moments.js';
-import { centre, inputSamples, outputSamples, type SampleSpace, type Samples } from './samples.js';
+import { dampingOf } from './moments.js';
+import { mostSamples, ridge } from './ridge.js';
+import { crossMoments } from './sample-moments.js';
+import { centre, inputSamples, outputSamples, type SampleSpace, type Samples, variances } from './samples.js';
 import type { Scheme } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { stageOf } from './whitened.js';
@@ -119,8 +119,9 @@ export async function refitLayer(
   spaces: SampleSpaces,
   products: MatrixProducts,
 ): Promise<readonly [Value, Replacement]> {
-  const { ridge = 1, rectifiedRounds = 1, sweeps = 1 } = options;
-  const wanted = options.samples ?? Math.max(LEAST_SAMPLES, SAMPLES_PER_INPUT * layer.weight.rows);
+  const { rectifiedRounds = 1, sweeps = 1 } = options;
+  const usual = Math.max(LEAST_SAMPLES, SAMPLES_PER_INPUT * layer.weight.rows);
+  const wanted = Math.min(options.samples ?? usual, mostSamples(layer.weight.rows));
   const images = Math.min(original.images, Math.ceil(wanted / Math.ceil(sizeOf(layer.outputSize) * LARGEST_SHARE)));
   const request = { images, perImage: Math.ceil(wanted / images) };
   const x = await inputSamples(squeezed, layer, { ...request, space: spaces.x });
@@ -130,22 +131,22 @@ export async function refitLayer(
     ...(next ? { moveTo: next.node } : {}),
   });
 
-  const count = x.columns.cols;
-  const gram = await sampleGram(x, products);
-  const pull = (traceOf(gram) / gram.rows) * Math.max(LEAST_RIDGE, (ridge * gram.rows) / count);
-  const damping = dampingOf(diagonalOf(gram), DAMPING, `Layer "${layer.path}": the statistics of its input`);
-  const moments = gramMoments(addToDiagonal(gram, damping), products, 'float32');
-  const factor = await cholesky(gram, products, pull);
+  const { rows: inputs, cols: count } = x.columns;
+  const scales = variances(x);
+  const damping = dampingOf(scales, DAMPING, `Layer "${layer.path}": the statistics of its input`);
+  const mean = scales.reduce((sum, value) => sum + value, 0) / inputs;
+  const pull = mean * Math.max(LEAST_RIDGE, (options.ridge ?? 1) * (inputs / count));
+  const { moments, solve } = await ridge(x, damping, pull, products);
   const fit = async (t: Samples, how: FitOptions) => {
     const cross = await crossMoments(x, t, products);
     const right = await products.multiply(combine(cross, pull, layer.weight), output.root, {});
-    const best = await choleskySolve(factor, right, products);
+    const best = await solve(right);
     // (G + pull) best = right, so that G best needs no product.
     const stage = stageOf(moments, best, combine(right, -pull, best));
     const fitted = await choice.scheme.fit(layer, choice.ranks, stage, output, how, products);
     return { fitted, map: await fitted.map(), target: t.mean };
   };
-  const told = count >= FEWEST_SAMPLES * gram.rows;
+  const told = count >= FEWEST_SAMPLES * inputs;
   const rounds = told && isRectified(original.graph, layer) ? rectifiedRounds : 0;
   let last = await fit(y, { sweeps: rounds === 0 ? sweeps : 0 });
   for (let round = 1; round <= rounds; round++) {

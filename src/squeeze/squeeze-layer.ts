@@ -1,4 +1,4 @@
-import { isStatic } from '../graph/dims.js';
+import { elementsPer, isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { modulePath } from '../graph/module-path.js';
 import { usesOf } from '../graph/uses.js';
@@ -22,7 +22,7 @@ export interface SqueezeLayer {
   readonly kernel: readonly [height: number, width: number];
   /** Strides, pads and dilations; those of a linear layer are 1, 0 and 1. */
   readonly window: Window;
-  /** Spatial dimensions of input and output; 1 × 1 for a linear layer. */
+  /** Spatial dimensions of input and output; for a linear layer its rows of an image (tokens), mostly one, × 1. */
   readonly inputSize: readonly [height: number, width: number];
   readonly outputSize: readonly [height: number, width: number];
   /** `[C·height·width, O]`: axes in the order in, height, width, out. */
@@ -108,9 +108,12 @@ function linearOf(graph: Graph, node: Node): Omit<SqueezeLayer, 'path'> | string
   const raw = ownParameter(graph, w, 'weight');
   if (typeof raw === 'string') return raw;
   const [rows = 1, columns = 1] = raw.dims;
-  if (!x || !product || raw.dims.length !== 2 || x.type?.dims.length !== 2) return 'it is no product of two matrices';
+  const dims = x?.type?.dims ?? [];
+  if (!x || !product || raw.dims.length !== 2 || dims.length < 2) return 'it is no product with a matrix';
+  const count = elementsPer(graph.inputs[0]?.type?.dims[0] ?? 'N', dims.slice(0, -1));
+  if (count === undefined) return 'the number of its rows is not known';
   const common = { kind: 'linear', node, x, kernel: [1, 1], window: LINEAR_WINDOW } as const;
-  const sizes = { inputSize: [1, 1], outputSize: [1, 1] } as const;
+  const sizes = { inputSize: [count, 1], outputSize: [count, 1] } as const;
   if (node.op === 'MatMul') {
     const weight = matrix(rows, columns, Float64Array.from(raw.data));
     // A bias comes as an Add of its own.
@@ -152,16 +155,6 @@ const readers: Readonly<Record<string, (graph: Graph, node: Node) => Omit<Squeez
   MatMul: linearOf,
 };
 
-/** Second moments of more inputs than these do not fit into memory: 12,288² float64 are 1.2 GB. */
-const MOST_INPUTS = 12_288;
-
-/** A layer whose statistics can be held, or why it is left alone. */
-function holdable(found: Omit<SqueezeLayer, 'path'> | string): Omit<SqueezeLayer, 'path'> | string {
-  if (typeof found === 'string' || found.weight.rows <= MOST_INPUTS) return found;
-  const { rows } = found.weight;
-  return `the second moments of its ${rows} inputs would take ${((8 * rows * rows) / 1e9).toFixed(1)} GB; give it ranks of your own with --plan`;
-}
-
 /**
  * The layers of a graph that can be squeezed, in order of execution: Conv with one group and two spatial axes, and Gemm
  * or MatMul with constant weights, all float32 and read by one node alone.
@@ -173,9 +166,8 @@ export function squeezeLayers(graph: Graph): { layers: SqueezeLayer[]; refused: 
   const refused: Refusal[] = [];
   const paths = new Set<string>();
   for (const node of graph.nodes) {
-    const read = readers[node.op]?.(graph, node);
-    if (read === undefined) continue;
-    const found = holdable(read);
+    const found = readers[node.op]?.(graph, node);
+    if (found === undefined) continue;
     const path = modulePath(node);
     // Products of two activations, and with constants of the graph's own making, were never parameters.
     const parameter = node.inputs.slice(1).some((input) => input && graph.initializers.has(input));

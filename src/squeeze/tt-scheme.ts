@@ -22,6 +22,7 @@ import { denseWeight } from '../decompose/tt-weight.js';
 import { matrix, transpose } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
+import { sizeOf } from '../tensor/dims.js';
 import { float32 } from '../tensor/tensor.js';
 import type { FittedLayer, LayerShape, Prediction, Scheme, SchemeSubject } from './scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
@@ -101,7 +102,7 @@ export function ttScheme(layout: Layout): Scheme {
     },
     fitRanks: (layer, ranks) => [...shapeOf(layer, ranks).bonds],
     parameters: (layer, ranks) => weightCount(shapeOf(layer, ranks)),
-    multiplyAdds: (layer, ranks) => planFactored(shapeOf(layer, ranks), 1).cost,
+    multiplyAdds: (layer, ranks) => planFactored(shapeOf(layer, ranks), 1).cost * sizeOf(layer.outputSize),
     async predict({ layer, stage, output, products }: SchemeSubject): Promise<Prediction[]> {
       const at = await whitened(layer, layout, stage, output, products);
       const predictions = new Map<string, Prediction>();

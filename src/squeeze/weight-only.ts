@@ -61,7 +61,12 @@ async function studyWeight(
   const stage = await plainStage(layer, scale, products);
   const output = plainOutput(layer);
   const tails = await tailsOf(layer, stage, products);
-  const options = await predictedOptions({ layer, stage, output, tails, products }, goal, schemes);
+  const options = await predictedOptions(
+    { layer, stage, output, tails, products },
+    goal,
+    schemes,
+    layer.bias?.length ?? 0,
+  );
   return { layer, output, options, measured: [], spectra: energiesOf(tails) };
 }
 

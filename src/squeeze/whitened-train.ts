@@ -8,12 +8,12 @@
 import { checkRequest, type TtRequest, trainModes } from '../decompose/modes.js';
 import type { Core } from '../decompose/tensor-train.js';
 import { decomposeWeight, type TtWeight, toTrainOrder } from '../decompose/tt-weight.js';
-import { backSolve, type Cholesky, cholesky } from '../linalg/cholesky.js';
+import { backSolve, type Cholesky } from '../linalg/cholesky.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { spectrumOf } from '../linalg/spectrum.js';
 import { sizeOf } from '../tensor/dims.js';
-import { traceOf } from './moments.js';
+import { semidefinite, traceOf } from './moments.js';
 import { discardedMass } from './whitened.js';
 
 /** Second moments of a linear layer, damped: `inputs` `[in, in]`, `gradients` `[out, out]`. */
@@ -105,7 +105,7 @@ export async function whitenedTrain(
   checkRequest(layer, request, weight.rows, weight.cols);
   const { outModes, inModes, layout } = request;
   const factorsOf = (of: Matrix, modes: readonly number[]) =>
-    Promise.all(modes.map((_, k) => cholesky(modeMoments(of, modes, k), products)));
+    Promise.all(modes.map((_, k) => semidefinite(modeMoments(of, modes, k), products)));
   const outFactors = await factorsOf(moments.gradients, outModes);
   const inFactors = await factorsOf(moments.inputs, inModes);
   let data = weight.data;

@@ -9,14 +9,14 @@
  * At inner bonds G is taken as a Kronecker product of its marginals, G ≈ G_left ⊗ G_right / tr G, G_left = L Lᵀ: the
  * singular directions V of Lᵀ T (G_right / tr G)^½, unfolded left | right·out, give the core L^−ᵀ V.
  */
-import { backSolve, type Cholesky, cholesky, choleskySolve } from '../linalg/cholesky.js';
+import { backSolve, type Cholesky, choleskySolve } from '../linalg/cholesky.js';
 import { type Matrix, matrix, selectColumns, transpose } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { GRAM_LIMIT, spectrumOf } from '../linalg/spectrum.js';
 import { symmetricEigen } from '../linalg/symmetric-eigen.js';
 import { symmetricRoot } from '../linalg/symmetric-root.js';
 import { range } from '../tensor/dims.js';
-import { damped, type Moments, throughCore } from './moments.js';
+import { type Moments, semidefinite, throughCore } from './moments.js';
 
 /** A map seen from behind its first cores: z = what they make of x, and the best linear map from z to the targets t. */
 export interface Stage {
@@ -102,7 +102,7 @@ async function directionsOf(
   products: MatrixProducts,
 ): Promise<BondDirections> {
   const { left, right: rest } = await stage.moments.marginals(right);
-  const factor = await cholesky(left, products);
+  const factor = await semidefinite(left, products);
   const { root } = await symmetricRoot(rest, products);
   const whitened = await products.multiply(factor.lower, weighted(stage.target, root), { transposeA: true });
   return { factor, ...(await leftDirections(whitened, rank, products)) };
@@ -156,19 +156,23 @@ async function leftDirections(
 export async function behindCore(stage: Stage, core: Matrix, products: MatrixProducts): Promise<Stage> {
   const cross = await throughCore(core, stage.cross, products);
   const moments = await stage.moments.behind(core);
-  const gram = damped(await moments.gram(), ROUNDING, 'The statistics behind a core');
-  const target = await choleskySolve(await cholesky(gram, products), cross, products);
+  const target = await choleskySolve(await semidefinite(await moments.gram(), products), cross, products);
   return stageOf(moments, target, cross, stage.mass);
 }
 
-/** Keeps Cholesky going where a core has nearly dependent columns. */
-const ROUNDING = 1e-12;
+type OutputSpectrum = BondSpectrum & { readonly directions: Matrix };
+
+/** What was computed of a stage: the curve and all points of it that are measured ask for the same. */
+const outputSpectra = new WeakMap<Stage, Promise<OutputSpectrum>>();
 
 /** The Gram matrix of the bond to the outputs, UΛUᵀ. */
-export async function outputSpectrum(
-  stage: Stage,
-  products: MatrixProducts,
-): Promise<BondSpectrum & { readonly directions: Matrix }> {
+export function outputSpectrum(stage: Stage, products: MatrixProducts): Promise<OutputSpectrum> {
+  const known = outputSpectra.get(stage) ?? spectrumOfOutputs(stage, products);
+  outputSpectra.set(stage, known);
+  return known;
+}
+
+async function spectrumOfOutputs(stage: Stage, products: MatrixProducts): Promise<OutputSpectrum> {
   const gram = await products.multiply(stage.target, stage.cross, { transposeA: true });
   for (let i = 0; i < gram.rows; i++) {
     for (let j = 0; j < i; j++) {

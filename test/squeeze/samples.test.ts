@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
 import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
+import { GraphBuilder } from '../../src/ops/builder.js';
 import { ActivationStream } from '../../src/squeeze/activation-stream.js';
 import { meanOutput } from '../../src/squeeze/fit-layer.js';
 import { addToDiagonal, dampingOf, gramMoments } from '../../src/squeeze/moments.js';
@@ -83,6 +84,27 @@ describe('samples of a layer', () => {
     const moving = await outputSamples(stream, layer, { perImage: 7, moveTo: layer.node });
     expect(moving).toEqual(still);
     expect(await outputSamples(stream, layer, { perImage: 7 })).toEqual(still);
+  });
+
+  it('are rows of tokens where a layer sees several of an image', async () => {
+    const b = new GraphBuilder();
+    const x = b.input('input', 'float32', ['N', 3, 4]);
+    const rows = b.op('Reshape', [x, b.ints([-1, 4])]);
+    const w = b.initializer('fc.weight', random([5, 4], 1));
+    const y = b.op('Gemm', [rows, w], { transB: 1 }, { name: 'fc' });
+    b.output(b.op('Reshape', [y, b.ints([-1, 15])], {}, { outputName: 'output' }));
+    const graph = b.build('tokens');
+    const layer = onlyLayer(graph);
+    const stream = new ActivationStream(engine, graph, [random([2, 3, 4], 2), random([1, 3, 4], 3)]);
+    // From here on the stream holds rows, three of an image.
+    await stream.moveTo(layer.node);
+    expect(stream.images).toBe(3);
+    const all = await inputSamples(stream, layer, {});
+    const outputs = await outputSamples(stream, layer, {});
+    expect([all.columns.cols, outputs.columns.cols]).toEqual([9, 9]);
+    expectClose(meanOutput(layer, all.mean), outputs.mean);
+    const some = await inputSamples(stream, layer, { perImage: 2, images: 2 });
+    expect(some.columns.cols).toBe(4);
   });
 
   it('refuse to be of no image', async () => {

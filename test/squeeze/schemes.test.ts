@@ -180,6 +180,40 @@ describe('tensor trains of a linear layer', () => {
     });
   });
 
+  it.each(['svd', ...trains] as const)('%s runs on the tokens of an image, [N, T, C]', async (name) => {
+    const b = new GraphBuilder();
+    const x = b.input('input', 'float32', ['N', 5, 24]);
+    const product = b.op('MatMul', [x, b.initializer('fc.weight', random([24, 12], 3))], {}, { name: 'fc' });
+    const sum = b.op('Add', [product, b.initializer('fc.bias', random([12], 4))], {}, { name: 'fc/1' });
+    b.output(b.op('Relu', [sum], {}, { name: 'end', outputName: 'output' }));
+    const graph = b.build('tokens');
+    const layer = onlyLayer(graph);
+    expect(layer).toMatchObject({ kind: 'linear', inputs: 24, outputs: 12, outputSize: [5, 1] });
+    const { roots, stage } = await inMetric(layer, moments(24, 1), moments(12, 2));
+    const scheme = schemes[name];
+    const fitted = await scheme.fit(
+      layer,
+      scheme.fitRanks(layer).map(() => 2),
+      stage,
+      roots,
+      {},
+      plainProducts,
+    );
+    const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
+    expect(squeezed.nodes.at(-1)?.inputs[0]?.name).toBe(layer.output.name);
+    const input = random([3, 5, 24], 5);
+    const output = expectFloat32((await runOnce(engine, squeezed, { input })).output, 'output');
+    expect(output.dims).toEqual([3, 5, 12]);
+    const expected = naiveProduct(matrix(15, 24, Float64Array.from(input.data)), await fitted.map());
+    output.data.forEach((value, i) => {
+      const wanted = Math.max(0, (expected.data[i] ?? Number.NaN) + (layer.bias?.[i % 12] ?? 0));
+      expect(Math.abs(value - wanted)).toBeLessThan(FLOAT32_ROUNDING);
+    });
+    expect(scheme.multiplyAdds({ ...layer, outputSize: [1, 1], inputSize: [1, 1] }, fitted.ranks) * 5).toBe(
+      scheme.multiplyAdds(layer, fitted.ranks),
+    );
+  });
+
   it.each(trains)('%s offers a curve: more parameters, less loss', async (name) => {
     const { layer, roots, stage } = await linear();
     const tails = await tailsOf(layer, stage, plainProducts);
