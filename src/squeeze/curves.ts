@@ -7,8 +7,8 @@
  */
 
 import { type Option, paretoFront } from './allocation.js';
-import type { Scheme, SchemeName, SchemeSubject } from './scheme.js';
-import { schemes } from './schemes.js';
+import type { Scheme, SchemeName, SchemeSubject } from './schemes/scheme.js';
+import { schemes } from './schemes/schemes.js';
 import { denseMultiplyAdds, denseParameters, type SqueezeLayer } from './squeeze-layer.js';
 
 /** A layer in a scheme at some ranks, or left dense. */

@@ -4,9 +4,9 @@ import type { MatrixProducts } from '../linalg/products.js';
 import { type SymmetricRoot, symmetricRoot } from '../linalg/symmetric-root.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import type { Replacement } from '../passes/rewrite.js';
-import { damped } from './moments.js';
-import type { FittedLayer, NamedTensor } from './scheme.js';
+import type { FittedLayer, NamedTensor } from './schemes/scheme.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
+import { damped } from './statistics/moments.js';
 
 /** Share of its own that is added to each variance of a gradient, whose small directions are told by few images. */
 const GRADIENT_DAMPING = 0.1;

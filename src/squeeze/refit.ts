@@ -12,16 +12,23 @@ import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
-import type { ActivationStream } from './activation-stream.js';
-import type { FitOptions } from './chain-fit.js';
 import { biasOf, replacementOf } from './fit-layer.js';
-import { dampingOf } from './moments.js';
-import { mostSamples, ridge } from './ridge.js';
-import { crossMoments } from './sample-moments.js';
-import { centre, inputSamples, outputSamples, type SampleSpace, type Samples, variances } from './samples.js';
-import type { Scheme } from './scheme.js';
+import type { FitOptions } from './schemes/chain-fit.js';
+import type { Scheme } from './schemes/scheme.js';
+import { stageOf } from './schemes/whitened.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { stageOf } from './whitened.js';
+import type { ActivationStream } from './statistics/activation-stream.js';
+import { dampingOf } from './statistics/moments.js';
+import { mostSamples, ridge } from './statistics/ridge.js';
+import { crossMoments } from './statistics/sample-moments.js';
+import {
+  centre,
+  inputSamples,
+  outputSamples,
+  type SampleSpace,
+  type Samples,
+  variances,
+} from './statistics/samples.js';
 
 /** How layers are refitted. */
 export interface RefitOptions {

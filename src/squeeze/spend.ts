@@ -11,14 +11,14 @@ import { parametersOf } from '../graph/parameters.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { ActivationStream } from './activation-stream.js';
 import { allocate } from './allocation.js';
 import { fittedPrice, type Goal, type LayerOption, LEFT_BY_FIT, type Price, priceAlone } from './curves.js';
 import { divergenceOf } from './divergence.js';
 import { type RefitOptions, refitLayer } from './refit.js';
-import { SampleSpace } from './samples.js';
 import { denseParameters } from './squeeze-layer.js';
 import { type SqueezedLayer, squeezedLayers } from './squeezed-layer.js';
+import { ActivationStream } from './statistics/activation-stream.js';
+import { SampleSpace } from './statistics/samples.js';
 import { firstImages, type StudiedLayer } from './study.js';
 
 /** How a budget is spent. */
@@ -31,9 +31,9 @@ export interface SpendOptions {
    */
   readonly rounds?: number;
   /** Told before each layer is fitted, of all rounds. */
-  onFit?(path: string, done: number, total: number): void;
+  readonly onFit?: (path: string, done: number, total: number) => void;
   /** Told what each of several rounds came to: mean KL in nats on calibration images. */
-  onRound?(round: number, divergence: number, isBest: boolean): void;
+  readonly onRound?: (round: number, divergence: number, isBest: boolean) => void;
   /** Stops between layers. */
   readonly signal?: AbortSignal;
 }

@@ -1,8 +1,8 @@
 /*
  * The smallest loss for a budget: fold what is free, learn what each layer is worth, spend the budget, fit what is left.
  *   1. exact savings                                            fold-exact.ts
- *   2. second moments of gradients and inputs                   second-moments.ts
- *   3. a curve for each layer, measured at a few points         curves.ts
+ *   2. second moments of gradients and inputs                   statistics/
+ *   3. a curve for each layer, measured at a few points         study.ts, curves.ts, schemes/
  *   4. one Lagrangian for all layers                            spend.ts, allocation.ts
  *   5. layer after layer fitted to the original's outputs       refit.ts
  */

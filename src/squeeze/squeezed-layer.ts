@@ -1,8 +1,8 @@
 /** What became of the layers of a network, and why. */
 import type { LayerOption, MeasuredPoint } from './curves.js';
-import type { SchemeName } from './scheme.js';
+import type { SchemeName } from './schemes/scheme.js';
+import type { BondEnergies } from './schemes/tails.js';
 import type { StudiedLayer } from './study.js';
-import type { BondEnergies } from './tails.js';
 
 /** The spectrum of a bond; `rank` where the scheme that was chosen cuts it. */
 export interface CutSpectrum extends BondEnergies {

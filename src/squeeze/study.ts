@@ -11,7 +11,6 @@ import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
-import { ActivationStream } from './activation-stream.js';
 import {
   correctedOptions,
   denseOption,
@@ -23,14 +22,15 @@ import {
 } from './curves.js';
 import { summedDivergence } from './divergence.js';
 import { biasOf, meanOutput, outputMetric, replacementOf } from './fit-layer.js';
-import { dampingOf } from './moments.js';
-import { sampleMoments } from './sample-moments.js';
-import { inputSamples, SampleSpace, variances } from './samples.js';
-import type { SchemeName } from './scheme.js';
-import { type AppendGradients, gradientMoments } from './second-moments.js';
+import type { SchemeName } from './schemes/scheme.js';
+import { type BondEnergies, energiesOf, tailsOf } from './schemes/tails.js';
+import { mapStage } from './schemes/whitened.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
-import { type BondEnergies, energiesOf, tailsOf } from './tails.js';
-import { mapStage } from './whitened.js';
+import { ActivationStream } from './statistics/activation-stream.js';
+import { dampingOf } from './statistics/moments.js';
+import { sampleMoments } from './statistics/sample-moments.js';
+import { inputSamples, SampleSpace, variances } from './statistics/samples.js';
+import { type AppendGradients, gradientMoments } from './statistics/second-moments.js';
 
 /** How layers are studied. */
 export interface StudyOptions {

@@ -13,14 +13,14 @@ import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
 import { type Goal, type LayerOption, predictedOptions, priceAlone } from './curves.js';
 import { replacementOf } from './fit-layer.js';
-import { gramMoments } from './moments.js';
-import type { SchemeName } from './scheme.js';
+import type { SchemeName } from './schemes/scheme.js';
+import { energiesOf, tailsOf } from './schemes/tails.js';
+import { mapStage, type Stage } from './schemes/whitened.js';
 import { type Spent, type StudiedNetwork, spend } from './spend.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
 import { squeezedLayers } from './squeezed-layer.js';
+import { gramMoments } from './statistics/moments.js';
 import { DEFAULT_SCHEMES, type StudiedLayer } from './study.js';
-import { energiesOf, tailsOf } from './tails.js';
-import { mapStage, type Stage } from './whitened.js';
 
 /** How weights are squeezed. */
 export interface WeightOptions {

@@ -7,7 +7,7 @@ import {
   pointsToMeasure,
   priceAlone,
 } from '../../src/squeeze/curves.js';
-import { schemes } from '../../src/squeeze/schemes.js';
+import { schemes } from '../../src/squeeze/schemes/schemes.js';
 import { spend } from '../../src/squeeze/spend.js';
 import { leftDense } from '../../src/squeeze/study.js';
 import { oneConvolution, onlyLayer } from './support.js';

@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
-import { addToDiagonal } from '../../src/squeeze/moments.js';
-import { mostSamples, ridge } from '../../src/squeeze/ridge.js';
-import type { Samples } from '../../src/squeeze/samples.js';
+import { addToDiagonal } from '../../src/squeeze/statistics/moments.js';
+import { mostSamples, ridge } from '../../src/squeeze/statistics/ridge.js';
+import type { Samples } from '../../src/squeeze/statistics/samples.js';
 import { naiveProduct, randomMatrix } from '../linalg/support.js';
 import { minus } from './support.js';
 

@@ -4,12 +4,18 @@ import { nodeEngine } from '../../src/engine/node.js';
 import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { ActivationStream } from '../../src/squeeze/activation-stream.js';
 import { meanOutput } from '../../src/squeeze/fit-layer.js';
-import { addToDiagonal, dampingOf, gramMoments } from '../../src/squeeze/moments.js';
 import { rectifiedTargets } from '../../src/squeeze/refit.js';
-import { crossMoments, sampleGram, sampleMoments } from '../../src/squeeze/sample-moments.js';
-import { inputSamples, outputSamples, SampleSpace, type Samples, variances } from '../../src/squeeze/samples.js';
+import { ActivationStream } from '../../src/squeeze/statistics/activation-stream.js';
+import { addToDiagonal, dampingOf, gramMoments } from '../../src/squeeze/statistics/moments.js';
+import { crossMoments, sampleGram, sampleMoments } from '../../src/squeeze/statistics/sample-moments.js';
+import {
+  inputSamples,
+  outputSamples,
+  SampleSpace,
+  type Samples,
+  variances,
+} from '../../src/squeeze/statistics/samples.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct, randomMatrix } from '../linalg/support.js';
 import { oneConvolution, onlyLayer, random } from './support.js';

@@ -5,13 +5,13 @@ import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { ActivationStream } from '../../src/squeeze/activation-stream.js';
-import { patchColumns } from '../../src/squeeze/patches.js';
-import { gradientMoments } from '../../src/squeeze/second-moments.js';
 import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
+import { ActivationStream } from '../../src/squeeze/statistics/activation-stream.js';
+import { patchColumns } from '../../src/squeeze/statistics/patches.js';
+import { gradientMoments } from '../../src/squeeze/statistics/second-moments.js';
 import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct } from '../linalg/support.js';
-import { oneConvolution, onlyLayer, random } from '../squeeze/support.js';
+import { oneConvolution, onlyLayer, random } from './support.js';
 
 const engine = nodeEngine({ threads: 1 });
 /** Sums of about a hundred float32 products of numbers near one. */

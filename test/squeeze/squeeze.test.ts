@@ -9,7 +9,7 @@ import { ofAnyBatch } from '../../src/passes/rewrite.js';
 import { divergenceOf, summedDivergence } from '../../src/squeeze/divergence.js';
 import { type SqueezeOptions, squeezeToBudget } from '../../src/squeeze/squeeze.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
-import { random } from '../squeeze/support.js';
+import { random } from './support.js';
 
 const engine = nodeEngine({ threads: 1 });
 

@@ -3,9 +3,9 @@ import type { TtRequest } from '../../src/decompose/modes.js';
 import { decomposeWeight, denseWeight, type TtWeight } from '../../src/decompose/tt-weight.js';
 import { type Matrix, matrix, transpose } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
-import { modeMoments, whitenedTrain } from '../../src/squeeze/whitened-train.js';
+import { modeMoments, whitenedTrain } from '../../src/squeeze/schemes/whitened-train.js';
 import { distance, randomMatrix } from '../linalg/support.js';
-import { lossOf, minus, moments } from '../squeeze/support.js';
+import { lossOf, minus, moments } from './support.js';
 
 /** float64 through Cholesky factors of matrices with a condition of about 1e3. */
 const EXACT = 1e-9;

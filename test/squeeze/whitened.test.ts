@@ -5,11 +5,11 @@ import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { symmetricRoot } from '../../src/linalg/symmetric-root.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { damped, gramMoments } from '../../src/squeeze/moments.js';
-import { schemes } from '../../src/squeeze/schemes.js';
-import { discardedMass, mapStage, outputSpectrum } from '../../src/squeeze/whitened.js';
+import { schemes } from '../../src/squeeze/schemes/schemes.js';
+import { discardedMass, mapStage, outputSpectrum } from '../../src/squeeze/schemes/whitened.js';
+import { damped, gramMoments } from '../../src/squeeze/statistics/moments.js';
 import { float32 } from '../../src/tensor/tensor.js';
-import { moments, onlyLayer } from '../squeeze/support.js';
+import { moments, onlyLayer } from './support.js';
 
 const numbers = z.array(z.number()).transform((values) => Float64Array.from(values));
 const golden = z

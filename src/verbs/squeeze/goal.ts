@@ -2,7 +2,7 @@
 
 import { suggestion, UsageError } from '../../errors.js';
 import type { StorageType } from '../../passes/store-weights.js';
-import { type SchemeName, schemeNames } from '../../squeeze/scheme.js';
+import { type SchemeName, schemeNames } from '../../squeeze/schemes/scheme.js';
 
 /** How much may be left: so many, or a share (0…1) of what the model has. */
 export type Amount = { readonly amount: number } | { readonly share: number };

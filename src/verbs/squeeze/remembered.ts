@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { type Matrix, matrix } from '../../linalg/matrix.js';
 import type { WorkMemory } from '../../node/work-memory.js';
-import { schemeNames } from '../../squeeze/scheme.js';
-import { schemes } from '../../squeeze/schemes.js';
+import { schemeNames } from '../../squeeze/schemes/scheme.js';
+import { schemes } from '../../squeeze/schemes/schemes.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import type { StudyMemory } from '../../squeeze/study.js';
 import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';

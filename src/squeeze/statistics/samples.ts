@@ -2,16 +2,16 @@
  * What a layer sees and what it answers, sampled: patches of its input, and its output at the same positions of the same
  * images, less their means.
  */
-import { ShiboriError } from '../errors.js';
-import type { Node, Value } from '../graph/model.js';
-import type { SingleMatrix } from '../linalg/matrix.js';
-import type { GraphBuilder } from '../ops/builder.js';
-import { sizeOf } from '../tensor/dims.js';
-import { seeded } from '../tensor/random.js';
-import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
+import { ShiboriError } from '../../errors.js';
+import type { Node, Value } from '../../graph/model.js';
+import type { SingleMatrix } from '../../linalg/matrix.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { sizeOf } from '../../tensor/dims.js';
+import { seeded } from '../../tensor/random.js';
+import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
 import type { ActivationStream, Probe } from './activation-stream.js';
 import { outputColumns, patchColumns } from './patches.js';
-import type { SqueezeLayer } from './squeeze-layer.js';
 
 /** Samples of a vector, a column each, about their mean. */
 export interface Samples {

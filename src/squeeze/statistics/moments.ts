@@ -2,11 +2,11 @@
  * Second moments E[z zᵀ] of what a layer sees, or of what its first cores make of it. What chooses and improves cores asks
  * for them by the few operations below; they may be held as one matrix (here) or as samples (`sample-moments.ts`).
  */
-import { ShiboriError } from '../errors.js';
-import { type Cholesky, cholesky, NotPositiveDefinite } from '../linalg/cholesky.js';
-import { inDouble, inSingle, type Matrix, matrix, transpose } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import { range } from '../tensor/dims.js';
+import { ShiboriError } from '../../errors.js';
+import { type Cholesky, cholesky, NotPositiveDefinite } from '../../linalg/cholesky.js';
+import { inDouble, inSingle, type Matrix, matrix, transpose } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import { range } from '../../tensor/dims.js';
 
 /** Moments of z = (left, right) seen from either side: G_left `[left, left]`, and G_right / tr G `[right, right]`. */
 export interface Marginals {

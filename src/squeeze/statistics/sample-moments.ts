@@ -4,9 +4,9 @@
  * than everything else. Rows of X lie in the order of the weight's axes, so that any unfolding left | right is X again, seen
  * as `[left, right·S]`.
  */
-import { inDouble, inSingle, type Matrix, matrix, type SingleMatrix } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import { range } from '../tensor/dims.js';
+import { inDouble, inSingle, type Matrix, matrix, type SingleMatrix } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import { range } from '../../tensor/dims.js';
 import { addToDiagonal, gramMoments, type Marginals, type Moments, mirrored, traceOf } from './moments.js';
 import type { Samples } from './samples.js';
 

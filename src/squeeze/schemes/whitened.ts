@@ -9,14 +9,14 @@
  * At inner bonds G is taken as a Kronecker product of its marginals, G ≈ G_left ⊗ G_right / tr G, G_left = L Lᵀ: the
  * singular directions V of Lᵀ T (G_right / tr G)^½, unfolded left | right·out, give the core L^−ᵀ V.
  */
-import { backSolve, type Cholesky, choleskySolve } from '../linalg/cholesky.js';
-import { type Matrix, matrix, selectColumns, transpose } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import { GRAM_LIMIT, spectrumOf } from '../linalg/spectrum.js';
-import { symmetricEigen } from '../linalg/symmetric-eigen.js';
-import { symmetricRoot } from '../linalg/symmetric-root.js';
-import { range } from '../tensor/dims.js';
-import { type Moments, semidefinite, throughCore } from './moments.js';
+import { backSolve, type Cholesky, choleskySolve } from '../../linalg/cholesky.js';
+import { type Matrix, matrix, selectColumns, transpose } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import { GRAM_LIMIT, spectrumOf } from '../../linalg/spectrum.js';
+import { symmetricEigen } from '../../linalg/symmetric-eigen.js';
+import { symmetricRoot } from '../../linalg/symmetric-root.js';
+import { range } from '../../tensor/dims.js';
+import { type Moments, semidefinite, throughCore } from '../statistics/moments.js';
 
 /** A map seen from behind its first cores: z = what they make of x, and the best linear map from z to the targets t. */
 export interface Stage {

@@ -3,17 +3,17 @@
  * convolution of its own (or a Gemm): its channels are the bonds beside it (or the layer's at the ends), its kernel the
  * spatial axes in its group.
  */
-import { balance } from '../decompose/balance.js';
-import { type Core, fitBonds, reconstruct } from '../decompose/tensor-train.js';
-import { ShiboriError } from '../errors.js';
-import type { Value } from '../graph/model.js';
-import { matrix } from '../linalg/matrix.js';
-import type { GraphBuilder } from '../ops/builder.js';
-import { range, sizeOf } from '../tensor/dims.js';
-import { float32, type Tensor, tensor } from '../tensor/tensor.js';
+import { balance } from '../../decompose/balance.js';
+import { type Core, fitBonds, reconstruct } from '../../decompose/tensor-train.js';
+import { ShiboriError } from '../../errors.js';
+import type { Value } from '../../graph/model.js';
+import { matrix } from '../../linalg/matrix.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import { float32, type Tensor, tensor } from '../../tensor/tensor.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
 import { fitChain } from './chain-fit.js';
 import type { LayerShape, Prediction, Scheme, SchemeName, SchemeSubject } from './scheme.js';
-import type { SqueezeLayer } from './squeeze-layer.js';
 import type { Tails } from './tails.js';
 
 /** An axis of a weight. */

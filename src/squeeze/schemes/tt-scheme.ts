@@ -3,9 +3,9 @@
  * are cut at the same share of the whitened weight's mass each; what the metric of `whitened.ts` says of a choice is
  * computed, since the Kronecker products over the modes (`whitened-train.ts`) are coarser than those of the other schemes.
  */
-import { balance } from '../decompose/balance.js';
-import { planFactored } from '../decompose/contraction.js';
-import { suggestModes } from '../decompose/factorization.js';
+import { balance } from '../../decompose/balance.js';
+import { planFactored } from '../../decompose/contraction.js';
+import { suggestModes } from '../../decompose/factorization.js';
 import {
   BIAS_NAME,
   coreName,
@@ -15,17 +15,17 @@ import {
   type TtShape,
   trainModes,
   weightCount,
-} from '../decompose/modes.js';
-import { fitBonds } from '../decompose/tensor-train.js';
-import { emitTtLinear } from '../decompose/tt-layer.js';
-import { denseWeight } from '../decompose/tt-weight.js';
-import { matrix, transpose } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import type { SymmetricRoot } from '../linalg/symmetric-root.js';
-import { sizeOf } from '../tensor/dims.js';
-import { float32 } from '../tensor/tensor.js';
+} from '../../decompose/modes.js';
+import { fitBonds } from '../../decompose/tensor-train.js';
+import { emitTtLinear } from '../../decompose/tt-layer.js';
+import { denseWeight } from '../../decompose/tt-weight.js';
+import { matrix, transpose } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import type { SymmetricRoot } from '../../linalg/symmetric-root.js';
+import { sizeOf } from '../../tensor/dims.js';
+import { float32 } from '../../tensor/tensor.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
 import type { FittedLayer, LayerShape, Prediction, Scheme, SchemeSubject } from './scheme.js';
-import type { SqueezeLayer } from './squeeze-layer.js';
 import { innerProduct, type Stage } from './whitened.js';
 import { type WhitenedTrain, whitenedTrain } from './whitened-train.js';
 

@@ -7,12 +7,12 @@
  * conjugate gradients, preconditioned by G_left, from where it stands; everything behind it is solved anew.
  */
 
-import type { Core, TensorTrain } from '../decompose/tensor-train.js';
-import { backSolve, type Cholesky, forwardSolve } from '../linalg/cholesky.js';
-import { combine, type Matrix, matrix, selectColumns } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import { range } from '../tensor/dims.js';
-import { type Moments, semidefinite } from './moments.js';
+import type { Core, TensorTrain } from '../../decompose/tensor-train.js';
+import { backSolve, type Cholesky, forwardSolve } from '../../linalg/cholesky.js';
+import { combine, type Matrix, matrix, selectColumns } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import { range } from '../../tensor/dims.js';
+import { type Moments, semidefinite } from '../statistics/moments.js';
 import { behindCore, innerCore, innerProduct, outputSpectrum, type Stage } from './whitened.js';
 
 /** A fitted train. */

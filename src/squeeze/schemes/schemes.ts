@@ -8,7 +8,7 @@
  *   tt-conv    in | height | width | out       1×1, k×1, 1×k, 1×1            (Oseledets 2011, on the kernel's own axes)
  * Over modes of a linear layer's inputs and outputs: tt, and tt-matrix (Novikov et al. 2015, arXiv:1509.06569).
  */
-import { sizeOf } from '../tensor/dims.js';
+import { sizeOf } from '../../tensor/dims.js';
 import { chainScheme } from './chain-scheme.js';
 import type { LayerShape, Scheme, SchemeName } from './scheme.js';
 import { ttScheme } from './tt-scheme.js';

@@ -1,7 +1,7 @@
-import type { Value } from '../graph/model.js';
-import type { GraphBuilder } from '../ops/builder.js';
-import { range, sizeOf } from '../tensor/dims.js';
-import type { SqueezeLayer } from './squeeze-layer.js';
+import type { Value } from '../../graph/model.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
 
 /** The numbers of all of a layer's output positions, row after row: int64 `[positions]`. */
 export function allPositions(b: GraphBuilder, layer: SqueezeLayer): Value {

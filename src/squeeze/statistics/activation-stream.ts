@@ -2,15 +2,15 @@
  * A network run over calibration images as far as someone wants to see, and no further than once: what is still alive in
  * front of a node (its frontier) is kept, and what comes behind is run from there.
  */
-import type { Engine, NamedTensors, Session } from '../engine/engine.js';
-import { ShiboriError } from '../errors.js';
-import { readsOf } from '../graph/captured.js';
-import { elementsPer } from '../graph/dims.js';
-import { type Graph, type Node, Value } from '../graph/model.js';
-import { reachableFrom } from '../graph/uses.js';
-import type { GraphBuilder } from '../ops/builder.js';
-import { type Replacement, startRewrite } from '../passes/rewrite.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { Engine, NamedTensors, Session } from '../../engine/engine.js';
+import { ShiboriError } from '../../errors.js';
+import { readsOf } from '../../graph/captured.js';
+import { elementsPer } from '../../graph/dims.js';
+import { type Graph, type Node, Value } from '../../graph/model.js';
+import { reachableFrom } from '../../graph/uses.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { type Replacement, startRewrite } from '../../passes/rewrite.js';
+import type { Tensor } from '../../tensor/tensor.js';
 
 /**
  * Bytes that a frontier may take; a larger one is computed again from the one before it. To fetch a gigabyte takes as long as

@@ -4,9 +4,9 @@
  *   (X Xᵀ / S + D)⁻¹ = D⁻¹ − D⁻¹ X (S + Xᵀ D⁻¹ X)⁻¹ Xᵀ D⁻¹   (Woodbury; Golub, Van Loan, 4th ed., §2.1.4)
  * asks for a system of size S only: 25,088 inputs of a VGG16 at 224×224 would be moments of 5 GB.
  */
-import { cholesky, choleskySolve } from '../linalg/cholesky.js';
-import { inDouble, type Matrix, matrix } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
+import { cholesky, choleskySolve } from '../../linalg/cholesky.js';
+import { inDouble, type Matrix, matrix } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
 import { addToDiagonal, gramMoments, type Moments } from './moments.js';
 import { sampleGram, sampleMoments } from './sample-moments.js';
 import type { Samples } from './samples.js';

@@ -5,15 +5,15 @@
  * ½ of the squared error so measured is the predicted rise of the loss, as far as the Kronecker products hold.
  */
 
-import { checkRequest, type TtRequest, trainModes } from '../decompose/modes.js';
-import type { Core } from '../decompose/tensor-train.js';
-import { decomposeWeight, type TtWeight, toTrainOrder } from '../decompose/tt-weight.js';
-import { backSolve, type Cholesky } from '../linalg/cholesky.js';
-import { type Matrix, matrix } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import { spectrumOf } from '../linalg/spectrum.js';
-import { sizeOf } from '../tensor/dims.js';
-import { semidefinite, traceOf } from './moments.js';
+import { checkRequest, type TtRequest, trainModes } from '../../decompose/modes.js';
+import type { Core } from '../../decompose/tensor-train.js';
+import { decomposeWeight, type TtWeight, toTrainOrder } from '../../decompose/tt-weight.js';
+import { backSolve, type Cholesky } from '../../linalg/cholesky.js';
+import { type Matrix, matrix } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import { spectrumOf } from '../../linalg/spectrum.js';
+import { sizeOf } from '../../tensor/dims.js';
+import { semidefinite, traceOf } from '../statistics/moments.js';
 import { discardedMass } from './whitened.js';
 
 /** Second moments of a linear layer, damped: `inputs` `[in, in]`, `gradients` `[out, out]`. */

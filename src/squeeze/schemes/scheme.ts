@@ -1,12 +1,12 @@
 /** What a way of taking a layer's weight apart has to tell and to do; `schemes.ts` has them all. */
-import type { Value } from '../graph/model.js';
-import type { Matrix } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import type { SymmetricRoot } from '../linalg/symmetric-root.js';
-import type { GraphBuilder } from '../ops/builder.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { Value } from '../../graph/model.js';
+import type { Matrix } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import type { SymmetricRoot } from '../../linalg/symmetric-root.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
 import type { FitOptions } from './chain-fit.js';
-import type { SqueezeLayer } from './squeeze-layer.js';
 import type { Tails } from './tails.js';
 import type { Stage } from './whitened.js';
 

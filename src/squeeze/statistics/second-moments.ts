@@ -4,18 +4,18 @@
  *   M = E over images of Σ over positions g gᵀ, g = d(−log p(label | image)) / d output
  * with labels drawn from the model's own prediction (the Fisher matrix), or given (the empirical one).
  */
-import type { Engine, Session } from '../engine/engine.js';
-import { ShiboriError } from '../errors.js';
-import type { Graph, Value } from '../graph/model.js';
-import { outputKind } from '../graph/output-kind.js';
-import { type Matrix, matrix } from '../linalg/matrix.js';
-import type { GraphBuilder } from '../ops/builder.js';
-import { appendLogProbabilities } from '../ops/log-probabilities.js';
-import { startRewrite } from '../passes/rewrite.js';
-import { seeded } from '../tensor/random.js';
-import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
+import type { Engine, Session } from '../../engine/engine.js';
+import { ShiboriError } from '../../errors.js';
+import type { Graph, Value } from '../../graph/model.js';
+import { outputKind } from '../../graph/output-kind.js';
+import { type Matrix, matrix } from '../../linalg/matrix.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { appendLogProbabilities } from '../../ops/log-probabilities.js';
+import { startRewrite } from '../../passes/rewrite.js';
+import { seeded } from '../../tensor/random.js';
+import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
 import { outputColumns } from './patches.js';
-import type { SqueezeLayer } from './squeeze-layer.js';
 
 /** What appends gradients to a graph that is being built: `appendGradients` of `autodiff/`. */
 export type AppendGradients = (b: GraphBuilder, of: Value, wrt: readonly Value[]) => ReadonlyMap<Value, Value>;

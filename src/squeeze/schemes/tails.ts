@@ -1,8 +1,8 @@
 /* What the bonds of a layer's weight T[in, height, width, out] discard at every rank, in the metric of `whitened.ts`. */
-import { selectColumns } from '../linalg/matrix.js';
-import type { MatrixProducts } from '../linalg/products.js';
-import { range, sizeOf } from '../tensor/dims.js';
-import type { SqueezeLayer } from './squeeze-layer.js';
+import { selectColumns } from '../../linalg/matrix.js';
+import type { MatrixProducts } from '../../linalg/products.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
 import { behindCore, discardedMass, innerCore, outputSpectrum, type Stage } from './whitened.js';
 
 /** Mass discarded by a bond of each rank, from 0 on. */
