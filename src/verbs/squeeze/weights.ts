@@ -31,6 +31,7 @@ export async function squeezeModelWeights(
   if (goal.kind === 'accuracyDrop') throw needsImages('--max-accuracy-drop');
   if (plan.minMapSimilarity !== undefined) throw needsImages('--min-cam-similarity');
   if (plan.finetune) throw needsImages('--finetune');
+  if (plan.rounds !== undefined && plan.rounds > 1) throw needsImages('--rounds');
   const engine = engineOf(context);
   const { graph: folded, notes: folds } = await foldExact(engine, ofAnyBatch(original.graph));
   const { layers: chosen, refused } = chosenLayers(folded, plan.layers);

@@ -35,6 +35,24 @@ describe('squeeze', () => {
     expect(size.after.onnxBytes).toBe(fileBytes);
   });
 
+  it('tries several ways of sharing the budget when asked to, and tells what each came to', async () => {
+    const notes: string[] = [];
+    const goal = { kind: 'params', most: { share: 0.6 } } as const;
+    const { size } = await squeeze(
+      files.onnx,
+      { goal, rounds: 3, allowSlower: true },
+      {
+        data: files.images,
+        inputSize: [8, 8],
+        output: join(folder, 'rounds.onnx'),
+        work: join(folder, 'rounds-work'),
+      },
+      { threads: 1, workers: 0, onNote: (text) => notes.push(text) },
+    );
+    expect(size.ratio.parameters).toBeLessThanOrEqual(0.6);
+    expect(notes).toContainEqual(expect.stringMatching(/^round 1: mean KL \S+ nats$/));
+  });
+
   it('writes nothing for what cannot be reached, and says what can', async () => {
     const goal = { kind: 'params', most: { amount: 10 } } as const;
     await expect(squeezed({ goal }, 'none.onnx')).rejects.toThrow(/cannot be reached, the smallest is \d+ parameters/);

@@ -57,6 +57,7 @@ describe('squeezing without images', () => {
     await expect(squeezed({ goal: { kind: 'accuracyDrop', most: 1 } }, 'a.onnx')).rejects.toThrow('give --data');
     await expect(squeezed({ goal, minMapSimilarity: 0.9 }, 'a.onnx')).rejects.toThrow('--min-cam-similarity');
     await expect(squeezed({ goal, finetune: 1 }, 'a.onnx')).rejects.toThrow('--finetune');
+    await expect(squeezed({ goal, rounds: 2 }, 'a.onnx')).rejects.toThrow('--rounds');
     await expect(squeezed({ goal: { kind: 'params', most: { amount: 5 } } }, 'a.onnx')).rejects.toThrow(
       /cannot be reached, the smallest is \d+ parameters/,
     );
