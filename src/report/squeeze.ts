@@ -77,7 +77,8 @@ function curveChart(
       domain: [0.85 * smallest, 112],
       tickFormat: '~r',
     },
-    y: { label: `↑ ${label}`, grid: true, nice: true },
+    // Labels above points at the top stay clear of the axis' own.
+    y: { label: `↑ ${label}`, grid: true, nice: true, insetTop: 20 },
     color: { legend: true, domain: kinds, range: kinds.map((kind) => colours[kind as keyof typeof colours]) },
     marks: [
       Plot.line(

@@ -12,6 +12,8 @@ export interface Trial<T> {
  * two of 5,000 images.
  */
 const NEAR = 1.05;
+/** Below a size that holds by this factor hardly any other does: where nothing smaller was seen, a look goes no further. */
+const LARGEST_STEP = 1.6;
 /** An interpolation that lands nearer to an end than this share of the way gains too little from a look. */
 const LEAST_STEP = 0.1;
 
@@ -21,14 +23,19 @@ interface End {
   readonly excess?: number;
 }
 
-/** Where to look next, in the logarithm of the size: by interpolation where both ends were seen, else in the middle. */
+/**
+ * Where to look next, in the logarithm of the size: by interpolation where both ends were seen, else in the middle, but not
+ * far below the smallest that was seen to hold.
+ */
 function between(low: End, high: End, halve: boolean): number {
   let share = 0.5;
   if (!halve && low.excess !== undefined && high.excess !== undefined && low.excess > high.excess) {
     share = low.excess / (low.excess - high.excess);
     share = Math.min(1 - LEAST_STEP, Math.max(LEAST_STEP, share));
   }
-  return Math.round(low.amount * (high.amount / low.amount) ** share);
+  const amount = low.amount * (high.amount / low.amount) ** share;
+  const far = low.excess === undefined && high.excess !== undefined;
+  return Math.round(far ? Math.max(amount, high.amount / LARGEST_STEP) : amount);
 }
 
 /**

@@ -93,6 +93,22 @@ describe('smallestHolding', () => {
     expect(best?.amount).toBeLessThanOrEqual(1.05 * least);
   });
 
+  it('does not look far below the smallest that holds while nothing smaller was seen', async () => {
+    const { trials } = await smallestHolding(
+      100,
+      100_000,
+      [6_000],
+      1,
+      async (amount) => amount,
+      (amount) => 3 * Math.log(3_000 / amount),
+    );
+    // The middle of what is left would be 775.
+    expect(trials.map(({ amount, holds }) => [amount, holds])).toEqual([
+      [6_000, true],
+      [3_750, true],
+    ]);
+  });
+
   it('takes what cannot be made for too small, and finds nothing where nothing holds', async () => {
     const made = await smallestHolding(
       1,
