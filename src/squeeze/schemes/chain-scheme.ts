@@ -74,12 +74,16 @@ function factorOf({ groups }: ChainGroups, layer: SqueezeLayer, core: Core, k: n
   return tensor('float32', dims, data);
 }
 
-/** Ranks worth looking at: runtimes lay channels out in eights, and nobody needs to tell 200 from 201. */
-function ranksUpTo(most: number): number[] {
+/**
+ * Ranks worth looking at: nobody needs to tell 200 from 201. Channels of convolutions are laid out in eights; rows of a
+ * matrix are not.
+ */
+function ranksUpTo(most: number, kind: LayerShape['kind']): number[] {
   const ranks: number[] = [];
   for (let rank = 1; rank <= most; ) {
     ranks.push(rank);
-    rank += rank < 8 ? 1 : rank < 32 ? 4 : rank < 192 ? 8 : 32;
+    if (kind === 'linear') rank += rank < 64 ? 1 : rank < 192 ? 4 : 32;
+    else rank += rank < 8 ? 1 : rank < 32 ? 4 : rank < 192 ? 8 : 32;
   }
   return ranks;
 }
@@ -134,7 +138,7 @@ export function chainScheme(groups: ChainGroups): Scheme {
   async function predict({ layer, tails }: SchemeSubject): Promise<Prediction[]> {
     const bonds = groups.bonds.map((bond) => tails[bond]);
     if (bonds.includes(undefined)) return [];
-    return combinations(fitRanks(layer).map(ranksUpTo)).flatMap((ranks) => {
+    return combinations(fitRanks(layer).map((most) => ranksUpTo(most, layer.kind))).flatMap((ranks) => {
       if (fitRanks(layer, ranks).some((rank, k) => rank !== ranks[k])) return [];
       let mass = 0;
       for (const [k, bond] of bonds.entries()) mass += bond?.[Math.min(ranks[k] ?? 0, bond.length - 1)] ?? 0;
