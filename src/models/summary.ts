@@ -3,7 +3,7 @@ import type { Dim, Graph, Node } from '../graph/model.js';
 import { layersOf } from '../graph/module-path.js';
 import { type Parameter, parametersOf } from '../graph/parameters.js';
 import { reachableFrom } from '../graph/uses.js';
-import { attributesOf, opOf, specOf } from '../ops/table.js';
+import { multiplyAddsOf } from '../ops/multiply-adds.js';
 import { bindInputs } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { bytesPerElement } from '../tensor/dtype.js';
@@ -37,15 +37,6 @@ export interface Summary {
   /** All activations of a forward pass, twice (their gradients), as torchinfo estimates it. */
   readonly activationBytes: number;
   readonly layers: readonly LayerSummary[];
-}
-
-/** Multiply-adds of a node at static dimensions; 0 for operators that move or compare. */
-export function multiplyAddsOf(node: Node): number {
-  const op = opOf(node);
-  const inputs = node.inputs.map((input) => (input?.type && isStatic(input.type.dims) ? input.type.dims : []));
-  const output = node.outputs[0]?.type?.dims ?? [];
-  if (!isStatic(output)) return 0;
-  return specOf(op).multiplyAdds?.(attributesOf(op, node), inputs, output) ?? 0;
 }
 
 /** Multiply-adds of one run: nodes that compute constants from constants are folded at load and do not count. */

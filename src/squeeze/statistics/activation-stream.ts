@@ -6,17 +6,23 @@ import type { Engine, NamedTensors, Session } from '../../engine/engine.js';
 import { ShiboriError } from '../../errors.js';
 import { readsOf } from '../../graph/captured.js';
 import { elementsPer } from '../../graph/dims.js';
-import { type Graph, type Node, Value } from '../../graph/model.js';
+import { type Dim, type Graph, type Node, Value } from '../../graph/model.js';
 import { reachableFrom } from '../../graph/uses.js';
 import type { GraphBuilder } from '../../ops/builder.js';
+import { multiplyAddsOf } from '../../ops/multiply-adds.js';
 import { type Replacement, startRewrite } from '../../passes/rewrite.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
+/** Bytes that a frontier may take at the most. */
+const FRONTIER_BYTES = 1.5 * 2 ** 30;
 /**
- * Bytes that a frontier may take; a larger one is computed again from the one before it. To fetch a gigabyte takes as long as
- * to compute it by a convolution or two: what pooling has made small is worth keeping.
+ * Bytes that are always worth keeping; of more, each must spare so many multiply-adds. To fetch a gigabyte into fresh memory
+ * takes about 3 seconds, in which two cores compute some 200 multiply-adds for each of its bytes.
  */
-const FRONTIER_BYTES = 2 ** 28;
+const SMALL_BYTES = 2 ** 28;
+const WORTH_KEEPING = 200;
+/** What is usually left of the multiply-adds of a layer that was replaced. */
+const SQUEEZED = 0.25;
 
 /** Something that is computed of a value where it arises: a few numbers are fetched instead of all of them. */
 export interface Probe {
@@ -44,6 +50,8 @@ export interface StreamRequest {
 export class ActivationStream {
   readonly #replace = new Map<Value, Replacement>();
   #frontier: readonly Value[];
+  /** The first node behind the frontier. */
+  #from = 0;
   #chunks: readonly (readonly Tensor[])[];
   /** Images of each chunk: values in between may hold several rows of an image. */
   #sizes: readonly number[];
@@ -65,6 +73,7 @@ export class ActivationStream {
   copy(): ActivationStream {
     const other = new ActivationStream(this.engine, this.graph, []);
     other.#frontier = this.#frontier;
+    other.#from = this.#from;
     other.#chunks = this.#chunks;
     other.#sizes = this.#sizes;
     for (const entry of this.#replace) other.replace(entry);
@@ -91,7 +100,7 @@ export class ActivationStream {
     this.#replace.set(value, replacement);
   }
 
-  /** Keeps what is alive in front of `node`, unless that is more than memory should hold. */
+  /** Keeps what is alive in front of `node`, unless it is more than memory should hold, or faster computed again. */
   async moveTo(node: Node): Promise<void> {
     for await (const _ of this.moving(node, []));
   }
@@ -111,7 +120,10 @@ export class ActivationStream {
     // Without dimensions nobody can say how much it would be.
     const elements = live.map(({ type }) => elementsPer(batch, type?.dims ?? ['?']) ?? Number.POSITIVE_INFINITY);
     const bytes = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images;
-    if (bytes > FRONTIER_BYTES) {
+    const until = this.graph.nodes.indexOf(node);
+    const spared = this.#multiplyAdds(until, batch);
+    const isWorth = bytes <= SMALL_BYTES || spared * this.images >= WORTH_KEEPING * bytes;
+    if (bytes > FRONTIER_BYTES || !isWorth) {
       if (values.length > 0) yield* this.run({ values, images });
       return;
     }
@@ -124,6 +136,17 @@ export class ActivationStream {
     }
     this.#frontier = live;
     this.#chunks = chunks;
+    this.#from = until;
+  }
+
+  /** Multiply-adds of one image from the frontier to a node. */
+  #multiplyAdds(until: number, batch: Dim): number {
+    let sum = 0;
+    for (const node of this.graph.nodes.slice(this.#from, until)) {
+      const isReplaced = node.outputs.some((output) => output && this.#replace.has(output));
+      sum += multiplyAddsOf(node, batch) * (isReplaced ? SQUEEZED : 1);
+    }
+    return sum;
   }
 
   /** What a request sees that is not kept in front already, as a graph that begins there; its outputs in order. */
