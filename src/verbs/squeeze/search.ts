@@ -12,8 +12,12 @@ export interface Trial<T> {
  * two of 5,000 images.
  */
 const NEAR = 1.05;
-/** Below a size that holds by this factor hardly any other does: where nothing smaller was seen, a look goes no further. */
+/**
+ * Where nothing beyond a size was seen, a look goes no further than this from it: below one that holds, and above one that
+ * does not by less than `NEARLY`.
+ */
 const LARGEST_STEP = 1.6;
+const NEARLY = 1;
 /** An interpolation that lands nearer to an end than this share of the way gains too little from a look. */
 const LEAST_STEP = 0.1;
 
@@ -25,7 +29,7 @@ interface End {
 
 /**
  * Where to look next, in the logarithm of the size: by interpolation where both ends were seen, else in the middle, but not
- * far below the smallest that was seen to hold.
+ * far from an end that was.
  */
 function between(low: End, high: End, halve: boolean): number {
   let share = 0.5;
@@ -34,8 +38,11 @@ function between(low: End, high: End, halve: boolean): number {
     share = Math.min(1 - LEAST_STEP, Math.max(LEAST_STEP, share));
   }
   const amount = low.amount * (high.amount / low.amount) ** share;
-  const far = low.excess === undefined && high.excess !== undefined;
-  return Math.round(far ? Math.max(amount, high.amount / LARGEST_STEP) : amount);
+  if (low.excess === undefined && high.excess !== undefined) {
+    return Math.round(Math.max(amount, high.amount / LARGEST_STEP));
+  }
+  const nearly = high.excess === undefined && low.excess !== undefined && low.excess <= NEARLY;
+  return Math.round(nearly ? Math.min(amount, low.amount * LARGEST_STEP) : amount);
 }
 
 /**

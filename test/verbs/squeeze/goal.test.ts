@@ -109,6 +109,21 @@ describe('smallestHolding', () => {
     ]);
   });
 
+  it('does not look far above one that nearly holds while nothing larger was seen', async () => {
+    const { trials } = await smallestHolding(
+      100,
+      100_000,
+      [6_000],
+      1,
+      async (amount) => amount,
+      (amount) => Math.log(8_000 / amount),
+    );
+    expect(trials.map(({ amount, holds }) => [amount, holds])).toEqual([
+      [6_000, false],
+      [9_600, true],
+    ]);
+  });
+
   it('takes what cannot be made for too small, and finds nothing where nothing holds', async () => {
     const made = await smallestHolding(
       1,
