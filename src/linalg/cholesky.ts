@@ -5,7 +5,7 @@
  * Source: Golub, Van Loan, Matrix Computations, 4th ed., §4.2.
  */
 import { ShiboriError } from '../errors.js';
-import { type Matrix, matrix } from './matrix.js';
+import { type Matrix, matrix, rowsOf } from './matrix.js';
 import type { MatrixProducts } from './products.js';
 
 /** Columns of a block: below it plain loops are as fast as products that copy their operands. */
@@ -37,11 +37,6 @@ function part(
     result.data.set(data.subarray(i * cols + first, i * cols + last), (i - from) * width);
   }
   return result;
-}
-
-/** Rows `from…to`, without a copy. */
-function rowsOf({ cols, data }: Matrix, from: number, to: number): Matrix {
-  return matrix(to - from, cols, data.subarray(from * cols, to * cols));
 }
 
 /** target[from…, first…] −= source. */

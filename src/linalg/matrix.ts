@@ -52,6 +52,15 @@ export function isIdentity(a: Matrix): boolean {
   return true;
 }
 
+/** Rows `from…to` of a matrix of either precision, without a copy. */
+export function rowsOf<D extends { subarray(from: number, to: number): D }>(
+  { cols, data }: { readonly cols: number; readonly data: D },
+  from: number,
+  to: number,
+): { readonly rows: number; readonly cols: number; readonly data: D } {
+  return { rows: to - from, cols, data: data.subarray(from * cols, to * cols) };
+}
+
 /** a + factor · b, of the same sizes. */
 export function combine(a: Matrix, factor: number, b: Matrix): Matrix {
   return matrix(

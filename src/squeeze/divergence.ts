@@ -1,8 +1,6 @@
 /* KL(p‖q) = Σ p (log p − log q), in nats, averaged over images: what squeezing costs the predictions. */
-import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
-import type { Graph } from '../graph/model.js';
-import { type OutputKind, outputKind } from '../graph/output-kind.js';
+import type { OutputKind } from '../graph/output-kind.js';
 import { LEAST_PROBABILITY } from '../ops/log-probabilities.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 
@@ -47,34 +45,17 @@ export function summedDivergence(p: Tensor<'float32'>, q: Tensor<'float32'>, kin
 }
 
 /**
- * Mean KL over images from the predictions of one classifier to those of another, in nats.
+ * Mean KL over images of batches of scores, in nats; of the second list there may be fewer.
  *
- * @param chunks images in batches, as the first input of both graphs takes them.
  * @throws ShiboriError as `summedDivergence`.
  */
-export async function divergenceOf(
-  engine: Engine,
-  before: Graph,
-  after: Graph,
-  chunks: readonly Tensor[],
-): Promise<number> {
-  const scores: Tensor<'float32'>[][] = [];
-  for (const graph of [before, after]) {
-    const [input, output] = [graph.inputs[0]?.name ?? '', graph.outputs[0]?.name ?? ''];
-    const session = await engine.load(graph);
-    try {
-      const found: Tensor<'float32'>[] = [];
-      for (const chunk of chunks) found.push(expectFloat32((await session.run({ [input]: chunk }))[output], 'Scores'));
-      scores.push(found);
-    } finally {
-      await session.dispose();
-    }
-  }
+export function meanDivergence(before: readonly Tensor[], after: readonly Tensor[], kind: OutputKind): number {
   let sum = 0;
   let images = 0;
-  for (const [i, p] of (scores[0] ?? []).entries()) {
-    sum += summedDivergence(p, expectFloat32(scores[1]?.[i], 'Scores'), outputKind(before));
-    images += p.dims[0] ?? 0;
+  for (const [i, found] of after.entries()) {
+    const q = expectFloat32(found, 'Scores');
+    sum += summedDivergence(expectFloat32(before[i], 'Scores'), q, kind);
+    images += q.dims[0] ?? 0;
   }
   return sum / images;
 }

@@ -10,7 +10,7 @@ import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
-import { expectFloat32, type Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import {
   correctedOptions,
   denseOption,
@@ -20,7 +20,7 @@ import {
   pointsToMeasure,
   predictedOptions,
 } from './curves.js';
-import { summedDivergence } from './divergence.js';
+import { meanDivergence } from './divergence.js';
 import { biasOf, meanOutput, outputMetric, replacementOf } from './fit-layer.js';
 import type { SchemeName } from './schemes/scheme.js';
 import { type BondEnergies, energiesOf, tailsOf } from './schemes/tails.js';
@@ -121,20 +121,9 @@ interface Original {
 }
 
 /** Mean KL from the original's predictions when one value is computed in another way. */
-async function divergence(
-  { stream, scores, images }: Original,
-  replaced: readonly [Value, Replacement],
-): Promise<number> {
-  const { graph } = stream;
-  let sum = 0;
-  let seen = 0;
-  let chunk = 0;
-  for await (const [found] of stream.run({ values: graph.outputs, images, replace: new Map([replaced]) })) {
-    const after = expectFloat32(found, 'Scores');
-    sum += summedDivergence(expectFloat32(scores[chunk++], 'Scores'), after, outputKind(graph));
-    seen += after.dims[0] ?? 0;
-  }
-  return sum / seen;
+async function divergence({ stream, scores, images }: Original, replaced: readonly [Value, Replacement]) {
+  const after = await stream.scores({ images, replace: new Map([replaced]) });
+  return meanDivergence(scores, after, outputKind(stream.graph));
 }
 
 async function studyLayer(
@@ -213,10 +202,7 @@ export async function studyLayers(
       graph,
       firstImages(chunks, heldOut + Math.max(curveImages, measuredImages)),
     );
-    const scores: Tensor[] = [];
-    for await (const [found] of stream.run({ values: graph.outputs, images: measuredImages })) {
-      if (found) scores.push(found);
-    }
+    const scores = await stream.scores({ images: measuredImages });
     const space = new SampleSpace();
     const total = layers.reduce((sum, layer) => sum + denseOption(layer, goal).cost, 0);
     for (const layer of missing) {

@@ -164,6 +164,14 @@ export class ActivationStream {
     return builder.build(this.graph.name);
   }
 
+  /** The graph's first output, a chunk of images each. */
+  async scores(request: Omit<StreamRequest, 'values'> = {}): Promise<Tensor[]> {
+    const found: Tensor[] = [];
+    const values = this.graph.outputs.slice(0, 1);
+    for await (const told of this.run({ ...request, values })) found.push(...told);
+    return found;
+  }
+
   /** What was asked for, a chunk of images at a time, in order. */
   async *run(request: StreamRequest): AsyncGenerator<readonly Tensor[]> {
     const isAtHand = (each: Value | Probe): each is Value => each instanceof Value && this.#frontier.includes(each);

@@ -78,18 +78,20 @@ export function damped(a: Matrix, share: number, what: string): Matrix {
 }
 
 /** Shares of each variance that are added to it until rounding no longer matters: of float64 sums, and of float32 ones. */
-const ROUNDING = [1e-12, 1e-9, 1e-6, 1e-4] as const;
+const ROUNDING = [1e-12, 1e-9, 1e-6, 1e-4];
 
 /** The factor of moments that may be nearly singular: layers with dead or equal channels, cores with dependent columns. */
-export async function semidefinite(gram: Matrix, products: MatrixProducts): Promise<Cholesky> {
-  for (const share of ROUNDING) {
-    try {
-      return await cholesky(damped(gram, share, 'Statistics'), products);
-    } catch (error) {
-      if (!(error instanceof NotPositiveDefinite) || share === ROUNDING.at(-1)) throw error;
-    }
+export async function semidefinite(
+  gram: Matrix,
+  products: MatrixProducts,
+  [share = 0, ...more]: readonly number[] = ROUNDING,
+): Promise<Cholesky> {
+  try {
+    return await cholesky(damped(gram, share, 'Statistics'), products);
+  } catch (error) {
+    if (!(error instanceof NotPositiveDefinite) || more.length === 0) throw error;
+    return semidefinite(gram, products, more);
   }
-  throw new NotPositiveDefinite('Statistics are not positive definite.');
 }
 
 /** The marginals of a matrix of moments. */

@@ -4,7 +4,7 @@
  * than everything else. Rows of X lie in the order of the weight's axes, so that any unfolding left | right is X again, seen
  * as `[left, right·S]`.
  */
-import { inDouble, inSingle, type Matrix, matrix, type SingleMatrix } from '../../linalg/matrix.js';
+import { inDouble, inSingle, type Matrix, matrix, rowsOf, type SingleMatrix } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { range } from '../../tensor/dims.js';
 import { addToDiagonal, gramMoments, type Marginals, type Moments, mirrored, traceOf } from './moments.js';
@@ -57,11 +57,6 @@ async function addRidge(gram: Matrix, core: Matrix, ridge: Float64Array, product
 
 /** Rows of a Gram matrix whose products with the rows up to them are computed apart: only one triangle is. */
 const GRAM_BLOCK = 1152;
-
-/** Rows `from…to`, without a copy. */
-function rowsOf({ cols, data }: SingleMatrix, from: number, to: number): SingleMatrix {
-  return { rows: to - from, cols, data: data.subarray(from * cols, to * cols) };
-}
 
 /** X Xᵀ / `count` in float64. */
 async function meanProducts(columns: SingleMatrix, count: number, products: MatrixProducts): Promise<Matrix> {
