@@ -10,7 +10,7 @@ import type { LoadedModel } from '../../node/model-file.js';
 import type { SizeFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import { bytesOf, type Tensor } from '../../tensor/tensor.js';
-import { sizeOfModel } from '../compare.js';
+import { sizeOfModel } from '../compare/size.js';
 import { type LayerSpeed, layerSpeeds, type Placed } from './speed.js';
 
 /** Sizes before and after, and each one's ratio. */

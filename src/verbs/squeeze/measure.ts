@@ -12,7 +12,7 @@ import type { LoadedModel } from '../../node/model-file.js';
 import type { MapFigures } from '../../report/comparison.js';
 import { summedDivergence } from '../../squeeze/divergence.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { compareMaps } from '../compare.js';
+import { compareMaps } from '../compare/maps.js';
 import type { VerbContext } from '../context.js';
 import type { Dataset } from '../dataset.js';
 import { warnOfDoubt } from '../doubt.js';

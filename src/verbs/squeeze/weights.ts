@@ -3,7 +3,7 @@ import { type LoadedModel, type OpenOptions, openModel, saveModel } from '../../
 import { ofAnyBatch } from '../../passes/rewrite.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
 import { spendOnWeights, studyWeights, withinError } from '../../squeeze/weight-only.js';
-import { sizeOfModel } from '../compare.js';
+import { sizeOfModel } from '../compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from '../context.js';
 import { costOf, limitOf, OutOfReach, squeezeWithin, unreachable } from './cost.js';
 import { layerFigures, sizeChange } from './figures.js';

@@ -17,7 +17,7 @@ import { type SqueezeOptions, studyNetwork } from '../../squeeze/squeeze.js';
 import { type Refusal, type SqueezeLayer, squeezeLayers } from '../../squeeze/squeeze-layer.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { digestOf } from '../../train/weights.js';
-import { sizeOfModel } from '../compare.js';
+import { sizeOfModel } from '../compare/size.js';
 import { engineOf, type VerbContext } from '../context.js';
 import { checkLabels, type Dataset, preprocessOf } from '../dataset.js';
 import { partsOf } from '../finetune-data.js';
