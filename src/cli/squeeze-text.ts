@@ -1,3 +1,4 @@
+import { describeSpeed, milliseconds } from '../report/comparison.js';
 import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
 import { LAYER_COLUMNS, layerCells, predictedDivergence } from '../verbs/squeeze/layer-cells.js';
 import type { SqueezedFile } from '../verbs/squeeze/squeeze.js';
@@ -64,8 +65,8 @@ export function squeezeText(result: SqueezedFile): string {
     `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats (${predictedDivergence(result.layers).toPrecision(2)} predicted)`,
     ...(maps ? [`Maps     correlate at ${maps.pearson.mean.toFixed(3)} on ${maps.images} images (${maps.layer})`] : []),
     ...speed.map(
-      ({ batch, beforeMs, afterMs, ratio }) =>
-        `Speed    batch ${batch}: ${beforeMs.toFixed(2)} → ${afterMs.toFixed(2)} ms (${ratio.toFixed(2)} of it)`,
+      (figures) =>
+        `Speed    batch ${figures.batch}: ${milliseconds(figures.beforeMs)} → ${milliseconds(figures.afterMs)}, ${describeSpeed(figures)}`,
     ),
     `Took     ${result.seconds.toFixed(0)} s`,
     ...(result.control

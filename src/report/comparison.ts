@@ -1,4 +1,5 @@
 import type { Accuracy } from '../metrics/accuracy.js';
+import { isSameSpeed } from '../metrics/speed.js';
 
 /** Sizes of one model. Bytes are those of the ONNX file, raw and gzipped. */
 export interface SizeFigures {
@@ -15,8 +16,10 @@ export interface SpeedFigures {
   readonly runs: number;
   readonly beforeMs: number;
   readonly afterMs: number;
-  /** Median of the paired ratios after / before: below 1 is faster. */
+  /** `afterMs / beforeMs`: below 1 is faster. */
   readonly ratio: number;
+  /** 95 % confidence interval of `ratio`; where it contains 1, no difference was found. */
+  readonly ratioInterval: readonly [low: number, high: number];
 }
 
 /** An image whose prediction changed. */
@@ -109,16 +112,21 @@ export function comparisonRows({ accuracy, size, speed }: Comparison): Compariso
     amount('ONNX file', (figures) => figures.onnxBytes, megabytes),
     amount('ONNX file, gzip', (figures) => figures.gzipBytes, megabytes),
     amount('mult-adds per image', (figures) => figures.multAdds, integer),
-    ...speed.map(({ batch, beforeMs, afterMs, ratio }) =>
-      row(
-        `latency, batch ${batch}`,
-        beforeMs,
-        afterMs,
-        (value) => `${value.toFixed(2)} ms`,
-        `${(1 / ratio).toFixed(2)}x the speed`,
-      ),
+    ...speed.map((figures) =>
+      row(`latency, batch ${figures.batch}`, figures.beforeMs, figures.afterMs, milliseconds, describeSpeed(figures)),
     ),
   ];
+}
+
+/** Formats a latency with digits enough to see the ratio of two of them. */
+export const milliseconds = (value: number): string => `${value < 1 ? value.toPrecision(3) : value.toFixed(2)} ms`;
+
+/** Describes how fast the second model is: `1.17x the speed (95 % interval 1.10x to 1.24x)`, or `no difference (…)`. */
+export function describeSpeed({ ratio, ratioInterval }: Pick<SpeedFigures, 'ratio' | 'ratioInterval'>): string {
+  const times = (value: number) => `${(1 / value).toFixed(2)}x`;
+  const [low, high] = ratioInterval;
+  const interval = `(95 % interval ${times(high)} to ${times(low)})`;
+  return isSameSpeed(ratioInterval) ? `no difference ${interval}` : `${times(ratio)} the speed ${interval}`;
 }
 
 const percent = (value: number, digits = 1) => `${value.toFixed(digits)} %`;
@@ -133,7 +141,11 @@ export function verdictOf(comparison: Omit<Comparison, 'verdict'>): string {
       ? `top-1 unchanged at ${percent(accuracy.after.top1, 2)}`
       : `top-1 ${drop > 0 ? 'down' : 'up'} ${Math.abs(drop).toFixed(2)} points to ${percent(accuracy.after.top1, 2)}`;
   const first = speed[0];
-  const speedPart = first ? `, ${(1 / first.ratio).toFixed(2)}x the speed at batch ${first.batch}` : '';
+  const speedPart = !first
+    ? ''
+    : isSameSpeed(first.ratioInterval)
+      ? `, no difference in speed at batch ${first.batch}`
+      : `, ${(1 / first.ratio).toFixed(2)}x the speed at batch ${first.batch}`;
   return (
     `${percent(share)} of the parameters and ${percent((100 * size.after.gzipBytes) / size.before.gzipBytes)} of the download, ` +
     `${accuracyPart}${speedPart}; the maps correlate ${maps.pearson.mean.toFixed(3)} with the original's.`

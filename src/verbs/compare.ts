@@ -12,7 +12,7 @@ import { sizeOfModel } from './compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { classCount, type DataOptions, type Dataset, openDataset } from './dataset.js';
 import { outputNames } from './labels.js';
-import { machineOf, measureSpeed } from './measure.js';
+import { batchesToTime, machineOf, measureSpeed } from './measure.js';
 
 /** Options of `compare`. */
 export interface CompareOptions extends MapOptions {
@@ -46,7 +46,9 @@ export async function compareModels(
   const maps = await compareMaps(before, after, dataset, names, options, context);
   const engine = engineOf(context);
   const speed = [];
-  for (const batch of [1, 64]) speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
+  for (const batch of batchesToTime(before.graph, after.graph)) {
+    speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
+  }
   const figures: Omit<Comparison, 'verdict'> = {
     models: { before: options.names?.[0] ?? 'before', after: options.names?.[1] ?? 'after' },
     data: dataset.source.name,

@@ -1,18 +1,12 @@
 import { cpus } from 'node:os';
 import type { Engine, Session } from '../engine/engine.js';
+import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
+import { compareLatencies } from '../metrics/speed.js';
 import type { SpeedFigures } from '../report/comparison.js';
 import { sizeOf } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
-
-/** The middle value; the mean of the two middle ones for an even count. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
-}
 
 /** A batch of seeded numbers for the first input of a graph. */
 export function randomInput(graph: Graph, batch: number): Record<string, Tensor> {
@@ -23,15 +17,55 @@ export function randomInput(graph: Graph, batch: number): Record<string, Tensor>
   return { [input?.name ?? '']: float32(values, dims) };
 }
 
-async function timeRun(session: Session, feeds: Record<string, Tensor>): Promise<number> {
-  const start = performance.now();
-  await session.run(feeds);
-  return performance.now() - start;
+/** Runs of each model below which an interval of their ratio would say little. */
+const FEWEST_RUNS = 7;
+const MOST_RUNS = 200;
+/** Batch sizes that models of any batch are timed at: one image at a time, and many. */
+const BATCHES: readonly number[] = [1, 64];
+
+/** The batch that a graph is fixed to; `undefined` for any. */
+function fixedBatchOf(graph: Graph): number | undefined {
+  const batch = graph.inputs[0]?.type?.dims[0];
+  return typeof batch === 'number' ? batch : undefined;
+}
+
+const leastCommonMultiple = (a: number, b: number): number => {
+  let [x, y] = [a, b];
+  while (y > 0) [x, y] = [y, x % y];
+  return (a / x) * b;
+};
+
+/**
+ * Chooses the batch sizes that two models are compared at: 1 and 64; where a graph runs for one size alone, the smallest
+ * that both can do in whole batches.
+ */
+export function batchesToTime(before: Graph, after: Graph): readonly number[] {
+  const fixed = [before, after].flatMap((graph) => fixedBatchOf(graph) ?? []);
+  return fixed.length === 0 ? BATCHES : [fixed.reduce(leastCommonMultiple)];
+}
+
+/** Prepares what times one pass of `batch` images through a graph, in pieces of its fixed batch where it has one. */
+async function loadTimed(engine: Engine, graph: Graph, batch: number, sessions: Session[]) {
+  const size = fixedBatchOf(graph) ?? batch;
+  if (batch % size !== 0) {
+    throw new ShiboriError(
+      `Timing a model at batch ${batch}: its graph runs for batches of ${size} alone. Give a multiple of ${size}.`,
+    );
+  }
+  const feeds = randomInput(graph, size);
+  const session = await engine.load(graph);
+  sessions.push(session);
+  return async (): Promise<number> => {
+    const start = performance.now();
+    for (let done = 0; done < batch; done += size) await session.run(feeds);
+    return performance.now() - start;
+  };
 }
 
 /**
- * Times two graphs on the same input in turn, so that a machine whose speed drifts treats both alike.
+ * Times two graphs on the same input, interleaved, so that a machine whose speed drifts treats both alike.
  *
+ * @param options.batch images a run, a multiple of the batch that a graph is fixed to.
  * @param options.seconds about how long to measure. Default: 2.
  */
 export async function measureSpeed(
@@ -43,34 +77,26 @@ export async function measureSpeed(
   const { batch, seconds = 2 } = options;
   const sessions: Session[] = [];
   try {
-    for (const graph of [before, after]) sessions.push(await engine.load(graph));
-    const [a, b] = sessions;
-    if (!a || !b) throw new Error('unreachable: two sessions were loaded');
-    const feedsA = randomInput(before, batch);
-    const feedsB = randomInput(after, batch);
+    const timeBefore = await loadTimed(engine, before, batch, sessions);
+    const timeAfter = await loadTimed(engine, after, batch, sessions);
     for (let warmUp = 0; warmUp < 2; warmUp++) {
-      await timeRun(a, feedsA);
-      await timeRun(b, feedsB);
+      await timeBefore();
+      await timeAfter();
     }
-    const times: [number, number][] = [];
+    const pairs: [number, number][] = [];
     const end = performance.now() + seconds * 1000;
-    while (times.length < 5 || (performance.now() < end && times.length < 200)) {
+    while (pairs.length < FEWEST_RUNS || (performance.now() < end && pairs.length < MOST_RUNS)) {
       // The order alternates too: the second of a pair finds warmer or colder caches.
-      if (times.length % 2 === 0) {
-        const first = await timeRun(a, feedsA);
-        times.push([first, await timeRun(b, feedsB)]);
+      if (pairs.length % 2 === 0) {
+        const first = await timeBefore();
+        pairs.push([first, await timeAfter()]);
       } else {
-        const first = await timeRun(b, feedsB);
-        times.push([await timeRun(a, feedsA), first]);
+        const first = await timeAfter();
+        pairs.push([await timeBefore(), first]);
       }
     }
-    return {
-      batch,
-      runs: times.length,
-      beforeMs: median(times.map(([x]) => x)),
-      afterMs: median(times.map(([, y]) => y)),
-      ratio: median(times.map(([x, y]) => y / x)),
-    };
+    const { before: beforeMs, after: afterMs, ratio, interval } = compareLatencies(pairs);
+    return { batch, runs: pairs.length, beforeMs, afterMs, ratio, ratioInterval: interval };
   } finally {
     for (const session of sessions) await session.dispose();
   }

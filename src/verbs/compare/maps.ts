@@ -4,13 +4,13 @@ import { defaultLayer } from '../../explain/layers.js';
 import { findLayer } from '../../graph/module-path.js';
 import { pearson } from '../../metrics/pearson.js';
 import { pointingGame } from '../../metrics/pointing-game.js';
+import { median } from '../../metrics/speed.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import type { MapFigures } from '../../report/comparison.js';
 import { range } from '../../tensor/dims.js';
 import type { VerbContext } from '../context.js';
 import type { Dataset } from '../dataset.js';
 import { type ExplainedImage, explainImages } from '../explain.js';
-import { median } from '../measure.js';
 
 /** Options of {@link compareMaps}. */
 export interface MapOptions {

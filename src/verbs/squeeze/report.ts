@@ -1,6 +1,7 @@
 /** Pages of what a squeeze came to. */
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../node/atomic-file.js';
+import { describeSpeed, milliseconds } from '../../report/comparison.js';
 import { integer, percent } from '../../report/page.js';
 import { type CurvePoint, type LayerSpectra, type SqueezePage, squeezePage } from '../../report/squeeze.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
@@ -103,8 +104,13 @@ function survivalTable({ accuracy, maps, error, divergence, layers, speed, contr
     ['mean KL, nats', '', `${divergence.toPrecision(3)} (predicted ${predictedDivergence(layers).toPrecision(2)})`],
   ];
   if (maps) rows.push([`maps correlate (${maps.images} images)`, '', maps.pearson.mean.toFixed(3)]);
-  for (const { batch, beforeMs, afterMs, ratio } of speed) {
-    rows.push([`latency, batch ${batch}`, `${beforeMs.toFixed(2)} ms`, `${afterMs.toFixed(2)} ms (${share(ratio)})`]);
+  for (const figures of speed) {
+    const { batch, beforeMs, afterMs } = figures;
+    rows.push([
+      `latency, batch ${batch}`,
+      milliseconds(beforeMs),
+      `${milliseconds(afterMs)}, ${describeSpeed(figures)}`,
+    ]);
   }
   if (control) {
     const kept = control.maps ? `, maps ${control.maps.pearson.mean.toFixed(3)}` : '';

@@ -4,25 +4,26 @@ import type { Engine } from '../../engine/engine.js';
 import type { Graph, Value } from '../../graph/model.js';
 import { rewrite } from '../../passes/rewrite.js';
 import type { SpeedFigures } from '../../report/comparison.js';
-import { measureSpeed } from '../measure.js';
+import { batchesToTime, measureSpeed } from '../measure.js';
 
-/** Batch sizes of the verdict: one image at a time, and many. */
-const BATCHES = [1, 64] as const;
-/** Ratios of interleaved runs vary by about this much from one measurement to the next. */
+/**
+ * Ratios vary by about this much between two measurements, because each loads its sessions anew; the interval holds for the
+ * runs of one measurement.
+ */
 const NOISE = 0.05;
 
-/** Latency of the squeezed model against the original, at batch 1 and 64, or at the only batch that the graph runs for. */
+/** Measures the latency of the squeezed model against the original at the batches that both can do. */
 export async function speedOf(engine: Engine, before: Graph, after: Graph, seconds: number): Promise<SpeedFigures[]> {
-  const fixed = before.inputs[0]?.type?.dims[0];
   const figures: SpeedFigures[] = [];
-  for (const batch of typeof fixed === 'number' ? [fixed] : BATCHES) {
+  for (const batch of batchesToTime(before, after)) {
     figures.push(await measureSpeed(engine, before, after, { batch, seconds }));
   }
   return figures;
 }
 
-/** Whether a ratio after / before is above 1 by more than measurements vary. */
-export const isSlower = ({ ratio }: Pick<SpeedFigures, 'ratio'>): boolean => ratio > 1 + NOISE;
+/** Whether the second is slower: the interval of the ratio lies above 1, by more than measurements vary. */
+export const isSlower = ({ ratio, ratioInterval }: Pick<SpeedFigures, 'ratio' | 'ratioInterval'>): boolean =>
+  ratioInterval[0] > 1 && ratio > 1 + NOISE;
 
 /** The part of a graph from one value to another. */
 function between(graph: Graph, from: string, to: string): Graph | undefined {
@@ -34,8 +35,8 @@ function between(graph: Graph, from: string, to: string): Graph | undefined {
   return x && y && rewrite(graph, { cutAt: [x], outputs: [y] });
 }
 
-/** Latency of one layer, alone at batch 1: medians of interleaved runs. */
-export type LayerSpeed = Pick<SpeedFigures, 'beforeMs' | 'afterMs' | 'ratio'>;
+/** Latency of one layer, alone at the smallest batch: medians of interleaved runs. */
+export type LayerSpeed = Pick<SpeedFigures, 'beforeMs' | 'afterMs' | 'ratio' | 'ratioInterval'>;
 
 /** A layer that was squeezed, and the names of the values that it lies between. */
 export interface Placed {
@@ -58,8 +59,12 @@ export async function layerSpeeds(
   for (const { path, from, to } of layers) {
     const [a, b] = [between(before, from, to), between(after, from, to)];
     if (!a || !b) continue;
-    const { beforeMs, afterMs, ratio } = await measureSpeed(engine, a, b, { batch: 1, seconds: LAYER_SECONDS });
-    found.set(path, { beforeMs, afterMs, ratio });
+    const [batch = 1] = batchesToTime(a, b);
+    const { beforeMs, afterMs, ratio, ratioInterval } = await measureSpeed(engine, a, b, {
+      batch,
+      seconds: LAYER_SECONDS,
+    });
+    found.set(path, { beforeMs, afterMs, ratio, ratioInterval });
   }
   return found;
 }

@@ -9,7 +9,7 @@ import {
   saveModel,
 } from '../../node/model-file.js';
 import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work-memory.js';
-import type { SpeedFigures } from '../../report/comparison.js';
+import { describeSpeed, milliseconds, type SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import { tellNotes, type VerbContext } from '../context.js';
 import { byHandOf } from './by-hand.js';
@@ -30,8 +30,11 @@ const SPEED_SECONDS = 1;
 function refuseSlower(speed: readonly SpeedFigures[], layers: readonly LayerFigures[]): void {
   if (!speed.some(isSlower)) return;
   const figures = speed
-    .map(({ batch, beforeMs, afterMs }) => `batch ${batch}: ${beforeMs.toFixed(2)} → ${afterMs.toFixed(2)} ms`)
-    .join(', ');
+    .map(
+      (each) =>
+        `batch ${each.batch}: ${milliseconds(each.beforeMs)} → ${milliseconds(each.afterMs)}, ${describeSpeed(each)}`,
+    )
+    .join('; ');
   const slower = layers.flatMap(({ path, speed: own }) => (own && isSlower(own) ? [{ path, ratio: own.ratio }] : []));
   const which = slower
     .sort((a, b) => b.ratio - a.ratio)
