@@ -35,6 +35,7 @@ export { findLayer, fitsPattern, layersOf } from './graph/module-path.js';
 export { type OutputKind, outputKind } from './graph/output-kind.js';
 export { type Parameter, parametersOf } from './graph/parameters.js';
 export { accuracyOf, countCorrect } from './metrics/accuracy.js';
+export { type Agreement, measureAgreement } from './metrics/agreement.js';
 export { pearson } from './metrics/pearson.js';
 export { pointingGame } from './metrics/pointing-game.js';
 export { withFreshHead } from './models/fresh-head.js';

@@ -1,3 +1,4 @@
+import { agreementText, constantMapsText } from '../metrics/agreement.js';
 import { type Comparison, comparisonRows } from '../report/comparison.js';
 import { percent, table } from './output.js';
 
@@ -13,7 +14,8 @@ export function comparisonText(comparison: Comparison): string {
       comparisonRows(comparison).map(({ label, before, after, change }) => [label, before, after, change]),
     ),
     '',
-    `Maps at ${maps.layer}: correlation ${maps.pearson.mean.toFixed(3)} in the mean of ${maps.images} images, ${maps.pearson.min.toFixed(3)} at the least`,
+    `Maps at ${maps.layer}: ${maps.pearson ? `correlation ${maps.pearson.mean.toFixed(3)} in the mean of ${maps.images - maps.constantMaps.either} images, ${maps.pearson.min.toFixed(3)} at the least` : `correlation ${agreementText(maps)}`}`,
+    ...(constantMapsText(maps) === undefined ? [] : [`${constantMapsText(maps)}.`]),
     ...(pointing
       ? [
           `Pointing game: the map's peak is inside the object's box for ${percent(100 * pointing.before, 1)} of the images before, ${percent(100 * pointing.after, 1)} after`,

@@ -1,3 +1,4 @@
+import { agreementText } from '../metrics/agreement.js';
 import { describeSpeed, milliseconds } from '../report/comparison.js';
 import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
 import { LAYER_COLUMNS, layerCells, predictedDivergence } from '../verbs/squeeze/layer-cells.js';
@@ -63,7 +64,7 @@ export function squeezeText(result: SqueezedFile): string {
     '',
     `Top-1    ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)} on ${integer(accuracy.after.images)} images (${data.validation})`,
     `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats (${predictedDivergence(result.layers).toPrecision(2)} predicted)`,
-    ...(maps ? [`Maps     correlate at ${maps.pearson.mean.toFixed(3)} on ${maps.images} images (${maps.layer})`] : []),
+    ...(maps ? [`Maps     correlate at ${agreementText(maps)} on ${maps.images} images (${maps.layer})`] : []),
     ...speed.map(
       (figures) =>
         `Speed    batch ${figures.batch}: ${milliseconds(figures.beforeMs)} → ${milliseconds(figures.afterMs)}, ${describeSpeed(figures)}`,
@@ -71,7 +72,7 @@ export function squeezeText(result: SqueezedFile): string {
     `Took     ${result.seconds.toFixed(0)} s`,
     ...(result.control
       ? [
-          `Control  dense, trained alike: ${percent(result.control.accuracy.top1)}${result.control.maps ? `, maps ${result.control.maps.pearson.mean.toFixed(3)}` : ''}`,
+          `Control  dense, trained alike: ${percent(result.control.accuracy.top1)}${result.control.maps ? `, maps ${agreementText(result.control.maps)}` : ''}`,
         ]
       : []),
     ...(result.byHand

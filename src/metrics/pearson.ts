@@ -10,20 +10,19 @@ function meanOf(values: ArrayLike<number>): number {
   return sum / values.length;
 }
 
-function isConstant(values: ArrayLike<number>): boolean {
+/** Whether all values are the same: a map without any structure, such as one of zeros. */
+export function isConstant(values: ArrayLike<number>): boolean {
   for (let i = 1; i < values.length; i++) if (values[i] !== values[0]) return false;
   return true;
 }
 
 /**
- * Pearson's correlation of two maps of the same size, −1…1.
+ * Measures Pearson's correlation of two maps of the same size, −1…1.
  *
- * A constant map (Grad-CAM found nothing) has no correlation by the formula. Here two constant maps count as 1, since
- * both say the same, and a constant map beside another as 0.
- *
+ * @returns `undefined` where a map is constant: the formula divides by zero then, and neither 0 nor 1 would be true.
  * @throws ShiboriError when the sizes differ, or when a map is empty or holds NaN or an infinity.
  */
-export function pearson(a: ArrayLike<number>, b: ArrayLike<number>): number {
+export function pearson(a: ArrayLike<number>, b: ArrayLike<number>): number | undefined {
   if (a.length !== b.length || a.length === 0) {
     throw new ShiboriError(`Correlating two maps: they have ${a.length} and ${b.length} pixels.`);
   }
@@ -33,7 +32,7 @@ export function pearson(a: ArrayLike<number>, b: ArrayLike<number>): number {
     throw new ShiboriError('Correlating two maps: one holds NaN or an infinity.');
   }
   // Asked of the values, not of the variance: a mean that rounds leaves a constant map a tiny variance of noise.
-  if (isConstant(a) || isConstant(b)) return isConstant(a) && isConstant(b) ? 1 : 0;
+  if (isConstant(a) || isConstant(b)) return undefined;
   let ab = 0;
   let aa = 0;
   let bb = 0;

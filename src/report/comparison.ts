@@ -1,4 +1,5 @@
 import type { Accuracy } from '../metrics/accuracy.js';
+import { type Agreement, agreementText } from '../metrics/agreement.js';
 import { isSameSpeed } from '../metrics/speed.js';
 
 /** Sizes of one model. Bytes are those of the ONNX file, raw and gzipped. */
@@ -34,11 +35,8 @@ export interface Flip {
 }
 
 /** Agreement of the two models' maps over the images that were explained with both. */
-export interface MapFigures {
+export interface MapFigures extends Agreement {
   readonly layer: string;
-  readonly images: number;
-  /** Pearson's correlation of the two maps of an image, for the class that the first model predicts. */
-  readonly pearson: { readonly mean: number; readonly min: number; readonly median: number };
   /** Share of the maps whose peak lies inside the object's box, where boxes are known. */
   readonly pointingGame?: { readonly images: number; readonly before: number; readonly after: number };
 }
@@ -148,6 +146,6 @@ export function verdictOf(comparison: Omit<Comparison, 'verdict'>): string {
       : `, ${(1 / first.ratio).toFixed(2)}x the speed at batch ${first.batch}`;
   return (
     `${percent(share)} of the parameters and ${percent((100 * size.after.gzipBytes) / size.before.gzipBytes)} of the download, ` +
-    `${accuracyPart}${speedPart}; the maps correlate ${maps.pearson.mean.toFixed(3)} with the original's.`
+    `${accuracyPart}${speedPart}; the maps correlate ${agreementText(maps)} with the original's.`
   );
 }

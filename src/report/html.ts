@@ -1,3 +1,4 @@
+import { agreementText, constantMapsText } from '../metrics/agreement.js';
 import { chart, Plot } from './chart.js';
 import { type Comparison, comparisonRows } from './comparison.js';
 import { dataUrl, escapeHtml, integer, page, percent, section, table } from './page.js';
@@ -140,7 +141,10 @@ function correlationChart(correlations: readonly number[]): string {
 /** The report as one HTML page that needs nothing from the network. */
 export function reportHtml(
   comparison: Comparison,
-  extras: ReportExtras & { readonly pictures: readonly Picture[]; readonly correlations: readonly number[] },
+  extras: ReportExtras & {
+    readonly pictures: readonly Picture[];
+    readonly correlations: readonly (number | undefined)[];
+  },
 ): string {
   const { maps, flips, machine, accuracy } = comparison;
   const title = extras.title ?? `${comparison.models.before} against ${comparison.models.after}`;
@@ -185,9 +189,10 @@ export function reportHtml(
       : '',
     section(
       'Explanations',
-      `<p>Grad-CAM at <code>${escapeHtml(maps.layer)}</code>, ${maps.images} images, the class that the first model predicts: correlation ${maps.pearson.mean.toFixed(3)} in the mean, ${maps.pearson.median.toFixed(3)} in the median, ${maps.pearson.min.toFixed(3)} at the least.</p>`,
+      `<p>Grad-CAM at <code>${escapeHtml(maps.layer)}</code>, ${maps.images} images, the class that the first model predicts: correlation ${agreementText(maps)}${maps.pearson ? ` in the mean, ${maps.pearson.median.toFixed(3)} in the median, ${maps.pearson.min.toFixed(3)} at the least` : ''}.</p>`,
+      constantMapsText(maps) === undefined ? '' : `<p>${constantMapsText(maps)}.</p>`,
       pointing,
-      correlationChart(extras.correlations),
+      correlationChart(extras.correlations.filter((r) => r !== undefined)),
       `<div class="maps">${pictures.join('\n')}</div>`,
     ),
     section(

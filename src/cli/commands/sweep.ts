@@ -57,7 +57,7 @@ export function sweepCommand(): Command {
                     percent(reached.accuracy.top1),
                     reached.top1Drop.toFixed(2),
                     reached.divergence.toPrecision(3),
-                    reached.maps?.pearson.mean.toFixed(3) ?? '–',
+                    reached.maps?.pearson?.mean.toFixed(3) ?? '–',
                     reached.file,
                   ]
                 : [`${integer(limit)} cannot be reached: ${integer(smallest ?? 0)} can`, ...Array<string>(8).fill('')],

@@ -2,9 +2,8 @@ import { itemAt } from '../../data/dataset.js';
 import type { RgbImage } from '../../data/image.js';
 import { defaultLayer } from '../../explain/layers.js';
 import { findLayer } from '../../graph/module-path.js';
-import { pearson } from '../../metrics/pearson.js';
+import { correlateMaps, measureAgreement } from '../../metrics/agreement.js';
 import { pointingGame } from '../../metrics/pointing-game.js';
-import { median } from '../../metrics/speed.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import type { MapFigures } from '../../report/comparison.js';
 import { range } from '../../tensor/dims.js';
@@ -27,7 +26,8 @@ export interface ComparedMaps {
   readonly figures: MapFigures;
   readonly before: readonly ExplainedImage[];
   readonly after: readonly ExplainedImage[];
-  readonly correlations: readonly number[];
+  /** `undefined` for an image of which a map is constant. */
+  readonly correlations: readonly (number | undefined)[];
 }
 
 /** Looks at the same layer of both models on images spread over a data set. */
@@ -62,21 +62,17 @@ export async function compareMaps(
   const first = await explainImages(before, entries, { layer, names }, { ...context, onProgress: () => {} });
   const targeted = entries.map((entry, i) => ({ ...entry, target: first.images[i]?.predicted ?? 0 }));
   const second = await explainImages(after, targeted, { layer, names }, { ...context, onProgress: () => {} });
-  const correlations = first.images.map(({ map }, i) => pearson(map.data, second.images[i]?.map.data ?? map.data));
+  const [a, b] = [first.images, second.images].map((images) => images.map(({ map }) => map.data));
+  if (!a || !b) throw new Error('unreachable: two models were explained');
   const { box } = dataset;
   const inside = (images: readonly ExplainedImage[]) =>
     images.filter(({ map }, i) => box && pointingGame(map, box(entries[i]?.index ?? 0))).length / images.length;
   const figures: MapFigures = {
     layer: first.layer,
-    images: correlations.length,
-    pearson: {
-      mean: correlations.reduce((sum, value) => sum + value, 0) / correlations.length,
-      min: Math.min(...correlations),
-      median: median(correlations),
-    },
+    ...measureAgreement(a, b),
     ...(box
       ? { pointingGame: { images: entries.length, before: inside(first.images), after: inside(second.images) } }
       : {}),
   };
-  return { figures, before: first.images, after: second.images, correlations };
+  return { figures, before: first.images, after: second.images, correlations: correlateMaps(a, b) };
 }

@@ -11,7 +11,7 @@ export async function drawPictures(maps: ComparedMaps, count: number): Promise<P
     if (!a || !b) continue;
     const rows = [
       triptychRow(a, 'before'),
-      triptychRow(b, `after · correlation ${(maps.correlations[i] ?? 0).toFixed(3)}`),
+      triptychRow(b, `after · correlation ${maps.correlations[i]?.toFixed(3) ?? 'not defined'}`),
     ];
     pictures.push({ title: a.file, png: await renderTriptychs(rows, { layer: maps.figures.layer }) });
   }

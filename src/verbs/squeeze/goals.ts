@@ -1,5 +1,7 @@
 /** From a goal to the candidate that reaches it. */
+
 import { ShiboriError } from '../../errors.js';
+import { boundedAgreement } from '../../metrics/agreement.js';
 import { summarize } from '../../models/summary.js';
 import { featureKey } from '../../node/feature-store.js';
 import type { VerbContext } from '../context.js';
@@ -64,8 +66,9 @@ function boundsOf(goal: SqueezeGoal, minMapSimilarity: number | undefined): Boun
   }
   if (minMapSimilarity !== undefined) {
     bounds.push({
-      excess: ({ maps }) => (minMapSimilarity - (maps?.pearson.mean ?? 0)) / Math.max(1 - minMapSimilarity, 1e-3),
-      text: ({ maps }) => `maps that correlate at ${(maps?.pearson.mean ?? 0).toFixed(3)}`,
+      excess: ({ maps }) =>
+        (minMapSimilarity - (maps ? boundedAgreement(maps) : 0)) / Math.max(1 - minMapSimilarity, 1e-3),
+      text: ({ maps }) => `maps that correlate at ${(maps ? boundedAgreement(maps) : 0).toFixed(3)}`,
     });
   }
   return bounds;
@@ -82,7 +85,7 @@ function trialOf({ amount, result, holds }: Trial<Candidate>, whole: number): Sq
     top1: accuracy.top1,
     top1Drop,
     error,
-    ...(maps ? { mapSimilarity: maps.pearson.mean } : {}),
+    ...(maps?.pearson ? { mapSimilarity: maps.pearson.mean } : {}),
   };
 }
 

@@ -1,5 +1,7 @@
 /** Pages of what a squeeze came to. */
+
 import { join } from 'node:path';
+import { agreementText } from '../../metrics/agreement.js';
 import { writeFileAtomic } from '../../node/atomic-file.js';
 import { describeSpeed, milliseconds } from '../../report/comparison.js';
 import { integer, percent } from '../../report/page.js';
@@ -41,7 +43,7 @@ function spectraOf(layers: readonly SqueezedLayer[]): LayerSpectra[] {
 
 /** A model with hand-chosen ranks as a point of the curve. */
 export function byHandPoint({ size, accuracy, maps, name }: ByHand): CurvePoint {
-  const correlation = maps ? { maps: maps.pearson.mean } : {};
+  const correlation = maps?.pearson ? { maps: maps.pearson.mean } : {};
   return { size: size.ratio.parameters, top1: accuracy.top1, ...correlation, kind: 'by hand', label: name };
 }
 
@@ -103,7 +105,7 @@ function survivalTable({ accuracy, maps, error, divergence, layers, speed, contr
     ['outputs differ by', '', share(error)],
     ['mean KL, nats', '', `${divergence.toPrecision(3)} (predicted ${predictedDivergence(layers).toPrecision(2)})`],
   ];
-  if (maps) rows.push([`maps correlate (${maps.images} images)`, '', maps.pearson.mean.toFixed(3)]);
+  if (maps) rows.push([`maps correlate (${maps.images} images)`, '', agreementText(maps)]);
   for (const figures of speed) {
     const { batch, beforeMs, afterMs } = figures;
     rows.push([
@@ -113,7 +115,7 @@ function survivalTable({ accuracy, maps, error, divergence, layers, speed, contr
     ]);
   }
   if (control) {
-    const kept = control.maps ? `, maps ${control.maps.pearson.mean.toFixed(3)}` : '';
+    const kept = control.maps ? `, maps ${agreementText(control.maps)}` : '';
     rows.push(['control: dense, trained alike', '', `top-1 ${percent(control.accuracy.top1)}${kept}`]);
   }
   return { title: 'What survived', header: ['', 'before', 'after'], rows };
@@ -131,7 +133,7 @@ export function pageOf(result: Squeezing, name: string, context: VerbContext): S
     {
       size: size.ratio.parameters,
       top1: accuracy.after.top1,
-      ...(maps ? { maps: maps.pearson.mean } : {}),
+      ...(maps?.pearson ? { maps: maps.pearson.mean } : {}),
       kind: 'chosen',
       label: share(size.ratio.parameters),
     },
@@ -140,7 +142,7 @@ export function pageOf(result: Squeezing, name: string, context: VerbContext): S
   const { cpu, threads, node } = machineOf(context.threads);
   return {
     title: `${name}, squeezed`,
-    verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}${maps ? `, maps correlate at ${maps.pearson.mean.toFixed(3)}` : ''}.`,
+    verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}${maps ? `, maps correlate at ${agreementText(maps)}` : ''}.`,
     curve,
     tables: [survivalTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
     layers: spectraOf(result.layers),

@@ -130,7 +130,7 @@ function pageOf(sweep: Omit<Sweep, 'page'>, name: string, context: VerbContext):
     { size: 1, top1: before.top1, maps: 1, kind: 'original', label: 'original' },
     ...points.flatMap(({ reached }): CurvePoint[] => {
       if (!reached) return [];
-      const maps = reached.maps ? { maps: reached.maps.pearson.mean } : {};
+      const maps = reached.maps?.pearson ? { maps: reached.maps.pearson.mean } : {};
       const { parameters } = reached.size.ratio;
       return [{ size: parameters, top1: reached.accuracy.top1, ...maps, kind: 'squeezed', label: share(parameters) }];
     }),
@@ -161,7 +161,7 @@ function pageOf(sweep: Omit<Sweep, 'page'>, name: string, context: VerbContext):
                 percent(reached.accuracy.top1),
                 reached.top1Drop.toFixed(2),
                 reached.divergence.toPrecision(3),
-                reached.maps?.pearson.mean.toFixed(3) ?? '–',
+                reached.maps?.pearson?.mean.toFixed(3) ?? '–',
               ]
             : [goalText(goal), `not below ${integer(smallest ?? 0)}`, ...Array<string>(8).fill('–')],
         ),

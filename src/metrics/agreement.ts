@@ -1,0 +1,71 @@
+/* How well the maps of two models agree over many images. */
+import { isConstant, pearson } from './pearson.js';
+
+/** Agreement of two models' maps, where it is defined, and how often it is not. */
+export interface Agreement {
+  /** Images whose maps were compared. */
+  readonly images: number;
+  /** Pearson's correlation over the images where both maps vary; `null` where there is no such image. */
+  readonly pearson: { readonly mean: number; readonly min: number; readonly median: number } | null;
+  /**
+   * Images whose agreement is not defined because a map is constant (all zeros, as a rule): how often the first model's
+   * map is, how often the second's, and how often at least one of them. They are no part of `pearson`.
+   */
+  readonly constantMaps: { readonly before: number; readonly after: number; readonly either: number };
+}
+
+/** Pixels of one map. */
+type Pixels = ArrayLike<number>;
+
+/** Correlates the maps of each image; `undefined` where one is constant. */
+export function correlateMaps(before: readonly Pixels[], after: readonly Pixels[]): (number | undefined)[] {
+  return before.map((map, i) => pearson(map, after[i] ?? []));
+}
+
+function middle(sorted: readonly number[]): number {
+  const half = sorted.length / 2;
+  const [low, high] = [sorted[Math.ceil(half) - 1] as number, sorted[Math.floor(half)] as number];
+  return (low + high) / 2;
+}
+
+/** Summarises the agreement of the maps of two models, image by image. */
+export function measureAgreement(before: readonly Pixels[], after: readonly Pixels[]): Agreement {
+  const defined = correlateMaps(before, after).filter((r) => r !== undefined);
+  const sorted = defined.toSorted((a, b) => a - b);
+  const [min] = sorted;
+  return {
+    images: before.length,
+    pearson:
+      min === undefined
+        ? null
+        : { mean: defined.reduce((sum, r) => sum + r, 0) / defined.length, min, median: middle(sorted) },
+    constantMaps: {
+      before: before.filter(isConstant).length,
+      after: after.filter(isConstant).length,
+      either: before.length - defined.length,
+    },
+  };
+}
+
+/**
+ * The mean correlation that a bound on the agreement is held against: a map that only one of the models lost counts as 0,
+ * or a model that explains nothing any more would pass. Images on which both maps are constant say nothing and are left
+ * out; 0 where there is no other image.
+ */
+export function boundedAgreement({ images, pearson: found, constantMaps }: Agreement): number {
+  const { before, after, either } = constantMaps;
+  const both = before + after - either;
+  return found ? (found.mean * (images - either)) / (images - both) : 0;
+}
+
+/** The mean correlation as text; says why where there is none. */
+export function agreementText({ pearson: found, images }: Pick<Agreement, 'pearson' | 'images'>): string {
+  return found ? found.mean.toFixed(3) : `not defined (a constant map on each of ${images} images)`;
+}
+
+/** A sentence about constant maps; `undefined` where there are none. */
+export function constantMapsText({ images, constantMaps }: Agreement): string | undefined {
+  const { before, after, either } = constantMaps;
+  if (either === 0) return undefined;
+  return `The agreement is not defined for ${either} of ${images} images, where a map is constant (before: ${before}, after: ${after}); these are not part of it`;
+}
