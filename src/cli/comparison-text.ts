@@ -14,7 +14,7 @@ export function comparisonText(comparison: Comparison): string {
       comparisonRows(comparison).map(({ label, before, after, change }) => [label, before, after, change]),
     ),
     '',
-    `Maps at ${maps.layer}: ${maps.pearson ? `correlation ${maps.pearson.mean.toFixed(3)} in the mean of ${maps.images - maps.constantMaps.either} images, ${maps.pearson.min.toFixed(3)} at the least` : `correlation ${agreementText(maps)}`}`,
+    `Maps at ${maps.layer}: ${maps.pearson ? `correlation ${maps.pearson.mean.toFixed(3)} in the mean of ${maps.images - maps.undefined} images, ${maps.pearson.min.toFixed(3)} at the least` : `correlation ${agreementText(maps)}`}`,
     ...(constantMapsText(maps) === undefined ? [] : [`${constantMapsText(maps)}.`]),
     ...(pointing
       ? [

@@ -7,11 +7,10 @@ export interface Agreement {
   readonly images: number;
   /** Pearson's correlation over the images where both maps vary; `null` where there is no such image. */
   readonly pearson: { readonly mean: number; readonly min: number; readonly median: number } | null;
-  /**
-   * Images whose agreement is not defined because a map is constant (all zeros, as a rule): how often the first model's
-   * map is, how often the second's, and how often at least one of them. They are no part of `pearson`.
-   */
-  readonly constantMaps: { readonly before: number; readonly after: number; readonly either: number };
+  /** Images whose agreement is not defined because a map is constant (all zeros, as a rule). No part of `pearson`. */
+  readonly undefined: number;
+  /** Constant maps of each model. */
+  readonly constantMaps: { readonly before: number; readonly after: number };
 }
 
 /** Pixels of one map. */
@@ -39,10 +38,10 @@ export function measureAgreement(before: readonly Pixels[], after: readonly Pixe
       min === undefined
         ? null
         : { mean: defined.reduce((sum, r) => sum + r, 0) / defined.length, min, median: middle(sorted) },
+    undefined: before.length - defined.length,
     constantMaps: {
       before: before.filter(isConstant).length,
       after: after.filter(isConstant).length,
-      either: before.length - defined.length,
     },
   };
 }
@@ -52,8 +51,8 @@ export function measureAgreement(before: readonly Pixels[], after: readonly Pixe
  * or a model that explains nothing any more would pass. Images on which both maps are constant say nothing and are left
  * out; 0 where there is no other image.
  */
-export function boundedAgreement({ images, pearson: found, constantMaps }: Agreement): number {
-  const { before, after, either } = constantMaps;
+export function boundedAgreement({ images, pearson: found, undefined: either, constantMaps }: Agreement): number {
+  const { before, after } = constantMaps;
   const both = before + after - either;
   return found ? (found.mean * (images - either)) / (images - both) : 0;
 }
@@ -64,8 +63,8 @@ export function agreementText({ pearson: found, images }: Pick<Agreement, 'pears
 }
 
 /** A sentence about constant maps; `undefined` where there are none. */
-export function constantMapsText({ images, constantMaps }: Agreement): string | undefined {
-  const { before, after, either } = constantMaps;
+export function constantMapsText({ images, undefined: either, constantMaps }: Agreement): string | undefined {
+  const { before, after } = constantMaps;
   if (either === 0) return undefined;
   return `The agreement is not defined for ${either} of ${images} images, where a map is constant (before: ${before}, after: ${after}); these are not part of it`;
 }

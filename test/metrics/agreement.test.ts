@@ -22,13 +22,14 @@ describe('the agreement of two models’ maps', () => {
     expect(measureAgreement(before, after)).toEqual({
       images: 4,
       pearson: { mean: 1, min: 1, median: 1 },
-      constantMaps: { before: 2, after: 2, either: 3 },
+      undefined: 3,
+      constantMaps: { before: 2, after: 2 },
     });
   });
 
   it('has no mean at all where every map is constant', () => {
     const found = measureAgreement([zeros, zeros], [zeros, [5, 5, 5, 5]]);
-    expect(found).toEqual({ images: 2, pearson: null, constantMaps: { before: 2, after: 2, either: 2 } });
+    expect(found).toEqual({ images: 2, pearson: null, undefined: 2, constantMaps: { before: 2, after: 2 } });
     expect(agreementText(found)).toBe('not defined (a constant map on each of 2 images)');
     expect(constantMapsText(found)).toMatch(/2 of 2 images.*before: 2, after: 2/);
     expect(JSON.parse(JSON.stringify(found)).pearson).toBeNull();

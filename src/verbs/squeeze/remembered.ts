@@ -80,7 +80,8 @@ const lossSchema = z.object({
       layer: z.string(),
       images: z.number(),
       pearson: z.object({ mean: z.number(), min: z.number(), median: z.number() }).nullable(),
-      constantMaps: z.object({ before: z.number(), after: z.number(), either: z.number() }),
+      undefined: z.number(),
+      constantMaps: z.object({ before: z.number(), after: z.number() }),
       pointingGame: z.object({ images: z.number(), before: z.number(), after: z.number() }).optional(),
     })
     .optional(),
