@@ -25,6 +25,7 @@ function program(): Command {
   const shibori = new Command('shibori')
     .description('Squeeze a trained vision model with tensor networks, and see what it still looks at.')
     .version(packageVersion())
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError('(add --help for what this command takes)')
     .addHelpText('after', '\nStart with: shibori demo');
   // Each imports its verb when it runs: help and mistakes are answered without loading an engine.

@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { PreprocessOptions } from '../models/preprocessing.js';
 import type { OpenOptions } from '../node/model-file.js';
+import { GROUPS, rareGroup } from './help.js';
+import { withRenamed } from './renamed.js';
 
 /** What pixels become by the name of `--scale`. */
 const scales = { '0-1': [0, 1], '0-255': [0, 255], '-1-1': [-1, 1] } as const;
@@ -8,8 +10,7 @@ type Scale = keyof typeof scales;
 
 /** Options of how images become a model's input. They win over what the model's files say. */
 export interface PreprocessFlags {
-  /** `nchw` or `nhwc`. The command `compress` means the order of cores by it, which is passed over here. */
-  readonly layout?: string;
+  readonly imageLayout?: 'nchw' | 'nhwc';
   readonly color?: 'rgb' | 'bgr';
   readonly scale?: Scale;
   readonly mean?: readonly number[];
@@ -36,20 +37,11 @@ function number(text: string): number {
 /** Adds the options of how images become a model's input. */
 export function withPreprocess(command: Command): Command {
   const choice = (flags: string, text: string, choices: readonly string[]) => new Option(flags, text).choices(choices);
-  // Cores have a layout too.
-  if (!command.options.some(({ long }) => long === '--layout')) {
-    command.addOption(
-      choice('--layout <axes>', "axes of the file's images (default: told from the graph)", ['nchw', 'nhwc']),
-    );
-  }
-  return command
+  rareGroup(command, GROUPS.preprocessing)
     .addOption(
-      choice(
-        '--scale <range>',
-        'what pixels 0…255 become before mean and std; alone: mean 0, std 1',
-        Object.keys(scales),
-      ),
+      choice('--image-layout <axes>', 'axes of the images in the file (default: from the graph)', ['nchw', 'nhwc']),
     )
+    .addOption(choice('--scale <range>', 'what pixels 0-255 become before mean and std', Object.keys(scales)))
     .option('--mean <numbers>', 'subtracted from each channel, in the order the model has them', channelNumbers)
     .option('--std <numbers>', 'what each channel is divided by', channelNumbers)
     .addOption(choice('--color <order>', "order of the model's channels", ['rgb', 'bgr']))
@@ -59,11 +51,14 @@ export function withPreprocess(command: Command): Command {
     .addOption(
       choice('--filter <name>', 'resampling filter', ['nearest', 'box', 'bilinear', 'hamming', 'bicubic', 'lanczos']),
     );
+  // `--layout` is the layout of tensor-train cores where a command has them.
+  const isFree = !command.options.some(({ long }) => long === '--layout');
+  return withRenamed(command, isFree ? [{ flags: '--layout <axes>', to: '--image-layout' }] : []);
 }
 
 /** Preprocessing options in the library's form. */
 export function preprocessOptions(flags: PreprocessFlags): Pick<OpenOptions, 'layout' | 'preprocess'> {
-  const { layout, color, scale, mean, std, resize, shorterSide, crop, filter } = flags;
+  const { imageLayout, color, scale, mean, std, resize, shorterSide, crop, filter } = flags;
   const preprocess: PreprocessOptions = {
     ...(color && { color }),
     ...(scale && { range: scales[scale] }),
@@ -75,7 +70,7 @@ export function preprocessOptions(flags: PreprocessFlags): Pick<OpenOptions, 'la
     ...(filter && { filter }),
   };
   return {
-    ...((layout === 'nchw' || layout === 'nhwc') && { layout }),
+    ...(imageLayout && { layout: imageLayout }),
     ...(Object.keys(preprocess).length > 0 && { preprocess }),
   };
 }

@@ -6,6 +6,9 @@ import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { type NamedOptions, namedOptions } from './named-options.js';
 
+/** Learning rate of a training that does not say another. */
+export const DEFAULT_LEARNING_RATE = 1e-4;
+
 /** The learning rate at a step, counted from 0. */
 export type Schedule = (step: number) => number;
 

@@ -27,7 +27,7 @@ const ARCHITECTURE = {
  * `digits.pt`, opened again, explained, squeezed, fine-tuned back and compared.
  *
  * @param options.output default: `shibori-out/demo`.
- * @param options.seed decides digits, initial weights and order. Default: 1.
+ * @param options.seed decides digits, initial weights and order. Default: 42.
  */
 export async function demo(
   options: { readonly output?: string; readonly seed?: number } = {},
@@ -35,7 +35,7 @@ export async function demo(
 ): Promise<StudyResult> {
   const start = performance.now();
   const output = options.output ?? join('shibori-out', 'demo');
-  const seed = options.seed ?? 1;
+  const seed = options.seed ?? 42;
   await mkdir(output, { recursive: true });
   const train = await openDigits('train', seed, IMAGES.train);
   const validation = await openDigits('validation', seed, IMAGES.validation);

@@ -16,6 +16,6 @@ export function warnOfDoubt(stats: PredictionStats, model: LoadedModel, context:
   context.onWarning?.(
     `${doubt}. Perhaps the model wants its images in another form than ${size} (${resize}, ${filter}), ${color}, ${normalization}${
       guessed.length > 0 ? ` (guessed: ${guessed.join(', ')})` : ''
-    }. --scale, --mean, --std, --color, --layout, --resize and --input change it.`,
+    }. --scale, --mean, --std, --color, --image-layout, --resize and --input change it.`,
   );
 }

@@ -9,13 +9,20 @@ export { type FinetunePlan, finetuneSchema, type TrainPlan, trainSchema } from '
 const positive = z.number().int().positive();
 
 /** How one layer is squeezed. */
-export const layerPlanSchema = z.strictObject({
-  layout: z.enum(['tt', 'tt-matrix']).default('tt'),
-  in: z.array(positive).min(1),
-  out: z.array(positive).min(1),
-  /** Inner bond dimensions; left out: full rank. */
-  bonds: z.array(positive).optional(),
-});
+export const layerPlanSchema = z
+  .strictObject({
+    layout: z.enum(['tt', 'tt-matrix']).default('tt'),
+    in: z.array(positive).min(1),
+    out: z.array(positive).min(1),
+    /** Inner ranks; left out: full rank. */
+    ranks: z.array(positive).optional(),
+    /** The old name of `ranks`. */
+    bonds: z.array(positive).optional(),
+  })
+  .refine(({ ranks, bonds }) => ranks === undefined || bonds === undefined, {
+    error: 'bonds is the old name of ranks: give one of them',
+  })
+  .transform(({ ranks, bonds = ranks, ...rest }) => ({ ...rest, ...(bonds ? { bonds } : {}) }));
 
 const executionSchema = z.enum(['factored', 'rebuilt', 'auto']);
 

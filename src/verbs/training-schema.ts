@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { choiceSchema } from '../train/named-options.js';
 import { optimizers } from '../train/optimizers.js';
-import { schedules } from '../train/schedules.js';
+import { DEFAULT_LEARNING_RATE, schedules } from '../train/schedules.js';
 
 const positive = z.number().int().positive();
 const share = z.number().min(0).lt(1);
@@ -42,7 +42,7 @@ const fields = {
     .union([z.number().positive(), z.tuple([z.number().positive(), z.number().positive()])], {
       error: 'expected a number above 0, or a list of base and peak',
     })
-    .default([1e-5, 6e-5]),
+    .default(DEFAULT_LEARNING_RATE),
   /** What the learning rate of the parameters that fit a pattern is multiplied with; the last pattern that fits counts. */
   rates: z.record(z.string(), z.number().nonnegative()).optional(),
   /** Default: `constant` for one learning rate, `triangular2` for two. */

@@ -33,15 +33,6 @@ const json = async (...args: string[]) => {
 const PARAMETERS = 4 * 27 + 4 + 64 * 12 + 12 + 24 + 12 * 3 + 3;
 
 describe('shibori', () => {
-  it.each(['summary', 'evaluate', 'explain', 'compress', 'finetune', 'compare', 'export', 'run', 'fetch', 'demo'])(
-    '%s --help shows an example',
-    async (verb) => {
-      const { code, stdout } = await run(verb, '--help');
-      expect(code).toBe(0);
-      expect(stdout).toMatch(new RegExp(`Example:\\n {2}shibori ${verb}`));
-    },
-  );
-
   it('summary lists layers and totals', async () => {
     const result = await json('summary', 'net.pt', '--input', '3,8,8', '--train', 'classifier.*');
     expect(result).toMatchObject({
@@ -158,7 +149,7 @@ describe('shibori', () => {
       'images',
       '-o',
       'report',
-      '--images',
+      '--map-images',
       '6',
     );
     expect(report.flips).toEqual([]);

@@ -6,17 +6,18 @@ import {
   type ImageOptions,
   type ModelOptions,
   openOptions,
-  positiveInteger,
-  start,
   withCommon,
   withData,
   withModel,
 } from '../options.js';
+import { positiveInteger } from '../parse.js';
+import { withRenamed } from '../renamed.js';
+import { start } from '../start.js';
 import { required } from './required.js';
 
 interface CompareOptions extends CommonOptions, ModelOptions, ImageOptions {
   readonly layer?: string;
-  readonly images?: number;
+  readonly mapImages?: number;
   readonly pictures?: number;
   readonly output?: string;
 }
@@ -24,37 +25,38 @@ interface CompareOptions extends CommonOptions, ModelOptions, ImageOptions {
 /** `shibori compare A B --data D` */
 export function compareCommand(): Command {
   const command = new Command('compare')
-    .description('put two models side by side: accuracy, sizes, speed, maps, flipped predictions')
+    .description('compare two models: accuracy, sizes, speed, maps, changed predictions')
     .argument('<before>', 'the original model')
-    .argument('<after>', 'the squeezed model')
+    .argument('<after>', 'the compressed model')
     .option('--layer <name>', 'layer whose maps are compared (default: the last spatial activation)')
-    .option('--images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
+    .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
     .option('--pictures <n>', 'of these, how many are drawn (default: 8)', positiveInteger)
-    .option('-o, --output <folder>', 'where report.html and report.json go (default: shibori-out/compare)')
-    .addHelpText('after', '\nExample:\n  shibori compare vgg16.pt vgg16-compressed.onnx --data val.zip');
-  return withCommon(withData(withModel(command))).action(
-    async (before: string, after: string, options: CompareOptions) => {
-      const { output, context, finish } = start(options);
-      const { compare } = await import('../../verbs/compare.js');
-      const result = await compare(
-        before,
-        after,
-        {
-          ...openOptions(options),
-          ...dataOptions(options),
-          data: required(options.data, '--data', 'compare needs images'),
-          ...(options.layer === undefined ? {} : { layer: options.layer }),
-          ...(options.images === undefined ? {} : { mapImages: options.images }),
-          ...(options.pictures === undefined ? {} : { pictures: options.pictures }),
-          ...(options.output === undefined ? {} : { output: options.output }),
-        },
-        context,
-      );
-      finish();
-      output.result(
-        result,
-        (r) => `${comparisonText(r)}\n\nReport: ${options.output ?? 'shibori-out/compare'}/report.html`,
-      );
-    },
-  );
+    .option('-o, --output <folder>', 'where report.html and report.json go (default: shibori-out/compare)');
+  withRenamed(command, [{ flags: '--images <n>', to: '--map-images' }]);
+  return withCommon(
+    withModel(withData(command)),
+    'shibori compare vgg16.pt vgg16-compressed.onnx --data val.zip',
+  ).action(async (before: string, after: string, options: CompareOptions) => {
+    const { output, context, finish } = start(options);
+    const { compare } = await import('../../verbs/compare.js');
+    const result = await compare(
+      before,
+      after,
+      {
+        ...openOptions(options),
+        ...dataOptions(options),
+        data: required(options.data, '--data', 'compare needs images'),
+        ...(options.layer === undefined ? {} : { layer: options.layer }),
+        ...(options.mapImages === undefined ? {} : { mapImages: options.mapImages }),
+        ...(options.pictures === undefined ? {} : { pictures: options.pictures }),
+        ...(options.output === undefined ? {} : { output: options.output }),
+      },
+      context,
+    );
+    finish();
+    output.result(
+      result,
+      (r) => `${comparisonText(r)}\n\nReport: ${options.output ?? 'shibori-out/compare'}/report.html`,
+    );
+  });
 }

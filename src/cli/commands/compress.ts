@@ -1,24 +1,21 @@
 import { Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { Plan } from '../../verbs/recipe.js';
-import {
-  type CommonOptions,
-  integers,
-  type ModelOptions,
-  openOptions,
-  patterns,
-  start,
-  withCommon,
-  withModel,
-} from '../options.js';
+import { rareGroup } from '../help.js';
+import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
 import { integer, megabytes, percent, table } from '../output.js';
+import { integers, patterns } from '../parse.js';
+import { withRenamed } from '../renamed.js';
 import { squeezeText, weightsText } from '../squeeze-text.js';
+import { start } from '../start.js';
 import { required } from './required.js';
 import {
+  checkSqueezeOptions,
   filesOf,
   type SqueezeOptions,
   squeezeOptionNames,
   planOf as squeezePlanOf,
+  withAcceptance,
   withSqueeze,
 } from './squeeze-options.js';
 
@@ -27,8 +24,8 @@ interface CompressOptions extends CommonOptions, ModelOptions, SqueezeOptions {
   readonly layer?: string;
   readonly in?: number[];
   readonly out?: number[];
-  readonly bonds?: number[];
-  readonly layout: Plan['layers'][string]['layout'];
+  readonly ranks?: number[];
+  readonly layout?: Plan['layers'][string]['layout'];
   readonly execution?: Plan['execution'];
   readonly train?: string[];
   readonly output?: string;
@@ -46,14 +43,14 @@ async function planOf(options: CompressOptions): Promise<Plan> {
     in: required(options.in, '--in', 'compress needs the modes of the layer’s inputs'),
     out: required(options.out, '--out', 'compress needs the modes of the layer’s outputs'),
   };
-  const bonds = options.bonds === undefined ? {} : { bonds: options.bonds };
+  const bonds = options.ranks === undefined ? {} : { bonds: options.ranks };
   return {
-    layers: { [layer]: { layout: options.layout, ...modes, ...bonds } },
+    layers: { [layer]: { layout: options.layout ?? 'tt', ...modes, ...bonds } },
     execution: options.execution ?? 'auto',
   };
 }
 
-const PLAN_OPTIONS = ['plan', 'layer', 'in', 'out', 'bonds', 'execution', 'train'] as const;
+const PLAN_OPTIONS = ['plan', 'layer', 'in', 'out', 'ranks', 'layout', 'execution', 'train'] as const;
 
 /** Whether ranks are to be found; `false` where they are given. */
 function findsRanks(options: CompressOptions): boolean {
@@ -69,6 +66,7 @@ function findsRanks(options: CompressOptions): boolean {
 
 /** Ranks by formula: squeezes to a goal. */
 async function squeezeFile(file: string, options: CompressOptions): Promise<void> {
+  checkSqueezeOptions(options);
   const { output, context, finish } = start(options);
   const { goalOf } = await import('../../verbs/squeeze/goal.js');
   const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
@@ -86,45 +84,46 @@ async function squeezeFile(file: string, options: CompressOptions): Promise<void
   output.result(result, squeezeText);
 }
 
-/** `shibori compress MODEL --data D --params 10%`, or `--plan plan.yaml` */
-export function compressCommand(): Command {
-  const command = new Command('compress')
-    .description('make a model smaller: to a goal, the ranks found by measuring, or by ranks of your own')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
-    .option('--params <amount>', 'goal: parameters that may be left, such as 10% or 2.8M')
-    .option('--size <amount>', 'goal: bytes of the ONNX file, such as 4MB or 25%')
-    .option('--macs <amount>', 'goal: multiply-adds of one image, such as 40% or 1.2G')
-    .option('--max-accuracy-drop <points>', 'goal: points of top-1 that may be lost on the images that measure')
-    .option(
-      '--max-error <share>',
-      'goal: relative error of the outputs (log-probabilities about their mean), such as 1%',
-    )
-    .option(
-      '--plan <file>',
-      'YAML: layers: { classifier.0: { layout: tt, in: [112, 224], out: [16, 32], bonds: [16, 100, 150] } }',
-    )
+/** Adds the options for ranks that are given instead of found. */
+function withGivenRanks(command: Command): void {
+  rareGroup(command, 'Given ranks instead of a goal:')
+    .option('--plan <file>', 'YAML: layers: { classifier.0: { in: [112, 224], out: [16, 32], ranks: [16, 100, 150] } }')
     .option('--layer <name>', 'one layer, by module path or unique suffix')
     .option('--in <modes>', 'modes whose product is the number of inputs, such as 112,224', integers)
     .option('--out <modes>', 'modes whose product is the number of outputs, such as 16,32', integers)
-    .option('--bonds <ranks>', 'inner bond dimensions, one fewer than modes (default: full rank)', integers)
-    .addOption(new Option('--layout <layout>', 'order of the cores').choices(['tt', 'tt-matrix']).default('tt'))
+    .option('--ranks <ranks>', 'inner ranks, one fewer than modes (default: full rank)', integers)
+    .addOption(new Option('--layout <layout>', 'layout of the cores (default: tt)').choices(['tt', 'tt-matrix']))
     .addOption(
-      new Option(
-        '--execution <how>',
-        'run the cores one by one, rebuild the dense weight at load, or measure both',
-      ).choices(['factored', 'rebuilt', 'auto']),
+      new Option('--execution <how>', 'cores one by one, weight reconstructed at load, or the faster one').choices([
+        'factored',
+        'rebuilt',
+        'auto',
+      ]),
     )
-    .option(
-      '--train <patterns>',
-      "parameters counted as trainable (default: the model's head, such as classifier.*)",
-      patterns,
-    )
-    .option('-o, --output <file>', 'where the model goes, format by extension (default: MODEL-compressed.onnx)')
-    .addHelpText(
-      'after',
-      '\nExample:\n  shibori compress vgg16.pt --data tiny-imagenet --params 10% --finetune 1 -o small.onnx\n  shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --bonds 16,100,150 -o small.onnx',
-    );
-  return withCommon(withSqueeze(withModel(command))).action(async (file: string, options: CompressOptions) => {
+    .option('--train <patterns>', "parameters counted as trainable (default: the model's head)", patterns);
+  withRenamed(command, [{ flags: '--bonds <ranks>', to: '--ranks' }]);
+}
+
+/** `shibori compress MODEL --data D --params 10%`, or `--plan plan.yaml` */
+export function compressCommand(): Command {
+  const command = new Command('compress')
+    .description('make a model smaller: to a goal, with ranks found by measuring, or with given ranks')
+    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .optionsGroup('Goal (one of them):')
+    .option('--params <amount>', 'parameters that may be left, such as 10% or 2.8M')
+    .option('--size <amount>', 'bytes of the ONNX file, such as 4MB or 25%')
+    .option('--macs <amount>', 'multiply-adds of one image, such as 40% or 1.2G')
+    .option('--max-accuracy-drop <points>', 'points of top-1 that may be lost')
+    .option('--max-error <share>', 'relative error of the outputs, such as 1%')
+    .optionsGroup('Output:')
+    .option('-o, --output <file>', 'file to write (default: MODEL-compressed.onnx)');
+  withAcceptance(withSqueeze(command));
+  withGivenRanks(command);
+  return withCommon(
+    withModel(command),
+    'shibori compress vgg16.pt --data tiny-imagenet --params 10% --finetune 1 -o small.onnx',
+    'shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --ranks 16,100,150',
+  ).action(async (file: string, options: CompressOptions) => {
     if (findsRanks(options)) return squeezeFile(file, options);
     const { output, context, finish } = start(options);
     const { compress } = await import('../../verbs/compress.js');

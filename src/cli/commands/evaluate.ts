@@ -5,13 +5,13 @@ import {
   type ImageOptions,
   type ModelOptions,
   openOptions,
-  positiveInteger,
-  start,
   withCommon,
   withData,
   withModel,
 } from '../options.js';
 import { integer, percent } from '../output.js';
+import { positiveInteger } from '../parse.js';
+import { start } from '../start.js';
 import { required } from './required.js';
 
 /** `shibori evaluate MODEL --data D` */
@@ -19,31 +19,28 @@ export function evaluateCommand(): Command {
   const command = new Command('evaluate')
     .description('measure top-1, top-5 and the mean negative log-likelihood on images')
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
-    .option('--batch <n>', 'images a batch (default: 64)', positiveInteger)
-    .addHelpText(
-      'after',
-      '\nExample:\n  shibori evaluate vgg16.pt --data tiny-imagenet-200.zip --random-split 0.95,0.05:42',
+    .option('--batch <n>', 'images a batch (default: 64)', positiveInteger);
+  return withCommon(
+    withModel(withData(command)),
+    'shibori evaluate vgg16.pt --data tiny-imagenet-200.zip --random-split 0.95,0.05:42',
+  ).action(async (file: string, options: CommonOptions & ModelOptions & ImageOptions & { batch?: number }) => {
+    const { output, context, finish } = start(options);
+    const data = required(options.data, '--data', 'evaluate needs images');
+    const { evaluate } = await import('../../verbs/evaluate.js');
+    const result = await evaluate(
+      file,
+      { ...openOptions(options), ...dataOptions(options), data, ...(options.batch ? { batch: options.batch } : {}) },
+      context,
     );
-  return withCommon(withData(withModel(command))).action(
-    async (file: string, options: CommonOptions & ModelOptions & ImageOptions & { batch?: number }) => {
-      const { output, context, finish } = start(options);
-      const data = required(options.data, '--data', 'evaluate needs images');
-      const { evaluate } = await import('../../verbs/evaluate.js');
-      const result = await evaluate(
-        file,
-        { ...openOptions(options), ...dataOptions(options), data, ...(options.batch ? { batch: options.batch } : {}) },
-        context,
-      );
-      finish();
-      output.result(result, (r) =>
-        [
-          `Images   ${integer(r.images)}${r.skipped.length > 0 ? ` (${r.skipped.length} skipped: unreadable)` : ''}`,
-          `Top-1    ${percent(r.top1)} (${integer(r.top1Correct)})`,
-          `Top-5    ${percent(r.top5)} (${integer(r.top5Correct)})`,
-          `NLL      ${r.nll.toFixed(4)}`,
-          `Speed    ${r.imagesPerSecond.toFixed(0)} images/s, ${percent(100 * r.waiting.share, 0)} of the time waiting for images`,
-        ].join('\n'),
-      );
-    },
-  );
+    finish();
+    output.result(result, (r) =>
+      [
+        `Images   ${integer(r.images)}${r.skipped.length > 0 ? ` (${r.skipped.length} skipped: unreadable)` : ''}`,
+        `Top-1    ${percent(r.top1)} (${integer(r.top1Correct)})`,
+        `Top-5    ${percent(r.top5)} (${integer(r.top5Correct)})`,
+        `NLL      ${r.nll.toFixed(4)}`,
+        `Speed    ${r.imagesPerSecond.toFixed(0)} images/s, ${percent(100 * r.waiting.share, 0)} of the time waiting for images`,
+      ].join('\n'),
+    );
+  });
 }

@@ -6,12 +6,12 @@ import {
   type ImageOptions,
   type ModelOptions,
   openOptions,
-  start,
   withCommon,
   withData,
   withModel,
 } from '../options.js';
 import { percent, table } from '../output.js';
+import { start } from '../start.js';
 
 interface ExplainOptions extends CommonOptions, ModelOptions, ImageOptions {
   readonly layer?: string;
@@ -31,64 +31,64 @@ export function explainCommand(): Command {
     .option('--class <class>', 'class to explain: index, name or id (default: the predicted one)')
     .option('-o, --output <folder>', 'where the pictures go (default: shibori-out/explain)')
     .option('--maps <folder>', 'also write each map as float32 .npy [H, W]')
-    .option('--no-picture', 'write no pictures')
-    .addHelpText('after', '\nExample:\n  shibori explain vgg16.pt goldfish.jpeg --layer features.29 --class goldfish');
-  return withCommon(withData(withModel(command))).action(
-    async (file: string, images: string[], options: ExplainOptions) => {
-      const { output, context, finish } = start(options);
-      if (options.layer === 'list') {
-        const { listLayers } = await import('../../verbs/layers.js');
-        output.result(await listLayers(file, openOptions(options)), (layers) =>
-          table(
-            ['layer', 'operator', 'activation', 'channels', 'grid', ''],
-            layers.map(({ name, op, shape, grid, isDefault }) => [
-              name,
-              op,
-              `[${shape.join(', ')}]`,
-              grid.channels,
-              `${grid.height}×${grid.width}`,
-              isDefault ? 'default' : '',
-            ]),
-          ),
-        );
-        return;
-      }
-      const { explain } = await import('../../verbs/explain.js');
-      const result = await explain(
-        file,
-        images,
-        {
-          ...openOptions(options),
-          ...dataOptions(options),
-          ...(options.data === undefined ? {} : { data: options.data }),
-          ...(options.layer === undefined ? {} : { layer: options.layer }),
-          ...(options.class === undefined ? {} : { target: options.class }),
-          ...(options.maps === undefined ? {} : { maps: options.maps }),
-          ...(options.picture ? (options.output === undefined ? {} : { output: options.output }) : { output: null }),
-        },
-        context,
+    .option('--no-picture', 'write no pictures');
+  return withCommon(
+    withModel(withData(command)),
+    'shibori explain vgg16.pt goldfish.jpeg --layer features.29 --class goldfish',
+  ).action(async (file: string, images: string[], options: ExplainOptions) => {
+    const { output, context, finish } = start(options);
+    if (options.layer === 'list') {
+      const { listLayers } = await import('../../verbs/layers.js');
+      output.result(await listLayers(file, openOptions(options)), (layers) =>
+        table(
+          ['layer', 'operator', 'activation', 'channels', 'grid', ''],
+          layers.map(({ name, op, shape, grid, isDefault }) => [
+            name,
+            op,
+            `[${shape.join(', ')}]`,
+            grid.channels,
+            `${grid.height}×${grid.width}`,
+            isDefault ? 'default' : '',
+          ]),
+        ),
       );
-      finish();
-      output.result(result, ({ layer, images: rows }) =>
-        [
-          `Layer ${layer}`,
-          table(
-            ['image', 'predicted', 'probability', 'explained', 'picture'],
-            rows.map((row) => [
-              row.file,
-              row.predictedName,
-              percent(100 * row.probability),
-              row.targetName,
-              row.picture ?? '–',
-            ]),
-          ),
-        ].join('\n'),
-      );
-      if (output.json || !process.stdout.isTTY) return;
-      const { terminalImage } = await import('../../node/terminal-image.js');
-      for (const { picture } of result.images) {
-        if (picture !== null) process.stdout.write(await terminalImage(readFileSync(picture)));
-      }
-    },
-  );
+      return;
+    }
+    const { explain } = await import('../../verbs/explain.js');
+    const result = await explain(
+      file,
+      images,
+      {
+        ...openOptions(options),
+        ...dataOptions(options),
+        ...(options.data === undefined ? {} : { data: options.data }),
+        ...(options.layer === undefined ? {} : { layer: options.layer }),
+        ...(options.class === undefined ? {} : { target: options.class }),
+        ...(options.maps === undefined ? {} : { maps: options.maps }),
+        ...(options.picture ? (options.output === undefined ? {} : { output: options.output }) : { output: null }),
+      },
+      context,
+    );
+    finish();
+    output.result(result, ({ layer, images: rows }) =>
+      [
+        `Layer ${layer}`,
+        table(
+          ['image', 'predicted', 'probability', 'explained', 'picture'],
+          rows.map((row) => [
+            row.file,
+            row.predictedName,
+            percent(100 * row.probability),
+            row.targetName,
+            row.picture ?? '–',
+          ]),
+        ),
+      ].join('\n'),
+    );
+    if (output.json || !process.stdout.isTTY) return;
+    const { terminalImage } = await import('../../node/terminal-image.js');
+    for (const { picture } of result.images) {
+      if (picture !== null) process.stdout.write(await terminalImage(readFileSync(picture)));
+    }
+  });
 }

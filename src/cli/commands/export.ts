@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
-import { type CommonOptions, type ModelOptions, openOptions, start, withCommon, withModel } from '../options.js';
+import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
 import { megabytes } from '../output.js';
+import { start } from '../start.js';
 
 /** `shibori export MODEL OUT` */
 export function exportCommand(): Command {
@@ -13,9 +14,8 @@ export function exportCommand(): Command {
         '--execution <how>',
         'how tensor trains run in the .onnx: one by one, rebuilt at load, or measured',
       ).choices(['factored', 'rebuilt', 'auto']),
-    )
-    .addHelpText('after', '\nExample:\n  shibori export vgg16.pt vgg16.onnx');
-  return withCommon(withModel(command)).action(
+    );
+  return withCommon(withModel(command), 'shibori export vgg16.pt vgg16.onnx').action(
     async (
       file: string,
       out: string,

@@ -1,22 +1,24 @@
 import { Command } from 'commander';
 import { downloads, fetchNamed } from '../../node/fetch.js';
-import { type CommonOptions, start, withCommon } from '../options.js';
+import { type CommonOptions, withCommon } from '../options.js';
+import { start } from '../start.js';
 
 /** `shibori fetch NAME` */
 export function fetchCommand(): Command {
   const command = new Command('fetch')
     .description('download a data set or a model: resumable, checked by its digest')
     .argument('<name>', `one of: ${Object.keys(downloads).join(', ')}`)
-    .option('-o, --output <file>', 'where it goes (default: the cache folder)')
-    .addHelpText('after', '\nExample:\n  shibori fetch tiny-imagenet');
-  return withCommon(command).action(async (name: string, options: CommonOptions & { output?: string }) => {
-    const { output, context, finish } = start(options);
-    const file = await fetchNamed(name, {
-      onProgress: (done: number, total: number) => context.onProgress?.({ stage: `fetch ${name}`, done, total }),
-      ...(context.signal ? { signal: context.signal } : {}),
-      ...(options.output ? { destination: options.output } : {}),
-    });
-    finish();
-    output.result({ name, file }, (r) => r.file);
-  });
+    .option('-o, --output <file>', 'where it goes (default: the cache folder)');
+  return withCommon(command, 'shibori fetch tiny-imagenet').action(
+    async (name: string, options: CommonOptions & { output?: string }) => {
+      const { output, context, finish } = start(options);
+      const file = await fetchNamed(name, {
+        onProgress: (done: number, total: number) => context.onProgress?.({ stage: `fetch ${name}`, done, total }),
+        ...(context.signal ? { signal: context.signal } : {}),
+        ...(options.output ? { destination: options.output } : {}),
+      });
+      finish();
+      output.result({ name, file }, (r) => r.file);
+    },
+  );
 }

@@ -4,18 +4,18 @@ import { parsed, runTraining, stageOf, type TrainingOptions, withTraining } from
 /** `shibori finetune MODEL --data D` */
 export function finetuneCommand(): Command {
   const command = new Command('finetune')
-    .description('train part of a model, everything else frozen; resumable')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
-    .addHelpText(
-      'after',
-      "\nExample:\n  shibori finetune small.onnx --data tiny-imagenet --train 'classifier.*' --epochs 5 --lr 1e-5 --max-lr 6e-5 --augment",
-    );
-  return withTraining(command, "the model's head", 'finetune', 'finetuned').action(
-    async (file: string, options: TrainingOptions) => {
-      const { finetuneSchema } = await import('../../verbs/recipe.js');
-      const plan = parsed(finetuneSchema, stageOf(options));
-      const { finetune } = await import('../../verbs/finetune.js');
-      await runTraining('finetune', options, (own, context) => finetune(file, plan, own, context));
-    },
-  );
+    .description('train part of a model, the rest frozen; resumable')
+    .argument('<model>', '.onnx, .pt/.pth or .safetensors file');
+  return withTraining(command, {
+    trained: "the model's head",
+    done: 'finetuned',
+    examples: [
+      "shibori finetune small.onnx --data tiny-imagenet --train 'classifier.*' --epochs 5 --lr 1e-5 --max-lr 6e-5 --augment",
+    ],
+  }).action(async (file: string, options: TrainingOptions) => {
+    const { finetuneSchema } = await import('../../verbs/recipe.js');
+    const plan = parsed(finetuneSchema, stageOf(options));
+    const { finetune } = await import('../../verbs/finetune.js');
+    await runTraining('finetune', options, (own, context) => finetune(file, plan, own, context));
+  });
 }

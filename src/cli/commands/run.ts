@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { comparisonText } from '../comparison-text.js';
-import { type CommonOptions, start, withCommon } from '../options.js';
+import { type CommonOptions, withCommon } from '../options.js';
+import { start } from '../start.js';
 
 interface RunOptions extends CommonOptions {
   readonly model?: string;
@@ -14,19 +15,18 @@ interface RunOptions extends CommonOptions {
 /** `shibori run RECIPE.yaml` */
 export function runCommand(): Command {
   const command = new Command('run')
-    .description('do a whole study as a recipe declares it: evaluate, explain, compress, fine-tune, compare, save')
+    .description('run a study that a recipe declares: evaluate, explain, compress, fine-tune, compare')
     .argument('<recipe>', 'YAML file, such as recipes/tiny-imagenet-vgg16.yaml')
     .option('--model <file>', "use this model instead of the recipe's")
     .option('--data <source>', "use this data instead of the recipe's")
     .option('--train-split <file>', 'split file of the training images')
     .option('--val-split <file>', 'split file of the validation images')
     .option('-o, --output <folder>', 'where everything goes (default: the recipe’s, or shibori-out/RECIPE)')
-    .option('--fresh', 'start anew; otherwise a run that was interrupted is gone on with')
-    .addHelpText(
-      'after',
-      '\nExample:\n  shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip',
-    );
-  return withCommon(command).action(async (file: string, options: RunOptions) => {
+    .option('--fresh', 'start over (default: resume an interrupted run)');
+  return withCommon(
+    command,
+    'shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip',
+  ).action(async (file: string, options: RunOptions) => {
     const { output, context, finish } = start(options);
     const { model, data, trainSplit, valSplit, fresh } = options;
     const { run } = await import('../../verbs/run.js');

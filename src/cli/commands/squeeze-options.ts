@@ -1,18 +1,19 @@
 /** The options of `compress` (and `sweep`) that say what a squeeze is to reach and from which images. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../../errors.js';
+import { schemeNames } from '../../squeeze/schemes/scheme.js';
 import type { GoalTexts, SqueezePlan } from '../../verbs/squeeze/goal.js';
 import type { SqueezeFileOptions } from '../../verbs/squeeze/squeeze.js';
+import { rareGroup, SEED_HELP } from '../help.js';
 import {
   type CommonOptions,
-  count,
   dataOptions,
   type ImageOptions,
   type ModelOptions,
   openOptions,
-  patterns,
-  positiveInteger,
   withData,
 } from '../options.js';
+import { count, patterns, positiveInteger } from '../parse.js';
 
 /** Options of a squeeze. */
 export interface SqueezeOptions extends CommonOptions, ModelOptions, ImageOptions, GoalTexts {
@@ -70,33 +71,51 @@ function correlation(text: string): number {
   throw new InvalidArgumentError('Expected a correlation above 0 and up to 1, such as 0.95.');
 }
 
-/** Adds the options that say how a squeeze is done, whatever its goal. */
+/** Adds the options that say how a model is compressed, whatever the goal. */
 export function withSqueeze(command: Command): Command {
-  return withData(command)
-    .option('--val-data <source>', 'images that measure (default: a seeded tenth of --data is held out)')
-    .option('--val-split <file>', 'split file of the images that measure')
-    .option('--layers <patterns>', "layers to squeeze, such as 'features.*' (default: all)", patterns)
-    .option(
-      '--schemes <names>',
-      'svd, svd-input, spatial, tucker2, tt-conv, tt, tt-matrix (default: svd,tucker2,tt-conv)',
-      patterns,
-    )
-    .option(
-      '--calibration <n>',
-      'images to learn statistics from (default: 2000, less for large ones)',
-      positiveInteger,
-    )
-    .option('--min-cam-similarity <r>', 'least mean correlation of Grad-CAM maps with the original’s', correlation)
-    .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
+  command
+    .optionsGroup('Compression:')
+    .addOption(new Option('--store <type>', 'type of the stored weights').choices(['float32', 'float16', 'int8']))
+    .option('--layers <patterns>', "layers, such as 'features.*' (default: all)", patterns)
+    .option('--finetune <n>', 'epochs of fine-tuning afterwards (default: 0)', count)
+    .option('--seed <n>', SEED_HELP, count)
+    .option('--work <folder>', 'intermediate results (default: in shibori-out)')
+    .option('--fresh', 'start over instead of resuming');
+  withData(command)
+    .option('--val-data <source>', 'validation images (default: a tenth of --data)')
+    .option('--val-split <file>', 'split file of the validation images')
+    .option('--calibration <n>', 'calibration images (default: up to 2000)', positiveInteger);
+  return rareGroup(command, 'Details of the compression:')
+    .option('--schemes <names>', `${schemeNames.join(', ')} (default: svd,tucker2,tt-conv)`, patterns)
     .option('--rounds <n>', 'ways of sharing the budget that are fitted and measured (default: 1)', positiveInteger)
-    .option('--finetune <n>', 'epochs of training afterwards (default: 0)', count)
-    .option('--control', 'put the dense original through the same training, to compare with')
-    .option('--beside <plan>', 'YAML plan of ranks of your own, to be measured and drawn beside')
-    .addOption(new Option('--store <type>', 'how weights are stored').choices(['float32', 'float16', 'int8']))
-    .option('--allow-slower', 'take a model that runs slower than the original')
-    .option('--work <folder>', 'where the work is kept, to be gone on with (default: shibori-out/compress/MODEL)')
-    .option('--fresh', 'begin anew, whatever is kept there')
-    .option('--seed <n>', 'decides images held out, calibration images and training (default: 42)', count);
+    .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
+    .option('--control', 'with --finetune: train the dense original alike, to compare with')
+    .option('--beside <plan>', 'YAML plan of given ranks, to compare with');
+}
+
+/** Options of a goal for one model, which a sweep over many sizes does not have. */
+export function withAcceptance(command: Command): Command {
+  return command
+    .option('--min-cam-similarity <r>', 'least mean correlation of Grad-CAM maps with the original’s', correlation)
+    .option('--allow-slower', 'accept a model that runs slower than the original');
+}
+
+/** Refuses those options where they have no effect: a sweep reports every size, whatever it loses. */
+export function refuseAcceptance(command: Command): Command {
+  const refused = (flags: string, why: string) =>
+    command.addOption(new Option(flags).hideHelp()).on(`option:${new Option(flags).name()}`, () => {
+      throw new UsageError(`sweep has no ${flags.split(' ')[0]}: ${why}. Leave it out, or use compress.`);
+    });
+  refused('--min-cam-similarity <r>', 'it reports the similarity of maps for every size and refuses none');
+  refused('--allow-slower', 'it does not measure latency and refuses no model');
+  return command;
+}
+
+/** Throws UsageError for options that have no effect without others. */
+export function checkSqueezeOptions({ control, finetune }: Omit<SqueezeOptions, keyof GoalTexts>): void {
+  if (control && !finetune) {
+    throw new UsageError('--control trains the dense original as the compressed model is trained: add --finetune N.');
+  }
 }
 
 /** What a squeeze is told beside its goal. */

@@ -1,29 +1,21 @@
 import { Command } from 'commander';
-import {
-  type CommonOptions,
-  type ModelOptions,
-  openOptions,
-  patterns,
-  positiveInteger,
-  start,
-  withCommon,
-  withModel,
-} from '../options.js';
+import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
+import { patterns, positiveInteger } from '../parse.js';
+import { start } from '../start.js';
 import { summaryText } from '../summary-text.js';
 
 /** `shibori summary MODEL` */
 export function summaryCommand(): Command {
   const command = new Command('summary')
-    .description('list the layers of a model: output shapes, parameters, mult-adds, sizes')
+    .description('list layers: output shapes, parameters, multiply-adds, sizes')
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
     .option(
       '--train <patterns>',
       'count only these parameters as trainable, such as "classifier.*" (default: all)',
       patterns,
     )
-    .option('--batch <n>', 'images a batch (default: 1)', positiveInteger)
-    .addHelpText('after', "\nExample:\n  shibori summary vgg16.pt --train 'classifier.*'");
-  return withCommon(withModel(command)).action(
+    .option('--batch <n>', 'images a batch (default: 1)', positiveInteger);
+  return withCommon(withModel(command), "shibori summary vgg16.pt --train 'classifier.*'").action(
     async (file: string, options: CommonOptions & ModelOptions & { train?: string[]; batch?: number }) => {
       const { output } = start(options);
       const { summary } = await import('../../verbs/summary.js');

@@ -1,9 +1,18 @@
 import { Command } from 'commander';
 import type { SweepOptions as SweepFilesOptions } from '../../verbs/squeeze/sweep.js';
-import { type CommonOptions, patterns, positiveInteger, start, withCommon, withModel } from '../options.js';
+import { type CommonOptions, withCommon, withModel } from '../options.js';
 import { integer, percent, table } from '../output.js';
+import { patterns, positiveInteger } from '../parse.js';
+import { start } from '../start.js';
 import { required } from './required.js';
-import { filesOf, planOf, type SqueezeOptions, withSqueeze } from './squeeze-options.js';
+import {
+  checkSqueezeOptions,
+  filesOf,
+  planOf,
+  refuseAcceptance,
+  type SqueezeOptions,
+  withSqueeze,
+} from './squeeze-options.js';
 
 interface SweepOptions extends CommonOptions, Omit<SqueezeOptions, 'params' | 'size' | 'macs'> {
   readonly params?: string[];
@@ -16,18 +25,21 @@ interface SweepOptions extends CommonOptions, Omit<SqueezeOptions, 'params' | 's
 /** `shibori sweep MODEL --data D` */
 export function sweepCommand(): Command {
   const command = new Command('sweep')
-    .description('squeeze a model to many sizes and draw what survives; resumable, points side by side')
+    .description('compress a model to many sizes and plot accuracy against size; resumable')
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
-    .option('--params <amounts>', 'sizes, such as 5%,10%,20% (default: 3% to 60%, eight of them)', patterns)
-    .option('--size <amounts>', 'or bytes of the ONNX file, such as 2MB,4MB', patterns)
-    .option('--macs <amounts>', 'or multiply-adds of one image, such as 20%,40%', patterns)
-    .option('--jobs <n>', 'points made at once (default: by cores and memory)', positiveInteger)
-    .option('-o, --output <folder>', 'models, report.html and report.json (default: shibori-out/sweep/MODEL)')
-    .addHelpText(
-      'after',
-      '\nExample:\n  shibori sweep vgg16.pt --data train --val-data val --params 5%,10%,20%,40% --beside study.yaml',
-    );
-  return withCommon(withSqueeze(withModel(command))).action(async (file: string, options: SweepOptions) => {
+    .optionsGroup('Sizes (of one kind):')
+    .option('--params <amounts>', 'parameters, such as 5%,10%,20% (default: 3% to 60%, eight of them)', patterns)
+    .option('--size <amounts>', 'bytes of the ONNX file, such as 2MB,4MB', patterns)
+    .option('--macs <amounts>', 'multiply-adds of one image, such as 20%,40%', patterns)
+    .optionsGroup('Output:')
+    .option('-o, --output <folder>', 'models, report.html, report.json (default: shibori-out/sweep/MODEL)')
+    .option('--jobs <n>', 'models made at the same time (default: by cores and memory)', positiveInteger);
+  refuseAcceptance(withSqueeze(command));
+  return withCommon(
+    withModel(command),
+    'shibori sweep vgg16.pt --data train --val-data val --params 5%,10%,20%,40% --beside study.yaml',
+  ).action(async (file: string, options: SweepOptions) => {
+    checkSqueezeOptions(options);
     const { output, context, finish } = start(options);
     const { amountsOf } = await import('../../verbs/squeeze/goal.js');
     const data = required(options.data, '--data', 'a sweep needs images to learn from and to be measured on');

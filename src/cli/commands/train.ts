@@ -36,20 +36,22 @@ async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
 /** `shibori train MODEL|ARCH --data D` */
 export function trainCommand(): Command {
   const command = new Command('train')
-    .description('train a model: from scratch, with a fresh head, in stages; resumable')
+    .description('train a model from scratch or with a fresh head, in stages; resumable')
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file, or a network to make: vgg11 … vgg19, vgg16_bn …')
+    .optionsGroup('Model and plan:')
     .option('--plan <file>', 'YAML file with the stages of the training')
-    .option('--head <classes>', 'a fresh last layer: a number of classes, auto, or study (the classifier of the study)')
-    .option('--init <how>', 'pretrained, or scratch: every parameter begins anew (default: pretrained)')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  shibori train resnet.onnx --data photos --head auto --train head --epochs 5 --lr 1e-3\n  shibori train vgg16.pt --data tiny-imagenet --val-data tiny-imagenet --plan recipes/tiny-imagenet-vgg16-train.yaml',
-    );
-  return withTraining(command, 'all', 'train', 'trained').action(
-    async (model: string, options: TrainCommandOptions) => {
-      const plan = await planOf(options);
-      const { train } = await import('../../verbs/train.js');
-      await runTraining('train', options, (own, context) => train(model, plan, own, context));
-    },
-  );
+    .option('--head <classes>', 'fresh last layer: a number of classes, auto, or study (the classifier of the study)')
+    .option('--init <how>', 'pretrained, or scratch: all parameters fresh (default: pretrained)');
+  return withTraining(command, {
+    trained: 'all',
+    done: 'trained',
+    examples: [
+      'shibori train resnet.onnx --data photos --head auto --train head --epochs 5 --lr 1e-3',
+      'shibori train vgg16.pt --data tiny-imagenet --val-data tiny-imagenet --plan recipes/tiny-imagenet-vgg16-train.yaml',
+    ],
+  }).action(async (model: string, options: TrainCommandOptions) => {
+    const plan = await planOf(options);
+    const { train } = await import('../../verbs/train.js');
+    await runTraining('train', options, (own, context) => train(model, plan, own, context));
+  });
 }

@@ -1,23 +1,24 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { UsageError } from '../../errors.js';
+import { optimizers } from '../../train/optimizers.js';
+import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
 import type { VerbContext } from '../../verbs/context.js';
 import type { TrainedFile, TrainOptions } from '../../verbs/train.js';
+import { rareGroup, SEED_HELP } from '../help.js';
 import {
   type CommonOptions,
   dataOptions,
   type ImageOptions,
   type ModelOptions,
   openOptions,
-  patterns,
-  positiveInteger,
-  positiveNumber,
-  start,
   withCommon,
   withData,
   withModel,
 } from '../options.js';
 import { integer, percent, table } from '../output.js';
+import { count, type NamedChoice, namedChoice, patterns, positiveInteger, positiveNumber } from '../parse.js';
+import { start } from '../start.js';
 import { required } from './required.js';
 
 /** Options of a stage of a training. */
@@ -26,12 +27,12 @@ export interface StageOptions {
   readonly epochs?: number;
   readonly batch?: number;
   readonly accumulate?: number;
-  readonly optimizer?: string;
+  readonly optimizer?: NamedChoice;
   readonly momentum?: number;
   readonly weightDecay?: number;
   readonly lr?: number;
   readonly maxLr?: number;
-  readonly schedule?: string;
+  readonly schedule?: NamedChoice;
   readonly stepSize?: number;
   readonly warmUp?: number;
   readonly labelSmoothing?: number;
@@ -58,8 +59,6 @@ export interface TrainingOptions extends CommonOptions, ModelOptions, ImageOptio
 /** Exit code of a training that was stopped with Ctrl-C and can be gone on with. */
 const INTERRUPTED = 130;
 
-const DEFAULT_RATE = 1e-4;
-
 /** The study's: crops of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered. */
 const AUGMENTATION = {
   randomResizedCrop: { scale: [(56 / 64) ** 2, 1], ratio: [3 / 4, 4 / 3] },
@@ -69,6 +68,9 @@ const AUGMENTATION = {
 
 /** What is learnt from a teacher unless a plan says otherwise: what it predicts, what it sees, and where it looks. */
 const DISTILLATION = { labels: 0, features: 1, maps: 1 };
+
+/** A named choice with its options. */
+const namedOptions = (choice: NamedChoice) => (typeof choice === 'string' ? { name: choice } : choice);
 
 /** The fields of a plan that the options of a stage set. */
 export function fieldsGiven(options: StageOptions): Readonly<Record<string, unknown>> {
@@ -80,9 +82,9 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
     epochs,
     batch,
     accumulate,
-    optimizer: momentum === undefined ? optimizer : { name: optimizer ?? 'sgd', momentum },
+    optimizer: momentum === undefined ? optimizer : { ...namedOptions(optimizer ?? 'sgd'), momentum },
     weightDecay,
-    learningRate: maxLr === undefined ? lr : [lr ?? DEFAULT_RATE, maxLr],
+    learningRate: maxLr === undefined ? lr : [lr ?? DEFAULT_LEARNING_RATE, maxLr],
     schedule,
     stepSizeUp: stepSize,
     warmUp,
@@ -102,7 +104,10 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
 }
 
 /** A stage as a plan has it. */
-export const stageOf = (options: StageOptions): object => ({ learningRate: DEFAULT_RATE, ...fieldsGiven(options) });
+export const stageOf = (options: StageOptions): object => ({
+  learningRate: DEFAULT_LEARNING_RATE,
+  ...fieldsGiven(options),
+});
 
 /** Parses what options say. Throws a UsageError with each mistake. */
 export function parsed<S extends z.ZodType>(schema: S, value: object): z.output<S> {
@@ -111,46 +116,63 @@ export function parsed<S extends z.ZodType>(schema: S, value: object): z.output<
   throw new UsageError(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}.`).join('\n'));
 }
 
-/** Adds the options of a stage. */
-export function withStage(command: Command): Command {
-  return command
-    .option('--epochs <n>', 'times through the images (default: 1)', positiveInteger)
-    .option('--batch <n>', 'images computed at once (default: 64)', positiveInteger)
-    .option('--accumulate <n>', 'batches whose gradients make one step (default: 1)', positiveInteger)
-    .option('--optimizer <name>', 'adam, adamw or sgd (default: adam)')
-    .option('--momentum <m>', 'momentum of sgd (default: 0)', positiveNumber)
-    .option('--weight-decay <d>', 'weight decay of all trained parameters (default: 0; adamw: 0.01)', positiveNumber)
+/** Adds the options of a stage. `trained` names the default of `--train`. */
+export function withStage(command: Command, trained: string): Command {
+  command
+    .optionsGroup('Training:')
+    .option('--train <patterns>', `parameters, such as 'classifier.*' (default: ${trained})`, patterns)
+    .option('--epochs <n>', 'passes over the images (default: 1)', positiveInteger)
+    .option('--batch <n>', 'images in a batch (default: 64)', positiveInteger)
     .option(
       '--lr <rate>',
-      `learning rate; with --max-lr the base of the cycle (default: ${DEFAULT_RATE})`,
+      `learning rate; with --max-lr the base of the cycle (default: ${DEFAULT_LEARNING_RATE})`,
       positiveNumber,
     )
     .option('--max-lr <rate>', 'peak of a cyclic schedule', positiveNumber)
-    .option('--schedule <name>', 'constant, cosine, one-cycle, triangular, triangular2 (default: by --max-lr)')
-    .option('--step-size <n>', 'steps from base to peak (default: half of the training)', positiveInteger)
-    .option('--warm-up <n>', 'steps of a linear warm-up in front', positiveInteger)
-    .option('--label-smoothing <s>', 'share of the target that all classes have in common', positiveNumber)
-    .option('--clip <norm>', 'bound of the norm of the gradient', positiveNumber)
+    .option(
+      '--schedule <name>',
+      `${Object.keys(schedules).join(', ')} (default: constant; triangular2 with --max-lr)`,
+      namedChoice,
+    )
+    .option('--optimizer <name>', `${Object.keys(optimizers).join(', ')} (default: adam)`, namedChoice)
+    .option('--augment', 'random crops, flips, saturation and hue')
+    .option('--teacher <model>', 'learn from this model instead of the labels')
+    .option('--seed <n>', SEED_HELP, count);
+  return rareGroup(command, 'Details of the training:')
+    .option('--accumulate <n>', 'batches whose gradients make one step (default: 1)', positiveInteger)
+    .option('--momentum <m>', 'momentum of sgd (default: 0)', positiveNumber)
+    .option('--weight-decay <d>', 'weight decay of all trained parameters (default: 0; adamw: 0.01)', positiveNumber)
+    .option('--step-size <n>', 'steps from base to peak of a cycle (default: half of the training)', positiveInteger)
+    .option('--warm-up <n>', 'steps of a linear warm-up', positiveInteger)
+    .option('--label-smoothing <s>', 'share of the target that is spread over all classes', positiveNumber)
+    .option('--clip <norm>', 'limit of the norm of the gradient', positiveNumber)
     .option('--ema <decay>', 'validate and save a moving average of the weights, such as 0.999', positiveNumber)
-    .option('--freeze-batch-norm', 'normalise with the running statistics, and leave them as they are')
-    .option('--no-dropout', 'pass everything on where Dropout would leave something out')
-    .option('--teacher <model>', 'a model whose predictions, activations and maps are learnt, instead of the labels')
-    .option('--seed <n>', 'decides order, views, dropout and fresh parameters (default: 42)', positiveInteger)
-    .option('--augment', 'random crops, mirror images, saturation and hue')
-    .option('--views <n>', 'random views of each image that are cached (default: 2)', positiveInteger)
+    .option('--freeze-batch-norm', 'use the running statistics of batch norms and do not update them')
+    .option('--no-dropout', 'turn Dropout off')
+    .option('--views <n>', 'cached random views of each image (default: 2)', positiveInteger)
     .option('--patience <n>', 'stop when the validation loss has not improved for n epochs', positiveInteger);
 }
 
-/** Adds the options of `train` and `finetune`; `what` names the verb, `done` its result. */
-export function withTraining(command: Command, trained: string, what: string, done: string): Command {
-  command.option('--train <patterns>', `parameters to train, such as 'classifier.*' (default: ${trained})`, patterns);
-  withStage(command)
-    .option('--val-data <source>', 'images to validate on after each epoch (default with --val-split: those of --data)')
-    .option('--val-split <file>', 'split file of the validation images')
-    .option('--work <folder>', `checkpoints and metrics (default: shibori-out/${what}/MODEL)`)
-    .option('--resume', 'go on from the checkpoint in the work folder')
-    .option('-o, --output <file>', `where the model goes (default: MODEL-${done})`);
-  return withCommon(withData(withModel(command)));
+/** What differs between `train` and `finetune`. */
+interface TrainingHelp {
+  /** The default of `--train`. */
+  readonly trained: string;
+  /** The end of the default output's name. */
+  readonly done: string;
+  readonly examples: readonly string[];
+}
+
+/** Adds the options of `train` and `finetune`. */
+export function withTraining(command: Command, { trained, done, examples }: TrainingHelp): Command {
+  withStage(command, trained)
+    .optionsGroup('Output and resuming:')
+    .option('-o, --output <file>', `file to write (default: MODEL-${done})`)
+    .option('--work <folder>', 'checkpoints and metrics (default: in shibori-out)')
+    .option('--resume', 'resume from the checkpoint in the work folder');
+  withData(command)
+    .option('--val-data <source>', 'validation images, measured after each epoch')
+    .option('--val-split <file>', 'split file of the validation images');
+  return withCommon(withModel(command), ...examples);
 }
 
 /** Runs a training and prints what it came to. */

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { schedules } from '../../src/train/schedules.js';
+import { shibori } from '../support/shibori.js';
+
+const run = (...args: string[]) => shibori(args);
+const VERBS = (await run('--help')).stdout
+  .split('Commands:')[1]
+  ?.split('\n')
+  .flatMap((line) => /^ {2}([a-z]+) /.exec(line)?.[1] ?? [])
+  .filter((verb) => verb !== 'help');
+
+describe('help', () => {
+  it('the overview lists every command', () => {
+    expect(VERBS).toEqual([
+      'summary',
+      'evaluate',
+      'explain',
+      'compress',
+      'sweep',
+      'finetune',
+      'train',
+      'compare',
+      'export',
+      'run',
+      'fetch',
+      'demo',
+    ]);
+  });
+
+  it.each(VERBS ?? [])('%s --help has groups and an example, fits 80 columns and 70 lines', async (verb) => {
+    const [short, all] = await Promise.all([run(verb, '--help'), run(verb, '--help-all')]);
+    for (const { code, stdout, stderr } of [short, all]) {
+      expect(code).toBe(0);
+      expect(stderr).toBe('');
+      expect(stdout).toMatch(new RegExp(`Examples?:\\n {2}shibori ${verb}`));
+      expect(stdout).toMatch(/^Output and machine:\n {2}--json/m);
+      for (const line of stdout.split('\n')) expect([...line].length).toBeLessThanOrEqual(80);
+    }
+    expect(short.stdout.split('\n').length).toBeLessThanOrEqual(70);
+    // What the short help only names, the long one describes.
+    const named = short.stdout.split('More options')[1]?.match(/--[a-z-]+/g) ?? [];
+    for (const option of named.filter((name) => name !== '--help-all')) {
+      expect(all.stdout).toMatch(new RegExp(`^ {2}(-., )?${option}[ \\n]`, 'm'));
+    }
+  });
+
+  it.each(['finetune', 'train'])('%s --help lists every schedule', async (verb) => {
+    const { stdout } = await run(verb, '--help');
+    const text = stdout.replace(/\s+/g, ' ');
+    for (const name of Object.keys(schedules)) expect(text).toContain(name);
+  });
+
+  it('an option means the same in every command that has it', async () => {
+    const helps = await Promise.all((VERBS ?? []).map((verb) => run(verb, '--help-all')));
+    for (const option of ['--seed', '--lr', '--image-layout', '--limit', '--json', '--threads', '--map-images']) {
+      const texts = helps.flatMap(({ stdout }) => {
+        const found = new RegExp(`^ {2}${option} (.*(?:\\n {10,}.*)*)`, 'm').exec(stdout)?.[1];
+        return found === undefined ? [] : [found.replace(/\s+/g, ' ')];
+      });
+      expect(texts.length, option).toBeGreaterThan(0);
+      expect(new Set(texts).size, `${option}: ${texts.join(' | ')}`).toBe(1);
+    }
+  });
+});
