@@ -41,9 +41,11 @@ export function withPreprocess(command: Command): Command {
     .addOption(
       choice('--image-layout <axes>', 'axes of the images in the file (default: from the graph)', ['nchw', 'nhwc']),
     )
-    .addOption(choice('--scale <range>', 'what pixels 0-255 become before mean and std', Object.keys(scales)))
+    .addOption(
+      choice('--scale <range>', 'what pixels 0-255 become before mean and std (with those: 0-1)', Object.keys(scales)),
+    )
     .option('--mean <numbers>', 'subtracted from each channel, in the order the model has them', channelNumbers)
-    .option('--std <numbers>', 'what each channel is divided by', channelNumbers)
+    .option('--std <numbers>', 'what each channel is divided by (default with --mean: 1)', channelNumbers)
     .addOption(choice('--color <order>', "order of the model's channels", ['rgb', 'bgr']))
     .addOption(choice('--resize <how>', 'how images get to the size', ['shorter-side', 'stretch', 'none']))
     .option('--shorter-side <pixels>', 'what the shorter side becomes before the middle is cut out', number)

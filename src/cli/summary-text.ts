@@ -55,9 +55,14 @@ function aboutFile({ origin }: FileSummary): string[] {
 }
 
 /** One line a part of the preprocessing, with who says so. */
-function aboutImages({ preprocess, preprocessFrom, classes }: FileSummary): string[] {
+function aboutImages({ preprocess, preprocessFrom, classes, inputShape }: FileSummary): string[] {
   const names = classes?.names ? `: ${classes.names.slice(0, 3).join('; ')}${classes.count > 3 ? '; …' : ''}` : '';
   const lines = classes ? ['', `Classes               ${integer(classes.count)}${names}`] : [''];
+  const [, channels] = inputShape;
+  const isImage = inputShape.length === 4 && (channels === 1 || channels === 3);
+  if (!preprocess && !isImage) {
+    return [...lines, 'Preprocessing         none: image files have 3 channels (RGB) or 1 (gray)'];
+  }
   if (!preprocess) return [...lines, 'Preprocessing         unknown: give the size of the images with --input'];
   const words = describePreprocess(preprocess);
   const rows = PREPROCESS_PARTS.map((part) => [part, words[part], preprocessFrom?.[part] ?? '']);

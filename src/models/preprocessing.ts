@@ -1,5 +1,5 @@
 /*
- * Which preprocessing a model gets, and who said so. Each part is taken from the first that says anything about it:
+ * Which preprocessing a model gets, and where it comes from. Each part is taken from the first that says anything about it:
  * options, then what we wrote into the file, then the configuration beside the file, then a guess. The size is the
  * exception: dimensions that the graph fixes are facts, which options alone may change.
  */
@@ -29,11 +29,15 @@ export interface PreprocessLayer {
 
 /** What a caller may set. Everything left out comes from the model's file, its configuration or a guess. */
 export interface PreprocessOptions {
-  /** One number for each of the model's channels, in their order (blue first for `bgr`), or one for all. */
+  /**
+   * One number for each of the model's channels, in their order (blue first for `bgr`), or one for all. Meant
+   * for pixels of 0…1 unless `range` is given. Default where `std` or `range` is given: what a file says for the same
+   * pixels, else 0.
+   */
   readonly mean?: readonly number[];
-  /** As `mean`; above 0. */
+  /** As `mean`, above 0; else 1. */
   readonly std?: readonly number[];
-  /** What the pixels 0 and 255 become before mean and std. Alone, it stands for the whole: mean 0, std 1. */
+  /** What the pixels 0 and 255 become before mean and std. Default where `mean` or `std` is given: 0…1, or 0…255 for a file that takes whole numbers. */
   readonly range?: readonly [low: number, high: number];
   readonly color?: Color;
   readonly resize?: Preprocess['resize'];
@@ -122,22 +126,35 @@ function resizeOption(
   return { resize: 'shorter-side', shorterSide: side };
 }
 
-/** Normalisation with what an option changes of it. */
+const sameRange = (a: readonly number[] = [0, 1], b: readonly number[] = [0, 1]): boolean =>
+  a.every((value, i) => value === b[i]);
+
+/**
+ * Builds the normalisation that options ask for; `undefined` where none is given. Mean and std are for pixels of 0…1, as
+ * torchvision's `ToTensor` makes them, unless a range is given; a file that takes whole numbers gets 0…255, which is a fact.
+ * The one of mean and std that is not given comes from a file that says it for the same pixels, else it is 0 or 1: options
+ * are never combined with a guess.
+ *
+ * @param known what a file says; `undefined` where it would be a guess.
+ */
 function normalizationOption(
   { mean, std, range }: PreprocessOptions,
-  below: NonNullable<PreprocessParts['normalization']>,
-): NonNullable<PreprocessParts['normalization']> {
-  const base = range ? { range, mean: [0], std: [1] } : below;
-  const changed = { ...base, ...(mean && { mean }), ...(std && { std }) };
-  const bad = changed.std.find((value) => !(value > 0));
+  known: PreprocessParts['normalization'] | undefined,
+  { takesBytes }: InputFacts,
+): NonNullable<PreprocessParts['normalization']> | undefined {
+  if (mean === undefined && std === undefined && range === undefined) return undefined;
+  const chosenRange = range ?? (takesBytes ? ([0, 255] as const) : undefined);
+  const base = range === undefined && known && sameRange(known.range, chosenRange) ? known : { mean: [0], std: [1] };
+  const chosen = { ...(chosenRange && { range: chosenRange }), mean: mean ?? base.mean, std: std ?? base.std };
+  const bad = chosen.std.find((value) => !(value > 0));
   if (bad !== undefined) throw new UsageError(`A standard deviation must be above 0, found ${bad} (--std).`);
-  const [low, high] = changed.range ?? [0, 1];
+  const [low, high] = chosen.range ?? [0, 1];
   if (mean?.some((value) => Math.abs(value) > 2 * Math.max(Math.abs(low), Math.abs(high)))) {
     throw new UsageError(
       `The means ${mean.join(', ')} are far outside of ${low}…${high}, which pixels become first. For means of 0…255 add --scale 0-255.`,
     );
   }
-  return changed;
+  return chosen;
 }
 
 /** Numbers for each channel: as many as there are, or one. */
@@ -171,17 +188,18 @@ export function resolvePreprocess(
   };
   const [resize, filter, color, normalization] = [find('resize'), find('filter'), find('color'), find('normalization')];
   const asked = resizeOption(options, size);
-  const own = { mean: options.mean, std: options.std, range: options.range };
-  const changesNormalization = Object.values(own).some((value) => value !== undefined);
-  const { range, mean, std } = changesNormalization
-    ? normalizationOption(options, normalization.value)
-    : normalization.value;
+  const chosenNormalization = normalizationOption(
+    options,
+    normalization.from === 'guess' ? undefined : normalization.value,
+    facts,
+  );
+  const { range, mean, std } = chosenNormalization ?? normalization.value;
   const from = {
     size: facts.size?.from ?? sizeLayer?.from ?? 'guess',
     resize: asked ? 'option' : resize.from,
     filter: options.filter ? 'option' : filter.from,
     color: options.color ? 'option' : color.from,
-    normalization: changesNormalization ? 'option' : normalization.from,
+    normalization: chosenNormalization ? 'option' : normalization.from,
   };
   const chosen = options.color ?? (facts.channels === 1 ? 'gray' : color.value);
   if ((chosen === 'gray') !== (facts.channels === 1)) {

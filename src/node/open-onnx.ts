@@ -211,7 +211,13 @@ function sizeOf(
 }
 
 function noteChanges(image: ImageInput, bound: Bound, notes: string[]): void {
-  const { value, layout, dtype, batch } = image;
+  const { value, layout, layoutFrom, dtype, batch } = image;
+  if (layoutFrom === 'sizes') {
+    const order = layout === 'nchw' ? '[N, C, H, W]' : '[N, H, W, C]';
+    notes.push(
+      `No node shows which axis of input "${value.name}" ${formatDims(value.type?.dims)} holds the channels: by its sizes it is taken to be ${order}. --image-layout changes it.`,
+    );
+  }
   if (layout === 'nhwc') {
     notes.push(
       `Input "${value.name}" is [N, H, W, C]: images come in as [N, C, H, W] and are transposed at the entry.`,

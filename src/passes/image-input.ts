@@ -7,17 +7,18 @@ import { ShiboriError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import { elementTypeOf } from '../graph/element-types.js';
 import { type Attribute, type Dim, type Graph, type Node, Value } from '../graph/model.js';
-import { usesOf } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
-import { numberOf } from './node-attributes.js';
+import { traceChannels } from './image-layout.js';
 
 /** Order of the axes of images: `[N, C, H, W]` or `[N, H, W, C]`. */
 export type ImageLayout = 'nchw' | 'nhwc';
 
-/** What a file says about the images its model takes. */
+/** What is known of the images that a file's model takes. */
 export interface ImageInput {
   readonly value: Value;
   readonly layout: ImageLayout;
+  /** What says it: an option, the nodes that read the input, or its sizes, which is a guess. */
+  readonly layoutFrom: 'option' | 'graph' | 'sizes';
   readonly dtype: DType;
   readonly batch: Dim;
   readonly channels: Dim;
@@ -28,58 +29,41 @@ export interface ImageInput {
 /** The types that a Cast at the entry may give. */
 const castable: readonly DType[] = ['float64', 'uint8', 'int8', 'int32', 'int64'];
 
-/** Channels that images have; what tells the layouts apart. */
+/** Channels that images usually have: what tells the layouts apart where the nodes do not. */
 const isChannels = (dim: Dim | undefined): boolean => dim === 1 || dim === 3;
 
-/** The first node that does something with an input: not one that passes its images on. */
-function firstUse(graph: Graph, input: Value): Node | undefined {
-  const uses = usesOf(graph);
-  let value: Value | undefined = input;
-  for (;;) {
-    const node: Node | undefined = value && uses.consumers(value)[0];
-    if (!node || !['Identity', 'Cast', 'Sub', 'Mul', 'Div', 'Add', 'BatchNormalization', 'Pad'].includes(node.op))
-      return node;
-    value = node.outputs[0];
-  }
+/** Guesses the layout from the sizes alone. */
+function layoutBySizes(dims: readonly Dim[]): ImageLayout {
+  return isChannels(dims[3]) && !isChannels(dims[1]) ? 'nhwc' : 'nchw';
 }
 
-/** `nhwc` where the sizes or the first node that reads the images say so. */
-function layoutOf(graph: Graph, input: Value, dims: readonly Dim[]): ImageLayout {
-  if (isChannels(dims[1]) && !isChannels(dims[3])) return 'nchw';
-  if (isChannels(dims[3]) && !isChannels(dims[1])) return 'nhwc';
-  const node = firstUse(graph, input);
-  const perm = node?.op === 'Transpose' ? node.attributes.perm : undefined;
-  return perm?.type === 'ints' && perm.value.join() === '0,3,1,2' ? 'nhwc' : 'nchw';
-}
-
-/** The channels that the first convolution reads, where it reads the input. */
-function convolvedChannels(graph: Graph, input: Value): number | undefined {
-  const node = firstUse(graph, input);
-  const conv = node?.op === 'Transpose' && node.outputs[0] ? firstUse(graph, node.outputs[0]) : node;
-  const weight = conv?.op === 'Conv' ? conv.inputs[1] : undefined;
-  const perGroup = weight && graph.initializers.get(weight)?.dims[1];
-  return perGroup && perGroup * (numberOf(conv?.attributes ?? {}, 'group') ?? 1);
-}
+/** The input axis of the channels in each layout. */
+const channelAxis: Readonly<Record<ImageLayout, number>> = { nchw: 1, nhwc: 3 };
 
 /**
- * The images that a graph takes; `undefined` where its input is something else than images (of another rank).
+ * Reads what images a graph takes; `undefined` where its input is something else than images (of another rank).
  *
- * @param layout the order of the file's axes. Default: told from the sizes, else from the nodes.
+ * @param layout the order of the file's axes. Default: what the nodes do with the input; where they do not show it, its
+ *   sizes decide.
  */
 export function imageInputOf(graph: Graph, layout?: ImageLayout): ImageInput | undefined {
   const [value] = graph.inputs;
   const dims = value?.type?.dims ?? ['?', '?', '?', '?'];
   if (!value || dims.length !== 4) return undefined;
-  const order = layout ?? layoutOf(graph, value, dims);
+  const traced = traceChannels(graph, value, dims);
+  const shown = traced?.axis === 1 ? 'nchw' : traced?.axis === 3 ? 'nhwc' : undefined;
+  const order = layout ?? shown ?? layoutBySizes(dims);
   const [batch = '?'] = dims;
   const [channels = '?', height = '?', width = '?'] =
     order === 'nchw' ? dims.slice(1) : [dims[3] ?? '?', dims[1] ?? '?', dims[2] ?? '?'];
+  const counted = traced?.axis === channelAxis[order] ? traced.count : undefined;
   return {
     value,
     layout: order,
+    layoutFrom: layout ? 'option' : shown ? 'graph' : 'sizes',
     dtype: value.type?.dtype ?? 'float32',
     batch,
-    channels: typeof channels === 'number' ? channels : (convolvedChannels(graph, value) ?? channels),
+    channels: typeof channels === 'number' ? channels : (counted ?? channels),
     height,
     width,
   };

@@ -108,9 +108,11 @@ export async function openDataset(options: DataOptions, part: 'train' | 'validat
 export function preprocessOf(graph: Graph, info: ModelInfo): Preprocess {
   const dims = graph.inputs[0]?.type?.dims;
   const [, channels, height, width] = dims ?? [];
-  if (dims?.length !== 4 || (channels !== 3 && channels !== 1)) {
-    throw new ShiboriError(
-      `The model's input "${graph.inputs[0]?.name}" is ${formatDims(dims)}: expected images [N, 3, H, W] or [N, 1, H, W].`,
+  const input = `The model's input "${graph.inputs[0]?.name}" is ${formatDims(dims)}`;
+  if (dims?.length !== 4) throw new UsageError(`${input}: expected images [N, 3, H, W] or [N, 1, H, W].`);
+  if (channels !== 3 && channels !== 1) {
+    throw new UsageError(
+      `${input}, images of ${channels} channels; image files are read as 3 channels (RGB) or 1 (gray). \`shibori summary\` works, and so does \`shibori compress\` without --data. If another axis holds the channels, give --image-layout.`,
     );
   }
   if (info.preprocess) return info.preprocess;

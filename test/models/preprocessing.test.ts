@@ -86,6 +86,41 @@ describe('resolvePreprocess', () => {
     expect(normalization({ mean: [0.4] })).toEqual({ range: undefined, mean: [0.4], std: [0.5, 0.5, 0.5] });
   });
 
+  describe('an option of normalisation means pixels in 0…1 unless --scale is given, and is never combined with a guess', () => {
+    const nhwc: InputFacts = { ...facts, layout: 'nhwc' };
+    const inBytes: PreprocessLayer = {
+      from: 'preprocessor_config.json',
+      parts: { normalization: { range: [0, 255], mean: [127.5], std: [127.5] } },
+    };
+    const half = [0.5, 0.5, 0.5];
+    const rows: readonly [string, Parameters<typeof resolvePreprocess>[0], PreprocessLayer[], InputFacts, object][] = [
+      ['mean and std, NHWC', { mean: half, std: half }, [], nhwc, { mean: half, std: half }],
+      ['mean and std, NCHW', { mean: half, std: half }, [], facts, { mean: half, std: half }],
+      ['std alone', { std: [0.25] }, [], nhwc, { mean: [0], std: [0.25] }],
+      ['mean alone', { mean: half }, [], nhwc, { mean: half, std: [1] }],
+      ['mean alone where ImageNet’s std would be guessed', { mean: half }, [], facts, { mean: half, std: [1] }],
+      ['scale alone', { range: [-1, 1] }, [], facts, { range: [-1, 1], mean: [0], std: [1] }],
+      ['scale and mean', { range: [0, 255], mean: [127] }, [], nhwc, { range: [0, 255], mean: [127], std: [1] }],
+      ['mean alone, std known for the same pixels', { mean: [0.4] }, [config], nhwc, { mean: [0.4], std: half }],
+      ['mean alone, std known for other pixels', { mean: [0.4] }, [inBytes], nhwc, { mean: [0.4], std: [1] }],
+      [
+        'mean for a file of bytes',
+        { mean: [100] },
+        [],
+        { ...nhwc, takesBytes: true },
+        { range: [0, 255], mean: [100], std: [1] },
+      ],
+    ];
+    for (const [name, options, known, about, expected] of rows) {
+      it(name, () => {
+        const { preprocess, from } = resolvePreprocess(options, known, about) ?? {};
+        const { range, mean, std } = preprocess ?? {};
+        expect({ range, mean, std }).toEqual({ range: undefined, ...expected });
+        expect(from?.normalization).toBe('option');
+      });
+    }
+  });
+
   it('refuses options that contradict each other or the model', () => {
     const fails: [Parameters<typeof resolvePreprocess>[0], RegExp][] = [
       [{ mean: [123, 117, 104] }, /far outside of 0…1.*--scale 0-255/],

@@ -11,6 +11,7 @@ import { GraphBuilder } from '../../src/ops/builder.js';
 import type { DType } from '../../src/tensor/dtype.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32 } from '../../src/tensor/tensor.js';
+import { preprocessOf } from '../../src/verbs/dataset.js';
 import { runImages } from '../../src/verbs/run-images.js';
 import { identityGraph, rawFile } from '../formats/onnx-models.js';
 
@@ -122,6 +123,32 @@ describe('The images of an ONNX file', () => {
   it('of one channel are grey', async () => {
     const opened = await openModel(fileOf(classifier(['N', 1, 28, 28], { channels: 1 })));
     expect(opened.info.preprocess).toMatchObject({ color: 'gray', size: [28, 28], mean: [0], std: [1] });
+  });
+
+  it('get the same pixels in [N, H, W, C] as in [N, C, H, W] where mean and std are options', async () => {
+    const preprocess = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+    const twins = [classifier(free), classifier(['N', SIDE, SIDE, 3], { nhwc: true })];
+    const [first, last] = await Promise.all(twins.map((graph) => openModel(fileOf(graph), { preprocess })));
+    expect(last?.info.preprocess).toEqual(first?.info.preprocess);
+    expect(last?.info.preprocess?.range).toBeUndefined();
+  });
+
+  it('of 11 channels and a width of 1 are [N, C, H, W] where a Conv reads them, and no image file fits them', async () => {
+    const opened = await openModel(fileOf(classifier(['N', 11, 6, 1], { channels: 11 })));
+    expect(opened.origin?.layout).toBe('nchw');
+    expect(opened.graph.inputs[0]?.type?.dims).toEqual(['N', 11, 6, 1]);
+    expect(opened.notes).toEqual([]);
+    expect(() => preprocessOf(opened.graph, opened.info)).toThrow(/images of 11 channels; image files are read as 3/);
+  });
+
+  it('are read by their sizes, with a note, where no node shows the layout', async () => {
+    const b = new GraphBuilder();
+    const x = b.op('Flatten', [b.input('image', 'float32', ['N', 4, 5, 1])], { axis: 1 });
+    b.output(b.op('MatMul', [x, b.initializer('fc.weight', noise([20, CLASSES], 2))]));
+    const opened = await openModel(fileOf(b.build('flat')));
+    expect(opened.notes.join()).toMatch(
+      /No node shows .*\[N, 4, 5, 1\].*taken to be \[N, H, W, C\]\. --image-layout changes it/,
+    );
   });
 
   it('of open size get it from an option, or stay open; channels come from the first convolution', async () => {
