@@ -1,5 +1,5 @@
-import { broadcastDims } from '../graph/dims.js';
 import { sameTypeWith, unary } from './elementwise.js';
+import { expectBroadcast } from './expect.js';
 import { defineOp, float, int } from './spec.js';
 
 /** The nonlinear functions of networks. */
@@ -10,8 +10,7 @@ export const activation = {
     attributes: {},
     inputs: [2, 2],
     infer(c) {
-      const dims = broadcastDims(c.type(0).dims, c.type(1).dims);
-      if (dims?.length !== c.type(0).dims.length) throw c.fail('its slope does not broadcast to X.');
+      expectBroadcast(c, 1, 'slope', c.type(0).dims, 'X');
       return [c.type(0)];
     },
   }),

@@ -1,5 +1,6 @@
 import type { Dim } from '../graph/model.js';
 import { range, sizeOf } from '../tensor/dims.js';
+import { describeInput, expectVector } from './expect.js';
 import { defineOp, type InferContext, int, ints, type Parsed, string, typed } from './spec.js';
 
 const windowAttributes = {
@@ -153,15 +154,22 @@ export const convolution = {
       const [x, w] = [c.type(0), c.type(1)];
       const kernel = w.dims.slice(2);
       if (!kernel.every((size) => typeof size === 'number')) throw c.fail('the kernel dimensions are not known.');
-      if (x.dims.length !== w.dims.length) throw c.fail(`the kernel has ${w.dims.length} axes for ${x.dims.length}.`);
+      if (x.dims.length !== w.dims.length) {
+        throw c.fail(
+          `${describeInput(c, 1, 'weight')} has ${w.dims.length} axes, ${describeInput(c, 0, 'input')} has ${x.dims.length}.`,
+        );
+      }
       const channels = w.dims[1];
       if (
         typeof channels === 'number' &&
         typeof x.dims[1] === 'number' &&
         channels * c.attributes.group !== x.dims[1]
       ) {
-        throw c.fail(`the kernel expects ${channels * c.attributes.group} channels, found ${x.dims[1]}.`);
+        throw c.fail(
+          `${describeInput(c, 1, 'weight')} takes ${channels * c.attributes.group} channels (${c.attributes.group} × ${channels}), ${describeInput(c, 0, 'input')} has ${x.dims[1]}.`,
+        );
       }
+      expectVector(c, 2, 'bias', w.dims[0], 'output channels');
       const spatial = x.dims.slice(2);
       const out = slide(windowOf(c.attributes, kernel, spatial), spatial, false);
       if (out.some((size) => typeof size === 'number' && size < 1))
@@ -179,6 +187,14 @@ export const convolution = {
       if (!kernel.every((size) => typeof size === 'number')) throw c.fail('the kernel dimensions are not known.');
       const out = transposedWindow(c.attributes, kernel, x.dims.slice(2)).output;
       const channels = w.dims[1];
+      if (typeof w.dims[0] === 'number' && typeof x.dims[1] === 'number' && w.dims[0] !== x.dims[1]) {
+        throw c.fail(
+          `${describeInput(c, 1, 'weight')} takes ${w.dims[0]} channels, ${describeInput(c, 0, 'input')} has ${x.dims[1]}.`,
+        );
+      }
+      if (typeof channels === 'number') {
+        expectVector(c, 2, 'bias', channels * c.attributes.group, 'output channels');
+      }
       return [
         typed(x.dtype, [x.dims[0] ?? 1, typeof channels === 'number' ? channels * c.attributes.group : '?', ...out]),
       ];

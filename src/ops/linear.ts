@@ -2,6 +2,7 @@ import { ShiboriError } from '../errors.js';
 import { broadcastDims } from '../graph/dims.js';
 import { sizeOf } from '../tensor/dims.js';
 import { einsumSizes, parseEinsum } from './einsum.js';
+import { describeInput, expectBroadcast } from './expect.js';
 import { defineOp, float, int, requiredString, typed } from './spec.js';
 
 /** Matrix products. */
@@ -15,9 +16,11 @@ export const linear = {
       const [rows, inner] = c.attributes.transA ? [a.dims[1], a.dims[0]] : a.dims;
       const [innerB, columns] = c.attributes.transB ? [b.dims[1], b.dims[0]] : b.dims;
       if (typeof inner === 'number' && typeof innerB === 'number' && inner !== innerB) {
-        throw c.fail(`A has ${inner} columns but B has ${innerB} rows.`);
+        throw c.fail(`${describeInput(c, 1, 'B')} takes ${innerB} features, ${describeInput(c, 0, 'A')} has ${inner}.`);
       }
-      return [typed(a.dtype, [rows ?? 1, columns ?? 1])];
+      const dims = [rows ?? 1, columns ?? 1];
+      expectBroadcast(c, 2, 'C', dims, 'the product');
+      return [typed(a.dtype, dims)];
     },
     multiplyAdds(attributes, [a], output) {
       return sizeOf(output) * ((attributes.transA ? a?.[0] : a?.[1]) ?? 0);
@@ -34,7 +37,9 @@ export const linear = {
       const right = b.dims.length === 1 ? [...b.dims, 1] : b.dims;
       const [inner, innerB] = [left.at(-1), right.at(-2)];
       if (typeof inner === 'number' && typeof innerB === 'number' && inner !== innerB) {
-        throw c.fail(`the left matrix has ${inner} columns but the right one has ${innerB} rows.`);
+        throw c.fail(
+          `${describeInput(c, 1, 'the right matrix')} takes ${innerB} features, ${describeInput(c, 0, 'the left one')} has ${inner}.`,
+        );
       }
       const batch = broadcastDims(left.slice(0, -2), right.slice(0, -2));
       if (!batch) throw c.fail('the batch dimensions do not broadcast.');

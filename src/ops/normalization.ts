@@ -1,4 +1,5 @@
 import { normalizeAxis } from '../tensor/dims.js';
+import { expectBroadcast, expectVector } from './expect.js';
 import { defineOp, float, int, optionalInt, requiredInt, typed } from './spec.js';
 
 /** One multiplication and addition an element. */
@@ -12,6 +13,10 @@ export const normalization = {
     inputs: [5, 5],
     infer(c) {
       const mean = c.type(3);
+      const [, channels] = c.type(0).dims;
+      for (const [i, what] of ['scale', 'bias', 'mean', 'variance'].entries()) {
+        expectVector(c, i + 1, what, channels, 'channels');
+      }
       return [c.type(0), mean, c.type(4)];
     },
     multiplyAdds: oneEach,
@@ -22,6 +27,8 @@ export const normalization = {
     infer(c) {
       const x = c.type(0);
       if (x.dims.length < 3) throw c.fail('it normalises over what follows [N, C], and nothing does.');
+      expectVector(c, 1, 'scale', x.dims[1], 'channels');
+      expectVector(c, 2, 'bias', x.dims[1], 'channels');
       return [x];
     },
     multiplyAdds: oneEach,
@@ -32,6 +39,8 @@ export const normalization = {
     infer(c) {
       const x = c.type(0);
       const axis = normalizeAxis(c.attributes.axis, x.dims.length);
+      expectBroadcast(c, 1, 'scale', x.dims.slice(axis), 'the normalised axes');
+      expectBroadcast(c, 2, 'bias', x.dims.slice(axis), 'the normalised axes');
       // Mean and 1 / deviation are of single precision whatever X is (stash_type 1, the only one in use).
       const statistics = typed(
         'float32',

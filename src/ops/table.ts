@@ -85,13 +85,23 @@ export function attributesOf<K extends Op>(op: K, node: Node): AttributesOf<K> {
   return parsed as AttributesOf<K>;
 }
 
-/** Attribute values in the tagged form that a node holds; those left out or `undefined` are not written. */
+/**
+ * Attribute values in the tagged form that a node holds; those left out or `undefined` are not written.
+ *
+ * @throws ShiboriError for an attribute that the operator does not have.
+ */
 export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>): Record<string, Attribute> {
   const encoded: Record<string, Attribute> = {};
   const specs = specOf(op).attributes;
   for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue;
     const spec = specs[name];
-    if (spec === undefined || value === undefined) continue;
+    if (spec === undefined) {
+      const known = Object.keys(specs);
+      throw new ShiboriError(
+        `${op} has no attribute "${name}".${suggestion(name, known)} It has ${known.join(', ') || 'none'}.`,
+      );
+    }
     encoded[name] = { type: spec.type, value } as Attribute;
   }
   return encoded;

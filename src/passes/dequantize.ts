@@ -10,10 +10,10 @@ import { attributesOf } from '../ops/table.js';
 import { normalizeAxis } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
 import { roundHalfToEven } from '../tensor/round.js';
-import { float32, type Tensor } from '../tensor/tensor.js';
+import { float32, type Tensor, tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
+import type { Noted } from './single-precision.js';
 import { namesOf } from './upgrade.js';
-import type { Noted } from './widen-half.js';
 
 /** Smallest and largest integer of the types that values are stored in: biases are int32. */
 const ranges: typeof quantizedRanges = { ...quantizedRanges, int32: [-(2 ** 31), 2 ** 31 - 1] };
@@ -44,28 +44,37 @@ function gridOf(
   return { scales, zeros: zeros ?? [0], axis: normalizeAxis(attributesOf(op, node).axis, dims.length), range };
 }
 
+const sameGrid = (a: Grid, b: Grid): boolean =>
+  a.scales.join() === b.scales.join() && a.zeros.join() === b.zeros.join() && a.axis === b.axis;
+
 const at = (list: readonly number[], i: number): number => list[list.length === 1 ? 0 : i] ?? 0;
 
-/** `(q - zero_point) scale` for every element. */
-function dequantized({ dims, data }: Tensor, grid: Grid): Tensor {
+/** What each element becomes by a function of it, its scale and its zero point. */
+function byElement(
+  { dims, data }: Tensor,
+  grid: Grid,
+  value: (element: number, scale: number, zero: number) => number,
+): Tensor {
   const entryOf = scaleIndex(dims, grid.axis, grid.scales.length);
-  const values = Array.from(data, Number).map((q, i) => {
+  const values = new Float32Array(data.length);
+  for (let i = 0; i < values.length; i++) {
     const entry = entryOf(i);
-    return (q - at(grid.zeros, entry)) * at(grid.scales, entry);
-  });
-  return float32(values, dims);
+    values[i] = value(Number(data[i]), at(grid.scales, entry), at(grid.zeros, entry));
+  }
+  return tensor('float32', dims, values);
 }
 
+/** `(q - zero_point) scale` for every element. */
+const dequantized = (q: Tensor, grid: Grid): Tensor => byElement(q, grid, (x, scale, zero) => (x - zero) * scale);
+
 /** A float tensor on the grid that it would be rounded to. */
-function snapped({ dims, data }: Tensor, grid: Grid): Tensor {
+function snapped(source: Tensor, grid: Grid): Tensor {
   const [low, high] = grid.range;
-  const entryOf = scaleIndex(dims, grid.axis, grid.scales.length);
-  const values = Array.from(data, Number).map((x, i) => {
-    const entry = entryOf(i);
-    const [scale, zero] = [at(grid.scales, entry), at(grid.zeros, entry)];
-    return (Math.min(Math.max(roundHalfToEven(x / scale) + zero, low), high) - zero) * scale;
-  });
-  return float32(values, dims);
+  return byElement(
+    source,
+    grid,
+    (x, scale, zero) => (Math.min(Math.max(roundHalfToEven(x / scale) + zero, low), high) - zero) * scale,
+  );
 }
 
 /** `conv1.weight` of `conv1.weight_quantized`, as ONNX Runtime's tool names what it quantises. */
@@ -87,22 +96,35 @@ function inRange(node: Node, x: Value, grid: Grid, b: GraphBuilder): Value {
 function withFloatWeights(graph: Graph): { readonly graph: Graph; readonly count: number } {
   const tensorOf = (value: Value) => graph.initializers.get(value);
   const { producer } = usesOf(graph);
-  const floats = new Map<Value, { readonly value: Value; readonly tensor: Tensor }>();
+  const floats = new Map<string, { readonly value: Value; readonly tensor: Tensor }>();
   const replaced = new Map<Value, Value>();
+  // One stored tensor may stand for several weights: what it stands for depends on scale, zero point and axis too.
+  const numbers = new Map<Value, number>();
+  const numberOf = (value: Value): number => {
+    const number = numbers.get(value) ?? numbers.size;
+    numbers.set(value, number);
+    return number;
+  };
+  const named = new Set<string>();
   for (const node of graph.nodes) {
     const [q] = node.inputs;
     const [output] = node.outputs;
     if (node.op !== 'DequantizeLinear' || !q || !output) continue;
-    let float = floats.get(q);
+    const quantizer = producer(q);
+    const [source] = quantizer?.op === 'QuantizeLinear' ? quantizer.inputs : [q];
+    const stored = source && tensorOf(source);
+    const grid = stored && gridOf(node, stored.dims, q.type?.dtype, tensorOf);
+    if (!source || !stored || !grid) continue;
+    const rounding = quantizer && gridOf(quantizer, stored.dims, q.type?.dtype, tensorOf);
+    if (quantizer && (!rounding || !sameGrid(rounding, grid))) continue;
+    const key = [...node.inputs.map((input) => input && numberOf(input)), grid.axis].join();
+    let float = floats.get(key);
     if (!float) {
-      const before = producer(q);
-      const [source] = before?.op === 'QuantizeLinear' ? before.inputs : [q];
-      const tensor = source && tensorOf(source);
-      const grid = tensor && gridOf(before ?? node, tensor.dims, q.type?.dtype, tensorOf);
-      if (!tensor || !grid) continue;
-      const value = new Value(originalName(source.name), { dtype: 'float32', dims: tensor.dims });
-      float = { value, tensor: before ? snapped(tensor, grid) : dequantized(tensor, grid) };
-      floats.set(q, float);
+      const name = originalName(source.name);
+      const value = new Value(named.has(name) ? output.name : name, { dtype: 'float32', dims: stored.dims });
+      named.add(name);
+      float = { value, tensor: quantizer ? snapped(stored, grid) : dequantized(stored, grid) };
+      floats.set(key, float);
     }
     replaced.set(output, float.value);
   }

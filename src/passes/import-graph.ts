@@ -1,12 +1,15 @@
 import type { Model } from '../graph/model.js';
 import { dequantize } from './dequantize.js';
 import { type EvaluateNode, foldConstants } from './fold-constants.js';
+import { settleWeights } from './settle-weights.js';
+import type { Noted } from './single-precision.js';
+import { toSinglePrecision } from './single-precision.js';
+import { storeWeightsAsInitializers } from './stored-weights.js';
 import { upgradeOpset } from './upgrade-opset.js';
-import { type Noted, widenHalf } from './widen-half.js';
 
 /**
  * The graph of a model file in the one form that everything here works on: float32, operator set 18, not quantised,
- * constants folded, dimensions known but for the batch.
+ * weights as initializers under their own names (see `stored-weights.ts` for what counts as one), constants folded, dimensions known but for the batch.
  *
  * @param file names the file in errors.
  * @param evaluate computes a node: `evaluateNode` of the reference engine.
@@ -14,8 +17,9 @@ import { type Noted, widenHalf } from './widen-half.js';
  * @throws ShiboriError as `upgradeOpset` does.
  */
 export function importGraph(model: Model, file: string, evaluate: EvaluateNode): Noted {
-  const widened = widenHalf(model.graph);
+  const widened = toSinglePrecision(storeWeightsAsInitializers(model.graph));
   const upgraded = upgradeOpset({ ...model, graph: widened.graph }, file);
-  const floats = dequantize(upgraded);
-  return { graph: foldConstants(floats.graph, evaluate), notes: [...widened.notes, ...floats.notes] };
+  const floats = dequantize(settleWeights(upgraded));
+  const graph = foldConstants(settleWeights(floats.graph), evaluate);
+  return { graph, notes: [...widened.notes, ...floats.notes] };
 }

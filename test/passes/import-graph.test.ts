@@ -7,7 +7,7 @@ import { parametersOf } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { dequantize } from '../../src/passes/dequantize.js';
 import { importGraph } from '../../src/passes/import-graph.js';
-import { widenHalf } from '../../src/passes/widen-half.js';
+import { toSinglePrecision } from '../../src/passes/single-precision.js';
 import { float32ToFloat16 } from '../../src/tensor/float16.js';
 import { float32, int64, tensor } from '../../src/tensor/tensor.js';
 
@@ -101,10 +101,10 @@ function halfGraph(): Graph {
   return b.build('half');
 }
 
-describe('widenHalf', () => {
+describe('toSinglePrecision', () => {
   it('computes in float32 with the very values of the file', async () => {
     const { graph, notes } = importGraph(model(halfGraph()), 'half.onnx', evaluateNode);
-    expect(notes).toEqual(['It is stored in half precision (2 tensors); it is computed and saved in float32.']);
+    expect(notes).toEqual(['It is stored in half precision (2 tensors); it is computed in float32.']);
     expect(opsOf(graph)).toEqual(['Mul', 'Add', 'Cast']);
     expect([...graph.inputs, ...graph.outputs].map(({ name, type }) => [name, type?.dtype])).toEqual([
       ['x', 'float32'],
@@ -120,7 +120,7 @@ describe('widenHalf', () => {
     const b = new GraphBuilder();
     b.output(b.op('Relu', [b.input('x', 'float32', [1])]));
     const graph = b.build('g');
-    expect(widenHalf(graph)).toEqual({ graph, notes: [] });
+    expect(toSinglePrecision(graph)).toEqual({ graph, notes: [] });
   });
 });
 

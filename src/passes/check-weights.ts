@@ -1,0 +1,39 @@
+import { ShiboriError } from '../errors.js';
+import type { Graph, Value } from '../graph/model.js';
+import { parametersOf } from '../graph/parameters.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { layerWeights } from './stored-weights.js';
+
+/** Counts the elements that are no numbers or infinite, and finds the first one. */
+function findNonFinite(
+  { data }: Tensor<'float32' | 'float64'>,
+  allowInfinite: boolean,
+): { count: number; first: number } {
+  let [count, first] = [0, -1];
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i] as number;
+    // The difference of an infinite or undefined number from itself is NaN.
+    if (value - value === 0 || (allowInfinite && !Number.isNaN(value))) continue;
+    if (count++ === 0) first = i;
+  }
+  return { count, first };
+}
+
+/**
+ * Refuses a model whose weights hold NaN or infinite numbers, naming the first such tensor: everything it computes would
+ * be NaN, and be found wherever that is looked at first. Infinite numbers are allowed where no layer multiplies with them
+ * (an attention mask of -Infinity).
+ */
+export function checkFinite(graph: Graph): void {
+  const multiplied = new Set<Value | undefined>();
+  for (const { op, inputs } of graph.nodes) for (const i of layerWeights[op] ?? []) multiplied.add(inputs[i]);
+  for (const { value, name, tensor } of parametersOf(graph)) {
+    if (tensor.dtype !== 'float32' && tensor.dtype !== 'float64') continue;
+    const { count, first } = findNonFinite(tensor, !multiplied.has(value));
+    if (count === 0) continue;
+    const found = Number.isNaN(tensor.data[first]) ? 'NaN' : 'infinite numbers';
+    throw new ShiboriError(
+      `The weight "${name}" [${tensor.dims.join(', ')}] holds ${found}: ${count} of its ${tensor.data.length} elements are not finite, the first at index ${first}. A training that diverged leaves such weights; take an earlier checkpoint, or export the model again.`,
+    );
+  }
+}

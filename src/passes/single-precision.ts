@@ -1,0 +1,124 @@
+import { dtypeOf, elementTypeOf } from '../graph/element-types.js';
+import { type Attribute, type Graph, type Node, Value } from '../graph/model.js';
+import { usesOf } from '../graph/uses.js';
+import type { DType } from '../tensor/dtype.js';
+import { toFloat32 } from '../tensor/float16.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { layerWeights } from './stored-weights.js';
+
+const halves: ReadonlySet<DType> = new Set(['float16', 'bfloat16']);
+const halvesAndDouble: ReadonlySet<DType> = new Set(['float16', 'bfloat16', 'float64']);
+
+/** The attributes that name an element type, by operator. */
+const typeAttributes: Readonly<Record<string, string>> = { Cast: 'to', EyeLike: 'dtype' };
+
+/** A graph and what was done to it, in sentences. */
+export interface Noted {
+  readonly graph: Graph;
+  readonly notes: readonly string[];
+}
+
+/** What is said of a graph that was stored otherwise, by how it was. */
+const notesOf = {
+  half: (tensors: number) => `It is stored in half precision (${tensors} tensors); it is computed in float32.`,
+  double: (tensors: number) =>
+    `It computes in float64 (${tensors} tensors); it is computed and saved in float32, each weight rounded to the nearest.`,
+} as const;
+
+/**
+ * A float16, bfloat16 or float64 graph in float32: initializers, inputs, outputs, constants and casts. Half precision
+ * saves memory on accelerators; a CPU has no kernels for most of it, and nothing is trained in it. Every such value stays
+ * what it was, to the bit. Double precision is rounded, and only where a layer's weight is of it: a graph that computes a
+ * size in float64 keeps that. Any other graph is returned as it is, without notes.
+ */
+export function toSinglePrecision(graph: Graph): Noted {
+  const isDouble = hasDoubleWeights(graph);
+  const conversion = new Conversion(isDouble ? halvesAndDouble : halves);
+  const converted = conversion.graph(graph);
+  if (conversion.tensors === 0 && conversion.values === 0) return { graph, notes: [] };
+  return { graph: converted, notes: [notesOf[isDouble ? 'double' : 'half'](conversion.tensors)] };
+}
+
+/** Whether a layer reads a float64 weight: one that is not cast on its way. */
+function hasDoubleWeights(graph: Graph): boolean {
+  if (![...graph.initializers.values()].some(({ dtype }) => dtype === 'float64')) return false;
+  const { producer } = usesOf(graph);
+  const left = graph.nodes.flatMap(({ op, inputs }) => (layerWeights[op] ?? []).map((i) => inputs[i]));
+  const seen = new Set<Value | undefined>();
+  for (const value of left) {
+    if (!value || seen.has(value)) continue;
+    seen.add(value);
+    if (graph.initializers.get(value)?.dtype === 'float64') return true;
+    const node = producer(value);
+    if (node && elementMovers.has(node.op)) left.push(node.inputs[0]);
+  }
+  return false;
+}
+
+/** Operators whose output has the elements of their first input, in its type. */
+const elementMovers: ReadonlySet<string> = new Set([
+  'Identity',
+  'Transpose',
+  'Reshape',
+  'Flatten',
+  'Squeeze',
+  'Unsqueeze',
+]);
+
+class Conversion {
+  tensors = 0;
+  values = 0;
+  readonly #moved = new Map<Value, Value>();
+
+  constructor(readonly from: ReadonlySet<DType>) {}
+
+  graph(graph: Graph): Graph {
+    const initializers = new Map<Value, Tensor>();
+    for (const [value, tensor] of graph.initializers) initializers.set(this.#value(value), this.#tensor(tensor));
+    return {
+      name: graph.name,
+      inputs: graph.inputs.map((value) => this.#value(value)),
+      outputs: graph.outputs.map((value) => this.#value(value)),
+      nodes: graph.nodes.map((node) => this.#node(node)),
+      initializers,
+    };
+  }
+
+  #value(value: Value): Value {
+    const known = this.#moved.get(value);
+    if (known) return known;
+    let own = value;
+    if (value.type && this.from.has(value.type.dtype)) {
+      own = new Value(value.name, { dtype: 'float32', dims: value.type.dims });
+      this.values++;
+    }
+    this.#moved.set(value, own);
+    return own;
+  }
+
+  #tensor(tensor: Tensor): Tensor {
+    if (!this.from.has(tensor.dtype)) return tensor;
+    this.tensors++;
+    return toFloat32(tensor);
+  }
+
+  #node(node: Node): Node {
+    const attributes: Record<string, Attribute> = {};
+    for (const [name, attribute] of Object.entries(node.attributes)) {
+      attributes[name] = this.#attribute(attribute, typeAttributes[node.op] === name);
+    }
+    return {
+      ...node,
+      attributes,
+      inputs: node.inputs.map((value) => value && this.#value(value)),
+      outputs: node.outputs.map((value) => value && this.#value(value)),
+    };
+  }
+
+  #attribute(attribute: Attribute, namesType: boolean): Attribute {
+    if (attribute.type === 'tensor') return { type: 'tensor', value: this.#tensor(attribute.value) };
+    if (attribute.type === 'graph') return { type: 'graph', value: this.graph(attribute.value) };
+    const named = namesType && attribute.type === 'int' ? dtypeOf(attribute.value) : undefined;
+    return named && this.from.has(named) ? { type: 'int', value: elementTypeOf('float32') } : attribute;
+  }
+}
