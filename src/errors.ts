@@ -4,11 +4,25 @@
  */
 export class ShiboriError extends Error {
   override readonly name: string = 'ShiboriError';
+  /** The file that the message names, where one is known. */
+  readonly file: string | undefined;
+
+  constructor(message: string, options: { readonly cause?: unknown; readonly file?: string } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : {});
+    this.file = options.file;
+  }
 }
 
 /** A mistake in how a verb was called (unknown option value, unknown layer): the command line exits with 2. */
 export class UsageError extends ShiboriError {
   override readonly name = 'UsageError';
+}
+
+/** The same error with the file that was being read at the front of its message, where it names no file yet. */
+export function whileReading(file: string, error: unknown): unknown {
+  if (!(error instanceof ShiboriError) || error.file !== undefined) return error;
+  const Same = error instanceof UsageError ? UsageError : ShiboriError;
+  return new Same(`Reading ${file}: ${error.message}`, { cause: error, file });
 }
 
 /** Levenshtein distance between two strings, in edits. */

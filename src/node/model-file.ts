@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { ttDescriptorsOf } from '../decompose/tt-layer.js';
-import { ShiboriError, UsageError } from '../errors.js';
+import { ShiboriError, UsageError, whileReading } from '../errors.js';
 import { writeOnnxChunks } from '../formats/onnx/write.js';
 import { readSafetensors } from '../formats/safetensors/read.js';
 import { writeSafetensors } from '../formats/safetensors/write.js';
@@ -12,6 +12,7 @@ import { architectureOf, architectures } from '../models/architectures.js';
 import { decodeInfo, encodeInfo, type ModelInfo } from '../models/metadata.js';
 import { resolvePreprocess } from '../models/preprocessing.js';
 import { type StateDict, stateDictOf } from '../models/state-dict.js';
+import { checkFinite } from '../passes/check-weights.js';
 import { writeFileAtomic } from './atomic-file.js';
 import { type ModelConfigs, readModelConfigs } from './config-files.js';
 import { impostorOf } from './impostor.js';
@@ -141,7 +142,22 @@ function graphOfState(
  */
 export async function openModel(file: string, options: OpenOptions = {}): Promise<OpenedModel> {
   const promised = formatOf(file);
-  const bytes = await readWhole(file, 'model');
+  const opened = await openBytes(await readWhole(file, 'model'), promised, file, options);
+  try {
+    checkFinite(opened.graph);
+  } catch (error) {
+    throw whileReading(file, error);
+  }
+  return opened;
+}
+
+/** Opens what a model file holds. */
+async function openBytes(
+  bytes: Uint8Array,
+  promised: ModelFormat,
+  file: string,
+  options: OpenOptions,
+): Promise<OpenedModel> {
   if (bytes.length === 0) throw new ShiboriError(`Reading ${file}: the file is empty.`);
   const found = formatOfBytes(bytes);
   if (found !== undefined && found !== promised) {

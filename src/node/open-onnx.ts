@@ -5,7 +5,7 @@
 import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { dirname, resolve, sep } from 'node:path';
 import { evaluateNode } from '../engine/reference.js';
-import { ShiboriError, UsageError } from '../errors.js';
+import { ShiboriError, UsageError, whileReading } from '../errors.js';
 import { type OnnxModel, readOnnx } from '../formats/onnx/read.js';
 import { formatDims } from '../graph/dims.js';
 import type { Dim, Graph, Model, Value } from '../graph/model.js';
@@ -16,6 +16,7 @@ import { freeBatch } from '../passes/free-batch.js';
 import { type ImageInput, imageInputOf, withImageInput } from '../passes/image-input.js';
 import { importGraph } from '../passes/import-graph.js';
 import { startRewrite } from '../passes/rewrite.js';
+import { storeWeightsAsInitializers } from '../passes/stored-weights.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { ModelConfigs } from './config-files.js';
 import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
@@ -144,9 +145,10 @@ export interface OpenedOnnx extends Preprocessed {
  * @throws ShiboriError naming file and node for what cannot be handled.
  */
 export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, configs: ModelConfigs): OpenedOnnx {
-  const model: OnnxModel = readOnnx(bytes, file, {
+  const read: OnnxModel = readOnnx(bytes, file, {
     external: (location, offset, length) => readExternal(file, location, offset, length),
   });
+  const model = { ...read, graph: storeWeightsAsInitializers(read.graph) };
   const info = decodeInfo(model.metadata, file);
   const image = imageInputOf(model.graph, options.layout);
   const origin: OnnxOrigin = {
@@ -182,9 +184,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     const graph = withScores(bound.graph, notes);
     return { graph, notes, origin, ...preprocessed(graph, info, configs, resolved, notes) };
   } catch (error) {
-    if (!(error instanceof ShiboriError) || error.message.includes(file)) throw error;
-    const Same = error instanceof UsageError ? UsageError : ShiboriError;
-    throw new Same(`Reading ${file}: ${error.message}`, { cause: error });
+    throw whileReading(file, error);
   }
 }
 

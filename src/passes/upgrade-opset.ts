@@ -181,6 +181,7 @@ export function upgradeOpset(model: Model, file: string): Graph {
   if (model.opset > NEWEST) {
     throw new ShiboriError(
       `Reading ${file}: it is written for ONNX operator set ${model.opset}; 1 to ${NEWEST} are supported. Export it again with opset ${OPSET}.`,
+      { file },
     );
   }
   return rewrite(model.graph, {
