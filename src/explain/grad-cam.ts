@@ -15,7 +15,7 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, float32, int64, type Tensor, zeros } from '../tensor/tensor.js';
-import { classScores, defaultLayer, namedLayer, type SpatialLayer } from './layers.js';
+import { classScores, defaultLayer, namedLayer, type SpatialLayer, unclearLayers } from './layers.js';
 import { finishMaps, gradCamMaps } from './map.js';
 import { type Grid, toChannelsFirst } from './spatial.js';
 
@@ -37,6 +37,8 @@ export interface Explainer {
   readonly layer: string;
   /** Number of classes. */
   readonly classes: number;
+  /** What a user should know of the choice of the layer, in sentences. */
+  readonly notes: readonly string[];
   /**
    * @param images `[N, C, H, W]` float32, preprocessed.
    * @param targets class per image; `undefined` explains the predicted class.
@@ -156,9 +158,11 @@ export async function gradCam(
       };
     });
   };
+  const unclear = options.layer === undefined ? unclearLayers(graph) : undefined;
   return {
     layer: layer.path,
     classes,
+    notes: unclear === undefined ? [] : [unclear],
     async explain(images, targets = []) {
       const [count = 0, ...dims] = images.dims;
       const wanted = Array.from({ length: count }, (_, i) => targets[i] ?? -1);

@@ -7,7 +7,8 @@ import type { Graph, Value } from '../graph/model.js';
 import { findLayer, layersOf } from '../graph/module-path.js';
 import { nodesFor, reachableFrom } from '../graph/uses.js';
 import { type ChannelAxes, channelAxes } from './channel-axis.js';
-import { type Grid, gridsOf } from './spatial.js';
+import { reachesScores } from './reach.js';
+import { type Grid, type Grids, gridsOf, isGrid } from './spatial.js';
 
 /** Operators whose output is an activation in the sense of Grad-CAM: features, neither pooled nor only laid out anew. */
 const activations = new Set([
@@ -96,21 +97,28 @@ function beforeLastAttention(graph: Graph, axes: ChannelAxes, candidates: readon
   return before.findLast((candidate) => endsNorm(graph, axes, candidate)) ?? before.at(-1);
 }
 
-function chooseDefault(graph: Graph, axes: ChannelAxes, layers: readonly Candidate[]): Candidate | undefined {
+function chooseDefault({ own: graph, axes, grids }: Analysed, layers: readonly Candidate[]): Candidate | undefined {
   const { classes } = classScores(graph);
   const candidates = layers.filter(({ op }) => activations.has(op));
   const unfinished = beforeWeights(graph);
   const isClassMap = ({ grid, output }: Candidate) => grid.channels === classes && !unfinished.has(output);
   const last = candidates.findLast((candidate) => !isClassMap(candidate)) ?? candidates.at(-1);
-  return last && last.grid.prefix > 0 ? (beforeLastAttention(graph, axes, candidates) ?? last) : last;
+  if (last?.grid.layout !== 'tokens' || reachesScores(graph, axes, grids, last.output)) return last;
+  return beforeLastAttention(graph, axes, candidates) ?? last;
 }
 
 /** A graph cut down to what its scores depend on, with all that structure tells of it. */
-function analyse(graph: Graph) {
+interface Analysed {
+  readonly own: Graph;
+  readonly axes: ChannelAxes;
+  readonly grids: Grids;
+}
+
+function analyse(graph: Graph): Analysed {
   const { value: scores } = classScores(graph);
   const own: Graph = { ...graph, nodes: nodesFor(graph, [scores]), outputs: [scores] };
   const axes = channelAxes(own);
-  return { own, axes, gridOf: gridsOf(own, axes) };
+  return { own, axes, grids: gridsOf(own, axes) };
 }
 
 /**
@@ -122,17 +130,18 @@ function analyse(graph: Graph) {
  * reads its class token gives the last block's first norm, after which patches do not reach the scores.
  */
 export function spatialLayers(graph: Graph): SpatialLayer[] {
-  const { own, axes, gridOf } = analyse(graph);
+  const analysed = analyse(graph);
+  const { own, grids } = analysed;
   const order = new Map(own.nodes.map((node, index) => [node, index]));
   const layers = layersOf(own)
     .flatMap(({ path, nodes, output }): Candidate[] => {
-      const grid = gridOf(output);
+      const grid = grids.gridOf(output);
       const node = nodes.find(({ outputs }) => outputs.includes(output));
-      return grid && node ? [{ path, op: node.op, output, grid, index: order.get(node) ?? 0 }] : [];
+      return isGrid(grid) && node ? [{ path, op: node.op, output, grid, index: order.get(node) ?? 0 }] : [];
     })
     // A module that holds others comes where it ends.
     .sort((a, b) => a.index - b.index);
-  const chosen = chooseDefault(own, axes, layers);
+  const chosen = chooseDefault(analysed, layers);
   return layers.map(({ index, ...layer }) => ({ ...layer, isDefault: index === chosen?.index }));
 }
 
@@ -144,9 +153,8 @@ export function spatialLayers(graph: Graph): SpatialLayer[] {
 export function defaultLayer(graph: Graph): SpatialLayer {
   const layer = spatialLayers(graph).find(({ isDefault }) => isDefault);
   if (layer) return layer;
-  throw new UsageError(
-    'This model has no activation on a grid over the image that Grad-CAM could look at. Where its input has no fixed height and width, give them with --input.',
-  );
+  const unclear = unclearLayers(graph) ?? 'Where its input has no fixed height and width, give them with --input.';
+  throw new UsageError(`This model has no activation on a grid over the image that Grad-CAM could look at. ${unclear}`);
 }
 
 /**
@@ -157,15 +165,35 @@ export function defaultLayer(graph: Graph): SpatialLayer {
 export function namedLayer(graph: Graph, name: string): Omit<SpatialLayer, 'isDefault'> {
   const { path: module, output } = findLayer(graph, name);
   const path = module === name || module.endsWith(`.${name}`) ? module : name;
-  const { own, gridOf } = analyse(graph);
+  const { own, grids } = analyse(graph);
   const node = own.nodes.find(({ outputs }) => outputs.includes(output));
-  const grid = gridOf(output);
-  if (node && grid) return { path, op: node.op, output, grid };
+  const grid = grids.gridOf(output);
+  if (node && isGrid(grid)) return { path, op: node.op, output, grid };
   const others = spatialLayers(graph)
     .slice(-8)
     .map((layer) => layer.path);
-  const why = node
-    ? `gives ${formatDims(output.type?.dims)}, which is no grid over the image ([N, C, H, W], [N, H, W, C] or tokens of patches [N, T, C])`
-    : 'does not lead to the scores';
-  throw new UsageError(`Layer "${path}" ${why}. The last layers that Grad-CAM can look at: ${others.join(', ')}.`);
+  const why = node && !isGrid(grid) ? `has no map: ${grid.reason}` : 'does not lead to the scores';
+  const list =
+    others.length === 0 ? 'None has one.' : `The last layers that Grad-CAM can look at: ${others.join(', ')}.`;
+  throw new UsageError(`Layer "${path}" ${why}. ${list}`);
+}
+
+/**
+ * Says in a sentence which layers behind the default one (all, where there is none) have no map because the graph does not
+ * show where their tokens lie; `undefined` where there are none.
+ */
+export function unclearLayers(graph: Graph): string | undefined {
+  const { own, grids } = analyse(graph);
+  const chosen = spatialLayers(graph).find(({ isDefault }) => isDefault)?.output;
+  const start = own.nodes.findIndex(({ outputs }) => chosen && outputs.includes(chosen));
+  const behind = new Set(own.nodes.slice(start + 1).flatMap(({ outputs }) => outputs));
+  const unclear = layersOf(own).flatMap(({ path, output }) => {
+    const found = grids.gridOf(output);
+    return behind.has(output) && !isGrid(found) && found.isUnclear ? [{ path, reason: found.reason }] : [];
+  });
+  const [first] = unclear;
+  if (!first) return undefined;
+  const which =
+    unclear.length === 1 ? `Layer "${first.path}" has` : `${unclear.length} layers from "${first.path}" on have`;
+  return `${which} no map: ${first.reason}.`;
 }

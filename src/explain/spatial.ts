@@ -1,11 +1,15 @@
 /*
  * Activations that lie on a grid over the image, in the layouts that classifiers have them: `[N, C, H, W]` of
- * convolutional networks, `[N, H, W, C]` of Swin and Keras, and the tokens `[N, T, C]` of vision transformers, one for
- * each patch in rows, after up to two that belong to no patch (class, distillation).
+ * convolutional networks, `[N, H, W, C]` of Swin and Keras, and tokens `[N, T, C]` or `[T, N, C]` of vision transformers.
+ * Which token lies where is followed through the graph (`trace.ts`) and never concluded from their number.
  */
-import type { Graph, Value } from '../graph/model.js';
+import { formatDims } from '../graph/dims.js';
+import type { Dim, Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { isFloat } from '../tensor/dtype.js';
 import type { ChannelAxes } from './channel-axis.js';
+import { type AxisPlaces, columnOf, isLost, mergeAxes, ROW, rowOf, type Traced } from './places.js';
+import { tracePlaces } from './trace.js';
 
 /** An activation as maps over the image. */
 export interface Grid {
@@ -13,79 +17,142 @@ export interface Grid {
   readonly channels: number;
   readonly height: number;
   readonly width: number;
-  /** Tokens before those of the patches: 0, 1 (class) or 2 (class and distillation). */
+  /** Tokens before those of the patches: class, distillation and register tokens. */
   readonly prefix: number;
+  /** The axis of the batch, where it is not the first. */
+  readonly batchAxis?: number;
+  /** Which token, or entry of the map, lies at each place in rows; left out where they are in order after `prefix`. */
+  readonly order?: readonly number[];
 }
 
-type Size = readonly [height: number, width: number];
-
-/** Tokens that may stand before those of the patches. */
-const PREFIXES = [0, 1, 2];
-
-/** The sizes that patches may have been arranged in: each known grid, halved as often as stages merge their patches. */
-function halvings([height, width]: Size): Size[] {
-  const sizes: Size[] = [[height, width]];
-  for (let h = height / 2, w = width / 2; Number.isInteger(h) && Number.isInteger(w); h /= 2, w /= 2)
-    sizes.push([h, w]);
-  return sizes;
+/** What keeps an activation from being a grid. */
+export interface NoGrid {
+  readonly reason: string;
+  /** Set for tokens that may well lie on the image: the graph does not show where. */
+  readonly isUnclear?: true;
 }
 
-/**
- * Height and width of the patches of `count` tokens, and how many tokens stand before them: the grid of a convolution
- * before, or such a grid halved, or a square. `undefined` when nothing fits.
- */
-function patchesOf(count: number, convolved: readonly Size[]): { size: Size; prefix: number } | undefined {
-  const root = (n: number): Size => [Math.round(Math.sqrt(n)), Math.round(Math.sqrt(n))];
-  const guesses: ((n: number) => readonly Size[])[] = [
-    () => convolved,
-    () => convolved.flatMap(halvings),
-    (n) => [root(n)],
-  ];
-  for (const guess of guesses) {
-    for (const prefix of PREFIXES) {
-      const size = guess(count - prefix).find(([h, w]) => h * w === count - prefix);
-      if (size) return { size, prefix };
-    }
-  }
-  return undefined;
+/** Tells of each value of a typed graph whether it is a grid, or why not. */
+export interface Grids {
+  gridOf(value: Value): Grid | NoGrid;
+  /** What is known of where a value's elements lie. */
+  placesOf(value: Value): Traced;
 }
 
-/** Tells of each value of a typed graph whether it is a grid. Sizes must be fixed, the batch may be a symbol. */
-export function gridsOf(graph: Graph, axes: ChannelAxes): (value: Value) => Grid | undefined {
-  const batch = graph.inputs[0]?.type?.dims[0];
-  const grid = (value: Value, convolved: readonly Size[]): Grid | undefined => {
-    const [first, ...sizes] = value.type?.dims ?? [];
-    const axis = axes.axisOf(value);
-    if (first !== batch || axes.isAttention(value)) return undefined;
-    const [a, b, c] = sizes;
-    if (typeof a !== 'number' || typeof b !== 'number') return undefined;
-    if (sizes.length === 2) {
-      const patches = axis === 2 ? patchesOf(a, convolved) : undefined;
-      if (!patches || a - patches.prefix < 2) return undefined;
-      const { size, prefix } = patches;
-      return { layout: 'tokens', channels: b, height: size[0], width: size[1], prefix };
-    }
-    if (sizes.length !== 3 || typeof c !== 'number') return undefined;
-    if (axis === 1 && b * c > 1) return { layout: 'channels-first', channels: a, height: b, width: c, prefix: 0 };
-    if (axis === 3 && a * b > 1) return { layout: 'channels-last', channels: c, height: a, width: b, prefix: 0 };
-    return undefined;
+/** Whether an activation is a grid. */
+export function isGrid(found: Grid | NoGrid): found is Grid {
+  return 'layout' in found;
+}
+
+/** Sorted distinct numbers. */
+const distinct = (numbers: readonly number[]): number[] => [...new Set(numbers)].sort((a, b) => a - b);
+
+/** Whether sorted numbers come in even steps. */
+function isEven(sorted: readonly number[]): boolean {
+  const [first = 0, second = first] = sorted;
+  return sorted.every((value, i) => value === first + i * (second - first));
+}
+
+/** Arranges places as rows and columns: which entry lies where. `undefined` where they do not fill a grid once. */
+function arrange(places: readonly number[]): { height: number; width: number; order: number[] } | undefined {
+  const located = places.filter((place) => !Number.isNaN(place));
+  const rows = distinct(located.map(rowOf));
+  const columns = distinct(located.map(columnOf));
+  if (rows.length * columns.length !== located.length || !isEven(rows) || !isEven(columns)) return undefined;
+  const entryAt = new Map(places.map((place, i) => [place, i]));
+  const order = rows.flatMap((row) => columns.flatMap((column) => entryAt.get(row * ROW + column) ?? []));
+  return order.length === located.length ? { height: rows.length, width: columns.length, order } : undefined;
+}
+
+/** The fields of a grid that say where its entries lie. */
+function orderOf(order: readonly number[]): Pick<Grid, 'prefix' | 'order'> {
+  const prefix = Math.min(...order);
+  return order.every((entry, i) => entry === prefix + i) ? { prefix } : { prefix, order };
+}
+
+/** Whether the entries of an axis are the pixels of one patch: nearer to each other than patches are. */
+function insidePatch(axis: AxisPlaces, places: readonly number[]): boolean {
+  if (!axis) return true;
+  const located = places.filter((place) => !Number.isNaN(place));
+  const apart = (numbers: readonly number[]): number => {
+    const [first = 0, second = Number.POSITIVE_INFINITY] = distinct(numbers);
+    return second - first;
   };
-  const convolved: Size[] = [];
-  for (const { op, outputs } of graph.nodes) {
-    const found = op === 'Conv' && outputs[0] ? grid(outputs[0], []) : undefined;
-    // The last one first: a stem of several convolutions ends in the grid of patches.
-    if (found) convolved.unshift([found.height, found.width]);
-  }
-  return (value) => grid(value, convolved);
+  const [rows, columns] = [apart(located.map(rowOf)), apart(located.map(columnOf))];
+  const extent = (numbers: readonly number[]) => Math.max(...numbers) - Math.min(...numbers);
+  return extent(axis.map(rowOf)) < rows && extent(axis.map(columnOf)) < columns;
 }
 
-/** Adds what lays a grid out as `[N, C, H, W]`; tokens of no patch are left out. */
+/** Tokens `[N, T, C]`, the batch in either of the first two axes. */
+function tokensGrid(value: Value, batchAxis: number, traced: Traced): Grid | NoGrid {
+  const axis = 1 - batchAxis;
+  const channels = value.type?.dims[2];
+  if (isLost(traced))
+    return { reason: `the graph does not show where its tokens lie: ${traced.lost}`, isUnclear: true };
+  const places = traced?.axes[axis];
+  if (!traced || !places || typeof channels !== 'number') return { reason: 'its tokens have no place on the image' };
+  const found = arrange(places);
+  if (!found) return { reason: `its ${places.length} tokens do not fill one grid of patches`, isUnclear: true };
+  if (found.order.length < 2) return { reason: 'it has one place' };
+  if (!insidePatch(traced.axes[2], places)) return { reason: 'both of its axes run over tokens' };
+  const { height, width, order } = found;
+  const where = batchAxis === 0 ? {} : { batchAxis };
+  return { layout: 'tokens', channels, height, width, ...orderOf(order), ...where };
+}
+
+/** Maps: where places are known they decide which entry lies where, rolled maps included. */
+function mapGrid(dims: readonly number[], axis: number, traced: Traced): Grid | NoGrid {
+  const [rowAxis, columnAxis] = axis === 1 ? [2, 3] : [1, 2];
+  const [channels = 0, height = 0, width = 0] = [axis, rowAxis, columnAxis].map((k) => dims[k - 1]);
+  if (height * width < 2) return { reason: 'it has one place' };
+  const layout = axis === 1 ? 'channels-first' : 'channels-last';
+  const grid: Grid = { layout, channels, height, width, prefix: 0 };
+  if (!traced || isLost(traced)) return grid;
+  const [rows, columns] = [traced.axes[rowAxis], traced.axes[columnAxis]];
+  if (!rows && !columns) return grid;
+  const found = arrange(mergeAxes([height, width], [rows, columns]) ?? []);
+  if (found?.height !== height || found.width !== width) return { reason: 'its last axes are no rows and columns' };
+  const { order } = orderOf(found.order);
+  return order ? { ...grid, order } : grid;
+}
+
+/** Finds the grids of a typed graph. Sizes must be fixed, the batch may be a symbol. */
+export function gridsOf(graph: Graph, axes: ChannelAxes): Grids {
+  const batch: Dim | undefined = graph.inputs[0]?.type?.dims[0];
+  const placesOf = tracePlaces(graph);
+  const gridOf = (value: Value): Grid | NoGrid => {
+    const dims = value.type?.dims ?? [];
+    const shape = `it gives ${formatDims(value.type?.dims)}, which is no grid over the image`;
+    if (axes.isAttention(value)) return { reason: 'it holds attention between tokens' };
+    const isBatch = (dim: Dim | undefined) => dim !== undefined && dim === batch;
+    // A number may be anything; a symbol is the batch wherever it stands.
+    const batchAxis = isBatch(dims[0]) ? 0 : typeof batch === 'string' && isBatch(dims[1]) ? 1 : -1;
+    const sizes = dims.flatMap((dim, k) => (k !== batchAxis && typeof dim === 'number' ? [dim] : []));
+    if (batchAxis < 0 || sizes.length !== dims.length - 1) return { reason: shape };
+    const axis = axes.axisOf(value);
+    // Indices of tokens are no features.
+    if (value.type && !isFloat(value.type.dtype)) return { reason: shape };
+    if (dims.length === 3) return axis === 2 ? tokensGrid(value, batchAxis, placesOf(value)) : { reason: shape };
+    if (dims.length !== 4 || batchAxis !== 0 || (axis !== 1 && axis !== 3)) return { reason: shape };
+    return mapGrid(sizes, axis, placesOf(value));
+  };
+  return { gridOf, placesOf };
+}
+
+/** Lays a grid out as `[N, C, H, W]`; tokens of no patch are left out. */
 export function toChannelsFirst(b: GraphBuilder, value: Value, grid: Grid, batch: number): Value {
-  const { layout, channels, height, width, prefix } = grid;
-  if (layout === 'channels-first') return value;
-  if (layout === 'channels-last') return b.op('Transpose', [value], { perm: [0, 3, 1, 2] });
+  const { layout, channels, height, width, prefix, order, batchAxis } = grid;
+  if (layout === 'channels-first' && !order) return value;
+  if (layout === 'channels-last' && !order) return b.op('Transpose', [value], { perm: [0, 3, 1, 2] });
   const end = prefix + height * width;
-  const patches = prefix === 0 ? value : b.op('Slice', [value, b.ints([prefix]), b.ints([end]), b.ints([1])]);
+  let tokens = value;
+  if (layout === 'channels-first') tokens = b.op('Transpose', [value], { perm: [0, 2, 3, 1] });
+  if (layout !== 'tokens') tokens = b.op('Reshape', [tokens, b.ints([batch, height * width, channels])]);
+  if (batchAxis === 1) tokens = b.op('Transpose', [value], { perm: [1, 0, 2] });
+  let patches = tokens;
+  if (order) patches = b.op('Gather', [tokens, b.ints(order)], { axis: 1 });
+  else if (tokens.type?.dims[1] !== height * width)
+    patches = b.op('Slice', [tokens, b.ints([prefix]), b.ints([end]), b.ints([1])]);
   const transposed = b.op('Transpose', [patches], { perm: [0, 2, 1] });
   return b.op('Reshape', [transposed, b.ints([batch, channels, height, width])]);
 }

@@ -60,6 +60,7 @@ export async function explainImages(
     model.graph,
     options.layer === undefined ? {} : { layer: options.layer },
   );
+  for (const note of explainer.notes) context.onNote?.(note);
   const explained: ExplainedImage[] = [];
   let predictions = NO_PREDICTIONS;
   try {

@@ -64,12 +64,13 @@ def short(values):
 
 
 def grid_of(activation, layout, grid):
-    """[N, C, H, W] of what a layer gives: "nchw", "nhwc", or "tokens", the last H·W of [N, T, C]."""
+    """[N, C, H, W] of what a layer gives: "nchw", "nhwc", "tokens", the last H·W of [N, T, C], or a function to them."""
     if layout == "nchw":
         return activation
     if layout == "nhwc":
         return activation.permute(0, 3, 1, 2)
     h, w = grid
+    activation = layout(activation) if callable(layout) else activation
     return activation[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
 
 
@@ -182,6 +183,17 @@ family("vit-layernorm", models.vit, 17, {f"{blocks}1.ln_1": f"{blocks}1.ln_1", f
 family("vit-mean", models.MeanViT, 16, {"norm": "norm", "blocks.0": "blocks.0"}, size=32, **tokens)
 family("deit-distilled", models.DeiT, 15, {"blocks.1.norm1": "blocks.1.norm1", "blocks.0": "blocks.0"}, size=(48, 32),
        layout="tokens", grid=(6, 4))
+wide = {"size": (32, 48), "grid": (4, 6)}
+norm1 = {"blocks.1.norm1": "blocks.1.norm1", "blocks.0": "blocks.0"}
+family("vit-registers", lambda: models.TokenViT(before=5), 13, norm1, layout="tokens", **wide)
+family("vit-suffix", models.SuffixViT, 16, norm1, layout=lambda x: x[:, :24], **wide)
+family("vit-dropping", models.DroppingViT, 17, {"norm": "norm", "blocks.0": "blocks.0"},
+       layout=lambda x: x if x.shape[1] == 24 else x[:, 1:25], **wide)
+unshuffled = [2 + 12 * (1 - i % 2) + i // 2 for i in range(24)]
+family("vit-patchify", models.PatchifyViT, 14, norm1, layout=lambda x: x[:, unshuffled], **wide)
+family("vit-hybrid", models.HybridViT, 16,
+       {"blocks.layers.1.norm1": "blocks.layers.1.norm1", "blocks.layers.0": "blocks.layers.0"},
+       layout=lambda x: x.transpose(0, 1), **wide)
 # Larger than the others: 9 parts of each mask are assigned one by one.
 family("swin", lambda: models.swin([2, 1]), 13, {"norm": "norm", "features.1.0": "features.1.0"}, size=32,
        layout="nhwc")

@@ -255,6 +255,94 @@ class MeanViT(nn.Module):
         return self.head(self.norm(self.blocks(x)).mean(1))
 
 
+class TokenViT(nn.Module):
+    """Patches of 4×6 with class and register tokens before and behind them."""
+
+    def __init__(self, before=1, behind=0, dim=12, patch=8):
+        super().__init__()
+        self.embed = self.make_embed(dim, patch)
+        self.before = nn.Parameter(torch.randn(1, before, dim))
+        self.behind = nn.Parameter(torch.randn(1, behind, dim))
+        self.pos = nn.Parameter(torch.randn(1, before + 24 + behind, dim) * 0.3)
+        self.blocks = nn.ModuleList([Block(dim, 2), Block(dim, 2)])
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, CLASSES)
+
+    def make_embed(self, dim, patch):
+        return nn.Conv2d(3, dim, patch, patch)
+
+    def patches(self, x):
+        return self.embed(x).flatten(2).transpose(1, 2)
+
+    def tokens(self, x):
+        parts = [self.before.expand(x.shape[0], -1, -1), self.patches(x), self.behind.expand(x.shape[0], -1, -1)]
+        return torch.cat([part for part in parts if part.shape[1] > 0], 1) + self.pos
+
+    def forward(self, x):
+        x = self.tokens(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.read(self.norm(x))
+
+    def read(self, x):
+        return self.head(x[:, 0])
+
+
+class SuffixViT(TokenViT):
+    """Behind the patches: a register token, and a class token at the end."""
+
+    def __init__(self):
+        super().__init__(before=0, behind=2)
+
+    def read(self, x):
+        return self.head(x[:, -1])
+
+
+class DroppingViT(TokenViT):
+    """A class token before and three registers behind, which are dropped before the last block; the mean is read."""
+
+    def __init__(self):
+        super().__init__(before=1, behind=3)
+
+    def forward(self, x):
+        first, last = self.blocks
+        _, patches, _ = first(self.tokens(x)).split([1, 24, 3], 1)
+        return self.head(self.norm(last(patches)).mean(1))
+
+
+class PatchifyViT(TokenViT):
+    """Patches by reshape and a linear layer; odd tokens come before even ones, as an index says."""
+
+    def __init__(self):
+        super().__init__(before=2)
+        self.register_buffer("shuffle", torch.cat([torch.arange(1, 24, 2), torch.arange(0, 24, 2)]))
+
+    def make_embed(self, dim, patch):
+        return nn.Linear(3 * patch * patch, dim)
+
+    def patches(self, x):
+        x = x.reshape(-1, 3, 4, 8, 6, 8).permute(0, 2, 4, 3, 5, 1).reshape(-1, 24, 3 * 64)
+        return self.embed(x)[:, self.shuffle]
+
+
+class HybridViT(TokenViT):
+    """A stem of convolutions, and tokens [T, N, C], as PyTorch's own attention has them."""
+
+    def __init__(self, dim=12):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(dim, 2, 24, activation="gelu", norm_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        del self.behind
+
+    def make_embed(self, dim, patch):
+        return nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, dim, 4, 4))
+
+    def forward(self, x):
+        x = self.patches(x).transpose(0, 1)
+        x = torch.cat([self.before.transpose(0, 1).expand(-1, x.shape[1], -1), x]) + self.pos.transpose(0, 1)
+        return self.head(self.norm(self.blocks(x))[0])
+
+
 class ConvHead(nn.Module):
     """Fully convolutional: the output is [N, classes, 1, 1]."""
 
