@@ -1,8 +1,7 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
-import pc from 'picocolors';
-import { ShiboriError, UsageError } from '../errors.js';
+import { Command, CommanderError, type OutputConfiguration } from 'commander';
 import { packageVersion } from '../node/package.js';
+import { asksForJson } from './command-line.js';
 import { compareCommand } from './commands/compare.js';
 import { compressCommand } from './commands/compress.js';
 import { demoCommand } from './commands/demo.js';
@@ -15,13 +14,14 @@ import { runCommand } from './commands/run.js';
 import { summaryCommand } from './commands/summary.js';
 import { sweepCommand } from './commands/sweep.js';
 import { trainCommand } from './commands/train.js';
+import { describeFailure, failureText, interruptedFailure } from './failure.js';
+import { interruptionText } from './interruption.js';
+import { printJson } from './output.js';
+import { clearProgress, reportInterruption } from './start.js';
 
-/** Exit codes: 0 done, 1 it went wrong, 2 it was called wrongly, 130 interrupted. */
-const FAILED = 1;
-const MISUSED = 2;
-const INTERRUPTED = 130;
+const json = asksForJson(process.argv.slice(2));
 
-function program(): Command {
+function program(output: OutputConfiguration): Command {
   const shibori = new Command('shibori')
     .description('Squeeze a trained vision model with tensor networks, and see what it still looks at.')
     .version(packageVersion())
@@ -46,28 +46,33 @@ function program(): Command {
     shibori.addCommand(command);
   }
   // Errors must reach the one place below, from every subcommand.
-  for (const command of [shibori, ...shibori.commands]) command.exitOverride();
+  for (const command of [shibori, ...shibori.commands]) command.exitOverride().configureOutput(output);
   return shibori;
 }
 
+/** Ends the process's command with an error: as JSON where that was asked for, otherwise as text. */
+function fail(error: unknown): number {
+  clearProgress();
+  const isAbort = error instanceof Error && error.name === 'AbortError';
+  const report = isAbort ? reportInterruption() : undefined;
+  const failure = report ? interruptedFailure(report) : describeFailure(error);
+  if (json) printJson({ error: failure.error });
+  else if (report) process.stderr.write(`${interruptionText(report)}\n`);
+  // Commander has printed its message.
+  else if (!(error instanceof CommanderError)) process.stderr.write(`${failureText(failure)}\n`);
+  return failure.exitCode;
+}
+
 async function main(): Promise<number> {
+  // Help and version with --json are the text in a document.
+  let text = '';
   try {
-    await program().parseAsync();
+    await program(json ? { writeOut: (part) => (text += part), writeErr: () => {} } : {}).parseAsync();
     return process.exitCode === undefined ? 0 : Number(process.exitCode);
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : MISUSED;
-    if (error instanceof Error && error.name === 'AbortError') {
-      process.stderr.write('Interrupted.\n');
-      return INTERRUPTED;
-    }
-    const label = process.stderr.isTTY ? pc.red('error:') : 'error:';
-    if (error instanceof ShiboriError) {
-      process.stderr.write(`${label} ${error.message}\n`);
-      return error instanceof UsageError ? MISUSED : FAILED;
-    }
-    // A mistake of ours: the stack is what a bug report needs.
-    process.stderr.write(`${label} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    return FAILED;
+    if (!(error instanceof CommanderError) || error.exitCode !== 0) return fail(error);
+    if (json) printJson({ [error.code === 'commander.version' ? 'version' : 'help']: text.trim() });
+    return 0;
   }
 }
 
@@ -76,4 +81,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
 });
+// What is thrown outside of the command's own calls, as in an event handler.
+process.on('uncaughtException', (error) => process.exit(fail(error)));
 process.exitCode = await main();

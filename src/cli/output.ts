@@ -12,19 +12,36 @@ export interface Output {
   warn(text: string): void;
 }
 
-/** Output to the process's streams. */
-export function processOutput(options: { readonly json?: boolean; readonly quiet?: boolean }): Output {
+let hasPrintedJson = false;
+
+/** Prints the JSON document of this process; there is one only: what comes later is not printed. */
+export function printJson(value: unknown): void {
+  if (hasPrintedJson) return;
+  hasPrintedJson = true;
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/**
+ * Output to the process's streams.
+ *
+ * @param printLine writes a line to standard error, above a progress bar.
+ */
+export function processOutput(
+  options: { readonly json?: boolean; readonly quiet?: boolean },
+  printLine: (text: string) => void,
+): Output {
   const json = options.json === true;
   return {
     json,
     result(value, text) {
-      process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text(value)}\n`);
+      if (json) printJson(value);
+      else process.stdout.write(`${text(value)}\n`);
     },
     note(text) {
-      if (!json && options.quiet !== true) process.stderr.write(`${text}\n`);
+      if (!json && options.quiet !== true) printLine(text);
     },
     warn(text) {
-      process.stderr.write(`${process.stderr.isTTY ? pc.yellow('warning:') : 'warning:'} ${text}\n`);
+      printLine(`${process.stderr.isTTY ? pc.yellow('warning:') : 'warning:'} ${text}`);
     },
   };
 }

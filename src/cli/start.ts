@@ -1,51 +1,83 @@
-import { createProgress, type Progress } from '../node/progress.js';
-import type { ProgressEvent, VerbContext } from '../verbs/context.js';
+import type { Command } from 'commander';
+import { createProgress } from '../node/progress.js';
+import type { VerbContext } from '../verbs/context.js';
+import { EXIT, interruptedFailure } from './failure.js';
+import { describeInterruption, type Interruption, type InterruptionReport, interruptionText } from './interruption.js';
 import type { CommonOptions } from './options.js';
-import { type Output, processOutput } from './output.js';
+import { type Output, printJson, processOutput } from './output.js';
 
-/** Where a command prints, and the context its verb runs in: progress bars, warnings, Ctrl-C. */
+/** Where a command prints, and the context its verb runs in: progress, warnings, Ctrl-C. */
 export interface Running {
   readonly output: Output;
   readonly context: VerbContext;
-  /** Ends the progress bar that is being shown. */
+  /** Ends the progress line that is shown, as completed. */
   finish(): void;
 }
 
-/** Starts a command: its output, its progress and its reaction to Ctrl-C. */
-export function start(options: CommonOptions): Running {
-  const output = processOutput(options);
+/** Time for a command that saves its results on the way to come to an end after Ctrl-C. */
+const GRACE_MS = 4000;
+
+/** The command that runs in this process. */
+let running: { readonly interruption: Interruption; clear(): void } | undefined;
+
+/** Clears the progress line of the running command: something else is to be printed. */
+export function clearProgress(): void {
+  running?.clear();
+}
+
+/** What to report when the running command is interrupted. */
+export function reportInterruption(): InterruptionReport {
+  return describeInterruption(running?.interruption ?? { resume: 'none' });
+}
+
+/** Ends the process as an interrupted one, at once. */
+function quit(json: boolean): never {
+  clearProgress();
+  const report = reportInterruption();
+  if (json) printJson({ error: interruptedFailure(report).error });
+  else process.stderr.write(`${interruptionText(report)}\n`);
+  process.exit(EXIT.interrupted);
+}
+
+/**
+ * Starts a command: its output, its progress and its reaction to Ctrl-C.
+ *
+ * @param interruption what Ctrl-C leaves of it. Default: nothing, and it ends at once.
+ */
+export function start(
+  command: Command,
+  options: CommonOptions,
+  interruption: Interruption = { resume: 'none' },
+): Running {
   const silent = options.json === true || options.quiet === true;
-  let bar: Progress | undefined;
-  let stage = '';
-  const finish = () => {
-    bar?.done();
-    bar = undefined;
-    stage = '';
-  };
+  const progress = createProgress({ stream: silent ? undefined : process.stderr, name: command.name() });
+  const output = processOutput(options, (text) => {
+    if (silent) process.stderr.write(`${text}\n`);
+    else progress.print(text);
+  });
+  const clear = () => progress.end('cleared');
+  running = { interruption, clear };
   const controller = new AbortController();
   const interrupt = () => {
-    // The first Ctrl-C lets the job save what it has; the second ends the process at once.
-    if (controller.signal.aborted) process.exit(130);
-    output.note('\nStopping after this step (press Ctrl-C again to quit at once) …');
+    // The first Ctrl-C lets a command that can be resumed save what it has; the second ends the process at once.
+    if (controller.signal.aborted || interruption.resume === 'none') quit(output.json);
+    clear();
+    output.note('Stopping … (Ctrl-C again: at once)');
     controller.abort();
+    // Results that are saved on the way are whole at any moment; only a training has something to save at the end.
+    if (interruption.resume === 'same') setTimeout(() => quit(output.json), GRACE_MS).unref();
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
-  const onProgress = (event: ProgressEvent) => {
-    if (silent) return;
-    if (event.stage !== stage) {
-      finish();
-      stage = event.stage;
-      bar = createProgress({ stream: process.stderr, label: event.stage, total: event.total });
-    }
-    bar?.update(event.done, event.fields ?? {});
-    if (event.done >= event.total) finish();
-  };
+  process.stderr.on('resize', () => progress.resized());
   return {
     output,
-    finish,
+    finish: () => progress.end('completed'),
     context: {
-      onProgress,
+      onProgress: (event) => {
+        if (!controller.signal.aborted) progress.update(event);
+      },
+      onPhases: (plan) => progress.plan(plan),
       onWarning: (text) => output.warn(text),
       onNote: (text) => output.note(`note: ${text}`),
       signal: controller.signal,

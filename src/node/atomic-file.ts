@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ShiboriError } from '../errors.js';
@@ -48,6 +49,22 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Temporary files that are being written. */
+const unfinished = new Set<string>();
+
+/** Removes them when the process ends early, as after Ctrl-C. */
+function removeUnfinished(): void {
+  for (const path of unfinished) rmSync(path, { force: true });
+}
+
+/** Notes a temporary file until it is renamed or removed. */
+function track(path: string): void {
+  if (unfinished.size === 0 && !process.listeners('exit').includes(removeUnfinished)) {
+    process.on('exit', removeUnfinished);
+  }
+  unfinished.add(path);
+}
+
 /**
  * Writes a file so that at every moment, whatever is interrupted, `path` holds either what it held before or all of
  * `content`: into a temporary file beside it, forced to disk, then renamed. Missing folders are made.
@@ -66,6 +83,7 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
   let handle: FileHandle | undefined;
   try {
     await mkdir(folder, { recursive: true });
+    track(temporary);
     handle = await open(temporary, 'wx');
     producing = true;
     for await (const chunk of chunksOf(content)) {
@@ -90,6 +108,8 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
         (previous === undefined ? 'Nothing was left behind.' : 'The file that was there before is untouched.'),
       { cause: error },
     );
+  } finally {
+    unfinished.delete(temporary);
   }
   await syncFolder(folder);
   return written;

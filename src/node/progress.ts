@@ -1,32 +1,47 @@
 import pc from 'picocolors';
+import { PhaseClock, type PhasePlan } from './phases.js';
+import { displayWidth, shorten } from './text-width.js';
 
-/** Values shown beside a bar. Numbers are rounded to four digits. */
+/** Values shown after a bar. Numbers are rounded to four digits. */
 export type ProgressFields = Readonly<Record<string, string | number>>;
 
 /** What progress is written to: a terminal or any other stream. */
 export interface ProgressStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
-  /** Width of the terminal in characters. Default: 80. */
+  /** Width of the terminal in characters, read at every write. Default: 80. */
   readonly columns?: number;
 }
 
-/** How far a job has come, while it is being shown. */
+/** How far a stage has come. */
+export interface StageProgress {
+  readonly stage: string;
+  readonly done: number;
+  /** 0 when unknown. */
+  readonly total: number;
+  readonly fields?: ProgressFields;
+}
+
+/** The progress of a command while it is shown. */
 export interface Progress {
-  /** Tells that `done` of the total is done. Cheap: called for every batch, it writes only now and then. */
-  update(done: number, fields?: ProgressFields): void;
-  /** Writes the last state, however it came to its end, and the time it took. */
-  done(): void;
+  /** Sets the phases that are expected: with them the time left is that of the whole command. */
+  plan(plan: PhasePlan): void;
+  /** Shows how far a stage has come. Cheap: called for every batch, it writes only now and then. */
+  update(event: StageProgress): void;
+  /** Writes a line of text above the bar. */
+  print(text: string): void;
+  /** Redraws the bar after the width of the terminal has changed. */
+  resized(): void;
+  /** Ends the line: `completed` with its total and the time it took, otherwise by clearing it. */
+  end(how: 'completed' | 'cleared'): void;
 }
 
 /** Options of {@link createProgress}. */
 export interface ProgressOptions {
   /** Where to; `undefined` writes nothing (for `--json` and `--quiet`). */
   readonly stream: ProgressStream | undefined;
-  /** What is being done: `evaluate`. */
-  readonly label: string;
-  /** Steps in all; 0 when unknown. */
-  readonly total: number;
+  /** Name of the command: `compress`. */
+  readonly name: string;
   /** The clock, in milliseconds. Default: `performance.now`. */
   readonly now?: () => number;
   /** Default: colours on terminals that take them. */
@@ -35,7 +50,8 @@ export interface ProgressOptions {
 
 const TERMINAL_INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
-const BAR_LENGTH = 24;
+const BAR = { longest: 24, shortest: 6 } as const;
+const DEFAULT_COLUMNS = 80;
 /** The last eighths of a bar, so that it moves smoothly. */
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
@@ -55,72 +71,126 @@ function formatField([name, value]: [string, string | number]): string {
   return `${name} ${text}`;
 }
 
-function bar(share: number): string {
-  const eighths = Math.round(Math.min(Math.max(share, 0), 1) * BAR_LENGTH * 8);
-  return `${'█'.repeat(Math.floor(eighths / 8))}${EIGHTHS[eighths % 8]}`.padEnd(BAR_LENGTH, '·');
+function drawBar(share: number, length: number): string {
+  const eighths = Math.round(Math.min(Math.max(share, 0), 1) * length * 8);
+  return `${'█'.repeat(Math.floor(eighths / 8))}${EIGHTHS[eighths % 8]}`.padEnd(length, '·');
 }
 
-/** The line without what does not fit a terminal: a line that wraps cannot be written over. */
-function fit(text: string, columns: number): string {
-  return text.length < columns ? text : `${text.slice(0, columns - 2)}…`;
+/** The parts of a line. */
+interface Line {
+  readonly head: string;
+  /** Share that is done (0…1), where it is known. */
+  readonly share?: number;
+  readonly counter: string;
+  readonly fields: readonly string[];
+  readonly time: string;
+}
+
+/** The widest form of a line that fits: fields go first, the last one first; then the bar shrinks, then it goes. */
+function fitLine({ head, share, counter, fields, time }: Line, width: number): { head: string; rest: string } {
+  const texts = Array.from({ length: fields.length + 1 }, (_, dropped) =>
+    [counter, ...fields.slice(0, fields.length - dropped), time].filter(Boolean).join(' · '),
+  );
+  const room = (text: string) => width - displayWidth(head) - 2 - displayWidth(text);
+  if (share !== undefined) {
+    for (const [i, text] of texts.entries()) {
+      const isLast = i === texts.length - 1;
+      const length = Math.min(BAR.longest, room(text));
+      // Fields give way to a bar of half of its length.
+      if (length >= (isLast ? BAR.shortest : BAR.longest / 2))
+        return { head, rest: ` ${drawBar(share, length)} ${text}` };
+    }
+  }
+  const text = texts.find((each) => room(each) >= 0) ?? texts.at(-1) ?? '';
+  if (displayWidth(head) + 1 + displayWidth(text) <= width) return { head, rest: ` ${text}` };
+  return { head: shorten(`${head} ${text}`, width), rest: '' };
 }
 
 /**
- * Shows how far a job has come: on a terminal one line with a bar and the time left, rewritten at most ten times a
- * second; elsewhere plain lines, at most one in ten seconds, and one at the end.
+ * Shows the progress of a command: on a terminal one line for each phase, with a bar and the time left, rewritten at most
+ * ten times a second; elsewhere plain lines, at most one in ten seconds, and one at the end of each phase.
  */
 export function createProgress(options: ProgressOptions): Progress {
-  const { stream, label, total } = options;
+  const { stream, name } = options;
   const now = options.now ?? (() => performance.now());
-  if (!stream) return { update: () => undefined, done: () => undefined };
-  const onTerminal = stream.isTTY === true;
+  const onTerminal = stream?.isTTY === true;
   const colors = pc.createColors(options.colors ?? (onTerminal && pc.isColorSupported));
-  const start = now();
   const interval = onTerminal ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
-  // On a terminal the first line comes at once; elsewhere a job of less than ten seconds writes only its last.
-  let lastWrite = onTerminal ? Number.NEGATIVE_INFINITY : start;
-  let count = 0;
-  let first: { readonly count: number; readonly time: number } | undefined;
-  let fields: ProgressFields = {};
-  let ended = false;
+  const clock = new PhaseClock(now);
+  let current: StageProgress | undefined;
+  let lastWrite = 0;
+  /** Characters of the line on the terminal, 0 when there is none. */
+  let shownWidth = 0;
 
-  /** From the first update on, so that neither a slow start nor what an earlier run had done counts as speed. */
-  const timeLeft = (): number | undefined => {
-    if (total <= 0 || count <= 0) return undefined;
-    const since = first && count > first.count ? first : { count: 0, time: start };
-    return ((now() - since.time) / (count - since.count)) * (total - count);
+  const timeText = (final: boolean): string => {
+    if (final) return formatDuration(clock.elapsed());
+    const left = clock.left();
+    if (!left) return '';
+    return `${left.atMost ? 'at most ' : ''}${formatDuration(left.ms)} left${left.of === 'all' ? ' in all' : ''}`;
+  };
+
+  const clear = () => {
+    if (!onTerminal || shownWidth === 0) return;
+    // A terminal that became narrower has wrapped the line.
+    const wrapped = Math.ceil(shownWidth / (stream.columns || DEFAULT_COLUMNS)) - 1;
+    stream.write(`\r${wrapped > 0 ? `\x1b[${wrapped}A` : ''}\x1b[J`);
+    shownWidth = 0;
   };
 
   const write = (final: boolean) => {
-    const elapsed = now() - start;
+    if (!stream || !current) return;
+    const { stage, total, fields = {} } = current;
+    const done = final && total > 0 ? total : current.done;
     lastWrite = now();
-    const known = total > 0;
-    const counter = known ? `${count}/${total}` : `${count}`;
-    const left = timeLeft();
-    const time = final ? formatDuration(elapsed) : left === undefined ? '' : `${formatDuration(left)} left`;
-    const rest = [counter, ...Object.entries(fields).map(formatField), time].filter(Boolean).join(' · ');
+    const line: Line = {
+      head: [name, clock.place(), stage === name ? undefined : stage].filter(Boolean).join(' '),
+      // One step has no bar: it would be empty to the end.
+      ...(total > 1 ? { share: done / total } : {}),
+      counter: total > 1 ? `${done}/${total}` : total === 0 && done > 0 ? `${done}` : '',
+      fields: Object.entries(fields).map(formatField),
+      time: timeText(final),
+    };
     if (!onTerminal) {
-      stream.write(`${label}: ${rest}\n`);
+      stream.write(`${line.head}: ${[line.counter, ...line.fields, line.time].filter(Boolean).join(' · ')}\n`);
       return;
     }
-    const shown = known ? ` ${bar(count / total)} ` : ' ';
-    const room = (stream.columns || 80) - label.length - shown.length;
-    // \x1b[K clears what a longer line before has left.
-    stream.write(`\r${colors.bold(label)}${colors.cyan(shown)}${fit(rest, room)}\x1b[K${final ? '\n' : ''}`);
+    // The last column stays free: a line that fills it wraps in some terminals.
+    const { head, rest } = fitLine(line, (stream.columns || DEFAULT_COLUMNS) - 1);
+    shownWidth = displayWidth(head + rest);
+    stream.write(`\r${colors.bold(head)}${colors.cyan(rest)}\x1b[K${final ? '\n' : ''}`);
+    if (final) shownWidth = 0;
+  };
+
+  const end = (how: 'completed' | 'cleared') => {
+    if (!current) return;
+    if (how === 'completed') write(true);
+    else clear();
+    clock.end();
+    current = undefined;
   };
 
   return {
-    update(done, more = {}) {
-      if (ended) return;
-      count = done;
-      first ??= { count, time: now() };
-      fields = more;
-      if (now() - lastWrite >= interval) write(false);
+    plan: (plan) => clock.plan(plan),
+    update(event) {
+      if (current && event.stage !== current.stage) end('completed');
+      const isNew = current === undefined;
+      current = event;
+      clock.update(event.stage, event.done, event.total);
+      // On a terminal the first line comes at once; elsewhere a phase of less than ten seconds writes only its last.
+      if (isNew && !onTerminal) lastWrite = now();
+      if ((isNew && onTerminal) || now() - lastWrite >= interval) write(false);
     },
-    done() {
-      if (ended) return;
-      ended = true;
-      write(true);
+    print(text) {
+      if (!stream) return;
+      clear();
+      stream.write(`${text}\n`);
+      if (onTerminal) write(false);
     },
+    resized() {
+      if (!onTerminal || shownWidth === 0) return;
+      clear();
+      write(false);
+    },
+    end,
   };
 }

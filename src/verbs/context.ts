@@ -1,5 +1,6 @@
 import type { Engine } from '../engine/engine.js';
 import { nodeEngine } from '../engine/node.js';
+import type { PhasePlan } from '../node/phases.js';
 
 /** How far a long job has come. */
 export interface ProgressEvent {
@@ -24,6 +25,8 @@ export interface VerbContext {
   readonly workers?: number;
   /** Told how far a long job has come. Default: nobody is. */
   readonly onProgress?: (event: ProgressEvent) => void;
+  /** Called when the phases of a long job are known, and again when they change. Default: not called. */
+  readonly onPhases?: (plan: PhasePlan) => void;
   /** Something is not as it should be, but work goes on (a corrupt image that is skipped). */
   readonly onWarning?: (text: string) => void;
   /** Something was changed or assumed that a person may want to know (a graph that was transposed). */

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { Plan } from '../../verbs/recipe.js';
 import { rareGroup } from '../help.js';
+import { workFolder } from '../interruption.js';
 import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
 import { integer, megabytes, percent, table } from '../output.js';
 import { integers, patterns } from '../parse.js';
@@ -65,9 +66,14 @@ function findsRanks(options: CompressOptions): boolean {
 }
 
 /** Ranks by formula: squeezes to a goal. */
-async function squeezeFile(file: string, options: CompressOptions): Promise<void> {
+async function squeezeFile(command: Command, file: string, options: CompressOptions): Promise<void> {
   checkSqueezeOptions(options);
-  const { output, context, finish } = start(options);
+  const saved = `Intermediate results are in ${workFolder('compress', file, options.work)}; no model was written.`;
+  const { output, context, finish } = start(
+    command,
+    options,
+    options.data === undefined ? undefined : { resume: 'same', saved },
+  );
   const { goalOf } = await import('../../verbs/squeeze/goal.js');
   const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
   const written = options.output ? { output: options.output } : {};
@@ -124,8 +130,8 @@ export function compressCommand(): Command {
     'shibori compress vgg16.pt --data tiny-imagenet --params 10% --finetune 1 -o small.onnx',
     'shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --ranks 16,100,150',
   ).action(async (file: string, options: CompressOptions) => {
-    if (findsRanks(options)) return squeezeFile(file, options);
-    const { output, context, finish } = start(options);
+    if (findsRanks(options)) return squeezeFile(command, file, options);
+    const { output, context, finish } = start(command, options);
     const { compress } = await import('../../verbs/compress.js');
     const result = await compress(
       file,

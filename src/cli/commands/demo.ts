@@ -15,7 +15,7 @@ export function demoCommand(): Command {
     .option('--seed <n>', SEED_HELP, count);
   return withCommon(command, 'shibori demo').action(
     async (options: CommonOptions & { output?: string; seed?: number }) => {
-      const { output, context, finish } = start(options);
+      const { output, context, finish } = start(command, options);
       const { demo } = await import('../../verbs/demo.js');
       const result = await demo(
         {

@@ -24,7 +24,7 @@ export function evaluateCommand(): Command {
     withModel(withData(command)),
     'shibori evaluate vgg16.pt --data tiny-imagenet-200.zip --random-split 0.95,0.05:42',
   ).action(async (file: string, options: CommonOptions & ModelOptions & ImageOptions & { batch?: number }) => {
-    const { output, context, finish } = start(options);
+    const { output, context, finish } = start(command, options);
     const data = required(options.data, '--data', 'evaluate needs images');
     const { evaluate } = await import('../../verbs/evaluate.js');
     const result = await evaluate(

@@ -36,7 +36,7 @@ export function explainCommand(): Command {
     withModel(withData(command)),
     'shibori explain vgg16.pt goldfish.jpeg --layer features.29 --class goldfish',
   ).action(async (file: string, images: string[], options: ExplainOptions) => {
-    const { output, context, finish } = start(options);
+    const { output, context, finish } = start(command, options);
     if (options.layer === 'list') {
       const { listLayers } = await import('../../verbs/layers.js');
       output.result(await listLayers(file, openOptions(options)), (layers) =>

@@ -21,7 +21,7 @@ export function exportCommand(): Command {
       out: string,
       options: CommonOptions & ModelOptions & { execution?: 'factored' | 'rebuilt' | 'auto' },
     ) => {
-      const { output, context } = start(options);
+      const { output, context } = start(command, options);
       const { exportModel } = await import('../../verbs/export.js');
       const result = await exportModel(
         file,

@@ -11,9 +11,13 @@ export function fetchCommand(): Command {
     .option('-o, --output <file>', 'where it goes (default: the cache folder)');
   return withCommon(command, 'shibori fetch tiny-imagenet').action(
     async (name: string, options: CommonOptions & { output?: string }) => {
-      const { output, context, finish } = start(options);
+      const { output, context, finish } = start(command, options, {
+        resume: 'same',
+        saved: 'The part that was downloaded is kept.',
+      });
       const file = await fetchNamed(name, {
-        onProgress: (done: number, total: number) => context.onProgress?.({ stage: `fetch ${name}`, done, total }),
+        onProgress: (done: number, total: number) =>
+          context.onProgress?.({ stage: `${name} (MB)`, done: Math.floor(done / 1e6), total: Math.ceil(total / 1e6) }),
         ...(context.signal ? { signal: context.signal } : {}),
         ...(options.output ? { destination: options.output } : {}),
       });

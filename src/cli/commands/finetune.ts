@@ -16,6 +16,6 @@ export function finetuneCommand(): Command {
     const { finetuneSchema } = await import('../../verbs/recipe.js');
     const plan = parsed(finetuneSchema, stageOf(options));
     const { finetune } = await import('../../verbs/finetune.js');
-    await runTraining('finetune', options, (own, context) => finetune(file, plan, own, context));
+    await runTraining(command, file, options, (own, context) => finetune(file, plan, own, context));
   });
 }

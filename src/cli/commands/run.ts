@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { comparisonText } from '../comparison-text.js';
+import { workFolder } from '../interruption.js';
 import { type CommonOptions, withCommon } from '../options.js';
 import { start } from '../start.js';
 
@@ -27,7 +28,8 @@ export function runCommand(): Command {
     command,
     'shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip',
   ).action(async (file: string, options: RunOptions) => {
-    const { output, context, finish } = start(options);
+    const saved = `What was done is in ${workFolder('', file, options.output)}.`;
+    const { output, context, finish } = start(command, options, { resume: 'same', saved });
     const { model, data, trainSplit, valSplit, fresh } = options;
     const { run } = await import('../../verbs/run.js');
     const result = await run(

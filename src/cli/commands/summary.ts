@@ -17,7 +17,7 @@ export function summaryCommand(): Command {
     .option('--batch <n>', 'images a batch (default: 1)', positiveInteger);
   return withCommon(withModel(command), "shibori summary vgg16.pt --train 'classifier.*'").action(
     async (file: string, options: CommonOptions & ModelOptions & { train?: string[]; batch?: number }) => {
-      const { output } = start(options);
+      const { output } = start(command, options);
       const { summary } = await import('../../verbs/summary.js');
       const result = await summary(file, {
         ...openOptions(options),

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { SweepOptions as SweepFilesOptions } from '../../verbs/squeeze/sweep.js';
+import { workFolder } from '../interruption.js';
 import { type CommonOptions, withCommon, withModel } from '../options.js';
 import { integer, percent, table } from '../output.js';
 import { patterns, positiveInteger } from '../parse.js';
@@ -40,7 +41,8 @@ export function sweepCommand(): Command {
     'shibori sweep vgg16.pt --data train --val-data val --params 5%,10%,20%,40% --beside study.yaml',
   ).action(async (file: string, options: SweepOptions) => {
     checkSqueezeOptions(options);
-    const { output, context, finish } = start(options);
+    const saved = `Intermediate results are in ${workFolder('compress', file, options.work)}; finished models are kept.`;
+    const { output, context, finish } = start(command, options, { resume: 'same', saved });
     const { amountsOf } = await import('../../verbs/squeeze/goal.js');
     const data = required(options.data, '--data', 'a sweep needs images to learn from and to be measured on');
     const plan = { ...(await planOf(options)), ...amountsOf(options) };

@@ -52,6 +52,6 @@ export function trainCommand(): Command {
   }).action(async (model: string, options: TrainCommandOptions) => {
     const plan = await planOf(options);
     const { train } = await import('../../verbs/train.js');
-    await runTraining('train', options, (own, context) => train(model, plan, own, context));
+    await runTraining(command, model, options, (own, context) => train(model, plan, own, context));
   });
 }

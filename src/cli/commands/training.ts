@@ -5,7 +5,9 @@ import { optimizers } from '../../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
 import type { VerbContext } from '../../verbs/context.js';
 import type { TrainedFile, TrainOptions } from '../../verbs/train.js';
+import { EXIT, interruptedFailure } from '../failure.js';
 import { rareGroup, SEED_HELP } from '../help.js';
+import { interruptionText, workFolder } from '../interruption.js';
 import {
   type CommonOptions,
   dataOptions,
@@ -18,7 +20,7 @@ import {
 } from '../options.js';
 import { integer, percent, table } from '../output.js';
 import { count, type NamedChoice, namedChoice, patterns, positiveInteger, positiveNumber } from '../parse.js';
-import { start } from '../start.js';
+import { clearProgress, reportInterruption, start } from '../start.js';
 import { required } from './required.js';
 
 /** Options of a stage of a training. */
@@ -55,9 +57,6 @@ export interface TrainingOptions extends CommonOptions, ModelOptions, ImageOptio
   readonly resume?: boolean;
   readonly output?: string;
 }
-
-/** Exit code of a training that was stopped with Ctrl-C and can be gone on with. */
-const INTERRUPTED = 130;
 
 /** The study's: crops of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered. */
 const AUGMENTATION = {
@@ -177,11 +176,15 @@ export function withTraining(command: Command, { trained, done, examples }: Trai
 
 /** Runs a training and prints what it came to. */
 export async function runTraining(
-  verb: string,
+  command: Command,
+  model: string,
   options: TrainingOptions,
   training: (options: TrainOptions, context: VerbContext) => Promise<TrainedFile>,
 ): Promise<void> {
-  const { output, context, finish } = start(options);
+  const verb = command.name();
+  const work = workFolder(verb, model, options.work);
+  const saved = `The checkpoint is in ${work}; no model was written.`;
+  const { output, context, finish } = start(command, options, { resume: 'option', saved });
   const data = required(options.data, '--data', `${verb} needs images`);
   const validationData = options.valData ?? (options.valSplit === undefined ? undefined : data);
   const result = await training(
@@ -199,8 +202,15 @@ export async function runTraining(
     },
     context,
   );
+  if (result.interrupted) {
+    clearProgress();
+    const report = reportInterruption();
+    process.exitCode = EXIT.interrupted;
+    output.result({ ...result, error: interruptedFailure(report).error }, textOf);
+    if (!output.json) process.stderr.write(`${interruptionText(report)}\n`);
+    return;
+  }
   finish();
-  if (result.interrupted) process.exitCode = INTERRUPTED;
   output.result(result, textOf);
 }
 
@@ -222,8 +232,6 @@ function textOf(result: TrainedFile): string {
     ),
     '',
     `Trained ${integer(result.trained)} parameters in ${integer(result.steps)} steps; ${percent(100 * result.waiting.share, 0)} of the time waiting for images.`,
-    result.output === null
-      ? `Interrupted; the checkpoint is in ${result.work}. Go on with the same command and --resume.`
-      : `Written to ${result.output}; metrics are in ${result.work}.`,
+    ...(result.output === null ? [] : [`Written to ${result.output}; metrics are in ${result.work}.`]),
   ].join('\n');
 }
