@@ -1,10 +1,21 @@
 /*
- * The names that a pickle may look up, and what they stand for here. Everything else is refused: a pickle is a program,
- * and looking up a name is its one way out.
+ * The names of a pickle that stand for something here: what tensors and dictionaries are made with. A pickle is a
+ * program, and calling names is its one way out; every other name is kept as a name, and calling it makes an opaque
+ * object. Nothing is imported, constructed or run.
  */
-import type { ShiboriError } from '../../errors.js';
-import type { DType } from '../../tensor/dtype.js';
-import { AllowedCall, ElementType, type Fail, Opaque, PickledTensor, quote, Storage, type Value } from './values.js';
+import { bytesPerElement, type DType } from '../../tensor/dtype.js';
+import { isNumpyArray } from './numpy-array.js';
+import { sizes } from './sizes.js';
+import {
+  AllowedCall,
+  ElementType,
+  type Fail,
+  Opaque,
+  PickledTensor,
+  Storage,
+  UnknownName,
+  type Value,
+} from './values.js';
 
 const storageClasses: Readonly<Record<string, DType>> = {
   FloatStorage: 'float32',
@@ -20,91 +31,65 @@ const storageClasses: Readonly<Record<string, DType>> = {
   UntypedStorage: 'uint8',
 };
 
+/** Storages of elements that tensors here cannot hold, and the bytes of one element. */
+const otherStorages: Readonly<Record<string, number>> = {
+  ComplexFloatStorage: 8,
+  ComplexDoubleStorage: 16,
+  QInt8Storage: 1,
+  QUInt8Storage: 1,
+  QInt32Storage: 4,
+  QUInt4x2Storage: 1,
+  QUInt2x4Storage: 1,
+};
+
 const dtypes: readonly DType[] = [
   ...(['float32', 'float64', 'float16', 'bfloat16', 'bool', 'int8', 'uint8'] as const),
   ...(['int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64'] as const),
 ];
 
-/**
- * What training scripts store beside the weights: settings, counters, scores. They become inert tokens, or a plain
- * dictionary, so that such a checkpoint can be read at all.
- */
-const inert = [
-  'argparse.Namespace',
-  'torch.device',
-  'numpy.dtype',
-  'numpy.core.multiarray.scalar',
-  'numpy._core.multiarray.scalar',
-  // How protocol 2 writes bytes.
-  '_codecs.encode',
-  'builtins.set',
-  '__builtin__.set',
-];
-
 const calls: readonly AllowedCall[] = [
   new AllowedCall('collections.OrderedDict', dictionary),
   new AllowedCall('collections.Counter', dictionary),
+  new AllowedCall('collections.defaultdict', () => new Map()),
   new AllowedCall('torch.Size', ([dims = []], fail) => sizes(dims, 'a size', fail)),
+  ...['builtins', '__builtin__'].flatMap((module) =>
+    ['set', 'frozenset', 'list', 'tuple'].map((name) => new AllowedCall(`${module}.${name}`, list)),
+  ),
+  ...['copyreg', 'copy_reg'].map((module) => new AllowedCall(`${module}._reconstructor`, reconstruct)),
   new AllowedCall('torch._utils._rebuild_tensor', rebuildTensor),
   new AllowedCall('torch._utils._rebuild_tensor_v2', rebuildTensor),
   new AllowedCall('torch._utils._rebuild_tensor_v3', rebuildTyped),
   new AllowedCall('torch._utils._rebuild_parameter', rebuildParameter),
   new AllowedCall('torch._utils._rebuild_parameter_with_state', rebuildParameter),
-  ...inert.map((name) => new AllowedCall(name, () => new Opaque(name))),
+  new AllowedCall('torch._utils._rebuild_device_tensor_from_numpy', rebuildFromNumpy),
+  ...['torch._tensor._rebuild_from_type_v2', 'torch._tensor._rebuild_from_type', 'torch.tensor._rebuild_from_type'].map(
+    (name) => new AllowedCall(name, rebuildSubclass),
+  ),
 ];
 
 const allowed: ReadonlyMap<string, AllowedCall | ElementType> = new Map<string, AllowedCall | ElementType>([
   ...calls.map((call) => [call.name, call] as const),
-  ...dtypes.map((dtype) => [`torch.${dtype}`, new ElementType(`torch.${dtype}`, dtype)] as const),
-  ...Object.entries(storageClasses).flatMap(([name, dtype]) =>
-    // Files of old versions name the device in the class.
-    ['torch', 'torch.storage', 'torch.cuda'].map((module) => {
-      return [`${module}.${name}`, new ElementType(`torch.${name}`, dtype)] as const;
-    }),
-  ),
+  ...dtypes.map((dtype) => elementType('torch', dtype, dtype)),
+  // Files of old versions name the device in the class.
+  ...['torch', 'torch.storage', 'torch.cuda'].flatMap((module) => [
+    ...Object.entries(storageClasses).map(([name, dtype]) => elementType(module, name, dtype)),
+    ...Object.entries(otherStorages).map(([name, bytes]) => elementType(module, name, undefined, bytes)),
+  ]),
 ]);
 
-/**
- * What a global name of a pickle stands for.
- *
- * @throws ShiboriError for every name that is not on the list.
- */
-export function lookUp(module: string, name: string, fail: Fail): AllowedCall | ElementType {
+function elementType(module: string, name: string, dtype: DType | undefined, bytes = dtype && bytesPerElement(dtype)) {
+  return [`${module}.${name}`, new ElementType(`torch.${name}`, dtype, bytes)] as const;
+}
+
+/** What a global name of a pickle stands for: something here, or nothing but the name. */
+export function lookUp(module: string, name: string): AllowedCall | ElementType | UnknownName {
   const full = `${module}.${name}`;
   const found = allowed.get(full);
   if (found !== undefined) return found;
   // Element types that tensors here cannot hold are an error only where such a tensor is wanted.
-  if (module === 'torch' && /^(complex|float8_|q?u?int)\w*$/.test(name)) return new ElementType(full, undefined);
-  throw refusal(module, name, fail);
-}
-
-/** The error for a name that is not on the list: it tells a whole pickled model from a hostile file. */
-export function refusal(module: string, name: string, fail: Fail): ShiboriError {
-  const full = quote(`${module}.${name}`).slice(1, -1);
-  const save = 'Save the weights alone in Python: torch.save(model.state_dict(), "weights.pt").';
-  if (/^torch(\.cuda)?$/.test(module) && name.endsWith('Storage')) {
-    return fail(
-      `it holds elements of type ${full}, which are not supported. Convert the model in Python: model.float().`,
-    );
-  }
-  if (full === 'torch.storage._load_from_bytes') {
-    return fail(`its tensors were pickled without torch.save (it asks to call ${full}, refused). ${save}`);
-  }
-  if (module === 'torch._utils' && name.startsWith('_rebuild')) {
-    return fail(
-      `it holds a kind of tensor that is not supported (${full}). Convert it to plain dense tensors in Python.`,
-    );
-  }
-  if (/^[A-Z]/.test(name.split('.').at(-1) ?? '')) {
-    return fail(
-      `the file asks for the Python class ${full}, but only tensors are read, and nothing in a file is run. ` +
-        `It looks as if a whole model or other objects were pickled. ${save}`,
-    );
-  }
-  return fail(
-    `the file asks to call ${full}; a weight file never does, so it is refused. Do not trust it, nor load it in Python. ` +
-      `If it is your own: ${save}`,
-  );
+  const isType = module === 'torch' && /^(complex|float8_|q?u?int)\w*$/.test(name);
+  const isStorage = /^torch(\.cuda|\.storage)?$/.test(module) && /\w+Storage$/.test(name);
+  return isType || isStorage ? new ElementType(full, undefined, undefined) : new UnknownName(full);
 }
 
 function dictionary([content]: readonly Value[], fail: Fail): Value {
@@ -119,14 +104,33 @@ function dictionary([content]: readonly Value[], fail: Fail): Value {
   return result;
 }
 
+function list([content = []]: readonly Value[]): Value {
+  return Array.isArray(content) ? content : new Opaque('builtins.list', [content]);
+}
+
+/** How protocols 0 and 1 write an object: `_reconstructor(class, base, content of the base)`. */
+function reconstruct([type, , content]: readonly Value[]): Value {
+  if (type === undefined) return new Opaque('copyreg._reconstructor');
+  if (type instanceof AllowedCall && content instanceof Map) return content;
+  const object = new Opaque(nameOf(type), [content ?? null]);
+  if (content instanceof Map) object.entries = content;
+  return object;
+}
+
+function nameOf(value: Value): string {
+  return value instanceof UnknownName || value instanceof AllowedCall ? value.name : 'an unknown class';
+}
+
 /** `_rebuild_tensor(storage, offset, size, stride)`; version 2 adds what only training needs. */
-function rebuildTensor([storage, offset, dims, strides]: readonly Value[], fail: Fail): PickledTensor {
+function rebuildTensor([storage, offset, dims, strides]: readonly Value[], fail: Fail): PickledTensor | Opaque {
+  if (storage instanceof Opaque) return new Opaque(storage.name, [storage]);
   if (!(storage instanceof Storage)) throw fail('a tensor in it has no storage.');
   return view(storage, storage.type, offset, dims, strides, fail);
 }
 
 /** `_rebuild_tensor_v3(storage, offset, size, stride, requires_grad, hooks, dtype)`: the storage is plain bytes. */
-function rebuildTyped([storage, offset, dims, strides, , , type]: readonly Value[], fail: Fail): PickledTensor {
+function rebuildTyped([storage, offset, dims, strides, , , type]: readonly Value[], fail: Fail): Value {
+  if (storage instanceof Opaque) return new Opaque(storage.name, [storage]);
   if (!(storage instanceof Storage)) throw fail('a tensor in it has no storage.');
   if (!(type instanceof ElementType)) throw fail('a tensor in it has no element type.');
   return view(storage, type, offset, dims, strides, fail);
@@ -148,21 +152,22 @@ function view(
   return new PickledTensor(storage, type, start, lengths, steps);
 }
 
+/** `_rebuild_parameter(data, requires_grad, hooks)`: the tensor, whatever made it. */
 function rebuildParameter([data]: readonly Value[], fail: Fail): Value {
-  if (!(data instanceof PickledTensor)) throw fail('a parameter in it has no tensor.');
-  return data;
+  if (data instanceof PickledTensor || data instanceof Opaque) return data;
+  throw fail('a parameter in it has no tensor.');
 }
 
-/** PyTorch allows 64 axes at most; no model comes near. */
-const MOST_AXES = 64;
+/** `_rebuild_device_tensor_from_numpy(array, dtype, device, requires_grad)`, as tensors of XLA are saved. */
+function rebuildFromNumpy([array = null]: readonly Value[]): Value {
+  return array instanceof Opaque && isNumpyArray(array)
+    ? array
+    : new Opaque('torch._utils._rebuild_device_tensor_from_numpy', [array]);
+}
 
-function sizes(value: Value | undefined, what: string, fail: Fail): number[] {
-  if (!Array.isArray(value)) throw fail(`${what} in it is not a list of integers.`);
-  if (value.length > MOST_AXES) throw fail(`${what} in it has ${value.length} axes, more than ${MOST_AXES}.`);
-  return value.map((entry) => {
-    if (typeof entry === 'number' && Number.isSafeInteger(entry) && entry >= 0) return entry;
-    throw fail(
-      `${what} in it holds ${typeof entry === 'bigint' ? entry : quote(String(entry))}, no integer from 0 to 2^53.`,
-    );
-  });
+/** `_rebuild_from_type_v2(function, class, arguments, state)`: a tensor of a class of its own, read as a plain one. */
+function rebuildSubclass([callee, , args]: readonly Value[], fail: Fail): Value {
+  if (!Array.isArray(args)) throw fail('a tensor in it is made without arguments.');
+  if (callee instanceof AllowedCall && callee.call !== rebuildSubclass) return callee.call(args, fail);
+  return new Opaque(nameOf(callee ?? null), args);
 }

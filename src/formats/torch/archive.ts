@@ -11,9 +11,9 @@ import {
 } from '@zip.js/zip.js';
 import { ShiboriError } from '../../errors.js';
 import { COPY_AGAIN, type Container } from './container.js';
-import { claimedBytes, storageOf } from './storage.js';
+import { claimedBytes, persistentOf } from './storage.js';
 import { unpickle } from './unpickle.js';
-import { type Fail, quote } from './values.js';
+import { type Fail, quote, type Value } from './values.js';
 
 const STORED = 0;
 
@@ -27,10 +27,12 @@ export async function openArchive(bytes: Uint8Array, fail: Fail): Promise<Contai
     const order = new TextDecoder().decode(await read('byteorder')).trim();
     if (order !== 'little') throw fail(`its byte order is ${quote(order)}; only "little" is supported. Save it again.`);
   }
-  const { value } = unpickle(await read('data.pkl'), 0, { fail, persistent: (id) => storageOf(id, fail) });
+  const persistent = (id: Value) => persistentOf(id, fail);
+  const { value, called } = unpickle(await read('data.pkl'), 0, { fail, persistent });
   return {
     format: 'zip',
     value,
+    called,
     ignored: [],
     bytesOf: async (storage) => {
       const claimed = claimedBytes(storage, fail);
@@ -78,7 +80,8 @@ function rootOf(entries: ReadonlyMap<string, FileEntry>, fail: Fail): string {
   if (names.some((name) => name === `${root}/constants.pkl` || name.startsWith(`${root}/code/`))) {
     throw fail(
       'it is a TorchScript archive, a program with its weights, and only weights are read. Save them alone in Python: ' +
-        'torch.save(torch.jit.load("model.pt").state_dict(), "weights.pt").',
+        'torch.save(torch.jit.load("model.pt").state_dict(), "weights.pt"); or export the model it was made from to ONNX ' +
+        'with torch.onnx.export, which keeps the network too.',
     );
   }
   return root;

@@ -68,13 +68,44 @@ export class ByteReader {
     }
   }
 
+  /** A length of eight bytes. */
+  length(): number {
+    // Longer than any file where it is beyond 2^53: then it ends early, whatever the last digits are.
+    return Number(BigInt.asUintN(64, this.int64()));
+  }
+
+  /** The next `count` bytes as text; where they are none (strings of Python 2), as bytes. */
+  textOrBytes(count: number): string | Uint8Array {
+    const bytes = this.slice(count);
+    try {
+      return this.#utf8.decode(bytes);
+    } catch {
+      return bytes;
+    }
+  }
+
   /** The text up to the next line end, which is passed over. */
   line(): string {
-    const end = this.bytes.indexOf(0x0a, this.position);
-    const line = this.text((end < 0 ? this.bytes.length : end) - this.position);
-    if (end < 0) throw this.fail(`it ends inside a name (${quote(line)}). Copy or download it again.`);
-    this.position = end + 1;
+    const line = this.text(this.#lineLength());
+    this.position += 1;
     return line;
+  }
+
+  /** The same of a line whose bytes are a character each. */
+  latin1Line(): string {
+    const bytes = this.slice(this.#lineLength());
+    this.position += 1;
+    let line = '';
+    // In pieces: so many arguments fit a call.
+    for (let i = 0; i < bytes.length; i += 4096) line += String.fromCharCode(...bytes.subarray(i, i + 4096));
+    return line;
+  }
+
+  #lineLength(): number {
+    const end = this.bytes.indexOf(0x0a, this.position);
+    if (end >= 0) return end - this.position;
+    const rest = String.fromCharCode(...this.bytes.subarray(this.position, this.position + 100));
+    throw this.fail(`it ends inside a name (${quote(rest)}). Copy or download it again.`);
   }
 
   /** A two's-complement integer of `count` bytes. */

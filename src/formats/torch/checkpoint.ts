@@ -1,11 +1,21 @@
-import { type Fail, PickledTensor, quote, type Value } from './values.js';
+/*
+ * Finds the weights in the object of a PyTorch file: a state dict at the top, under whatever key, in dictionaries by
+ * layer, or in a pickled module.
+ */
+import { chooseByPrefix, groupByPrefix, isAveraged, noteOthers, unknownKey, type WeightSet } from '../weight-sets.js';
+import { type Fail, Opaque, PickledTensor, quote, shownName, UnknownName, type Value } from './values.js';
+import { isParameterName, isRebuilt, moduleState, WeightTree } from './weight-tree.js';
 
-/** Keys under which training scripts put the weights, the likelier first. */
-const WRAPPERS = ['state_dict', 'model_state_dict', 'model', 'net'] as const;
-/** Wrappers inside wrappers are followed so far. */
-const DEEPEST = 4;
-/** What DataParallel puts before every name. */
-const PARALLEL_PREFIX = 'module.';
+/** Keys under which training scripts put the weights and nothing else, the likelier first. */
+const WRAPPERS = ['state_dict', 'model_state_dict', 'model_state', 'weights', 'params'] as const;
+/** Keys that may also be those of a module inside the network. */
+const LOOSE_WRAPPERS = ['model', 'net', 'network', 'module'] as const;
+/** Keys are followed so far on the way to the weights. */
+const DEEPEST = 8;
+/** More groups of names than this are layers, not sets of weights. */
+const MOST_GROUPS = 6;
+/** Dictionaries that may be parts of one model, up to this number. */
+const MOST_PARTS = 32;
 
 /** The weights of a checkpoint, found among everything else in it. */
 export interface Selection {
@@ -16,65 +26,225 @@ export interface Selection {
   readonly prefix: string;
   /** Paths of the entries that are not among the weights. */
   readonly ignored: readonly string[];
+  /** Other weights in the file. */
+  readonly others: readonly WeightSet[];
+  /** What a person should know of the choice, in sentences. */
+  readonly notes: readonly string[];
 }
+
+/** A dictionary on the way to the weights. */
+interface Place {
+  readonly value: Value;
+  readonly path: string;
+}
+
+interface Found {
+  readonly place: Place;
+  /** Other weights on the way. */
+  readonly others: readonly Place[];
+  /** Whether the tensors of several dictionaries are parts of one model. */
+  readonly parts: readonly string[];
+  readonly ignored: readonly string[];
+}
+
+const join = (path: string, key: string) => (path === '' ? key : `${path}.${key}`);
 
 /**
  * Finds the state dict in the object of a PyTorch file.
  *
- * @throws ShiboriError when there is none.
+ * @param key path of the weights to take. Default: those that are not averaged, the first.
+ * @throws ShiboriError when there is none; UsageError for a key that holds none.
  */
-export function selectWeights(top: Value, fail: Fail): Selection {
-  if (!(top instanceof Map)) {
-    const found = top instanceof PickledTensor ? 'a single tensor' : 'no dictionary';
-    throw fail(`it holds ${found}, but a state dict is needed. Save torch.save(model.state_dict(), "weights.pt").`);
-  }
-  const ignored: string[] = [];
-  const keys: string[] = [];
-  let dictionary: Map<Value, Value> = top;
-  // A dictionary in a hostile pickle can contain itself.
-  for (let depth = 0; depth < DEEPEST; depth++) {
-    const key = WRAPPERS.find((name) => holdsWeights(dictionary.get(name)));
-    const inner = key === undefined ? undefined : dictionary.get(key);
-    if (key === undefined || !(inner instanceof Map)) break;
-    for (const other of dictionary.keys()) if (other !== key) ignored.push(pathOf(keys, other));
-    keys.push(key);
-    dictionary = inner;
-  }
-
-  const named = new Map<string, PickledTensor>();
-  for (const [key, value] of dictionary) {
-    if (typeof key === 'string' && value instanceof PickledTensor) named.set(key, value);
-    else ignored.push(pathOf(keys, key));
-  }
-  if (named.size === 0) {
-    const some = [...top.keys()].slice(0, 8).map((key) => quote(nameOf(key)));
-    throw fail(
-      `it holds no named tensors${some.length > 0 ? `, only ${some.join(', ')}${top.size > 8 ? ', …' : ''}` : ''}. ` +
-        `Weights are looked for at the top and under ${WRAPPERS.join(', ')}. ` +
-        'Save them in Python: torch.save(model.state_dict(), "weights.pt").',
-    );
-  }
-  const parallel = [...named.keys()].every((name) => name.startsWith(PARALLEL_PREFIX));
-  const prefix = parallel ? PARALLEL_PREFIX : '';
+export function selectWeights(top: Value, fail: Fail, key?: string): Selection {
+  const value = Array.isArray(top) ? new Map<Value, Value>(top.map((entry, i) => [i, entry])) : top;
+  const strict = new WeightTree(fail, false);
+  const tree = strict.holdsWeights(value) ? strict : new WeightTree(fail, true);
+  if (!tree.holdsWeights(value)) throw noWeights(top, fail);
+  if (key !== undefined) return selectKey(tree, value, key, fail);
+  const { place, others, parts, ignored } = follow(tree, { value, path: '' });
+  const left: string[] = [...ignored];
+  const flat = flatten(tree, place, others, left);
+  const chosen = chooseByPrefix(flat, undefined);
+  if (flat.size === 0 || chosen === undefined) throw noWeights(top, fail);
+  const sets = [...others.map((other) => setAt(tree, other)), ...prefixed(chosen.others, place.path)];
+  const notes = [
+    noteOthers(place.path === '' ? 'those at the top of the file' : `those of "${place.path}"`, sets),
+    parts.length > 0 ? `The weights are put together from ${parts.map(quote).join(', ')}.` : undefined,
+    sets.length === 0 && isUnusual(place.path) ? `The weights were found under "${place.path}".` : undefined,
+    noteModule(place.value),
+  ];
   return {
-    tensors: new Map([...named].map(([name, value]) => [name.slice(prefix.length), value] as const)),
-    unwrapped: keys.join('.'),
-    prefix,
-    ignored,
+    ...chosen,
+    unwrapped: place.path,
+    ignored: [...left, ...chosen.ignored],
+    others: sets,
+    notes: notes.filter((note) => note !== undefined),
   };
 }
 
-/** Whether tensors lie in a dictionary, or further wrappers. */
-function holdsWeights(value: Value | undefined): boolean {
-  if (!(value instanceof Map)) return false;
-  for (const entry of value.values()) if (entry instanceof PickledTensor) return true;
-  return WRAPPERS.some((name) => value.get(name) instanceof Map);
+/** The weights at a path, or those whose names begin with it. */
+function selectKey(tree: WeightTree, top: Value, key: string, fail: Fail): Selection {
+  const sets = allSets(tree, { value: top, path: '' });
+  const rest = (used: string) => sets.filter(({ path }) => path !== used).map((place) => setAt(tree, place));
+  const at = sets.find(({ path }) => path === key);
+  if (at) {
+    const { place, others, ignored } = follow(tree, at);
+    const left = [...ignored];
+    const chosen = chooseByPrefix(flatten(tree, place, others, left), undefined);
+    if (chosen) {
+      const found = { unwrapped: place.path, ignored: [...left, ...chosen.ignored], others: rest(key), notes: [] };
+      return { ...chosen, ...found };
+    }
+  }
+  const { place, others, ignored } = follow(tree, { value: top, path: '' });
+  const left = [...ignored];
+  const flat = flatten(tree, place, others, left);
+  const inner = place.path !== '' && key.startsWith(`${place.path}.`) ? key.slice(place.path.length + 1) : key;
+  const chosen = chooseByPrefix(flat, inner);
+  if (chosen) return { ...chosen, unwrapped: place.path, ignored: left, others: rest(place.path), notes: [] };
+  const prefixes = [...groupByPrefix(flat)].filter(([prefix]) => prefix !== '');
+  const known = [
+    ...sets.filter(({ path }) => path !== '').map((found) => setAt(tree, found)),
+    ...(prefixes.length > MOST_GROUPS ? [] : prefixes.map(([prefix, { size }]) => ({ key: prefix, tensors: size }))),
+  ];
+  throw unknownKey(key, known, fail);
 }
 
-function nameOf(key: Value): string {
+/** Goes from a dictionary to that of the weights. */
+function follow(tree: WeightTree, start: Place): Found {
+  const others: Place[] = [];
+  const ignored: string[] = [];
+  let place = start;
+  for (let depth = 0; depth < DEEPEST; depth++) {
+    const step = nextStep(tree, place.value);
+    if (step.key === undefined) {
+      others.push(...step.others.map((key) => child(tree, place, key)));
+      return { place, others, parts: step.parts, ignored };
+    }
+    for (const key of tree.branchOf(place.value)?.keys() ?? [])
+      if (key !== step.key) ignored.push(join(place.path, key));
+    others.push(...step.others.map((key) => child(tree, place, key)));
+    place = child(tree, place, step.key);
+  }
+  return { place, others, parts: [], ignored };
+}
+
+function child(tree: WeightTree, { value, path }: Place, key: string): Place {
+  return { value: tree.branchOf(value)?.get(key) ?? null, path: join(path, key) };
+}
+
+/** Where to go from a dictionary: into a key, or nowhere. Others are the keys of weights that are left out. */
+interface Step {
+  readonly key?: string;
+  readonly others: readonly string[];
+  readonly parts: readonly string[];
+}
+
+function nextStep(tree: WeightTree, value: Value): Step {
+  const entries = tree.branchOf(value) ?? new Map<string, Value>();
+  const direct = [...entries].filter(([, entry]) => tree.tensorOf(entry) || isRebuilt(entry)).map(([name]) => name);
+  const branches = [...entries].filter(([, entry]) => tree.holdsWeights(entry)).map(([name]) => name);
+  const isWhole = (key: string) => tree.isComplete(entries.get(key));
+  const into = (key: string): Step => ({ key, others: branches.filter((other) => other !== key), parts: [] });
+  const isModule = value instanceof Opaque && moduleState(value) !== undefined;
+  if (isModule || branches.length === 0) return { others: [], parts: [] };
+  if (direct.some(isParameterName)) return { others: branches.filter(isWhole), parts: [] };
+  const plain = branches.filter((key) => !isAveraged(key));
+  const wrapper = WRAPPERS.find((key) => branches.includes(key));
+  if (wrapper !== undefined) return into(wrapper);
+  const loose = LOOSE_WRAPPERS.find((key) => branches.includes(key) && (isWhole(key) || plain.length === 1));
+  if (loose !== undefined) return into(loose);
+  const whole = branches.filter(isWhole).sort((a, b) => Number(isAveraged(a)) - Number(isAveraged(b)));
+  const [first] = whole;
+  if (first !== undefined) {
+    const parts = whole
+      .slice(0, MOST_PARTS)
+      .filter((key) => !isAveraged(key) && areDisjoint(entries.get(first), entries.get(key), tree));
+    if (parts.length === 0) return into(first);
+    return { others: branches.filter((key) => key !== first && !parts.includes(key)), parts: [first, ...parts] };
+  }
+  const hasOwn = direct.some((name) => (tree.tensorOf(entries.get(name))?.dims.length ?? 0) > 1);
+  const [only] = plain;
+  if (only !== undefined && plain.length === 1 && !hasOwn) return into(only);
+  const [single] = branches;
+  if (single !== undefined && branches.length === 1 && !hasOwn) return into(single);
+  return { others: plain.length > 0 ? branches.filter(isAveraged) : [], parts: [] };
+}
+
+/** Whether two state dicts have no name in common: parts of one model. */
+function areDisjoint(a: Value | undefined, b: Value | undefined, tree: WeightTree): boolean {
+  const names = tree.branchOf(a);
+  tree.spend(tree.branchOf(b)?.size ?? 0);
+  return a !== b && ![...(tree.branchOf(b)?.keys() ?? [])].some((name) => names?.has(name));
+}
+
+/** The tensors of a dictionary without those of other sets inside it. */
+function flatten(tree: WeightTree, { value, path }: Place, others: readonly Place[], left: string[]) {
+  const apart = new Set(others.map((other) => other.value));
+  const entries = tree.branchOf(value);
+  const isDivided = [...(entries?.values() ?? [])].some((entry) => apart.has(entry));
+  const kept = isDivided ? new Map<Value, Value>([...(entries ?? [])].filter(([, entry]) => !apart.has(entry))) : value;
+  for (const other of isDivided ? others : []) left.push(other.path);
+  return tree.flatten(kept, (name) => left.push(join(path, name)));
+}
+
+/** Every dictionary on the first levels that weights can be taken from. */
+function allSets(tree: WeightTree, top: Place): Place[] {
+  const found: Place[] = [];
+  const seen = new Set<Value>();
+  const visit = (place: Place, depth: number) => {
+    for (const [key, entry] of tree.branchOf(place.value) ?? []) {
+      if (seen.has(entry) || found.length > 1000 || !tree.holdsWeights(entry)) continue;
+      seen.add(entry);
+      const inner = { value: entry, path: join(place.path, key) };
+      found.push(inner);
+      if (depth < 4 && !tree.isComplete(entry)) visit(inner, depth + 1);
+    }
+  };
+  visit(top, 0);
+  return found;
+}
+
+function setAt(tree: WeightTree, { value, path }: Place): WeightSet {
+  return { key: path, tensors: tree.countTensors(value) };
+}
+
+const prefixed = (sets: readonly WeightSet[], path: string) =>
+  sets.map(({ key, tensors }) => ({ key: join(path, key), tensors }));
+
+function isUnusual(path: string): boolean {
+  const usual: readonly string[] = [...WRAPPERS, ...LOOSE_WRAPPERS];
+  return path !== '' && !path.split('.').every((key) => usual.includes(key));
+}
+
+function noteModule(value: Value): string | undefined {
+  if (!(value instanceof Opaque) || !moduleState(value)) return undefined;
+  return `The file holds a whole pickled model (${shownName(value.name)}): its weights were read, its code was not run.`;
+}
+
+/** The error for an object without weights: what it is. */
+function noWeights(top: Value, fail: Fail): Error {
+  const save = 'Save the weights in Python: torch.save(model.state_dict(), "weights.pt").';
+  if (top instanceof Map) {
+    const some = [...top].slice(0, 8).map(([key, value]) => quote(keyName(key)) + describe(value));
+    const list = some.length === 0 ? '' : `, only ${some.join(', ')}${top.size > 8 ? ', …' : ''}`;
+    return fail(`it holds no named tensors${list}. ${save}`);
+  }
+  const found =
+    top instanceof PickledTensor
+      ? 'a single tensor'
+      : top instanceof Opaque || top instanceof UnknownName
+        ? `the Python object ${shownName(top.name)}, whose class is not known here and not run`
+        : 'no dictionary';
+  return fail(`it holds ${found}, but a state dict is needed. ${save}`);
+}
+
+function keyName(key: Value): string {
   return typeof key === 'object' && key !== null ? 'an object' : String(key);
 }
 
-function pathOf(keys: readonly string[], key: Value): string {
-  return [...keys, nameOf(key)].join('.');
+function describe(value: Value): string {
+  return value instanceof Opaque || value instanceof UnknownName
+    ? ` (the Python object ${shownName(value.name)}, whose class is not known here and not run)`
+    : '';
 }

@@ -4,19 +4,30 @@
  */
 import { ByteReader } from './byte-reader.js';
 import { COPY_AGAIN, type Container } from './container.js';
-import { claimedBytes, storageOf } from './storage.js';
+import { claimedBytes, persistentOf } from './storage.js';
 import { unpickle } from './unpickle.js';
-import { type Fail, quote, type Storage, type Value } from './values.js';
+import { type Fail, quote, Storage, type Value } from './values.js';
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
-/** Takes a file of the old format apart. */
+/** How the magic number begins: as protocols 2 and later write it, or as a line of text. */
+const STARTS = ['\x80', 'L119547037146038801333356L'];
+
+/** Whether a file begins as one of the old format, or as another pickle. */
+export function isLegacyFile(bytes: Uint8Array): boolean {
+  const start = String.fromCharCode(...bytes.subarray(0, 32));
+  return STARTS.some((text) => start.startsWith(text));
+}
+
+/** Reads a file of the old format. */
 export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
   let position = 0;
   const storages = new Map<string, Storage>();
+  const called = new Set<string>();
   const next = (persistent: (id: Value) => Value): Value => {
-    const { value, end } = unpickle(bytes, position, { fail, persistent });
+    const { value, end, called: names } = unpickle(bytes, position, { fail, persistent });
+    for (const name of names) called.add(name);
     position = end;
     return value;
   };
@@ -36,7 +47,8 @@ export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
     throw fail('it was not written on a little-endian machine, which is not supported. Save it again on another one.');
   }
   const value = next((id) => {
-    const storage = storageOf(id, fail);
+    const storage = persistentOf(id, fail);
+    if (!(storage instanceof Storage)) return storage;
     const known = storages.get(storage.key);
     if (known === undefined) storages.set(storage.key, storage);
     else if (known.length !== storage.length || known.type !== storage.type) {
@@ -64,6 +76,7 @@ export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
   return {
     format: 'legacy',
     value,
+    called,
     ignored: rest > 0 ? [`${rest} bytes after the last storage`] : [],
     bytesOf: async (storage) => {
       const found = elements.get(storage.key);

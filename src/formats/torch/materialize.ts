@@ -19,6 +19,15 @@ export class Materializer {
     this.#copyable = 4 * fileBytes + EXPANSION;
   }
 
+  /** Throws for elements that tensors here cannot hold. */
+  check({ type, dims }: PickledTensor, what: string): DType {
+    if (type.dtype !== undefined) return type.dtype;
+    throw this.fail(
+      `${what} (${type.name} [${dims.join(', ')}]): such elements are not supported. Convert the model in Python: ` +
+        'model.float(), or dequantize() what is quantised.',
+    );
+  }
+
   /**
    * The tensor that a view shows: without a copy where its elements are contiguous, so that tensors which share a storage
    * still do; gathered in row-major order otherwise.
@@ -28,11 +37,8 @@ export class Materializer {
    */
   tensorOf(pickled: PickledTensor, storage: Uint8Array, what: string): Tensor {
     const { dims, strides, offset, type } = pickled;
-    const { dtype } = type;
+    const dtype = this.check(pickled, what);
     const shown = `${what} (${type.name} [${dims.join(', ')}])`;
-    if (dtype === undefined) {
-      throw this.fail(`${shown}: such elements are not supported. Convert the model in Python: model.float().`);
-    }
     const size = bytesPerElement(dtype);
     const available = Math.floor(storage.length / size);
     // Numbers beyond 2^53 are inexact, but still beyond any storage.

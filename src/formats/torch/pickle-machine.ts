@@ -1,6 +1,6 @@
 import type { ShiboriError } from '../../errors.js';
 import type { ByteReader } from './byte-reader.js';
-import { AllowedCall, type Fail, Opaque, type Value } from './values.js';
+import { AllowedCall, type Fail, Opaque, PickledTensor, quote, UnknownName, type Value } from './values.js';
 
 /**
  * Each operation makes at most one object, so this bounds memory (some hundred MB) and time. A checkpoint takes about
@@ -15,6 +15,8 @@ export class PickleMachine {
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, Value>();
   #operations = 0;
+  /** Names that are called and that nothing here stands for. */
+  readonly called = new Set<string>();
 
   constructor(
     readonly reader: ByteReader,
@@ -91,31 +93,62 @@ export class PickleMachine {
 
   append(items: readonly Value[]): void {
     const list = this.top();
+    // The content of a list of its own class is not needed.
+    if (list instanceof Opaque) return;
     if (!Array.isArray(list)) throw this.malformed('something that is no list is appended to');
     for (const item of items) list.push(item);
   }
 
   setItems(items: readonly Value[]): void {
-    const target = this.top();
+    const object = this.top();
+    if (object instanceof Opaque) object.entries ??= new Map();
+    const target = object instanceof Opaque ? object.entries : object;
     if (!(target instanceof Map) || items.length % 2 !== 0) throw this.malformed('a dictionary is not filled by pairs');
-    for (let i = 0; i < items.length; i += 2) target.set(items[i] ?? null, items[i + 1] ?? null);
+    for (let i = 0; i < items.length; i += 2) {
+      const key = items[i] ?? null;
+      if (typeof key === 'string' && target.has(key)) {
+        throw this.fail(
+          `a dictionary in its pickle has the key ${quote(key)} twice, which Python never writes, ` +
+            'so nobody knows which of the two counts. Do not trust it; save it again where it was made.',
+        );
+      }
+      target.set(key, items[i + 1] ?? null);
+    }
   }
 
-  /** Calls the function of the allow-list below its arguments. */
+  /** The dictionary that the pairs since the last mark make. */
+  dictionaryToMark(): void {
+    const items = this.takeToMark();
+    this.push(new Map());
+    this.setItems(items);
+  }
+
+  /** Calls the function below its arguments. What is not on the allow-list is not called: it becomes an opaque object. */
   call(): void {
-    const [callee, args] = this.take(2);
+    const [callee = null, args] = this.take(2);
+    if (!Array.isArray(args)) throw this.malformed('a function is called without a list of arguments');
+    this.push(this.result(callee, args));
+  }
+
+  /** What calling a function gives. */
+  result(callee: Value, args: readonly Value[]): Value {
+    if (callee instanceof UnknownName || callee instanceof Opaque) {
+      this.called.add(callee.name);
+      return new Opaque(callee.name, args);
+    }
     if (!(callee instanceof AllowedCall)) throw this.malformed('something that is no function is called');
-    if (!Array.isArray(args)) throw this.malformed(`${callee.name} is called without a list of arguments`);
     // An argument may be copied, and a short pickle can pass the same long list time and again.
     for (const arg of args) if (Array.isArray(arg)) this.spend(arg.length);
-    this.push(callee.call(args, this.fail));
+    return callee.call(args, this.fail);
   }
 
-  /** Takes attributes: the `_metadata` of a state dict, the content of tokens. None is needed. */
+  /** Takes attributes: those of an object are kept, those of dictionaries and tensors (`_metadata`) are not needed. */
   build(): void {
-    this.pop();
+    const state = this.pop();
     const target = this.top();
-    if (!(target instanceof Map || target instanceof Opaque))
+    if (target instanceof Opaque) target.state = state;
+    else if (!(target instanceof Map || target instanceof PickledTensor)) {
       throw this.malformed('attributes are set on a plain value');
+    }
   }
 }

@@ -1,13 +1,15 @@
 import { ShiboriError } from '../../errors.js';
 import type { DType } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import type { WeightSet } from '../weight-sets.js';
 import { openArchive } from './archive.js';
 import { selectWeights } from './checkpoint.js';
 import type { Container, OpenContainer } from './container.js';
 import { kindOfFile } from './file-kind.js';
-import { openLegacy } from './legacy.js';
+import { isLegacyFile, openLegacy } from './legacy.js';
 import { Materializer } from './materialize.js';
-import { type Fail, quote, type Storage } from './values.js';
+import { listSuspicious } from './suspicious.js';
+import { type Fail, type PickledTensor, quote } from './values.js';
 
 /** How the tensors lay in a PyTorch file. */
 export interface TorchSource {
@@ -19,6 +21,10 @@ export interface TorchSource {
   readonly prefix: string;
   /** Entries that are not weights (epoch, optimizer state), by path. */
   readonly ignored: readonly string[];
+  /** Other weights in the file, such as averaged ones, by the key that chooses them. */
+  readonly others: readonly WeightSet[];
+  /** What a person should know of how the weights were found, in sentences. */
+  readonly notes: readonly string[];
   /** Number of tensors of each element type. */
   readonly dtypes: Readonly<Partial<Record<DType, number>>>;
 }
@@ -31,49 +37,76 @@ export interface TorchFile {
 }
 
 /**
- * The state dict in a file of `torch.save` (`.pt`, `.pth`), zip or legacy, on its own or inside a checkpoint. The pickle
- * in it builds tensors from an allow-list and executes nothing.
+ * The state dict in a file of `torch.save` (`.pt`, `.pth`, `.ckpt`, `.th`), zip or legacy, on its own, inside a
+ * checkpoint or in a pickled module. The pickle in it builds tensors from an allow-list and executes nothing; objects of
+ * other kinds are left out.
  *
  * @param file Its name, for error messages.
- * @throws ShiboriError for any other file, a damaged one, a whole pickled model, and one that asks to call code.
+ * @param options.weights Key of the weights to read, where there are several, such as `model_ema`. Default: the first
+ *   that are not averaged.
+ * @throws ShiboriError for any other file, a damaged one, and one whose weights need code; UsageError for an unknown key.
  */
-export async function readTorch(bytes: Uint8Array, file: string): Promise<TorchFile> {
+export async function readTorch(
+  bytes: Uint8Array,
+  file: string,
+  options: { readonly weights?: string } = {},
+): Promise<TorchFile> {
   const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`);
   const container = await openerOf(bytes, fail)(bytes, fail);
-  const { tensors: pickled, unwrapped, prefix, ignored } = selectWeights(container.value, fail);
-  const storageBytes = storageReader(container, fail);
+  const suspicious = listSuspicious(container.called);
+  const warning = `the file asks to call ${suspicious.join(', ')}, which no weights need and which is refused`;
+  const selecting: Fail = (problem) => {
+    return fail(
+      suspicious.length === 0 ? problem : `${warning}: do not trust it, nor load it in Python. And ${problem}`,
+    );
+  };
+  const { tensors: pickled, ...selection } = selectWeights(container.value, selecting, options.weights);
+  const readElements = storageReader(container, fail);
   const materializer = new Materializer(bytes.length, fail);
   const tensors = new Map<string, Tensor>();
   const dtypes: Partial<Record<DType, number>> = {};
   for (const [name, view] of pickled) {
-    const elements = await storageBytes(view.storage, view.type.dtype === 'bool');
-    const tensor = materializer.tensorOf(view, elements, `tensor ${quote(name)}`);
+    const what = `tensor ${quote(name)}`;
+    materializer.check(view, what);
+    const tensor = materializer.tensorOf(view, await readElements(view), what);
     tensors.set(name, tensor);
     dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + 1;
   }
-  const { format } = container;
-  return { tensors, source: { format, unwrapped, prefix, ignored: [...ignored, ...container.ignored], dtypes } };
+  const { unwrapped, prefix, ignored, others, notes } = selection;
+  const warnings = suspicious.length === 0 ? [] : [`Careful: ${warning} here. Do not load it in Python.`];
+  const source = {
+    format: container.format,
+    unwrapped,
+    prefix,
+    ignored: [...ignored, ...container.ignored],
+    others,
+    notes: [...notes, ...warnings],
+    dtypes,
+  };
+  return { tensors, source };
 }
 
 function openerOf(bytes: Uint8Array, fail: Fail): OpenContainer {
   if (bytes[0] === 0x50 && bytes[1] === 0x4b) return openArchive;
-  if (bytes[0] === 0x80) return openLegacy;
+  if (isLegacyFile(bytes)) return openLegacy;
   throw fail(
     `it is ${kindOfFile(bytes)}, not a PyTorch file. Give the file that torch.save wrote, or rename this one.`,
   );
 }
 
 /** Reads each storage once, and checks once that booleans are 0 or 1. */
-function storageReader(container: Container, fail: Fail): (storage: Storage, bool: boolean) => Promise<Uint8Array> {
+function storageReader(container: Container, fail: Fail): (view: PickledTensor) => Promise<Uint8Array> {
   const read = new Map<string, Uint8Array>();
-  const checked = new Set<string>();
-  return async (storage, bool) => {
-    const bytes = read.get(storage.key) ?? (await container.bytesOf(storage));
-    read.set(storage.key, bytes);
-    if (bool && !checked.has(storage.key)) {
-      if (bytes.some((byte) => byte > 1))
-        throw fail(`the booleans of storage ${quote(storage.key)} are not all 0 or 1.`);
-      checked.add(storage.key);
+  const checked = new Set<Uint8Array>();
+  return async ({ storage, type }) => {
+    const isInPickle = storage instanceof Uint8Array;
+    const bytes = isInPickle ? storage : (read.get(storage.key) ?? (await container.bytesOf(storage)));
+    if (!isInPickle) read.set(storage.key, bytes);
+    if (type.dtype === 'bool' && !checked.has(bytes)) {
+      if (bytes.some((byte) => byte > 1)) {
+        throw fail(`the booleans of ${isInPickle ? 'an array' : `storage ${quote(storage.key)}`} are not all 0 or 1.`);
+      }
+      checked.add(bytes);
     }
     return bytes;
   };

@@ -1,20 +1,18 @@
-import { bytesPerElement } from '../../tensor/dtype.js';
+import { lookUp } from './allowed.js';
 import { ElementType, type Fail, quote, Storage, type Value } from './values.js';
 
+/** How protocol 0 writes an identifier: as Python shows the tuple. */
+const SHOWN = /^\('storage', <class '([\w.]+)\.(\w+)'>, '([^'\\]*)', '[^'\\]*', (\d{1,16})(, None)?\)$/;
+
 /**
- * The storage that a persistent identifier names: `('storage', class, key, device, length)`, in old files followed by
- * `None`.
+ * The object outside the pickle that a persistent identifier names. Storages: `('storage', class, key, device, length)`,
+ * in old files followed by `None`. Classes of modules, in old files: `('module', class, file, source)`.
  *
  * @throws ShiboriError for any other identifier.
  */
-export function storageOf(id: Value, fail: Fail): Storage {
-  const [kind, type, key, , length, part = null] = Array.isArray(id) ? id : [];
-  if (kind === 'module') {
-    throw fail(
-      'a whole model was pickled, code included; only tensors are read, and nothing in a file is run. ' +
-        'Save the weights alone in Python: torch.save(model.state_dict(), "weights.pt").',
-    );
-  }
+export function persistentOf(id: Value, fail: Fail): Value {
+  const [kind, type = null, key, , length, part = null] = partsOf(id);
+  if (kind === 'module') return type;
   const valid =
     kind === 'storage' && type instanceof ElementType && typeof key === 'string' && Number.isSafeInteger(length);
   if (!valid || typeof length !== 'number' || length < 0) {
@@ -24,8 +22,16 @@ export function storageOf(id: Value, fail: Fail): Storage {
   return new Storage(key, type, length);
 }
 
-/** Size of a storage in bytes, as the pickle claims it. Throws for elements that tensors here cannot hold. */
-export function claimedBytes(storage: Storage, fail: Fail): number {
-  if (storage.type.dtype !== undefined) return storage.length * bytesPerElement(storage.type.dtype);
-  throw fail(`elements of type ${storage.type.name} are not supported. Convert the model in Python: model.float().`);
+function partsOf(id: Value): readonly Value[] {
+  if (Array.isArray(id)) return id;
+  const shown = typeof id === 'string' ? SHOWN.exec(id) : null;
+  if (shown === null) return [];
+  const [, module = '', name = '', key = '', length] = shown;
+  return ['storage', lookUp(module, name), key, null, Number(length)];
+}
+
+/** Size of a storage in bytes, as the pickle claims it. Throws for elements of unknown size. */
+export function claimedBytes({ type, length }: Storage, fail: Fail): number {
+  if (type.bytes !== undefined) return length * type.bytes;
+  throw fail(`elements of type ${type.name} are not supported. Convert the model in Python: model.float().`);
 }

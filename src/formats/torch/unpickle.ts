@@ -1,12 +1,14 @@
 /*
- * The part of Python's pickle language (protocols 2 to 4) that files of tensors are written in. Objects are built from
- * an allow-list; nothing is executed, no recursion follows the input, and the work is bounded.
- * Source: the opcode table of CPython's pickletools, whose names stand beside the operations.
+ * Python's pickle language (protocols 0 to 5) as far as files of torch.save are written in it. Tensors and dictionaries
+ * are built from an allow-list, everything else becomes an opaque object; nothing is executed, no recursion follows the
+ * input, and the work is bounded.
+ * Source: the opcode table of CPython's pickletools, whose names stand in comments.
  */
-import { lookUp, refusal } from './allowed.js';
+import { lookUp } from './allowed.js';
 import { ByteReader } from './byte-reader.js';
 import { PickleMachine } from './pickle-machine.js';
-import { type Fail, Opaque, type Value } from './values.js';
+import { floatOf, integerOf, plainText, rawUnicode } from './pickle-text.js';
+import { type Fail, UnknownName, type Value } from './values.js';
 
 const STOP = 0x2e;
 
@@ -21,28 +23,39 @@ const byCharacter: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['1', (machine) => void machine.takeToMark()], // POP_MARK
   ['2', (machine) => machine.push(machine.top())], // DUP
 
+  ['p', (machine, reader) => machine.memoize(indexIn(machine, reader))], // PUT
   ['q', (machine, reader) => machine.memoize(reader.uint8())], // BINPUT
   ['r', (machine, reader) => machine.memoize(reader.uint32())], // LONG_BINPUT
   ['\x94', (machine) => machine.memoize(machine.memoized)], // MEMOIZE
+  ['g', (machine, reader) => machine.recall(indexIn(machine, reader))], // GET
   ['h', (machine, reader) => machine.recall(reader.uint8())], // BINGET
   ['j', (machine, reader) => machine.recall(reader.uint32())], // LONG_BINGET
 
   ['N', (machine) => machine.push(null)],
   ['\x88', (machine) => machine.push(true)],
   ['\x89', (machine) => machine.push(false)],
+  ['I', (machine, reader) => machine.push(integerOf(reader.line(), machine))], // INT, and booleans as 00 and 01
+  ['L', (machine, reader) => machine.push(integerOf(reader.line(), machine))], // LONG
   ['K', (machine, reader) => machine.push(reader.uint8())], // BININT1
   ['M', (machine, reader) => machine.push(reader.uint16())], // BININT2
   ['J', (machine, reader) => machine.push(reader.int32())], // BININT
   ['\x8a', (machine, reader) => machine.push(reader.integer(reader.uint8()))], // LONG1
+  ['F', (machine, reader) => machine.push(floatOf(reader.line(), machine))], // FLOAT
   ['G', (machine, reader) => machine.push(reader.float64())], // BINFLOAT
-  ['U', (machine, reader) => machine.push(reader.text(reader.uint8()))], // SHORT_BINSTRING, of Python 2
-  ['T', (machine, reader) => machine.push(reader.text(reader.uint32()))], // BINSTRING, of Python 2
+  ['S', (machine, reader) => machine.push(plainText(reader.line(), machine))], // STRING
+  ['V', (machine, reader) => machine.push(rawUnicode(reader.latin1Line(), machine))], // UNICODE
+  ['U', (machine, reader) => machine.push(reader.textOrBytes(reader.uint8()))], // SHORT_BINSTRING, of Python 2
+  ['T', (machine, reader) => machine.push(reader.textOrBytes(reader.uint32()))], // BINSTRING, of Python 2
   ['\x8c', (machine, reader) => machine.push(reader.text(reader.uint8()))], // SHORT_BINUNICODE
   ['X', (machine, reader) => machine.push(reader.text(reader.uint32()))], // BINUNICODE
+  ['\x8d', (machine, reader) => machine.push(reader.text(reader.length()))], // BINUNICODE8
   ['C', (machine, reader) => machine.push(reader.slice(reader.uint8()))], // SHORT_BINBYTES
   ['B', (machine, reader) => machine.push(reader.slice(reader.uint32()))], // BINBYTES
+  ['\x8e', (machine, reader) => machine.push(reader.slice(reader.length()))], // BINBYTES8
+  ['\x96', (machine, reader) => machine.push(reader.slice(reader.length()))], // BYTEARRAY8
 
   [']', (machine) => machine.push([])],
+  ['l', (machine) => machine.push(machine.takeToMark())], // LIST
   ['a', (machine) => machine.append(machine.take(1))],
   ['e', (machine) => machine.append(machine.takeToMark())], // APPENDS
   [')', (machine) => machine.push([])], // EMPTY_TUPLE
@@ -51,18 +64,26 @@ const byCharacter: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['\x86', (machine) => machine.push(machine.take(2))], // TUPLE2
   ['\x87', (machine) => machine.push(machine.take(3))], // TUPLE3
   ['}', (machine) => machine.push(new Map())],
+  ['d', (machine) => machine.dictionaryToMark()], // DICT
   ['s', (machine) => machine.setItems(machine.take(2))], // SETITEM
   ['u', (machine) => machine.setItems(machine.takeToMark())], // SETITEMS
-  ['\x8f', (machine) => machine.push(new Opaque('builtins.set'))], // EMPTY_SET
-  ['\x90', (machine) => void machine.takeToMark()], // ADDITEMS, to a set
+  ['\x8f', (machine) => machine.push([])], // EMPTY_SET
+  ['\x90', (machine) => machine.append(machine.takeToMark())], // ADDITEMS, to a set
+  ['\x91', (machine) => machine.push(machine.takeToMark())], // FROZENSET
 
-  ['c', (machine, reader) => machine.push(lookUp(reader.line(), reader.line(), reader.fail))], // GLOBAL
+  ['c', (machine, reader) => machine.push(lookUp(reader.line(), reader.line()))], // GLOBAL
   ['\x93', lookUpFromStack], // STACK_GLOBAL
-  ['i', refuseInstance], // INST
+  ['\x82', (machine, reader) => machine.push(extension(reader.uint8()))], // EXT1
+  ['\x83', (machine, reader) => machine.push(extension(reader.uint16()))], // EXT2
+  ['\x84', (machine, reader) => machine.push(extension(reader.int32()))], // EXT4
+  ['i', (machine, reader) => instantiate(machine, lookUp(reader.line(), reader.line()), machine.takeToMark())], // INST
+  ['o', instantiateFromStack], // OBJ
   ['R', (machine) => machine.call()], // REDUCE
   ['\x81', (machine) => machine.call()], // NEWOBJ
+  ['\x92', callWithNames], // NEWOBJ_EX
   ['b', (machine) => machine.build()],
   ['Q', (machine) => machine.push(machine.persistent(machine.pop()))], // BINPERSID
+  ['P', (machine, reader) => machine.push(machine.persistent(reader.line()))], // PERSID
 ]);
 
 const operations = Array.from({ length: 256 }, (_, code) => byCharacter.get(String.fromCharCode(code)));
@@ -72,15 +93,36 @@ function checkProtocol(machine: PickleMachine, reader: ByteReader): void {
   if (protocol > 5) throw machine.malformed(`it is of protocol ${protocol}, and the latest known is 5`);
 }
 
+function indexIn(machine: PickleMachine, reader: ByteReader): number {
+  const index = Number(reader.line());
+  if (Number.isSafeInteger(index) && index >= 0) return index;
+  throw machine.malformed('the number of an object is no number');
+}
+
 function lookUpFromStack(machine: PickleMachine): void {
   const [module, name] = machine.take(2);
   if (typeof module !== 'string' || typeof name !== 'string') throw machine.malformed('a name is not a text');
-  machine.push(lookUp(module, name, machine.fail));
+  machine.push(lookUp(module, name));
 }
 
-/** An old way to look up a class and call it at once, which nothing on the allow-list needs. */
-function refuseInstance(_: PickleMachine, reader: ByteReader): never {
-  throw refusal(reader.line(), reader.line(), reader.fail);
+/** A name out of the registry of a running Python. */
+function extension(code: number): UnknownName {
+  return new UnknownName(`copyreg extension ${code}`);
+}
+
+function instantiate(machine: PickleMachine, type: Value, args: readonly Value[]): void {
+  machine.push(machine.result(type, args));
+}
+
+function instantiateFromStack(machine: PickleMachine): void {
+  const [type = null, ...args] = machine.takeToMark();
+  instantiate(machine, type, args);
+}
+
+/** Arguments by name are of no use for tensors, and what is not a tensor is not built. */
+function callWithNames(machine: PickleMachine): void {
+  machine.pop();
+  machine.call();
 }
 
 /** One pickle out of a file. */
@@ -88,6 +130,8 @@ export interface Pickle {
   readonly value: Value;
   /** Offset of the first byte after it. */
   readonly end: number;
+  /** Names that it calls and that nothing here stands for. None was called. */
+  readonly called: ReadonlySet<string>;
 }
 
 /** What a pickle needs from the file around it. */
@@ -100,7 +144,7 @@ export interface PickleContext {
 /**
  * The object that the pickle at `start` describes.
  *
- * @throws ShiboriError for one that is cut short, malformed, or asks for anything beyond the allow-list.
+ * @throws ShiboriError for one that is cut short or malformed.
  */
 export function unpickle(bytes: Uint8Array, start: number, context: PickleContext): Pickle {
   const reader = new ByteReader(bytes, start, context.fail);
@@ -108,7 +152,7 @@ export function unpickle(bytes: Uint8Array, start: number, context: PickleContex
   for (;;) {
     machine.spend(1);
     const code = reader.uint8();
-    if (code === STOP) return { value: machine.pop(), end: reader.position };
+    if (code === STOP) return { value: machine.pop(), end: reader.position, called: machine.called };
     const operation = operations[code];
     if (!operation) throw machine.malformed(`the operation 0x${code.toString(16)} is none that PyTorch writes`);
     operation(machine, reader);

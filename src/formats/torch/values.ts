@@ -1,4 +1,4 @@
-/** What the pickles of PyTorch files are made of here. Lists and tuples are both arrays. */
+/** What the pickles of PyTorch files are made of here. Lists, tuples and sets are all arrays. */
 import type { ShiboriError } from '../../errors.js';
 import type { DType } from '../../tensor/dtype.js';
 
@@ -13,6 +13,7 @@ export type Value =
   | Value[]
   | Map<Value, Value>
   | AllowedCall
+  | UnknownName
   | ElementType
   | Storage
   | PickledTensor
@@ -29,12 +30,19 @@ export class AllowedCall {
   ) {}
 }
 
+/** A Python function or class that nothing here stands for. It is a name and nothing else. */
+export class UnknownName {
+  constructor(readonly name: string) {}
+}
+
 /** A `torch.dtype` or a storage class, which comes to the same. */
 export class ElementType {
   constructor(
     readonly name: string,
     /** `undefined` where tensors here cannot hold such elements. */
     readonly dtype: DType | undefined,
+    /** Bytes of one element; `undefined` where nobody here knows. */
+    readonly bytes: number | undefined,
   ) {}
 }
 
@@ -51,7 +59,8 @@ export class Storage {
 /** A tensor as it is pickled: a strided view of a storage. Unchecked. */
 export class PickledTensor {
   constructor(
-    readonly storage: Storage,
+    /** Bytes: the elements themselves, where they lie in the pickle. */
+    readonly storage: Storage | Uint8Array,
     readonly type: ElementType,
     /** In elements. */
     readonly offset: number,
@@ -61,12 +70,26 @@ export class PickledTensor {
   ) {}
 }
 
-/** An object that a model does not need: known by name, its content forgotten. */
+/** An object of a class that nothing here stands for: what the pickle writes down about it. It is never built. */
 export class Opaque {
-  constructor(readonly name: string) {}
+  /** What the pickle sets on it: usually its attributes by name. */
+  state: Value = null;
+  /** What the pickle puts into it, where it is a dictionary of its own class. */
+  entries: Map<Value, Value> | undefined;
+
+  constructor(
+    /** The class, or the function that makes it. */
+    readonly name: string,
+    readonly args: readonly Value[] = [],
+  ) {}
 }
 
 /** Text of the file for an error message: quoted, escaped, of bounded length. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}
+
+/** A Python name of the file for an error message: escaped, of bounded length, without quotation marks. */
+export function shownName(name: string): string {
+  return quote(name).slice(1, -1);
 }
