@@ -16,6 +16,7 @@ export interface CommonOptions {
 /** Options of commands that read a model. */
 export interface ModelOptions extends PreprocessFlags {
   readonly arch?: string;
+  readonly weights?: string;
   readonly input?: readonly number[];
 }
 
@@ -46,6 +47,7 @@ export function withModel(command: Command): Command {
     command
       .optionsGroup(GROUPS.model)
       .option('--arch <name>', 'architecture of a state dict (default: from its keys)')
+      .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')
       .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', integers),
   );
 }
@@ -71,6 +73,7 @@ export function openOptions(options: ModelOptions): OpenOptions {
   return {
     ...preprocessOptions(options),
     ...(options.arch === undefined ? {} : { arch: options.arch }),
+    ...(options.weights === undefined ? {} : { weights: options.weights }),
     ...(channels === undefined ? {} : { channels }),
     ...(height === undefined || width === undefined ? {} : { inputSize: [height, width] as const }),
   };

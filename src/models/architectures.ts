@@ -34,15 +34,36 @@ export const architectures: readonly Architecture[] = [vgg];
  */
 export function architectureOf(tensors: StateDict, file: string, name?: string): Architecture {
   const names = architectures.map((architecture) => architecture.name);
-  if (name !== undefined) {
-    const named = architectures.find((architecture) => architecture.name === name);
-    if (named) return named;
+  if (name !== undefined && !names.includes(name)) {
     throw new UsageError(`No architecture is called "${name}".${suggestion(name, names)} Known: ${names.join(', ')}.`);
   }
-  const fitting = architectures.find((architecture) => architecture.recognises(tensors));
+  const fitting = architectures.find((architecture) => {
+    return (name === undefined || architecture.name === name) && architecture.recognises(tensors);
+  });
   if (fitting) return fitting;
-  const keys = [...tensors.keys()].slice(0, 4).join(', ');
-  throw new ShiboriError(
-    `Reading ${file}: its keys (${keys}, …) fit no known architecture (${names.join(', ')}). Export the model to ONNX, which carries its own graph, or name one with --arch.`,
+  throw unknownArchitecture(tensors, file, name === undefined ? names : [name]);
+}
+
+/** Names are shown up to this number: first and last ones tell a network best. */
+const SHOWN = 6;
+
+/** The error for weights whose network is not known: what they are, and how to get a file that holds its network. */
+function unknownArchitecture(tensors: StateDict, file: string, names: readonly string[]): ShiboriError {
+  const all = [...tensors].map(([name, { dims }]) => `${shown(name)} [${dims.join(', ')}]`);
+  const some = all.length <= SHOWN ? all : [...all.slice(0, SHOWN - 2), '…', ...all.slice(-2)];
+  const channels = [...tensors.values()].find(({ dims }) => dims.length === 4)?.dims[1] ?? 3;
+  const onnx = `${(file.split(/[\\/]/).at(-1) ?? file).replace(/\.\w+$/, '')}.onnx`;
+  return new ShiboriError(
+    `Reading ${file}: its ${all.length} tensors (${some.join(', ')}) are weights without a network. ` +
+      `The architecture${names.length === 1 ? '' : 's'} that can be built from weights alone, ${names.join(', ')}, ` +
+      `${names.length === 1 ? 'does' : 'do'} not have these names and shapes. Export the model to ONNX, which holds its ` +
+      'network, in Python where its class is, with images of its size:\n' +
+      `  torch.onnx.export(model.eval(), torch.randn(1, ${channels}, 224, 224), "${onnx}", input_names=["input"],\n` +
+      '    output_names=["logits"], dynamic_axes={"input": {0: "N"}, "logits": {0: "N"}})',
   );
+}
+
+/** A name of a file for a message: without control characters, of bounded length. */
+function shown(name: string): string {
+  return JSON.stringify(name.slice(0, 80)).slice(1, -1);
 }

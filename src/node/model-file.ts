@@ -1,24 +1,21 @@
 import { open, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { ttDescriptorsOf } from '../decompose/tt-layer.js';
 import { ShiboriError, UsageError, whileReading } from '../errors.js';
 import { writeOnnxChunks } from '../formats/onnx/write.js';
-import { readSafetensors } from '../formats/safetensors/read.js';
 import { writeSafetensors } from '../formats/safetensors/write.js';
-import { readTorch } from '../formats/torch/read.js';
 import { writeTorch } from '../formats/torch/write.js';
 import { type Graph, type Model, OPSET } from '../graph/model.js';
-import { architectureOf, architectures } from '../models/architectures.js';
-import { decodeInfo, encodeInfo, type ModelInfo } from '../models/metadata.js';
-import { resolvePreprocess } from '../models/preprocessing.js';
-import { type StateDict, stateDictOf } from '../models/state-dict.js';
+import { architectures } from '../models/architectures.js';
+import { encodeInfo, type ModelInfo } from '../models/metadata.js';
+import { stateDictOf } from '../models/state-dict.js';
 import { checkFinite } from '../passes/check-weights.js';
 import { writeFileAtomic } from './atomic-file.js';
-import { type ModelConfigs, readModelConfigs } from './config-files.js';
+import { readModelConfigs } from './config-files.js';
 import { impostorOf } from './impostor.js';
-import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
+import type { Preprocessed } from './model-preprocess.js';
 import { type OnnxOrigin, openOnnx } from './open-onnx.js';
 import type { OpenOptions } from './open-options.js';
+import { openState, readSafeState, readTorchState } from './open-state.js';
 
 export type { OpenOptions } from './open-options.js';
 
@@ -55,13 +52,16 @@ const byExtension: Readonly<Record<string, ModelFormat>> = {
   '.onnx': 'onnx',
   '.pt': 'torch',
   '.pth': 'torch',
+  '.ckpt': 'torch',
+  '.th': 'torch',
   '.bin': 'torch',
   '.safetensors': 'safetensors',
 };
 
 /** The format that a file's extension promises. Throws UsageError for one that is none of a model's. */
 export function formatOf(file: string): ModelFormat {
-  const format = byExtension[extname(file).toLowerCase()];
+  // `checkpoint.pth.tar` is what PyTorch's own examples write; it is no archive.
+  const format = byExtension[modelExtension(file).toLowerCase()];
   if (format) return format;
   throw new UsageError(
     `"${file}" does not look like a model: expected a name ending in ${Object.keys(byExtension).join(', ')}.`,
@@ -101,42 +101,10 @@ export async function readWhole(file: string, what: string): Promise<Uint8Array>
   }
 }
 
-type OpenedGraph = Pick<OpenedModel, 'graph' | 'info' | 'notes' | 'preprocessFrom'>;
-
-/** Builds the graph of a state dict. */
-function graphOfState(
-  tensors: StateDict,
-  info: ModelInfo,
-  file: string,
-  options: OpenOptions,
-  configs: ModelConfigs,
-): OpenedGraph {
-  const architecture = architectureOf(tensors, file, options.arch ?? info.architecture);
-  const layers = knownLayers(info, configs);
-  const known = layers.find(({ parts }) => parts.size)?.parts.size;
-  const inputSize = options.inputSize ?? known ?? architecture.defaultInputSize(tensors);
-  const execution = (path: string) =>
-    options.execution ?? info.layers?.find((layer) => layer.path === path)?.execution ?? 'rebuilt';
-  const graph = architecture.build(tensors, { inputSize, execution });
-  const trains = ttDescriptorsOf(graph).map((layer) => ({ ...layer, execution: execution(layer.path) }));
-  const channels = Number(graph.inputs[0]?.type?.dims[1] ?? 3);
-  const size = { from: options.inputSize ? 'option' : 'guess', value: inputSize };
-  const facts = {
-    channels,
-    layout: 'nchw',
-    takesBytes: false,
-    ...(options.inputSize || !known ? { size } : {}),
-  } as const;
-  const resolved = resolvePreprocess(options.preprocess ?? {}, layers, facts);
-  const described = { ...info, architecture: architecture.name, ...(trains.length > 0 ? { layers: trains } : {}) };
-  const notes: string[] = [];
-  return { graph, notes, ...preprocessed(graph, described, configs, resolved, notes) };
-}
-
 /**
- * Opens a model file: `.onnx`, `.pt`/`.pth` (a state dict) or `.safetensors`. Its preprocessing comes, part by part,
- * from the first that says anything: options, our own metadata in the file, `preprocessor_config.json` and `config.json`
- * beside it, a guess.
+ * Opens a model file: `.onnx`, `.pt`/`.pth`/`.ckpt`/`.th` (a state dict or checkpoint) or `.safetensors`. Its
+ * preprocessing comes, part by part, from the first that says anything: options, our own metadata in the file,
+ * `preprocessor_config.json` and `config.json` alongside it, a guess.
  *
  * @throws ShiboriError when the file is missing, damaged, mislabelled, or no known architecture.
  */
@@ -169,13 +137,25 @@ async function openBytes(
   if (impostor) throw new ShiboriError(`Reading ${file}: it is not ${formatNames[promised]}: ${impostor}.`);
   const common = { file, format: promised, fileBytes: bytes.length };
   const configs = readModelConfigs(file);
-  if (promised === 'onnx') return { ...common, ...openOnnx(bytes, file, options, configs), ignored: [] };
-  if (promised === 'torch') {
-    const { tensors, source } = await readTorch(bytes, file);
-    return { ...common, ...graphOfState(tensors, {}, file, options, configs), ignored: source.ignored };
+  if (promised === 'onnx' && options.weights !== undefined) {
+    throw new UsageError(
+      `Reading ${file}: --weights ${options.weights} chooses among the weights of a checkpoint; an ONNX file has one set. Leave it out.`,
+    );
   }
-  const { tensors, metadata } = readSafetensors(bytes, file);
-  return { ...common, ...graphOfState(tensors, decodeInfo(metadata, file), file, options, configs), ignored: [] };
+  if (promised === 'onnx') return { ...common, ...openOnnx(bytes, file, options, configs), ignored: [] };
+  const state = promised === 'torch' ? await readTorchState(bytes, file, options) : readSafeState(bytes, file, options);
+  return { ...common, ...openState(state, file, options, configs) };
+}
+
+/**
+ * The options for each of several files that are opened together: `weights` is for those that can hold several sets, and
+ * refused where none can.
+ */
+export function optionsForEach(files: readonly string[], options: OpenOptions): OpenOptions[] {
+  const { weights, ...others } = options;
+  const isOnnx = files.map((file) => extname(file).toLowerCase() === '.onnx');
+  if (weights === undefined || !isOnnx.includes(false)) return files.map(() => options);
+  return isOnnx.map((one) => (one ? others : options));
 }
 
 /** The bytes of a model in a format, in chunks. */
@@ -199,8 +179,13 @@ export async function saveModel(
   return { file, sizeBytes: (await stat(file)).size };
 }
 
+/** The extension of a model file, of which `.tar` after another is no part: `.pth` of `checkpoint.pth.tar`. */
+export function modelExtension(file: string): string {
+  return extname(file.replace(/\.tar$/i, ''));
+}
+
 /** A name for a result beside its source: `defaultOutput('a/b.pt', 'compressed', '.onnx')` is `b-compressed.onnx`. */
-export function defaultOutput(file: string, suffix: string, extension = extname(file)): string {
+export function defaultOutput(file: string, suffix: string, extension = modelExtension(file)): string {
   return join(process.cwd(), `${basename(file, extname(file))}-${suffix}${extension}`);
 }
 

@@ -5,6 +5,11 @@ export interface OpenOptions {
   /** Architecture of a state dict; default: recognised from its keys and shapes. */
   readonly arch?: string;
   /**
+   * Key of the weights to take from a checkpoint that holds several, such as `model_ema`, or the prefix of their names.
+   * Default: the first that are not averaged.
+   */
+  readonly weights?: string;
+  /**
    * `[height, width]` of the images; default: what the graph fixes, else what metadata or a configuration say, else the
    * architecture's usual size.
    */

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { writeFileAtomic } from '../node/atomic-file.js';
-import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
+import { type LoadedModel, type OpenOptions, openModel, optionsForEach } from '../node/model-file.js';
 import { type Comparison, verdictOf } from '../report/comparison.js';
 import { type ReportExtras, reportHtml } from '../report/html.js';
 import { compareMaps, type MapOptions } from './compare/maps.js';
@@ -83,8 +83,9 @@ export async function compare(
   options: CompareOptions & DataOptions & OpenOptions,
   context: VerbContext = {},
 ): Promise<Comparison> {
-  const before = await openModel(beforeFile, options);
-  const after = await openModel(afterFile, options);
+  const [forBefore, forAfter] = optionsForEach([beforeFile, afterFile], options);
+  const before = await openModel(beforeFile, forBefore);
+  const after = await openModel(afterFile, forAfter);
   for (const model of [before, after]) tellNotes(model, context);
   const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
   return compareModels(before, after, await openDataset(options), { ...options, names }, context);

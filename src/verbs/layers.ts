@@ -1,6 +1,7 @@
 import { type SpatialLayer, spatialLayers } from '../explain/layers.js';
 import type { Dim } from '../graph/model.js';
 import { type OpenOptions, openModel } from '../node/model-file.js';
+import { tellNotes, type VerbContext } from './context.js';
 
 /** A layer that Grad-CAM can look at. */
 export interface ListedLayer {
@@ -17,8 +18,14 @@ export interface ListedLayer {
 }
 
 /** The layers of a model file that Grad-CAM can look at, in order of execution. */
-export async function listLayers(file: string, options: OpenOptions = {}): Promise<ListedLayer[]> {
-  const { graph } = await openModel(file, options);
+export async function listLayers(
+  file: string,
+  options: OpenOptions = {},
+  context: VerbContext = {},
+): Promise<ListedLayer[]> {
+  const model = await openModel(file, options);
+  tellNotes(model, context);
+  const { graph } = model;
   return spatialLayers(graph).map(({ path, op, output, grid, isDefault }) => ({
     name: path,
     op,

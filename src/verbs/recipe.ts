@@ -54,6 +54,8 @@ const explainSchema = z.strictObject({
 export const recipeSchema = z.strictObject({
   model: z.string().optional(),
   arch: z.string().optional(),
+  /** Key of the weights to take from a checkpoint that holds several. */
+  weights: z.string().optional(),
   data: dataSchema.optional(),
   explain: explainSchema.default({}),
   compress: planSchema,

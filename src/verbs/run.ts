@@ -9,6 +9,8 @@ import { type StudyResult, study } from './study.js';
 /** What may be given in place of what a recipe says. Paths are relative to the working folder. */
 export interface RunOptions {
   readonly model?: string;
+  /** Key of the weights to take from a checkpoint that holds several. */
+  readonly weights?: string;
   readonly data?: string;
   readonly trainSplit?: string;
   readonly validationSplit?: string;
@@ -58,7 +60,9 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
       `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, or give --train-split.`,
     );
   }
-  const model = await openModel(modelFile, recipe.arch === undefined ? {} : { arch: recipe.arch });
+  const { arch } = recipe;
+  const weights = options.weights ?? recipe.weights;
+  const model = await openModel(modelFile, { ...(arch && { arch }), ...(weights && { weights }) });
   tellNotes(model, context);
   const held = await openDataset(validation, 'validation');
   const trained = recipe.finetune && train ? await openDataset(train, 'train') : undefined;

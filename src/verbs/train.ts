@@ -5,8 +5,10 @@ import {
   defaultOutput,
   headPattern,
   type LoadedModel,
+  modelExtension,
   type OpenOptions,
   openModel,
+  optionsForEach,
   saveModel,
 } from '../node/model-file.js';
 import type { EpochRecord } from '../train/training-state.js';
@@ -188,9 +190,10 @@ export async function trainFile(
   try {
     const validation = options.validation && (await openDataset(options.validation));
     if (validation) sets.push(validation);
-    const model = await openOrMake(name, beginningIn(plan), train, options);
+    const [forModel, forTeacher] = optionsForEach([name, options.teacher ?? name], options);
+    const model = await openOrMake(name, beginningIn(plan), train, forModel ?? {});
     tellNotes(model, context);
-    const teacher = options.teacher === undefined ? undefined : await openModel(options.teacher, options);
+    const teacher = options.teacher === undefined ? undefined : await openModel(options.teacher, forTeacher);
     const folder = options.work ?? join('shibori-out', names.verb, basename(name, extname(name)));
     const found = existsSync(checkpointFile(folder, 0));
     if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);
@@ -208,7 +211,7 @@ export async function trainFile(
     );
     // An interrupted training is in its checkpoint; a model file is written when it is done.
     if (report.interrupted) return { ...report, output: null, work: folder };
-    const output = options.output ?? defaultOutput(name, names.done, extname(name) || '.onnx');
+    const output = options.output ?? defaultOutput(name, names.done, modelExtension(name) || '.onnx');
     await mkdir(dirname(output), { recursive: true });
     await saveModel(trained, output);
     return { ...report, output, work: folder };

@@ -39,7 +39,7 @@ export function explainCommand(): Command {
     const { output, context, finish } = start(command, options);
     if (options.layer === 'list') {
       const { listLayers } = await import('../../verbs/layers.js');
-      output.result(await listLayers(file, openOptions(options)), (layers) =>
+      output.result(await listLayers(file, openOptions(options), context), (layers) =>
         table(
           ['layer', 'operator', 'activation', 'channels', 'grid', ''],
           layers.map(({ name, op, shape, grid, isDefault }) => [

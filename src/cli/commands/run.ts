@@ -6,6 +6,7 @@ import { start } from '../start.js';
 
 interface RunOptions extends CommonOptions {
   readonly model?: string;
+  readonly weights?: string;
   readonly data?: string;
   readonly trainSplit?: string;
   readonly valSplit?: string;
@@ -19,6 +20,7 @@ export function runCommand(): Command {
     .description('run a study that a recipe declares: evaluate, explain, compress, fine-tune, compare')
     .argument('<recipe>', 'YAML file, such as recipes/tiny-imagenet-vgg16.yaml')
     .option('--model <file>', "use this model instead of the recipe's")
+    .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')
     .option('--data <source>', "use this data instead of the recipe's")
     .option('--train-split <file>', 'split file of the training images')
     .option('--val-split <file>', 'split file of the validation images')
@@ -30,12 +32,13 @@ export function runCommand(): Command {
   ).action(async (file: string, options: RunOptions) => {
     const saved = `What was done is in ${workFolder('', file, options.output)}.`;
     const { output, context, finish } = start(command, options, { resume: 'same', saved });
-    const { model, data, trainSplit, valSplit, fresh } = options;
+    const { model, weights, data, trainSplit, valSplit, fresh } = options;
     const { run } = await import('../../verbs/run.js');
     const result = await run(
       file,
       {
         ...(model ? { model } : {}),
+        ...(weights ? { weights } : {}),
         ...(data ? { data } : {}),
         ...(trainSplit ? { trainSplit } : {}),
         ...(valSplit ? { validationSplit: valSplit } : {}),

@@ -12,8 +12,6 @@ const WRAPPERS = ['state_dict', 'model_state_dict', 'model_state', 'weights', 'p
 const LOOSE_WRAPPERS = ['model', 'net', 'network', 'module'] as const;
 /** Keys are followed so far on the way to the weights. */
 const DEEPEST = 8;
-/** More groups of names than this are layers, not sets of weights. */
-const MOST_GROUPS = 6;
 /** Dictionaries that may be parts of one model, up to this number. */
 const MOST_PARTS = 32;
 
@@ -102,10 +100,12 @@ function selectKey(tree: WeightTree, top: Value, key: string, fail: Fail): Selec
   const inner = place.path !== '' && key.startsWith(`${place.path}.`) ? key.slice(place.path.length + 1) : key;
   const chosen = chooseByPrefix(flat, inner);
   if (chosen) return { ...chosen, unwrapped: place.path, ignored: left, others: rest(place.path), notes: [] };
-  const prefixes = [...groupByPrefix(flat)].filter(([prefix]) => prefix !== '');
+  // Prefixes of names are those of layers, unless one says that it is not.
+  const groups = [...groupByPrefix(flat)].filter(([prefix]) => prefix !== '');
+  const hasSets = groups.some(([prefix]) => isAveraged(prefix));
   const known = [
     ...sets.filter(({ path }) => path !== '').map((found) => setAt(tree, found)),
-    ...(prefixes.length > MOST_GROUPS ? [] : prefixes.map(([prefix, { size }]) => ({ key: prefix, tensors: size }))),
+    ...(hasSets ? groups.map(([prefix, { size }]) => ({ key: prefix, tensors: size })) : []),
   ];
   throw unknownKey(key, known, fail);
 }

@@ -1,0 +1,94 @@
+/* From the bytes of a PyTorch or safetensors file to a model: its weights, and the network that they belong to. */
+import { ttDescriptorsOf } from '../decompose/tt-layer.js';
+import { ShiboriError, whileReading } from '../errors.js';
+import { readSafetensors } from '../formats/safetensors/read.js';
+import { readTorch } from '../formats/torch/read.js';
+import { chooseByPrefix, groupByPrefix, noteOthers, unknownKey } from '../formats/weight-sets.js';
+import type { Graph } from '../graph/model.js';
+import { architectureOf } from '../models/architectures.js';
+import { decodeInfo, type ModelInfo } from '../models/metadata.js';
+import { resolvePreprocess } from '../models/preprocessing.js';
+import { computeWeights } from '../models/reparametrize.js';
+import type { StateDict } from '../models/state-dict.js';
+import type { ModelConfigs } from './config-files.js';
+import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
+import type { OpenOptions } from './open-options.js';
+
+/** The weights of a file, and what else it says. */
+export interface ReadState {
+  readonly tensors: StateDict;
+  readonly info: ModelInfo;
+  /** Entries of the file that are not among them, by name. */
+  readonly ignored: readonly string[];
+  /** How they were found, in sentences. */
+  readonly notes: readonly string[];
+}
+
+/** A model that was built for the weights of a file. */
+export interface OpenedState extends Preprocessed {
+  readonly graph: Graph;
+  readonly info: ModelInfo;
+  readonly ignored: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/** Reads the weights of a PyTorch file. */
+export async function readTorchState(bytes: Uint8Array, file: string, { weights }: OpenOptions): Promise<ReadState> {
+  const { tensors, source } = await readTorch(bytes, file, weights === undefined ? {} : { weights });
+  return { tensors, info: {}, ignored: source.ignored, notes: source.notes };
+}
+
+/** Reads the weights of a safetensors file: all, or those whose names begin with the key that `weights` gives. */
+export function readSafeState(bytes: Uint8Array, file: string, { weights }: OpenOptions): ReadState {
+  const { tensors, metadata } = readSafetensors(bytes, file);
+  const chosen = chooseByPrefix(tensors, weights);
+  if (chosen === undefined) {
+    const known = [...groupByPrefix(tensors)]
+      .filter(([key]) => key !== '')
+      .map(([key, { size }]) => ({ key, tensors: size }));
+    throw unknownKey(weights ?? '', known, (problem) => new ShiboriError(`Reading ${file}: ${problem}`));
+  }
+  const { others, ignored, prefix } = chosen;
+  const note = noteOthers(prefix === '' ? 'all the others' : `those under "${prefix.slice(0, -1)}"`, others);
+  return {
+    tensors: chosen.tensors,
+    info: decodeInfo(metadata, file),
+    ignored: [...ignored, ...others.map(({ key }) => `${key}.*`)],
+    notes: note === undefined ? [] : [note],
+  };
+}
+
+/** Builds the graph of a state dict. */
+export function openState(state: ReadState, file: string, options: OpenOptions, configs: ModelConfigs): OpenedState {
+  const { info, ignored } = state;
+  const { tensors, notes: computed } = computeWeights(state.tensors, file);
+  const architecture = architectureOf(tensors, file, options.arch ?? info.architecture);
+  const layers = knownLayers(info, configs);
+  const known = layers.find(({ parts }) => parts.size)?.parts.size;
+  const inputSize = options.inputSize ?? known ?? architecture.defaultInputSize(tensors);
+  const execution = (path: string) =>
+    options.execution ?? info.layers?.find((layer) => layer.path === path)?.execution ?? 'rebuilt';
+  const graph = built(() => architecture.build(tensors, { inputSize, execution }), file);
+  const trains = ttDescriptorsOf(graph).map((layer) => ({ ...layer, execution: execution(layer.path) }));
+  const channels = Number(graph.inputs[0]?.type?.dims[1] ?? 3);
+  const size = { from: options.inputSize ? 'option' : 'guess', value: inputSize };
+  const facts = {
+    channels,
+    layout: 'nchw',
+    takesBytes: false,
+    ...(options.inputSize || !known ? { size } : {}),
+  } as const;
+  const resolved = resolvePreprocess(options.preprocess ?? {}, layers, facts);
+  const described = { ...info, architecture: architecture.name, ...(trains.length > 0 ? { layers: trains } : {}) };
+  const notes: string[] = [...state.notes, ...computed];
+  return { graph, notes, ignored, ...preprocessed(graph, described, configs, resolved, notes) };
+}
+
+/** Builds a network, naming the file in errors. */
+function built(build: () => Graph, file: string): Graph {
+  try {
+    return build();
+  } catch (error) {
+    throw whileReading(file, error);
+  }
+}
