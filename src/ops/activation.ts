@@ -21,6 +21,7 @@ export const activation = {
   Sigmoid: unary,
   HardSigmoid: sameTypeWith({ alpha: float(0.2), beta: float(0.5) }),
   HardSwish: unary,
+  Shrink: sameTypeWith({ bias: float(0), lambd: float(0.5) }),
   Mish: unary,
   Tanh: unary,
   Softplus: unary,

@@ -1,6 +1,7 @@
 import { divide, isStatic, productOf } from '../graph/dims.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
+import { samplingModes, samplingPaddings } from './grid-sampling.js';
 import { resizedAxes } from './interpolation.js';
 import { defineOp, float, int, ints, requiredInt, string, typed } from './spec.js';
 
@@ -51,6 +52,21 @@ export const resample = {
         else if (scales?.[i] !== 1) out[axis] = typeof size === 'number' ? Math.floor(size * (scales?.[i] ?? 1)) : '?';
       }
       return [typed(dtype, out)];
+    },
+  }),
+  /** Inputs: X `[N, C, H, W]` and positions `[N, H', W', 2]`, x before y, from -1 to 1. */
+  GridSample: defineOp({
+    attributes: { align_corners: int(0), mode: string('bilinear'), padding_mode: string('zeros') },
+    inputs: [2, 2],
+    infer(c) {
+      const [{ dtype, dims }, grid] = [c.type(0), c.type(1)];
+      if (dims.length !== 4 || grid.dims.length !== 4 || grid.dims[3] !== 2) {
+        throw c.fail("it takes images [N, C, H, W] and positions [N, H', W', 2].");
+      }
+      const { mode, padding_mode: padding } = c.attributes;
+      if (!samplingModes.includes(mode)) throw c.fail(`there is no mode "${mode}".`);
+      if (!samplingPaddings.includes(padding)) throw c.fail(`there is no padding_mode "${padding}".`);
+      return [typed(dtype, [dims[0] ?? 1, dims[1] ?? 1, grid.dims[1] ?? 1, grid.dims[2] ?? 1])];
     },
   }),
   DepthToSpace: defineOp({

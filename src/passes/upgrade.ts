@@ -21,6 +21,11 @@ export function namesOf(node: Node): NodeOptions {
   return { name: node.name, ...(node.outputs[0] ? { outputName: node.outputs[0].name } : {}) };
 }
 
+/** An error that names the node and its operator. */
+export function failure(node: Node, message: string): ShiboriError {
+  return new ShiboriError(`Node "${node.name}" (${node.op}): ${message}`);
+}
+
 /** The node without some of its attributes, and with `inputs`. */
 export function without(
   node: Node,

@@ -37,6 +37,7 @@ const singleOnly: ReadonlySet<Op> = new Set<Op>([
   'OneHot',
   'NonZero',
   'Resize',
+  'GridSample',
 ]);
 
 /**

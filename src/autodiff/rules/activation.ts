@@ -67,6 +67,10 @@ export const activation: Rules<keyof typeof specs> = {
     const left = b.op('Where', [b.op('Less', [x, like(-3)]), like(0), inner]);
     return b.op('Where', [b.op('Greater', [x, like(3)]), like(1), left]);
   }),
+  // dX = dY [|X| > lambd]
+  Shrink: ({ builder: b, dy, attributes, ...c }) => [
+    keepWhere(b, b.op('Greater', [b.op('Abs', [c.x(0)]), numberLike(b, attributes.lambd, dy)]), dy),
+  ],
   // Y = X T with T = tanh(softplus(X)): dX = dY (T + X (1 - T^2) sigmoid(X))
   Mish: derivative(({ builder: b, ...c }) => {
     const x = c.x(0);

@@ -3,6 +3,7 @@ import { axisWeights, resizedAxes } from '../../ops/interpolation.js';
 import type { resample as specs } from '../../ops/resample.js';
 import type { RuleContext, Rules } from '../rule.js';
 import { transposedProduct } from './along-axis.js';
+import { gridSample } from './grid-sample.js';
 import { reshaped } from './terms.js';
 
 export const resample: Rules<keyof typeof specs> = {
@@ -22,6 +23,7 @@ export const resample: Rules<keyof typeof specs> = {
     }
     return [dX];
   },
+  GridSample: gridSample,
   DepthToSpace: depthToSpace,
   // dX = dY, put back
   SpaceToDepth: ({ builder: b, dy, ...c }) => [b.op('DepthToSpace', [dy], { blocksize: c.attributes.blocksize })],

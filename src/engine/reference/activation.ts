@@ -52,6 +52,8 @@ export const activation: Kernels<keyof typeof specs & Op> = {
   HardSigmoid: ({ alpha, beta }, inputs, types) => unary((x) => hardSigmoid(x, alpha, beta))(undefined, inputs, types),
   // In terms of HardSigmoid, whose alpha is a float32.
   HardSwish: unary((x) => x * hardSigmoid(x, Math.fround(1 / 6), 0.5)),
+  Shrink: ({ bias, lambd }, inputs, types) =>
+    unary((x) => (x < -lambd ? x + bias : x > lambd ? x - bias : 0))(undefined, inputs, types),
   Mish: unary((x) => x * Math.tanh(softplus(x))),
   Tanh: unary(Math.tanh),
   Softplus: unary(softplus),

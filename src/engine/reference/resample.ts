@@ -1,7 +1,9 @@
 import { ShiboriError } from '../../errors.js';
+import { paddedPixel, pixelScale, tapsOf } from '../../ops/grid-sampling.js';
 import { axisWeights, resizedAxes } from '../../ops/interpolation.js';
 import type { resample as specs } from '../../ops/resample.js';
 import { sizeOf, stridesOf } from '../../tensor/dims.js';
+import { roundHalfToEven } from '../../tensor/round.js';
 import { at, fromNumbers, type Kernels, numbers, pick, walk } from './kernel.js';
 
 /** `Y = A X` along an axis: every line of `size` elements becomes one of `outputs`. */
@@ -28,6 +30,24 @@ function productAlong(
   return y;
 }
 
+/** The pixels along an axis that a position from -1 to 1 is made of, with their weights. */
+function neighbours(
+  position: number,
+  size: number,
+  mode: string,
+  padding: string,
+  aligned: boolean,
+): { readonly pixel: number; readonly weight: number }[] {
+  const { scale, shift } = pixelScale(size, aligned);
+  const x = position * scale + shift;
+  const first = mode === 'nearest' ? roundHalfToEven(x) : Math.floor(x);
+  const t = x - first;
+  return (tapsOf(mode) ?? []).flatMap(({ offset, weight: [c0, c1, c2, c3] }) => {
+    const pixel = paddedPixel(padding, first + offset, size, aligned);
+    return pixel === undefined ? [] : [{ pixel, weight: ((c3 * t + c2) * t + c1) * t + c0 }];
+  });
+}
+
 export const resample: Kernels<keyof typeof specs> = {
   Resize: (attributes, inputs, types) => {
     const source = at(inputs, 0);
@@ -51,6 +71,30 @@ export const resample: Kernels<keyof typeof specs> = {
       for (let i = 0; i < values.length; i++) {
         if (outside.has(Math.floor(i / (strides[axis] ?? 1)) % (dims[axis] ?? 1)))
           values[i] = attributes.extrapolation_value;
+      }
+    }
+    return [fromNumbers(at(types, 0), values)];
+  },
+  GridSample: ({ align_corners, mode, padding_mode }, inputs, types) => {
+    const [source, { dims }] = [at(inputs, 0), at(types, 0)];
+    const [x, grid] = [numbers(source), numbers(at(inputs, 1))];
+    const [batch = 1, channels = 1, rows = 1, columns = 1] = source.dims;
+    const positions = (dims[2] ?? 1) * (dims[3] ?? 1);
+    const values = new Float64Array(sizeOf(dims));
+    for (let i = 0; i < batch * positions; i++) {
+      const along = (axis: number, size: number) =>
+        neighbours(grid[2 * i + axis] as number, size, mode, padding_mode, align_corners === 1);
+      const [across, down] = [along(0, columns), along(1, rows)];
+      const [n, p] = [Math.floor(i / positions), i % positions];
+      for (let c = 0; c < channels; c++) {
+        const plane = (n * channels + c) * rows * columns;
+        let sum = 0;
+        for (const y of down) {
+          for (const { pixel, weight } of across) {
+            sum += y.weight * weight * (x[plane + y.pixel * columns + pixel] as number);
+          }
+        }
+        values[(n * channels + c) * positions + p] = sum;
       }
     }
     return [fromNumbers(at(types, 0), values)];

@@ -1,6 +1,6 @@
 import type { activation as specs } from '../../../src/ops/activation.js';
 import type { Op } from '../../../src/ops/table.js';
-import { type Cases, fed, softmax, unary } from './support.js';
+import { type Cases, fed, numbers, softmax, unary } from './support.js';
 
 /** Both sides of the kinks of HardSigmoid and HardSwish. */
 const wide = [{ name: 'flat and sloped parts', inputs: [fed([4, 5], -6, 6)] }];
@@ -30,6 +30,7 @@ export const activation: Cases<keyof typeof specs & Op> = {
   HardSigmoid: [...wide, { name: 'steep', inputs: [fed([3, 5])], attributes: { alpha: 0.7, beta: 0.1 } }],
   HardSwish: wide,
   Mish: wide,
+  Shrink: [{ name: 'all three parts', inputs: [numbers(-2, -0.6, -0.3, 0.2, 0.7, 3)], attributes: { bias: 0.2 } }],
   Tanh: unary,
   Softplus: wide,
   Softsign: wide,

@@ -13,6 +13,14 @@ const sized = (name: string, attributes: AttributeValues<'Resize'>, notOnRuntime
   ...(notOnRuntime ? { notOnRuntime } : {}),
 });
 
+const samplings: GradientCase<'GridSample'>[] = ['bilinear', 'nearest', 'bicubic'].flatMap((mode) =>
+  ['zeros', 'border', 'reflection'].map((padding_mode, i) => ({
+    name: `${mode}, ${padding_mode}`,
+    inputs: [fed([2, 2, 3, 4]), fed([2, 2, 3, 2], -1.8, 1.8)],
+    attributes: { mode, padding_mode, align_corners: i % 2 },
+  })),
+);
+
 export const resample: Cases<keyof typeof specs & Op> = {
   Resize: [
     { name: 'nearest, twice as large', inputs: [fed([1, 2, 2, 3]), undefined, scales(1, 1, 2, 2)] },
@@ -45,4 +53,5 @@ export const resample: Cases<keyof typeof specs & Op> = {
     { name: 'channel first', inputs: [fed([1, 8, 2, 3])], attributes: { blocksize: 2, mode: 'CRD' } },
   ],
   SpaceToDepth: [{ name: 'blocks of 2', inputs: [fed([1, 3, 4, 2])], attributes: { blocksize: 2 } }],
+  GridSample: samplings,
 };

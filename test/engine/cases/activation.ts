@@ -23,6 +23,10 @@ export const activation: Cases<keyof typeof specs & Op> = {
   Softsign: [{ inputs: [fed([4, 5], -20, 20)] }],
   Softmax: softmax(),
   LogSoftmax: softmax(),
+  Shrink: [
+    { inputs: [of([-2, -0.5, -0.4, 0, 0.5, 0.6, Number.NaN])] },
+    { inputs: [of([-2, -1.5, 0, 1.5, 1.6, 3])], attributes: { lambd: 1.5, bias: 0.25 } },
+  ],
   Hardmax: [{ inputs: [fed([3, 5])] }, { inputs: [integers([2, 4, 3], 0, 3, 'float32')], attributes: { axis: 1 } }],
 };
 

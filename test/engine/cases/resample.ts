@@ -13,6 +13,16 @@ const resized = (attributes: AttributeValues<'Resize'>): Case<'Resize'>[] => [
   { inputs: [fed([1, 1, 4, 5]), undefined, scales(1, 1, 0.6, 1.5)], attributes },
 ];
 
+/** Positions inside and far outside of the image, in every mode. */
+const samplings: Case<'GridSample'>[] = ['bilinear', 'nearest', 'bicubic'].flatMap((mode) =>
+  ['zeros', 'border', 'reflection'].flatMap((padding_mode) =>
+    [0, 1].map((align_corners) => ({
+      inputs: [fed([2, 3, 4, 5]), fed([2, 3, 6, 2], -1.7, 1.7)],
+      attributes: { mode, padding_mode, align_corners },
+    })),
+  ),
+);
+
 export const resample: Cases<keyof typeof specs & Op> = {
   Resize: [
     ...transformations.flatMap((coordinate_transformation_mode) =>
@@ -45,6 +55,7 @@ export const resample: Cases<keyof typeof specs & Op> = {
     { inputs: [fed([1, 18, 2, 1])], attributes: { blocksize: 3, mode: 'CRD' } },
   ],
   SpaceToDepth: [{ inputs: [fed([2, 3, 4, 6])], attributes: { blocksize: 2 } }],
+  GridSample: samplings,
 };
 
 /** Their results are made of given elements: engines must agree to the bit. */
