@@ -1,10 +1,13 @@
-import { ShiboriError } from '../errors.js';
+import { ShiboriError, suggestion } from '../errors.js';
 import { type Node, OPSET } from '../graph/model.js';
+import { isOp, ops } from '../ops/table.js';
 
 const control = 'loops and sequences have no place in a feed-forward classifier. Export the model traced, not scripted';
 const operatorFormat =
   'it computes in integers. Quantise with the format QDQ (QuantizeLinear and DequantizeLinear), or give the float model';
 const random = 'it draws random numbers when the model runs. Export the model in evaluation mode';
+
+const cache = 'it keeps a cache of earlier tokens. Export the model without a cache';
 
 /** Why operators of ONNX's own domain are refused, and what to do. */
 const reasons: Readonly<Record<string, string>> = {
@@ -22,6 +25,10 @@ const reasons: Readonly<Record<string, string>> = {
   Optional: control,
   OptionalGetElement: control,
   OptionalHasElement: control,
+  TensorScatter: cache,
+  LinearAttention: cache,
+  CausalConvWithState: cache,
+  BitCast: 'it reads the bits of one element type as another. Export the model without it',
   QLinearConv: operatorFormat,
   QLinearMatMul: operatorFormat,
   ConvInteger: operatorFormat,
@@ -44,14 +51,21 @@ const domains: Readonly<Record<string, string>> = {
 };
 
 /**
- * Throws for an operator that a graph here cannot hold, where more can be said than that it is not in the table.
+ * Throws for an operator that a graph here cannot hold.
  *
+ * @param opset the operator set of the file, for the message.
+ * @param isUpgraded whether the operator is written in others when a file is read.
  * @throws ShiboriError naming the node, the reason and what to do.
  */
-export function refuse(node: Node): void {
+export function refuse(node: Node, opset: number, isUpgraded: boolean): void {
   const own = node.domain === '' || node.domain === 'ai.onnx';
   const reason = own ? reasons[node.op] : domains[node.domain];
-  if (reason === undefined || !Object.hasOwn(own ? reasons : domains, own ? node.op : node.domain)) return;
+  const known = reason !== undefined && Object.hasOwn(own ? reasons : domains, own ? node.op : node.domain);
+  if (!known && own && (isUpgraded || isOp(node.op))) return;
   const name = own ? node.op : `${node.domain}.${node.op}`;
-  throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported: ${reason}.`);
+  const advice = known
+    ? `: ${reason}.`
+    : `.${suggestion(node.op, Object.keys(ops))} Export the model without it: docs/operators.md lists what is supported.`;
+  const set = own ? ` The file is of operator set ${opset}.` : '';
+  throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported${advice}${set}`);
 }

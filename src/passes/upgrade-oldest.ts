@@ -47,6 +47,8 @@ const toInput =
 /** What is told to train cannot be read as a model to be applied. */
 const notTraining: Renewal = (node) => {
   const { is_test: test, ...attributes } = node.attributes;
+  // Further outputs are those of training, which are computed: see `upgrade-training.ts`.
+  if (node.outputs.slice(1).some((output) => output)) return {};
   if (test?.type === 'int' && test.value === 0) {
     throw new ShiboriError(
       `Node "${node.name}" (${node.op}): it is in training mode (is_test = 0). Export the model again in evaluation mode, with opset ${OPSET}.`,

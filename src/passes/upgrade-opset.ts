@@ -8,13 +8,15 @@ import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { decompositions } from './decompositions.js';
 import { intsOf, numberOf } from './node-attributes.js';
 import { refuse } from './refused-operators.js';
-import { rewrite } from './rewrite.js';
+import { type RewriteOptions, rewrite } from './rewrite.js';
 import { type Inputs, moved, namesOf, scalarLike, type Upgrade, without } from './upgrade.js';
+import { newerUpgrades, reduceBools } from './upgrade-newer.js';
 import { renewed } from './upgrade-oldest.js';
 import { averagePool, globalLpPool, lpPool, resize, upsample, wrappedPad } from './upgrade-resampling.js';
+import { batchNormalization, dropout } from './upgrade-training.js';
 
-/** The newest one: later sets changed nothing that the supported operators use, up to here. */
-const NEWEST = 23;
+/** The newest operator set that files are read in. */
+export const NEWEST_OPSET = 27;
 
 /** The largest int64 comes as 2^63, the nearest number to it. */
 const bounded = (value: number): number => Math.min(value, Number.MAX_SAFE_INTEGER);
@@ -92,10 +94,11 @@ function takenBranch(
 
 const upgrades = new Map<string, Upgrade>(
   Object.entries({
+    ...newerUpgrades,
     ReduceSum: axesToInput,
     ReduceMean: axesToInput,
-    ReduceMax: axesToInput,
-    ReduceMin: axesToInput,
+    ReduceMax: (node, inputs, b, opset) => (opset < 18 ? axesToInput : reduceBools)(node, inputs, b, opset),
+    ReduceMin: (node, inputs, b, opset) => (opset < 18 ? axesToInput : reduceBools)(node, inputs, b, opset),
     ReduceProd: axesToInput,
     ReduceL1: axesToInput,
     ReduceL2: axesToInput,
@@ -115,8 +118,6 @@ const upgrades = new Map<string, Upgrade>(
     GlobalLpPool: globalLpPool,
     /** Set 11 gave Scatter its present name. */
     Scatter: (node, inputs, b) => b.copy({ ...node, op: 'ScatterElements' }, inputs),
-    /** How float8 overflows is of no concern to other types. */
-    Cast: (node, inputs, b) => (node.attributes.saturate ? without(node, inputs, b, ['saturate']) : undefined),
     CastLike: (node, [x, like], b) => x && like && [b.op('Identity', [castLike(b, x, like)], {}, namesOf(node))],
     /** `k` became an input in 10. */
     TopK(node, inputs, b) {
@@ -145,11 +146,8 @@ const upgrades = new Map<string, Upgrade>(
         value === undefined ? undefined : scalarLike(node, inputs, b, value);
       return moved(node, inputs, b, ['min', 'max'], [bound(min), bound(max)]);
     },
-    /** `ratio` became an input in 12. */
-    Dropout(node, inputs, b) {
-      const ratio = numberOf(node.attributes, 'ratio');
-      return ratio === undefined ? undefined : moved(node, inputs, b, ['ratio'], [b.scalar(ratio)]);
-    },
+    Dropout: dropout,
+    BatchNormalization: batchNormalization,
     /** `pads` and `value` became inputs in 11. */
     Pad(node, inputs, b) {
       const pads = intsOf(node.attributes, 'pads');
@@ -157,17 +155,11 @@ const upgrades = new Map<string, Upgrade>(
       const value = scalarLike(node, inputs, b, numberOf(node.attributes, 'value') ?? 0);
       return moved(node, inputs, b, ['pads', 'value'], [b.ints(pads), value]);
     },
-    /** `spatial` went in 9: without it, statistics are per channel. Before 14, outputs after the first were for training. */
-    BatchNormalization(node, inputs, b, opset) {
-      if (numberOf(node.attributes, 'spatial') === 0) {
-        throw new ShiboriError(
-          `Node "${node.name}" (BatchNormalization): statistics per activation (spatial = 0) are not supported. Export the model again with opset ${OPSET}.`,
-        );
-      }
-      return opset < 14 ? moved(node, inputs, b, ['spatial'], inputs.slice(1)) : undefined;
-    },
   } satisfies Record<string, Upgrade>),
 );
+
+/** Whether set 18 has the operator under another name or in parts. */
+const isUpgraded = ({ op }: Node): boolean => upgrades.has(op) || decompositions.has(op);
 
 /**
  * The graph in the form of operator set 18, whatever older or newer set it was written for: attributes that became
@@ -178,22 +170,34 @@ const upgrades = new Map<string, Upgrade>(
  *   what to do.
  */
 export function upgradeOpset(model: Model, file: string): Graph {
-  if (model.opset > NEWEST) {
+  if (model.opset > NEWEST_OPSET) {
     throw new ShiboriError(
-      `Reading ${file}: it is written for ONNX operator set ${model.opset}; 1 to ${NEWEST} are supported. Export it again with opset ${OPSET}.`,
+      `Reading ${file}: it is written for ONNX operator set ${model.opset}; 1 to ${NEWEST_OPSET} are supported. Export it again with opset ${OPSET}.`,
       { file },
     );
   }
+  const results = new Set<Value>(model.graph.outputs);
+  /** What a node became, with the names that the graph's outputs have. */
+  const named = (node: Node, replacements: readonly (Value | undefined)[], b: GraphBuilder) =>
+    replacements.map((value, i) => {
+      const output = node.outputs[i];
+      if (!value || !output || value.name === output.name || !results.has(output)) return value;
+      return b.op('Identity', [value], {}, { name: node.name, outputName: output.name });
+    });
+  const renew: RewriteOptions['node'] = (node, inputs, builder, inline) => {
+    if (node.domain === '' && node.op === 'If') return takenBranch(node, inputs, builder, inline);
+    refuse(node, model.opset, isUpgraded(node));
+    if (node.domain !== '') return undefined;
+    const { node: own, inputs: given } = renewed(node, inputs, builder, model.opset);
+    const decomposition = decompositions.get(node.op);
+    if (decomposition) return [decomposition(builder, given, own.attributes, namesOf(node))];
+    const upgraded = upgrades.get(node.op)?.(own, given, builder, model.opset);
+    return upgraded ?? (own === node ? undefined : builder.copy(own, given));
+  };
   return rewrite(model.graph, {
     node(node, inputs, builder, inline) {
-      if (node.domain === '' && node.op === 'If') return takenBranch(node, inputs, builder, inline);
-      refuse(node);
-      if (node.domain !== '') return undefined;
-      const { node: own, inputs: given } = renewed(node, inputs, builder, model.opset);
-      const decomposition = decompositions.get(node.op);
-      if (decomposition) return [decomposition(builder, given, own.attributes, namesOf(node))];
-      const upgraded = upgrades.get(node.op)?.(own, given, builder, model.opset);
-      return upgraded ?? (own === node ? undefined : builder.copy(own, given));
+      const replacements = renew(node, inputs, builder, inline);
+      return replacements && named(node, replacements, builder);
     },
   });
 }

@@ -67,11 +67,18 @@ export function writeOnnxExternal(model: Model, dataFileName: string): { model: 
 
 /** The file format's version that came with an operator set. 8 reads everywhere and covers all that graphs here hold. */
 function irVersionFor(opset: number): number {
-  if (opset <= 18) return 8;
-  if (opset <= 20) return 9;
-  if (opset <= 22) return 10;
-  return opset === 23 ? 11 : 12;
+  return irVersions.find(([newest]) => opset <= newest)?.[1] ?? NEWEST_IR_VERSION;
 }
+
+/** Up to which operator set each version of the file format was the newest. */
+const irVersions: readonly (readonly [opset: number, irVersion: number])[] = [
+  [18, 8],
+  [20, 9],
+  [22, 10],
+  [23, 11],
+  [24, 12],
+];
+const NEWEST_IR_VERSION = 13;
 
 function encodeModel(model: Model, place: Placement): Uint8Array[] {
   const domains = Object.entries({ '': model.opset, ...model.domains });

@@ -1,0 +1,94 @@
+/** QuantizeLinear and DequantizeLinear of operator sets 19 to 25 as set 18 has them. */
+
+import { isStatic } from '../graph/dims.js';
+import { dtypeOf, elementTypeName, elementTypeOf } from '../graph/element-types.js';
+import type { Node, Value } from '../graph/model.js';
+import type { GraphBuilder } from '../ops/builder.js';
+import { quantizedRanges } from '../ops/quantization.js';
+import { castLike, numberLike } from '../ops/terms.js';
+import { normalizeAxis, sizeOf } from '../tensor/dims.js';
+import { float32, type Tensor, zeros } from '../tensor/tensor.js';
+import { numberOf } from './node-attributes.js';
+import { failure, type Inputs, namesOf, type Upgrade, without } from './upgrade.js';
+
+/** How float8 overflows, and the element type that results are kept in, are of no concern here. */
+const newer = ['saturate', 'block_size', 'output_dtype', 'precision'];
+
+/** A number for each block along an axis as one for each element, float32. */
+function spread(node: Node, blocks: Tensor, dims: readonly number[], axis: number, block: number): Tensor {
+  const [size = 1, count = 1] = [dims[axis], blocks.dims[axis]];
+  const fits = blocks.dims.length === dims.length && Math.ceil(size / block) === count;
+  if (!fits || blocks.dims.some((length, at) => at !== axis && length !== dims[at])) {
+    throw failure(node, `blocks of ${block} of [${dims.join(', ')}] do not have scales [${blocks.dims.join(', ')}].`);
+  }
+  const inner = sizeOf(dims.slice(axis + 1));
+  const numbers = Array.from<number | bigint, number>(blocks.data, Number);
+  const values = Float32Array.from({ length: sizeOf(dims) }, (_, i) => {
+    const at = Math.floor((Math.floor(i / inner) % size) / block);
+    return numbers[(Math.floor(i / (inner * size)) * count + at) * inner + (i % inner)] ?? Number.NaN;
+  });
+  return float32(values, dims);
+}
+
+/** Scale and zero point of a node that quantises in blocks, one of each for every element. */
+function blockGrid(node: Node, [x, scaleInput, zeroInput]: Inputs, b: GraphBuilder, block: number) {
+  const scale = scaleInput && b.tensorOf(scaleInput);
+  const zero = zeroInput && b.tensorOf(zeroInput);
+  const dims = x?.type?.dims;
+  if (!x || !scale || (zeroInput && !zero) || !dims || !isStatic(dims)) {
+    throw failure(
+      node,
+      'blocks (block_size) need constant scales and fixed dimensions. Export the model without blocks.',
+    );
+  }
+  const axis = normalizeAxis(numberOf(node.attributes, 'axis') ?? 1, dims.length);
+  const constant = (tensor: Tensor) => b.initializer('constant/blocks', spread(node, tensor, dims, axis, block));
+  return { x, scale: constant(scale), zero: zero && constant(zero) };
+}
+
+export const dequantizeLinear: Upgrade = (node, inputs, b) => {
+  const block = numberOf(node.attributes, 'block_size') ?? 0;
+  if (block === 0) return newer.some((name) => node.attributes[name]) ? without(node, inputs, b, newer) : undefined;
+  const { x, scale, zero } = blockGrid(node, inputs, b, block);
+  const own = { name: node.name };
+  const stored = b.tensorOf(x);
+  if (stored) {
+    // A weight: the values that it stands for become its own.
+    const [scales, zeroPoints] = [scale, zero].map((value) => value && b.tensorOf(value)?.data);
+    const values = Array.from<number | bigint, number>(stored.data, Number).map(
+      (q, i) => (q - Number(zeroPoints?.[i] ?? 0)) * Number(scales?.[i]),
+    );
+    return [b.initializer(x.name, float32(values, stored.dims))];
+  }
+  const number = castLike(b, x, scale);
+  const centred = zero ? b.op('Sub', [number, zero], {}, own) : number;
+  return [b.op('Mul', [centred, scale], {}, namesOf(node))];
+};
+
+export const quantizeLinear: Upgrade = (node, inputs, b) => {
+  const wanted = numberOf(node.attributes, 'output_dtype') ?? 0;
+  const dtype = wanted === 0 ? (inputs[2]?.type?.dtype ?? 'uint8') : dtypeOf(wanted);
+  const range = dtype && quantizedRanges[dtype];
+  if (!dtype || !range) {
+    throw failure(
+      node,
+      `it quantises to ${dtype ?? elementTypeName(wanted)}, which is not supported; ${Object.keys(quantizedRanges).join(', ')} are.`,
+    );
+  }
+  const block = numberOf(node.attributes, 'block_size') ?? 0;
+  if (block > 0) {
+    const own = { name: node.name };
+    const { x, scale, zero } = blockGrid(node, inputs, b, block);
+    const steps = b.op('Round', [b.op('Div', [x, scale], {}, own)], {}, own);
+    const shifted: Value = zero ? b.op('Add', [steps, zero], {}, own) : steps;
+    const [least, most] = range.map((bound) => numberLike(b, bound, shifted));
+    const clipped = b.op('Clip', [shifted, least, most], {}, own);
+    return [b.op('Cast', [clipped], { to: elementTypeOf(dtype) }, namesOf(node))];
+  }
+  const [x, scale, zero] = inputs;
+  const dims = scale?.type?.dims;
+  if (zero || dtype === 'uint8' || !dims || !isStatic(dims)) {
+    return newer.some((name) => node.attributes[name]) ? without(node, inputs, b, newer) : undefined;
+  }
+  return without(node, [x, scale, b.initializer('constant/zero_point', zeros(dtype, dims))], b, newer);
+};
