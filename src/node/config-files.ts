@@ -1,8 +1,9 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { ShiboriError } from '../errors.js';
 import { type ModelConfig, parseModelConfig, parsePreprocessorConfig } from '../models/model-config.js';
 import type { PreprocessLayer } from '../models/preprocessing.js';
+import { configFolders } from './model-folders.js';
 
 /** More than any real configuration: 21,000 classes take one megabyte. */
 const MOST_BYTES = 32e6;
@@ -20,14 +21,13 @@ export interface ModelConfigs {
 }
 
 /**
- * Reads `preprocessor_config.json` and `config.json` beside a model file, or one folder up where the model lies in a
- * folder called `onnx`, as transformers.js lays models out.
+ * Reads `preprocessor_config.json` and `config.json` next to a model file or, where it is a link, next to the real file;
+ * or one folder up where the model lies in a folder called `onnx`, as transformers.js lays models out.
  *
  * @throws ShiboriError naming file and field for what is not understood.
  */
 export function readModelConfigs(model: string): ModelConfigs {
-  const beside = dirname(model);
-  const folders = basename(resolve(beside)) === 'onnx' ? [beside, join(beside, '..')] : [beside];
+  const folders = configFolders(model);
   const layers: PreprocessLayer[] = [];
   let classes: ModelConfigs['classes'];
   for (const [name, parse] of Object.entries(parsers)) {

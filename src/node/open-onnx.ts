@@ -2,8 +2,6 @@
  * From the bytes of an ONNX file to a classifier as the verbs handle it: one input of float32 images [N, C, H, W], one
  * output [N, classes], ONNX's own operators of one version. What was changed on the way becomes notes.
  */
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
-import { dirname, resolve, sep } from 'node:path';
 import { evaluateNode } from '../engine/reference.js';
 import { ShiboriError, UsageError, whileReading } from '../errors.js';
 import { type OnnxModel, readOnnx } from '../formats/onnx/read.js';
@@ -19,6 +17,7 @@ import { startRewrite } from '../passes/rewrite.js';
 import { storeWeightsAsInitializers } from '../passes/stored-weights.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { ModelConfigs } from './config-files.js';
+import { externalDataOf } from './external-data.js';
 import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
 import type { OpenOptions } from './open-options.js';
 
@@ -41,31 +40,6 @@ export interface OnnxOrigin {
 }
 
 const BATCH = 'N';
-
-/** Reads a part of an external data file; refuses one outside of the model's folder. */
-function readExternal(model: string, location: string, offset: number, length: number | undefined): Uint8Array {
-  const folder = realpathSync(dirname(resolve(model)));
-  const fail = (reason: string) => new ShiboriError(`Reading ${model}: its external data "${location}" ${reason}.`);
-  let path: string;
-  try {
-    path = realpathSync(resolve(folder, location));
-  } catch {
-    throw fail(`is missing: the weights are not in the model file but in ${resolve(folder, location)}. Put it there`);
-  }
-  if (!path.startsWith(folder + sep)) throw fail("lies outside of the model's folder");
-  const descriptor = openSync(path, 'r');
-  try {
-    const { size } = fstatSync(descriptor);
-    const wanted = length ?? size - offset;
-    if (offset < 0 || wanted < 0 || offset + wanted > size)
-      throw fail(`has ${size} bytes, the model asks for ${offset} to ${offset + wanted}`);
-    const bytes = new Uint8Array(wanted);
-    readSync(descriptor, bytes, 0, wanted, offset);
-    return bytes;
-  } finally {
-    closeSync(descriptor);
-  }
-}
 
 const declared = ({ name, type }: Value): DeclaredValue => ({
   name,
@@ -145,9 +119,8 @@ export interface OpenedOnnx extends Preprocessed {
  * @throws ShiboriError naming file and node for what cannot be handled.
  */
 export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, configs: ModelConfigs): OpenedOnnx {
-  const read: OnnxModel = readOnnx(bytes, file, {
-    external: (location, offset, length) => readExternal(file, location, offset, length),
-  });
+  const external = externalDataOf(file);
+  const read: OnnxModel = readOnnx(bytes, file, { external: external.read });
   const model = { ...read, graph: storeWeightsAsInitializers(read.graph) };
   const info = decodeInfo(model.metadata, file);
   const image = imageInputOf(model.graph, options.layout);
@@ -160,7 +133,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
   };
   try {
     checkInputs(model);
-    const notes: string[] = [];
+    const notes: string[] = [...external.notes];
     if (!image) {
       const imported = importGraph(model, file, evaluateNode);
       notes.push(...imported.notes);

@@ -3,7 +3,7 @@ import type { StringEntryProto } from './proto.js';
 
 /**
  * Reads bytes of a file that lies beside the model. `location` is a relative path without `..`, `/`-separated; the
- * reader must still make sure that links do not lead out of the model's folder. Returns `length` bytes from `offset`.
+ * reader must still make sure that linked folders do not lead out of that folder. Returns `length` bytes from `offset`.
  */
 export type ExternalReader = (location: string, offset: number, length: number) => Uint8Array;
 
