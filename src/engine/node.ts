@@ -37,25 +37,41 @@ const FATAL_ONLY = 4;
  * await session.dispose();
  */
 export function nodeEngine(options: NodeEngineOptions = {}): Engine {
-  const threads = options.threads ?? availableParallelism();
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new ShiboriError(`An engine needs a positive number of threads, found ${threads}.`);
-  }
+  const settings = sessionOptions(options);
   return {
     name: 'onnxruntime-node',
     async load(graph) {
       checkDTypes(graph);
       const bytes = writeGraph(inRuntimeOrder(graph));
-      const create = InferenceSession.create(bytes, {
-        intraOpNumThreads: threads,
-        interOpNumThreads: 1,
-        graphOptimizationLevel: options.optimization ?? 'all',
-        // Planning memory once for all runs takes a block of its own beside the arena: half as much again, no faster.
-        enableMemPattern: false,
-        logSeverityLevel: FATAL_ONLY,
-      });
+      const create = InferenceSession.create(bytes, settings);
       return new NodeSession(graph, await create.catch((cause) => fail(graph, 'load', cause)));
     },
+  };
+}
+
+/**
+ * ONNX Runtime's session of a model file, read by the runtime itself.
+ *
+ * @param graph what the file holds: its inputs and outputs, and the nodes that errors name.
+ */
+export async function loadModelFile(path: string, graph: Graph, options: NodeEngineOptions = {}): Promise<Session> {
+  checkDTypes(graph);
+  const create = InferenceSession.create(path, sessionOptions(options));
+  return new NodeSession(graph, await create.catch((cause) => fail(graph, 'load', cause)));
+}
+
+function sessionOptions(options: NodeEngineOptions): InferenceSession.SessionOptions {
+  const threads = options.threads ?? availableParallelism();
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new ShiboriError(`An engine needs a positive number of threads, found ${threads}.`);
+  }
+  return {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: options.optimization ?? 'all',
+    // Planning memory once for all runs takes a block of its own beside the arena: half as much again, no faster.
+    enableMemPattern: false,
+    logSeverityLevel: FATAL_ONLY,
   };
 }
 

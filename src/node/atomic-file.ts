@@ -71,14 +71,20 @@ function track(path: string): void {
  *
  * @returns The bytes written.
  * @throws ShiboriError when it cannot be written (disk full, permission denied, …), naming the path and the bytes
- * needed; the temporary file is then removed. Errors of a chunk iterator are passed on unchanged.
+ * needed; the temporary file is then removed. Errors of a chunk iterator and of `check` are passed on unchanged.
+ * @param check looks at the finished temporary file before it takes its place; what it throws stops that.
  */
-export async function writeFileAtomic(path: string, content: FileContent): Promise<number> {
+export async function writeFileAtomic(
+  path: string,
+  content: FileContent,
+  check?: (temporary: string) => Promise<void>,
+): Promise<number> {
   const previous = await existingFile(path);
   const target = previous ?? path;
   const folder = dirname(target);
   const temporary = join(folder, `.${basename(target)}.${randomBytes(4).toString('hex')}.tmp`);
   let written = 0;
+  /** Whether what fails is the caller's own. */
   let producing = false;
   let handle: FileHandle | undefined;
   try {
@@ -96,6 +102,9 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
     await handle.sync();
     await handle.close();
     handle = undefined;
+    producing = true;
+    await check?.(temporary);
+    producing = false;
     await rename(temporary, target);
   } catch (error) {
     await handle?.close().catch(() => undefined);

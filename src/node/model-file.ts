@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { ShiboriError, UsageError, whileReading } from '../errors.js';
 import { writeOnnxChunks } from '../formats/onnx/write.js';
@@ -9,7 +9,6 @@ import { architectures } from '../models/architectures.js';
 import { encodeInfo, type ModelInfo } from '../models/metadata.js';
 import { stateDictOf } from '../models/state-dict.js';
 import { checkFinite } from '../passes/check-weights.js';
-import { writeFileAtomic } from './atomic-file.js';
 import { readModelConfigs } from './config-files.js';
 import { impostorOf } from './impostor.js';
 import type { Preprocessed } from './model-preprocess.js';
@@ -120,7 +119,7 @@ export async function openModel(file: string, options: OpenOptions = {}): Promis
 }
 
 /** Opens what a model file holds. */
-async function openBytes(
+export async function openBytes(
   bytes: Uint8Array,
   promised: ModelFormat,
   file: string,
@@ -167,16 +166,6 @@ export async function encodeModel(model: LoadedModel, format: ModelFormat): Prom
   }
   const state = stateDictOf(model.graph);
   return [format === 'torch' ? await writeTorch(state) : writeSafetensors(state, metadata)];
-}
-
-/** Writes a model file, format by extension. What was there before stays until the new file is whole. */
-export async function saveModel(
-  model: LoadedModel,
-  file: string,
-): Promise<{ readonly file: string; readonly sizeBytes: number }> {
-  const chunks = await encodeModel(model, formatOf(file));
-  await writeFileAtomic(file, chunks);
-  return { file, sizeBytes: (await stat(file)).size };
 }
 
 /** The extension of a model file, of which `.tar` after another is no part: `.pth` of `checkpoint.pth.tar`. */

@@ -5,20 +5,17 @@ import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
 import type { Graph } from '../graph/model.js';
 import { summarize } from '../models/summary.js';
-import {
-  defaultOutput,
-  headPattern,
-  type LoadedModel,
-  type OpenOptions,
-  openModel,
-  saveModel,
-} from '../node/model-file.js';
+import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
+import { saveModel } from '../node/save-model.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { sizeOf } from '../tensor/dims.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { measureSpeed } from './measure.js';
 import type { Plan } from './recipe.js';
 import { trainsBy } from './summary.js';
+
+/** Relative error of a weight whose tensor train has all its ranks: float32 rounding. */
+const FULL_RANK_ERROR = 1e-5;
 
 /** Sizes of a model before or after. */
 export interface SizeSummary {
@@ -164,6 +161,11 @@ export async function compress(
   const opened = await openModel(file, options);
   tellNotes(opened, context);
   const { model, report } = await compressModel(opened, plan, options, context);
-  const written = await saveModel(model, options.output ?? defaultOutput(file, 'compressed', '.onnx'));
+  // At full rank nothing is lost, so that the file equals the original.
+  const isLossless = report.layers.every(({ error }) => error < FULL_RANK_ERROR);
+  const written = await saveModel(model, options.output ?? defaultOutput(file, 'compressed', '.onnx'), {
+    engine: engineOf(context),
+    ...(isLossless ? { equals: opened.graph } : {}),
+  });
   return { ...report, output: written.file, outputBytes: written.sizeBytes };
 }

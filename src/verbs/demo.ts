@@ -2,8 +2,9 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../data/preprocess.js';
 import { initialVgg } from '../models/initial-vgg.js';
-import { openModel, saveModel } from '../node/model-file.js';
-import type { VerbContext } from './context.js';
+import { openModel } from '../node/model-file.js';
+import { saveModel } from '../node/save-model.js';
+import { engineOf, type VerbContext } from './context.js';
 import { openDigits } from './dataset.js';
 import { finetuneModel } from './finetune.js';
 import { finetuneSchema, recipeSchema } from './recipe.js';
@@ -52,7 +53,7 @@ export async function demo(
     context,
   );
   const file = join(output, 'digits.pt');
-  await saveModel(trained, file);
+  await saveModel(trained, file, { engine: engineOf(context) });
   const model = await openModel(file, { inputSize: [64, 64] });
   const recipe = recipeSchema.parse({
     compress: {

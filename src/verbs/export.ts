@@ -1,6 +1,7 @@
 import { withExecution } from '../decompose/compress-linear.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
-import { type OpenOptions, openModel, saveModel } from '../node/model-file.js';
+import { type OpenOptions, openModel } from '../node/model-file.js';
+import { saveModel } from '../node/save-model.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { measureSpeed } from './measure.js';
 
@@ -17,10 +18,11 @@ export async function exportModel(
   context: VerbContext = {},
 ): Promise<{ readonly file: string; readonly sizeBytes: number }> {
   const { execution, ...open } = options;
+  const engine = engineOf(context);
   const model = await openModel(file, open);
   tellNotes(model, context);
   const { layers } = model.info;
-  if (execution === undefined || !layers || layers.length === 0) return saveModel(model, out);
+  if (execution === undefined || !layers || layers.length === 0) return saveModel(model, out, { engine });
   const all = (way: TtLayer['execution']) => layers.map((layer) => ({ ...layer, execution: way }));
   let chosen = execution === 'auto' ? 'rebuilt' : execution;
   if (execution === 'auto') {
@@ -28,9 +30,12 @@ export async function exportModel(
       withExecution(model.graph, all('factored')),
       withExecution(model.graph, all('rebuilt')),
     ] as const;
-    const { ratio } = await measureSpeed(engineOf(context), factored, rebuilt, { batch: 1 });
+    const { ratio } = await measureSpeed(engine, factored, rebuilt, { batch: 1 });
     chosen = ratio > 1 ? 'factored' : 'rebuilt';
   }
   const described = all(chosen === 'factored' ? 'factored' : 'rebuilt');
-  return saveModel({ graph: withExecution(model.graph, described), info: { ...model.info, layers: described } }, out);
+  return saveModel({ graph: withExecution(model.graph, described), info: { ...model.info, layers: described } }, out, {
+    engine,
+    equals: model.graph,
+  });
 }

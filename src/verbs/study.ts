@@ -5,12 +5,13 @@ import { indexOfPath, itemAt } from '../data/dataset.js';
 import { summarize } from '../models/summary.js';
 import { writeFileAtomic } from '../node/atomic-file.js';
 import { featureKey } from '../node/feature-store.js';
-import { encodeModel, type LoadedModel, openModel, saveModel } from '../node/model-file.js';
+import { encodeModel, type LoadedModel, openModel } from '../node/model-file.js';
+import { saveModel } from '../node/save-model.js';
 import { renderTriptychs } from '../node/triptych.js';
 import type { Comparison } from '../report/comparison.js';
 import { compareModels } from './compare.js';
 import { type Compression, compressModel } from './compress.js';
-import type { VerbContext } from './context.js';
+import { engineOf, type VerbContext } from './context.js';
 import type { Dataset } from './dataset.js';
 import { type Evaluation, evaluateModel } from './evaluate.js';
 import { explainImages, triptychRow } from './explain.js';
@@ -121,7 +122,7 @@ export async function study(
   else {
     const result = await compressModel(model, recipe.compress, {}, context);
     squeezed = result.model;
-    await saveModel(squeezed, file('compressed.onnx'));
+    await saveModel(squeezed, file('compressed.onnx'), { engine: engineOf(context) });
     await keep({ compression: result.report });
   }
   if (!done.squeezed) await keep({ squeezed: await evaluateModel(squeezed, data.validation, {}, context) });
@@ -140,11 +141,12 @@ export async function study(
       if (result.report.interrupted)
         throw new DOMException('The study was interrupted; run it again to go on.', 'AbortError');
       final = result.model;
-      await saveModel(final, file('model.onnx'));
+      await saveModel(final, file('model.onnx'), { engine: engineOf(context) });
       await keep({ finetuning: result.report });
     }
   }
-  for (const extension of ['onnx', 'safetensors', 'pt']) await saveModel(final, file(`model.${extension}`));
+  for (const extension of ['onnx', 'safetensors', 'pt'])
+    await saveModel(final, file(`model.${extension}`), { engine: engineOf(context) });
 
   const { compression, squeezed: evaluation, finetuning } = done;
   if (!compression || !evaluation) throw new Error('unreachable: both stages were done above');

@@ -9,10 +9,10 @@ import {
   type OpenOptions,
   openModel,
   optionsForEach,
-  saveModel,
 } from '../node/model-file.js';
+import { saveModel } from '../node/save-model.js';
 import type { EpochRecord } from '../train/training-state.js';
-import { tellNotes, type VerbContext } from './context.js';
+import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { type DataOptions, openDataset } from './dataset.js';
 import { openMetricsLog } from './finetune-log.js';
 import { type Beginning, beginningOf, openOrMake } from './fresh-model.js';
@@ -213,7 +213,7 @@ export async function trainFile(
     if (report.interrupted) return { ...report, output: null, work: folder };
     const output = options.output ?? defaultOutput(name, names.done, modelExtension(name) || '.onnx');
     await mkdir(dirname(output), { recursive: true });
-    await saveModel(trained, output);
+    await saveModel(trained, output, { engine: engineOf(context) });
     return { ...report, output, work: folder };
   } finally {
     for (const { source } of sets) await source.close?.();

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { initialVgg } from '../../src/models/initial-vgg.js';
-import { saveModel } from '../../src/node/model-file.js';
+import { saveModel } from '../../src/node/save-model.js';
 import { seeded } from '../../src/tensor/random.js';
 
 /** Side of the tiny study's images. */

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { nodeEngine } from '../../src/engine/node.js';
 import { UsageError } from '../../src/errors.js';
 import { initialVgg } from '../../src/models/initial-vgg.js';
-import { type LoadedModel, saveModel } from '../../src/node/model-file.js';
+import type { LoadedModel } from '../../src/node/model-file.js';
+import { saveModel } from '../../src/node/save-model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import type { ProgressEvent } from '../../src/verbs/context.js';
 import { type Dataset, openDataset } from '../../src/verbs/dataset.js';

@@ -6,7 +6,8 @@ import type { Graph, Node } from '../../graph/model.js';
 import { parametersOf } from '../../graph/parameters.js';
 import { reachableFrom } from '../../graph/uses.js';
 import { featureKey } from '../../node/feature-store.js';
-import { type LoadedModel, openModel, saveModel } from '../../node/model-file.js';
+import { type LoadedModel, openModel } from '../../node/model-file.js';
+import { saveWork } from '../../node/save-model.js';
 import { denseOption } from '../../squeeze/curves.js';
 import { type Spent, spendBudget } from '../../squeeze/spend.js';
 import { type SqueezedLayer, squeezedLayer } from '../../squeeze/squeezed-layer.js';
@@ -125,7 +126,7 @@ async function squeezed(
   const network = await shop.studied();
   const spend = (amount: number) => spendBudget(shop.engine, network, amount, spendOptions(shop));
   const { graph, layers } = await squeezeWithin(costedOf(shop), cost, limit, spend);
-  if (file) await saveModel({ graph, info: original.info }, file);
+  if (file) await saveWork({ graph, info: original.info }, file);
   await memory.keep(name, layers);
   return { graph, layers };
 }

@@ -1,17 +1,11 @@
 import { basename, extname, join } from 'node:path';
 import { ShiboriError, UsageError } from '../../errors.js';
-import {
-  defaultOutput,
-  formatOf,
-  type LoadedModel,
-  type OpenOptions,
-  openModel,
-  saveModel,
-} from '../../node/model-file.js';
+import { defaultOutput, formatOf, type LoadedModel, type OpenOptions, openModel } from '../../node/model-file.js';
+import { saveModel } from '../../node/save-model.js';
 import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work-memory.js';
 import { describeSpeed, milliseconds, type SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
-import { tellNotes, type VerbContext } from '../context.js';
+import { engineOf, tellNotes, type VerbContext } from '../context.js';
 import { byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';
 import { type LayerFigures, layerFigures, sizeChange } from './figures.js';
@@ -158,7 +152,7 @@ export async function squeeze(
   return withSqueezeSets(options, plan.seed ?? 42, async (sets) => {
     const { model: squeezed, report } = await squeezeModel(model, sets, plan, context, folderMemory(folder));
     context.signal?.throwIfAborted();
-    const written = await saveModel(squeezed, output);
+    const written = await saveModel(squeezed, output, { engine: engineOf(context) });
     const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
     return { ...result, page: await writePage(folder, pageOf(report, basename(file), context), result) };
   });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Accuracy } from '../../metrics/accuracy.js';
-import { type OpenOptions, openModel, saveModel } from '../../node/model-file.js';
+import { type OpenOptions, openModel } from '../../node/model-file.js';
+import { saveModel } from '../../node/save-model.js';
 import { folderMemory } from '../../node/work-memory.js';
 import type { MapFigures } from '../../report/comparison.js';
 import type { VerbContext } from '../context.js';
@@ -60,7 +61,7 @@ export async function sweepPoint(shop: Workshop, goal: LimitPlan['goal'], output
   const { limit } = await limitOf(costedOf(shop), goal);
   try {
     const { stored, model, layers, loss } = await candidateWithin(shop, goal.kind, limit);
-    const { file } = await saveModel(stored, join(output, `${goal.kind}-${limit}.onnx`));
+    const { file } = await saveModel(stored, join(output, `${goal.kind}-${limit}.onnx`), { engine: shop.engine });
     const chosen = layers.flatMap(({ path, scheme, ranks }) =>
       scheme ? [`${path}: ${scheme} ${ranks.join(', ')}`] : [],
     );

@@ -1,5 +1,6 @@
 import { UsageError } from '../../errors.js';
-import { type LoadedModel, type OpenOptions, openModel, saveModel } from '../../node/model-file.js';
+import { type LoadedModel, type OpenOptions, openModel } from '../../node/model-file.js';
+import { saveModel } from '../../node/save-model.js';
 import { ofAnyBatch } from '../../passes/rewrite.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
 import { spendOnWeights, studyWeights, withinError } from '../../squeeze/weight-only.js';
@@ -83,6 +84,6 @@ export async function squeezeFileWeights(
   );
   const { model: squeezed, report } = await squeezeModelWeights(model, plan, context);
   context.signal?.throwIfAborted();
-  const written = await saveModel(squeezed, output);
+  const written = await saveModel(squeezed, output, { engine: engineOf(context) });
   return { ...report, output: written.file, outputBytes: written.sizeBytes };
 }
