@@ -34,7 +34,8 @@ function affineOf(graph: Graph, node: Node): Affine | undefined {
   const tensors = node.inputs.slice(1).map((input) => input && graph.initializers.get(input)?.data);
   const [scale, bias, mean, variance] = tensors.map((data) => data && Float64Array.from(data, Number));
   if (!scale || !bias || !mean || !variance || node.outputs.filter(Boolean).length !== 1) return undefined;
-  const { epsilon } = attributesOf('BatchNormalization', node);
+  const { epsilon, training_mode } = attributesOf('BatchNormalization', node);
+  if (training_mode === 1) return undefined;
   const factor = scale.map((value, c) => value / Math.sqrt((variance[c] ?? 0) + epsilon));
   return { scale: factor, shift: bias.map((value, c) => value - (factor[c] ?? 0) * (mean[c] ?? 0)) };
 }
@@ -140,7 +141,7 @@ function onlyReader(graph: Graph, value: Value | undefined): Node | undefined {
 function foldOne(graph: Graph, node: Node): Folded {
   const note = (folded: boolean, text: string): FoldNote => ({ node: node.name, folded, text });
   const affine = affineOf(graph, node);
-  if (!affine) return { graph, notes: [note(false, 'its statistics are not constants')] };
+  if (!affine) return { graph, notes: [note(false, 'its statistics are not constants, or those of the batch')] };
   const [x] = node.inputs;
   const producer = x && usesOf(graph).producer(x);
   const before = hostOf(graph, producer);

@@ -45,6 +45,8 @@ function affineInput(graph: Graph, node: Node): Value | undefined {
   const place = affine[node.op];
   const moving = node.inputs.filter((input) => input && !graph.initializers.has(input));
   const [x] = moving;
+  if (node.op === 'BatchNormalization' && attributesOf('BatchNormalization', node).training_mode === 1)
+    return undefined;
   if (!place || !x || moving.length !== 1 || (place === 'first' && node.inputs[0] !== x)) return undefined;
   return x;
 }

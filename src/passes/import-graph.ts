@@ -1,4 +1,5 @@
-import type { Model } from '../graph/model.js';
+import type { Graph, Model } from '../graph/model.js';
+import { attributesOf } from '../ops/table.js';
 import { dequantize } from './dequantize.js';
 import { type EvaluateNode, foldConstants } from './fold-constants.js';
 import { settleWeights } from './settle-weights.js';
@@ -21,5 +22,16 @@ export function importGraph(model: Model, file: string, evaluate: EvaluateNode):
   const upgraded = upgradeOpset({ ...model, graph: widened.graph }, file);
   const floats = dequantize(settleWeights(upgraded));
   const graph = foldConstants(settleWeights(floats.graph), evaluate);
-  return { graph, notes: [...widened.notes, ...floats.notes] };
+  return { graph, notes: [...widened.notes, ...floats.notes, ...trainingNotes(graph)] };
+}
+
+/** What a user should know of a graph that normalises as in training. */
+function trainingNotes({ nodes }: Graph): readonly string[] {
+  const trained = nodes.filter(
+    (node) => node.op === 'BatchNormalization' && attributesOf('BatchNormalization', node).training_mode === 1,
+  ).length;
+  if (trained === 0) return [];
+  return [
+    `It is in training mode: ${trained} BatchNormalization nodes use the statistics of the batch, so that scores depend on the other images of a batch. Export it in evaluation mode for scores of its own.`,
+  ];
 }

@@ -140,11 +140,8 @@ const refusals: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/it computes in integers/, 'quantised operators (the format QDQ is computed)'],
   [/operator (RNN|LSTM|GRU),/, 'recurrent networks'],
   [/operator (DFT|STFT|(Hann|Hamming|Blackman)Window|MelWeightMatrix),/, 'signal processing'],
-  [/operator (NonMaxSuppression|RoiAlign|GridSample),/, 'detection and warping'],
-  [
-    /operator (TfIdfVectorizer|Unique|Compress|BitShift|Det|Shrink),/,
-    'other operators that no classifier of images has',
-  ],
+  [/operator (NonMaxSuppression|RoiAlign),/, 'detection and warping'],
+  [/operator (TfIdfVectorizer|Unique|Compress|BitShift|Det),/, 'other operators that no classifier of images has'],
   [/has no kernel for that element type/, 'no kernel of ONNX Runtime for the element type'],
 ];
 

@@ -60,6 +60,17 @@ describe('foldBatchNorms', () => {
     await verifyEqual(engine, graph, folded, FLOAT32_ROUNDING);
   });
 
+  it('keeps one that normalises with the statistics of the batch', () => {
+    const graph = built([4, 5, 5], (b, x) => {
+      const y = b.op('Conv', [x, b.initializer('conv.weight', random([6, 4, 3, 3]))], {}, { name: 'conv' });
+      const statistics = [1, 2, 3, 4].map((i) => b.initializer(`bn.${i}`, random([6], 0.5, 2)));
+      return b.op('BatchNormalization', [y, ...statistics], { training_mode: 1 }, { name: 'bn' });
+    });
+    const { graph: folded, notes } = foldBatchNorms(graph);
+    expect(folded).toBe(graph);
+    expect(notes).toMatchObject([{ node: 'bn', folded: false, text: expect.stringMatching(/those of the batch/) }]);
+  });
+
   it.each([0, 1])('folds into the Gemm behind it, through dropout, transB %i', async (transB) => {
     const graph = built([5], (b, x) => {
       const y = batchNorm(b, b.op('Relu', [x], {}, { name: 'relu' }), 5, 'bn');
