@@ -118,7 +118,16 @@ describe('a bad safetensors file', () => {
 
   it.each([
     ['a header that is no JSON', fileOf('{"a":', []), /not JSON/],
-    ['a header that is not UTF-8', fileOf('{"a\u00e9"}', []).map((byte) => (byte === 0xc3 ? 0xff : byte)), /not JSON/],
+    [
+      'a header that is not UTF-8',
+      fileOf('{"a\u00e9"}', []).map((byte) => (byte === 0xc3 ? 0xff : byte)),
+      /not UTF-8 at character 3/,
+    ],
+    [
+      'an entry that is not UTF-8',
+      fileOf('{"fc":{"dtype":"\u00e9"}}', []).map((byte) => (byte === 0xc3 ? 0xff : byte)),
+      /not UTF-8.*in or after the entry "fc"/,
+    ],
     ['metadata that are no texts', withEntries({ __metadata__: { epoch: 3 } }, 0), /__metadata__/],
     ['a tensor that is none', withEntries({ a: 3 }, 0), /tensor "a" is not described/],
     ['an entry too many', withEntries({ a: { ...entry('U8', [1], 0, 1), more: 1 } }, 1), /"a" is not described.*more/],
@@ -133,9 +142,33 @@ describe('a bad safetensors file', () => {
     ['an infinite product', withEntries({ a: entry('U8', Array(30).fill(2 ** 52), 0, 1) }, 1), /needs Infinity/],
     ['offsets past the end', withEntries({ a: entry('U8', [9], 0, 9) }, 8), /"a".*0 to 9.*holds 8/],
     ['offsets backwards', withEntries({ a: entry('U8', [1], 1, 0) }, 1), /end before they begin/],
-    ['an overlap', withEntries({ a: entry('U8', [2], 0, 2), b: entry('U8', [2], 1, 3) }, 3), /"b".*1 to 3.*overlap/],
-    ['a gap', withEntries({ a: entry('U8', [1], 0, 1), b: entry('U8', [1], 2, 3) }, 3), /1 to 2 belong to no tensor/],
-    ['bytes after the end', withEntries({ a: entry('U8', [1], 0, 1) }, 3), /2 bytes after the last tensor/],
+    [
+      'an overlap',
+      withEntries({ a: entry('U8', [2], 0, 2), b: entry('U8', [2], 1, 3) }, 3),
+      /"b".*1 to 3.*overlap those of tensor "a"/,
+    ],
+    [
+      'a gap',
+      withEntries({ a: entry('U8', [1], 0, 1), b: entry('U8', [1], 2, 3) }, 3),
+      /"b".*1 to 2, after tensor "a", belong to no tensor/,
+    ],
+    [
+      'a tensor twice',
+      fileOf('{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"\\u0061":{}}', [1]),
+      /the tensor "a" twice/,
+    ],
+    ['metadata twice', fileOf('{"__metadata__":{},"__metadata__":{}}', []), /"__metadata__" twice/],
+    [
+      'a text of the metadata twice',
+      fileOf('{"__metadata__":{"a":"{\\"","b":"","a":"1"}}', []),
+      /"__metadata__".*"a" twice/,
+    ],
+    [
+      'a part of an entry twice',
+      fileOf('{"w":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}}', [1]),
+      /"w" in its header has "shape" twice/,
+    ],
+    ['bytes after the end', withEntries({ a: entry('U8', [1], 0, 1) }, 3), /2 bytes after its last tensor, "a"/],
     ['a boolean of 2', fileOf(JSON.stringify({ a: entry('BOOL', [1], 0, 1) }), [2]), /"a".*not all 0 or 1/],
     ['lists nested deeply', fileOf(`{"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}`, []), /"a" is not described/],
   ])('has %s', (_, bytes, message) => {

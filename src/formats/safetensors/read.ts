@@ -8,6 +8,7 @@ import { allocate, bytesPerElement, type DType, fromBytes } from '../../tensor/d
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { kindOfFile } from '../torch/file-kind.js';
 import { safetensorsDtypes } from './dtypes.js';
+import { parseHeader } from './header.js';
 
 const LENGTH_BYTES = 8;
 /** The format's own limit: longer headers could only make the parser slow. */
@@ -64,17 +65,7 @@ function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unk
   }
   if (length > LONGEST_HEADER) throw fail(`its header claims ${length} bytes; the format allows ${LONGEST_HEADER}.`);
   const end = LENGTH_BYTES + Number(length);
-  let header: unknown;
-  try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(LENGTH_BYTES, end)));
-  } catch (error) {
-    throw fail(`its header is not JSON text (${String(error)}). It is damaged: copy or download it again.`);
-  }
-  // Not zod's record: it drops names like __proto__, and nothing may be dropped silently.
-  if (typeof header !== 'object' || header === null || Array.isArray(header)) {
-    throw fail('its header is not a JSON object. It is damaged: copy or download it again.');
-  }
-  return { header: { ...header }, end };
+  return { header: parseHeader(bytes.subarray(LENGTH_BYTES, end), fail), end };
 }
 
 function parseEntry(name: string, value: unknown, fail: Fail): Entry {
@@ -91,21 +82,27 @@ function checkOffsets(entries: readonly Entry[], available: number, fail: Fail):
     (a, b) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1],
   );
   let position = 0;
+  let before: string | undefined;
   for (const {
     name,
     data_offsets: [begin, end],
   } of inOrder) {
     const what = `tensor ${JSON.stringify(name)} takes the bytes ${begin} to ${end}`;
+    const last = before === undefined ? 'the start' : `tensor ${JSON.stringify(before)}`;
     if (end < begin) throw fail(`${what}, which end before they begin.`);
     if (end > available) {
       throw fail(`${what}, but the file holds ${available}. It is cut short: copy or download it again.`);
     }
-    if (begin < position) throw fail(`${what}, which overlap those of another one (up to ${position}).`);
-    if (begin > position) throw fail(`${what}, but the bytes ${position} to ${begin} belong to no tensor.`);
+    if (begin < position) throw fail(`${what}, which overlap those of ${last}, up to ${position}.`);
+    if (begin > position) {
+      throw fail(`${what}, but the bytes ${position} to ${begin}, after ${last}, belong to no tensor.`);
+    }
     position = end;
+    before = name;
   }
   if (position < available) {
-    throw fail(`${available - position} bytes after the last tensor belong to none. Save the file again.`);
+    const last = before === undefined ? 'its header' : `its last tensor, ${JSON.stringify(before)},`;
+    throw fail(`${available - position} bytes after ${last} belong to none. Save the file again.`);
   }
 }
 
