@@ -56,6 +56,13 @@ export function weightsText(result: SqueezedShape & { readonly output: string })
   ].join('\n');
 }
 
+/** What fine-tuning gained, and which epoch was kept. */
+function finetuningText({ before, kept, top1Gain }: NonNullable<SqueezedFile['finetuning']>): string {
+  if (kept.epoch === 0) return 'Training did not help: the model before it is kept';
+  const change = before && kept.validationTop1 !== undefined && top1Gain !== undefined;
+  return `Training kept epoch ${kept.epoch}${change ? `: ${percent(before.validationTop1)} → ${percent(kept.validationTop1)}` : ''}`;
+}
+
 /** What a squeeze came to, for people. */
 export function squeezeText(result: SqueezedFile): string {
   const { accuracy, data, maps, speed } = result;
@@ -63,6 +70,7 @@ export function squeezeText(result: SqueezedFile): string {
     ...shapeText(result),
     '',
     `Top-1    ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)} on ${integer(accuracy.after.images)} images (${data.validation})`,
+    ...(result.finetuning ? [finetuningText(result.finetuning)] : []),
     `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats (${predictedDivergence(result.layers).toPrecision(2)} predicted)`,
     ...(maps ? [`Maps     correlate at ${agreementText(maps)} on ${maps.images} images (${maps.layer})`] : []),
     ...speed.map(

@@ -11,6 +11,7 @@ import { UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { parametersOf } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
+import type { Measured, MeasuredEpoch } from './best-weights.js';
 import { comparedValues, type Distillation } from './distillation.js';
 import { type FeatureStore, memoryStore } from './feature-store.js';
 import { cachedFeatures, imageFeatures } from './features.js';
@@ -62,8 +63,20 @@ export interface FitOptions extends Omit<StepSettings, 'seed'> {
    * are numbers or names, which are compared anyway: a checkpoint of another training is refused.
    */
   readonly fingerprint?: string;
-  /** Stops when the validation loss has not got better for so many epochs, and takes the best parameters. */
+  /** Stops when the validation loss has not got better for so many epochs. */
   readonly patience?: number;
+  /**
+   * Which weights are the result: those of the best epoch by validation top-1 (equal ones: by loss), with the model before
+   * the training as epoch 0, or those of the last epoch. Default: `best`; without validation images the last.
+   */
+  readonly keep?: 'best' | 'last';
+  /**
+   * What the model measures on the validation images before the training, where that is known; `skip`: it is not measured
+   * and not kept, as for fresh parameters. Default: it is measured.
+   */
+  readonly before?: Measured | 'skip';
+  /** Called with what the model measures before the training. */
+  readonly onBefore?: (measured: Measured) => void | Promise<void>;
   /** Told after each step, and as features and validation go on. */
   readonly onProgress?: (progress: FitProgress) => void;
   /** Told after each epoch, before its checkpoint is written. */
@@ -77,6 +90,10 @@ export interface FitResult {
   /** The given graph, its trained parameters and running statistics replaced. */
   readonly graph: Graph;
   readonly history: readonly EpochRecord[];
+  /** What the model measured before the training; `undefined` without validation images or where it was skipped. */
+  readonly before?: Measured;
+  /** The epoch that is best on the validation images, 0 for the model before the training; `graph` is this one unless the last is kept. */
+  readonly best?: MeasuredEpoch;
   /** Steps done. */
   readonly steps: number;
   /** Whether the signal ended it; a checkpoint was saved if there is a place for it. */
@@ -168,6 +185,7 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
       averaging: options.averaging,
       batchNorm: options.batchNorm,
       dropout: options.dropout,
+      keep: options.keep,
       ...(distillation ? { distillation: fingerprintOf(distillation) } : {}),
     },
   ]);
@@ -178,6 +196,7 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
     accumulate,
     seed,
     fingerprint,
+    keep: options.keep ?? 'best',
     checkpointSeconds: options.checkpointSeconds ?? 30,
   });
   try {
@@ -185,6 +204,8 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
     return {
       graph: withWeights(graph, trainer.results(finished)),
       history: trainer.progress.history,
+      ...(trainer.progress.before ? { before: trainer.progress.before } : {}),
+      ...(trainer.progress.kept ? { best: trainer.progress.kept } : {}),
       steps: trainer.progress.step,
       interrupted: !finished,
       featureElements: elements,

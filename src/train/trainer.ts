@@ -3,7 +3,8 @@ import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
-import { type Tensor, tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { BestWeights, checkMeasured, isBetter, type Measured } from './best-weights.js';
 import type { Features, Wait } from './features.js';
 import { areFinite } from './gradients.js';
 import { createPacer } from './pacer.js';
@@ -17,14 +18,11 @@ import { namedArrays, restoreArrays, resultingWeights, type Weights, withWeights
 /** Second key of the random streams that the order of images is drawn from. */
 const ORDER_STREAM = 1;
 
-/** Prefix of the best parameters' names in a checkpoint. */
-const BEST = 'best/';
-
 /** Told of as a training goes on. */
 export interface FitProgress {
   /** `features`: the frozen prefix is being computed; `train`: steps; `validate`. */
   readonly stage: 'features' | 'train' | 'validate';
-  /** From 0. */
+  /** From 0; -1 for the validation before the training. */
   readonly epoch: number;
   /** Images done, of `total`. */
   readonly done: number;
@@ -51,7 +49,12 @@ export interface TrainerOptions extends StepSettings {
   readonly checkpoint?: CheckpointStore;
   readonly checkpointSeconds: number;
   readonly patience?: number;
+  /** Which weights are the result: of the best epoch on the validation images, or of the last. */
+  readonly keep: 'best' | 'last';
+  /** What the model measures before the training; `skip`: nothing that is worth keeping. Default: it is measured. */
+  readonly before?: Measured | 'skip';
   readonly onProgress?: (progress: FitProgress) => void;
+  readonly onBefore?: (measured: Measured) => void | Promise<void>;
   readonly onEpoch?: (record: EpochRecord) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
@@ -68,7 +71,7 @@ export class Trainer {
   readonly #options: TrainerOptions;
   readonly #stepper: Stepper;
   readonly #pause = createPacer();
-  #best = new Map<string, Float32Array>();
+  readonly #best = new BestWeights();
   #progress: TrainingProgress;
   #savedAt = performance.now();
   #hasCheckpoint = false;
@@ -101,6 +104,10 @@ export class Trainer {
   /** Trains to the end, or until the signal: false then, with a checkpoint saved. */
   async run(): Promise<boolean> {
     await this.#resume();
+    if (!(await this.#measureBefore())) {
+      await this.#save();
+      return false;
+    }
     while (this.#progress.epoch < this.#options.epochs && !this.#stopped()) {
       if ((await this.#runEpoch()) && (await this.#endEpoch())) continue;
       await this.#save();
@@ -109,15 +116,34 @@ export class Trainer {
     return true;
   }
 
-  /** Parameters and running statistics by name; the best ones where the training stops early and was not interrupted. */
-  results(finished: boolean): Map<string, Tensor<'float32'>> {
-    const useBest = finished && this.#options.patience !== undefined;
-    const found = new Map<string, Tensor<'float32'>>();
-    for (const [name, current] of resultingWeights(this.#weights)) {
-      const best = useBest ? this.#best.get(name) : undefined;
-      found.set(name, best ? tensor('float32', current.dims, best) : current);
-    }
-    return found;
+  /** Parameters and running statistics by name; those of the best epoch where it is kept and the training was not interrupted. */
+  results(finished: boolean): ReadonlyMap<string, Tensor<'float32'>> {
+    const current = resultingWeights(this.#weights);
+    return finished && this.#keepsBest ? this.#best.apply(current) : current;
+  }
+
+  /** Whether the result is the best epoch on the validation images. */
+  get #keepsBest(): boolean {
+    return this.#validation !== undefined && this.#options.keep === 'best';
+  }
+
+  /** Measures the model before the first step; false when the signal ended it before. */
+  async #measureBefore(): Promise<boolean> {
+    const { before, onBefore } = this.#options;
+    if (!this.#validation || this.#progress.before || this.#progress.step > 0 || before === 'skip') return true;
+    const measured = before ?? (await this.#validate(this.#validation, -1));
+    if (measured === 'aborted') return false;
+    this.#progress = { ...this.#progress, before: measured };
+    this.#keepIfBetter(0, measured);
+    if (before === undefined) await onBefore?.(measured);
+    return true;
+  }
+
+  /** Notes the best epoch so far, and copies its weights where they may become the result. */
+  #keepIfBetter(epoch: number, measured: Measured): void {
+    if (!isBetter(measured, this.#progress.kept)) return;
+    this.#progress = { ...this.#progress, kept: { epoch, ...measured } };
+    if (this.#keepsBest) this.#best.set(resultingWeights(this.#weights));
   }
 
   /** The images of each step of an epoch, in the parts that are computed at once. */
@@ -218,7 +244,7 @@ export class Trainer {
     const p = this.#progress;
     if (p.images === 0) throw new ShiboriError('Not one training image could be read: there is nothing to train on.');
     const { loss, top1 } = meansOf(p);
-    const measured = this.#validation && (await this.#validate(this.#validation));
+    const measured = this.#validation && (await this.#validate(this.#validation, p.epoch));
     if (measured === 'aborted') return false;
     const record: EpochRecord = {
       epoch: p.epoch + 1,
@@ -231,12 +257,10 @@ export class Trainer {
     let { best } = p;
     if (measured && measured.loss < (best?.loss ?? Number.POSITIVE_INFINITY)) {
       best = { epoch: record.epoch, loss: measured.loss };
-      if (this.#options.patience !== undefined) {
-        this.#best = new Map([...resultingWeights(this.#weights)].map(([name, { data }]) => [name, data.slice()]));
-      }
     }
+    if (measured) this.#keepIfBetter(record.epoch, measured);
     this.#progress = {
-      ...p,
+      ...this.#progress,
       epoch: p.epoch + 1,
       ...NOTHING_DONE,
       history: [...p.history, record],
@@ -248,13 +272,13 @@ export class Trainer {
     return true;
   }
 
-  async #validate(features: Features): Promise<{ readonly loss: number; readonly top1: number } | 'aborted'> {
+  async #validate(features: Features, epoch: number): Promise<Measured | 'aborted'> {
     const { engine, onProgress, signal } = this.#options;
-    const { epoch } = this.#progress;
     const graph = withWeights(this.#graph, resultingWeights(this.#weights));
     const report = (done: number, total: number, wait: Wait) =>
       onProgress?.({ stage: 'validate', epoch, done, total, ...wait });
-    return (await validate(engine, graph, features, report, signal)) ?? 'aborted';
+    const measured = await validate(engine, graph, features, report, signal);
+    return measured ? checkMeasured(measured) : 'aborted';
   }
 
   /** Whether the validation loss has stopped getting better. */
@@ -280,7 +304,7 @@ export class Trainer {
         // A step whose gradients were finite may still have gone too far.
         if (!areFinite(values)) throw this.#notFinite(`"${name}" is not finite`, schedule(this.#progress.step));
       }
-      for (const [name, values] of this.#best) tensors.set(`${BEST}${name}`, values);
+      this.#best.addTo(tensors);
       await checkpoint.save({ progress: this.#progress, tensors });
       this.#hasCheckpoint = true;
     }
@@ -296,9 +320,7 @@ export class Trainer {
       );
     }
     restoreArrays(namedArrays(this.#weights, this.#options.optimizer), state.tensors);
-    for (const [name, values] of state.tensors) {
-      if (name.startsWith(BEST)) this.#best.set(name.slice(BEST.length), values);
-    }
+    this.#best.restore(state.tensors);
     this.#progress = state.progress;
     this.#hasCheckpoint = true;
   }

@@ -27,6 +27,11 @@ export const progressSchema = z.object({
   /** Seconds spent on the running epoch. */
   seconds: z.number(),
   history: z.array(epochSchema),
+  /** What the model measured before the training. */
+  before: z.object({ loss: z.number(), top1: z.number() }).optional(),
+  /** The epoch of the best validation top-1, 0 for the model before the training. */
+  kept: z.object({ epoch: z.number(), loss: z.number(), top1: z.number() }).optional(),
+  /** The epoch of the lowest validation loss, for `patience`. */
   best: z.object({ epoch: z.number(), loss: z.number() }).optional(),
 });
 

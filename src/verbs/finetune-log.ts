@@ -77,6 +77,9 @@ export function openMetricsLog(file: string, resumedAt: () => number): MetricsLo
   };
 }
 
+/** Name of the validation before the first step. */
+export const BEFORE_STAGE = 'epoch 0';
+
 /** Speeds of less time than this say little. */
 const SHORTEST_SECONDS = 0.5;
 
@@ -97,7 +100,8 @@ export function reportProgress(
   let from = { images: 0, time: 0 };
   const stageOf = (p: FitProgress) => {
     if (p.stage === 'features') return views > 1 ? `frozen prefix, view ${(p.epoch % views) + 1}` : 'frozen prefix';
-    return p.stage === 'validate' ? 'validate' : `epoch ${p.epoch + 1}/${epochs}`;
+    if (p.stage === 'validate') return p.epoch < 0 ? BEFORE_STAGE : 'validate';
+    return `epoch ${p.epoch + 1}/${epochs}`;
   };
   return (p) => {
     const now = `${prefix}${stageOf(p)}`;

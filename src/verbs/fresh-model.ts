@@ -29,7 +29,7 @@ export async function openOrMake(
   { head, seed }: Beginning,
   dataset: Dataset,
   options: OpenOptions,
-): Promise<LoadedModel & Pick<OpenedModel, 'notes'>> {
+): Promise<LoadedModel & Pick<OpenedModel, 'notes'> & { readonly isFresh?: boolean }> {
   if (existsSync(name) || extname(name) !== '') return openModel(name, options);
   const [height = 224, width = 224] = options.inputSize ?? [];
   if (height !== width) throw new UsageError(`${name} is made for square images, found ${height}×${width}.`);
@@ -37,7 +37,7 @@ export async function openOrMake(
   // Hidden layers that another head is going to replace are not worth a hundred million random numbers.
   const graph = initialVgg(head === 'study' ? { ...shape, classifier: [] } : shape, seed);
   const classes = dataset.source.classes.map((found) => found.name);
-  return { graph, info: { architecture: 'vgg', classes }, notes: [] };
+  return { graph, info: { architecture: 'vgg', classes }, notes: [], isFresh: true };
 }
 
 /** Replaces the last layer, or a VGG's classifier. */
@@ -64,14 +64,14 @@ function withHead(
 /**
  * The model that a training begins with: a fresh head, or everything fresh, as the plan says.
  *
- * @returns the model, and what the pattern `head` stands for: its last layer's parameters.
+ * @returns the model, whether parameters of it are untrained, and what the pattern `head` stands for: its last layer's parameters.
  */
 export function beginningOf(
   model: LoadedModel,
   { head, init, seed }: Beginning,
   dataset: Dataset,
   context: VerbContext,
-): { readonly model: LoadedModel; head(): readonly string[] } {
+): { readonly model: LoadedModel; readonly isFresh: boolean; head(): readonly string[] } {
   let { graph, info } = model;
   let parameters: readonly string[] | undefined;
   if (head !== undefined) {
@@ -86,5 +86,6 @@ export function beginningOf(
     if (kept.length > 0)
       context.onWarning?.(`kept as they are, since nothing tells what they are for: ${kept.join(', ')}`);
   }
-  return { model: { ...model, graph, info }, head: () => parameters ?? headParameters(graph) };
+  const isFresh = head !== undefined || init === 'scratch';
+  return { model: { ...model, graph, info }, isFresh, head: () => parameters ?? headParameters(graph) };
 }

@@ -5,6 +5,7 @@ import type { Graph } from '../graph/model.js';
 import { fileCheckpoint } from '../node/checkpoint.js';
 import { featureKey } from '../node/feature-store.js';
 import type { LoadedModel } from '../node/model-file.js';
+import type { Measured } from '../train/best-weights.js';
 import { type FitProgress, type FitResult, fit } from '../train/fit.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
 import { engineOf, type VerbContext } from './context.js';
@@ -80,12 +81,14 @@ export interface StagePlace {
   readonly log?: MetricsLog;
   /** Who is learnt from, where the plan says what. */
   readonly teacher?: Graph;
+  /** What the model measures before the stage, where that is known; `skip` for fresh parameters. */
+  readonly before?: Measured | 'skip';
   /** Told of the path of each image that cannot be read. */
   readonly onSkipped: (path: string) => void;
 }
 
 /** What a stage did. */
-export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'interrupted'> {
+export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'interrupted' | 'before' | 'best'> {
   readonly model: LoadedModel;
   /** Numbers that were trained. */
   readonly trained: number;
@@ -144,6 +147,14 @@ export async function trainStage(
     if (step % STEPS_PER_RECORD !== 0 || p.loss === undefined || p.top1 === undefined) return;
     log?.add(step, { 'train/loss': p.loss, 'train/top1': p.top1, 'train/learningRate': p.learningRate ?? 0 });
   };
+  const onBefore = async ({ loss, top1 }: Measured) => {
+    log?.add(place.stepsBefore, {
+      epoch: place.epochsBefore,
+      'epoch/validationLoss': loss,
+      'epoch/validationTop1': top1,
+    });
+    await log?.flush();
+  };
   const onEpoch = async (epoch: EpochRecord) => {
     log?.add(step ?? stepBefore(), {
       epoch: place.epochsBefore + epoch.epoch,
@@ -185,17 +196,22 @@ export async function trainStage(
       ...(checkpoint ? { checkpoint } : {}),
       fingerprint: featureKey([JSON.stringify(same), data.train.source.items.map(({ path }) => path).join('\n')]),
       ...(patience === undefined ? {} : { patience }),
+      keep: plan.keep,
+      ...(place.before === undefined ? {} : { before: place.before }),
       onProgress,
+      onBefore,
       onEpoch,
       ...(context.signal ? { signal: context.signal } : {}),
     });
-    const { history, interrupted } = result;
+    const { history, interrupted, before, best } = result;
     return {
       model: { ...model, graph: training.back(result.graph) },
       trained,
       waited: [...waits.values()].reduce((sum, seconds) => sum + seconds, 0),
       history,
       interrupted,
+      ...(before ? { before } : {}),
+      ...(best ? { best } : {}),
       steps: result.steps,
     };
   } finally {

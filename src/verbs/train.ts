@@ -11,21 +11,26 @@ import {
   optionsForEach,
 } from '../node/model-file.js';
 import { saveModel } from '../node/save-model.js';
-import type { EpochRecord } from '../train/training-state.js';
+import type { Measured } from '../train/best-weights.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { type DataOptions, openDataset } from './dataset.js';
 import { openMetricsLog } from './finetune-log.js';
 import { type Beginning, beginningOf, openOrMake } from './fresh-model.js';
 import { checkpointFile, stageCheckpoint, type TrainingSets, trainStage } from './train-stage.js';
+import {
+  type KeptEpoch,
+  keptBy,
+  outcomeOf,
+  type TrainedEpoch,
+  type TrainingOutcome,
+  warnOfNoGain,
+} from './training-outcome.js';
 import type { TrainPlan } from './training-schema.js';
 
-/** An epoch of a training: epochs are counted through all stages, stages from 1. */
-export interface TrainedEpoch extends EpochRecord {
-  readonly stage: number;
-}
+export type { TrainedEpoch } from './training-outcome.js';
 
 /** What a training did. */
-export interface Training {
+export interface Training extends TrainingOutcome {
   readonly history: readonly TrainedEpoch[];
   /** Steps of all stages. */
   readonly steps: number;
@@ -64,6 +69,8 @@ export interface TrainModelOptions {
   readonly work?: WorkFolder;
   /** The model that stages with `distill` learn from. */
   readonly teacher?: LoadedModel;
+  /** Whether the model's parameters are untrained: epoch 0 is not measured then. Default: false. */
+  readonly isFresh?: boolean;
 }
 
 /**
@@ -92,6 +99,9 @@ export async function trainModel(
   let current = begun.model;
   let [steps, trained, waited] = [0, 0, 0];
   let interrupted = false;
+  let before: Measured | undefined;
+  let kept: KeptEpoch | undefined;
+  let known: Measured | 'skip' | undefined = begun.isFresh || options.isFresh ? 'skip' : undefined;
   let resumedAt = () => 0;
   const log = work && openMetricsLog(join(work.folder, 'metrics.jsonl'), () => resumedAt());
   try {
@@ -114,6 +124,7 @@ export async function trainModel(
           ...(checkpoint ? { checkpoint } : {}),
           ...(log ? { log } : {}),
           ...(teacher ? { teacher: teacher.graph } : {}),
+          ...(known === undefined ? {} : { before: known }),
           onSkipped: (path) => skipped.push(path),
         },
         context,
@@ -121,6 +132,11 @@ export async function trainModel(
       const epochsBefore = history.length;
       history.push(...result.history.map((epoch) => ({ ...epoch, epoch: epochsBefore + epoch.epoch, stage: i + 1 })));
       current = result.model;
+      if (i === 0) before = result.before;
+      kept = keptBy({ ...result, keep: stage.keep, epochsBefore }, history, kept);
+      // The next stage begins with what this one gives back.
+      const { validationLoss: loss, validationTop1: top1 } = kept;
+      known = loss === undefined || top1 === undefined ? undefined : { loss, top1 };
       steps += result.steps;
       trained = result.trained;
       waited += result.waited;
@@ -132,8 +148,12 @@ export async function trainModel(
     await log?.close();
   }
   const seconds = (performance.now() - start) / 1000;
+  if (!kept) throw new Error('unreachable: a training has at least one stage');
+  const outcome = outcomeOf(before, kept);
+  if (!interrupted) warnOfNoGain(outcome, history, context);
   const report: Training = {
     history,
+    ...outcome,
     steps,
     interrupted,
     trained,
@@ -202,11 +222,16 @@ export async function trainFile(
         `the checkpoint of an earlier training in ${folder} will be replaced; --resume goes on with it`,
       );
     }
+    if (!validation) context.onNote?.('without validation images the last epoch is kept; --val-data gives some');
     const { model: trained, report } = await trainModel(
       model,
       { train, ...(validation ? { validation } : {}) },
       plan,
-      { work: { folder, ...(options.resume ? { resume: true } : {}) }, ...(teacher ? { teacher } : {}) },
+      {
+        work: { folder, ...(options.resume ? { resume: true } : {}) },
+        ...(teacher ? { teacher } : {}),
+        ...(model.isFresh ? { isFresh: true } : {}),
+      },
       context,
     );
     // An interrupted training is in its checkpoint; a model file is written when it is done.

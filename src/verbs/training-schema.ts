@@ -97,6 +97,8 @@ const fields = {
   augment: augmentSchema.optional(),
   views: positive.optional(),
   patience: positive.optional(),
+  /** Which weights are the result: of the best epoch on the validation images, the untrained model included, or of the last. */
+  keep: z.enum(['best', 'last']).default('best'),
 };
 
 /** How a model is trained: one stage. Learning rates per step; see the library's `finetune` for units and defaults. */

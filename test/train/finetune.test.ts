@@ -58,16 +58,22 @@ describe('finetuneModel', () => {
       { engine },
     );
     const { lines, events } = await logOf(folder);
-    // Six steps an epoch; a record every twenty, and one for each epoch.
-    expect(lines.map(({ step }) => step)).toEqual([6, 12, 18, 20, 24]);
-    expect(lines[3]).toEqual({
+    // Six steps an epoch; a record every twenty, one for each epoch, and one for the model before the training.
+    expect(lines.map(({ step }) => step)).toEqual([0, 6, 12, 18, 20, 24]);
+    expect(lines[0]).toEqual({
+      step: 0,
+      epoch: 0,
+      'epoch/validationLoss': report.before?.validationLoss,
+      'epoch/validationTop1': report.before?.validationTop1,
+    });
+    expect(lines[4]).toEqual({
       step: 20,
       'train/loss': expect.any(Number),
       'train/top1': expect.any(Number),
       'train/learningRate': 1e-3,
     });
     const [first] = report.history;
-    expect(lines[0]).toEqual({
+    expect(lines[1]).toEqual({
       step: 6,
       epoch: 1,
       'epoch/trainLoss': first?.trainLoss,

@@ -491,6 +491,8 @@ describe('fit', () => {
       onProgress: (progress) => told.push(progress),
     });
     expect(told.map(({ stage }) => stage).filter((stage, i, all) => stage !== all[i - 1])).toEqual([
+      // Before the first step the model is measured as it is.
+      'validate',
       'features',
       'train',
       'validate',

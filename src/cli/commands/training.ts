@@ -1,10 +1,10 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { UsageError } from '../../errors.js';
 import { optimizers } from '../../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
 import type { VerbContext } from '../../verbs/context.js';
-import type { TrainedFile, TrainOptions } from '../../verbs/train.js';
+import type { TrainedEpoch, TrainedFile, TrainOptions } from '../../verbs/train.js';
 import { EXIT, interruptedFailure } from '../failure.js';
 import { rareGroup, SEED_HELP } from '../help.js';
 import { interruptionText, workFolder } from '../interruption.js';
@@ -47,6 +47,7 @@ export interface StageOptions {
   readonly augment?: boolean;
   readonly views?: number;
   readonly patience?: number;
+  readonly keep?: 'best' | 'last';
 }
 
 /** Options of `train` and `finetune`. */
@@ -75,7 +76,7 @@ const namedOptions = (choice: NamedChoice) => (typeof choice === 'string' ? { na
 export function fieldsGiven(options: StageOptions): Readonly<Record<string, unknown>> {
   const { train, epochs, batch, accumulate, optimizer, momentum, weightDecay, lr, maxLr, schedule } = options;
   const { stepSize, warmUp, labelSmoothing, clip, ema, freezeBatchNorm, dropout, teacher } = options;
-  const { seed, augment, views, patience } = options;
+  const { seed, augment, views, patience, keep } = options;
   const fields = {
     train,
     epochs,
@@ -98,6 +99,7 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
     augment: augment ? AUGMENTATION : undefined,
     views,
     patience,
+    keep,
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
@@ -136,6 +138,9 @@ export function withStage(command: Command, trained: string): Command {
     .option('--optimizer <name>', `${Object.keys(optimizers).join(', ')} (default: adam)`, namedChoice)
     .option('--augment', 'random crops, flips, saturation and hue')
     .option('--teacher <model>', 'learn from this model instead of the labels')
+    .addOption(
+      new Option('--keep <epoch>', 'epoch to save, by validation top-1 (default: best)').choices(['best', 'last']),
+    )
     .option('--seed <n>', SEED_HELP, count);
   return rareGroup(command, 'Details of the training:')
     .option('--accumulate <n>', 'batches whose gradients make one step (default: 1)', positiveInteger)
@@ -214,23 +219,42 @@ export async function runTraining(
   output.result(result, textOf);
 }
 
+/** The cells of an epoch's validation. */
+function validationCells({ validationLoss: loss, validationTop1: top1 }: Partial<TrainedEpoch>): string[] {
+  return [loss?.toFixed(4) ?? '–', top1 === undefined ? '–' : percent(top1)];
+}
+
+/** Which epoch is the result, and what it gained. */
+function keptText({ before, kept, top1Gain }: TrainedFile): string {
+  const name = kept.epoch === 0 ? 'epoch 0, the model before the training' : `epoch ${kept.epoch}`;
+  const why = kept.by === 'best' ? 'the best on the validation images' : 'the last one';
+  const change =
+    before && kept.validationTop1 !== undefined && top1Gain !== undefined && kept.epoch !== 0
+      ? ` Validation top-1 ${percent(before.validationTop1)} → ${percent(kept.validationTop1)} (${top1Gain < 0 ? '' : '+'}${top1Gain.toFixed(2)} points).`
+      : '';
+  return `Saved ${name}: ${why}.${change}`;
+}
+
 function textOf(result: TrainedFile): string {
-  const { history } = result;
+  const { history, before } = result;
   const several = history.some(({ stage }) => stage > 1);
   return [
     table(
       [...(several ? ['stage'] : []), 'epoch', 'loss', 'top-1', 'validation loss', 'validation top-1', 'seconds'],
-      history.map((e) => [
-        ...(several ? [e.stage] : []),
-        e.epoch,
-        e.trainLoss.toFixed(4),
-        percent(e.trainTop1),
-        e.validationLoss?.toFixed(4) ?? '–',
-        e.validationTop1 === undefined ? '–' : percent(e.validationTop1),
-        e.seconds.toFixed(1),
-      ]),
+      [
+        ...(before ? [[...(several ? ['–'] : []), 0, '–', '–', ...validationCells(before), '–']] : []),
+        ...history.map((e) => [
+          ...(several ? [e.stage] : []),
+          e.epoch,
+          e.trainLoss.toFixed(4),
+          percent(e.trainTop1),
+          ...validationCells(e),
+          e.seconds.toFixed(1),
+        ]),
+      ],
     ),
     '',
+    ...(result.output === null ? [] : [keptText(result)]),
     `Trained ${integer(result.trained)} parameters in ${integer(result.steps)} steps; ${percent(100 * result.waiting.share, 0)} of the time waiting for images.`,
     ...(result.output === null ? [] : [`Written to ${result.output}; metrics are in ${result.work}.`]),
   ].join('\n');

@@ -14,6 +14,7 @@ import { type SqueezedLayer, squeezedLayer } from '../../squeeze/squeezed-layer.
 import { leftDense } from '../../squeeze/study.js';
 import { finetuneModel } from '../finetune.js';
 import { finetuneSchema } from '../recipe.js';
+import type { TrainingOutcome } from '../training-outcome.js';
 import { type Cost, type Costed, squeezeWithin } from './cost.js';
 import type { Loss } from './measure.js';
 import { layersOf, layersSchema } from './remembered.js';
@@ -30,6 +31,8 @@ export interface Candidate {
   readonly loss: Loss;
   /** Top-1 on the training images in each epoch of its training. */
   readonly trainTop1: readonly number[];
+  /** Where it was trained: epoch 0, the epoch that was kept, and what it gained. */
+  readonly finetuning?: TrainingOutcome;
 }
 
 /** What costs are counted of, of a workshop. */
@@ -68,11 +71,15 @@ function lastStage(graph: Graph): string[] {
   return trained.flatMap(({ inputs }) => inputs.flatMap((input) => (input && parameters.get(input)) ?? []));
 }
 
-async function trained(
-  shop: Workshop,
-  model: LoadedModel,
-  key: string,
-): Promise<{ model: LoadedModel; trainTop1: number[] }> {
+/** A model after its training. */
+interface Trained {
+  readonly model: LoadedModel;
+  readonly trainTop1: readonly number[];
+  /** Epoch 0, the epoch that was kept, and what it gained. */
+  readonly outcome?: TrainingOutcome;
+}
+
+async function trained(shop: Workshop, model: LoadedModel, key: string): Promise<Trained> {
   const { original, sets, plan, context, memory } = shop;
   const epochs = plan.finetune ?? 0;
   if (epochs === 0) return { model, trainTop1: [] };
@@ -83,11 +90,17 @@ async function trained(
       : { train: lastStage(model.graph), distill: LEARNT };
   const stage = { ...RECOVERY, ...aim, epochs, seed: plan.seed ?? 42 };
   const work =
-    memory.folder === undefined ? {} : { work: { folder: join(memory.folder, `training-${key}`), resume: true } };
+    memory.folder === undefined ? {} : { work: { folder: join(memory.folder, `training-best-${key}`), resume: true } };
   const options = { ...work, teacher: original };
-  const result = await finetuneModel(model, { train: sets.train }, finetuneSchema.parse(stage), options, context);
+  const { train, validation } = sets;
+  const result = await finetuneModel(model, { train, validation }, finetuneSchema.parse(stage), options, context);
   context.signal?.throwIfAborted();
-  return { model: result.model, trainTop1: result.report.history.map(({ trainTop1 }) => trainTop1) };
+  const { history, before, kept, top1Gain } = result.report;
+  return {
+    model: result.model,
+    trainTop1: history.map(({ trainTop1 }) => trainTop1),
+    outcome: { ...(before ? { before } : {}), kept, ...(top1Gain === undefined ? {} : { top1Gain }) },
+  };
 }
 
 /** Trains, stores and measures a squeezed graph. */
@@ -102,11 +115,11 @@ async function finished(
   const { layers: trains, ...info } = original.info;
   const kept = trains?.filter(({ path }) => !replaced.has(path)) ?? [];
   const start = { graph, info: { ...info, ...(kept.length > 0 ? { layers: kept } : {}) } };
-  const { model: float, trainTop1 } = await trained(shop, start, featureKey([key, `${plan.finetune}`]));
+  const { model: float, trainTop1, outcome } = await trained(shop, start, featureKey([key, `${plan.finetune}`]));
   const { stored, model } = importStored(float, plan.store ?? 'float32');
-  const own = featureKey([key, JSON.stringify([plan.finetune, plan.store])]);
+  const own = featureKey([key, JSON.stringify([plan.finetune, plan.store]), ...(plan.finetune ? ['best epoch'] : [])]);
   const loss = await shop.lossOf(own, async () => model);
-  return { stored, model, layers, loss, trainTop1 };
+  return { stored, model, layers, loss, trainTop1, ...(outcome ? { finetuning: outcome } : {}) };
 }
 
 /** The squeezed graph of a limit: made, or as it was kept. */
@@ -143,7 +156,7 @@ export async function candidateWithin(shop: Workshop, cost: Cost, limit: number)
 /** The dense model put through the same training: what training alone does to accuracy and maps. */
 export async function trainedControl(shop: Workshop): Promise<Pick<Loss, 'accuracy' | 'maps'>> {
   const { original, folded, plan } = shop;
-  const key = featureKey([shop.key, 'control', `${plan.finetune}`]);
+  const key = featureKey([shop.key, 'control', `${plan.finetune}`, 'best epoch']);
   return shop.lossOf(key, async () => (await trained(shop, { ...original, graph: folded }, key)).model);
 }
 

@@ -99,6 +99,7 @@ export async function squeezeModel(
     ...(control ? { control } : {}),
     ...(byHand ? { byHand } : {}),
     trainTop1: candidate.trainTop1,
+    ...(candidate.finetuning ? { finetuning: candidate.finetuning } : {}),
     trials,
     speed,
     seconds: (performance.now() - start) / 1000,

@@ -3,6 +3,7 @@ import type { FoldNote } from '../../passes/fold.js';
 import type { StorageType } from '../../passes/store-weights.js';
 import type { MapFigures, SpeedFigures } from '../../report/comparison.js';
 import type { Refusal } from '../../squeeze/squeeze-layer.js';
+import type { TrainingOutcome } from '../training-outcome.js';
 import type { ByHand } from './by-hand.js';
 import type { LayerFigures, SizeChange } from './figures.js';
 import type { SqueezeGoal } from './goal.js';
@@ -41,6 +42,8 @@ export interface Squeezing extends SqueezedShape {
   readonly byHand?: ByHand;
   /** Top-1 on the training images in each epoch. */
   readonly trainTop1: readonly number[];
+  /** Where it was fine-tuned: epoch 0, the epoch that was kept by the validation images, and what it gained. */
+  readonly finetuning?: TrainingOutcome;
   /** Sizes that were tried, in order. */
   readonly trials: readonly SqueezeTrial[];
   readonly speed: readonly SpeedFigures[];
