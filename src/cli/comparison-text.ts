@@ -1,10 +1,17 @@
-import { agreementText, constantMapsText } from '../metrics/agreement.js';
-import { type Comparison, comparisonRows } from '../report/comparison.js';
+import { constantMapsText } from '../metrics/agreement.js';
+import { type Comparison, comparisonRows, type MapFigures } from '../report/comparison.js';
+import { decimal } from '../report/format.js';
 import { percent, table } from './output.js';
+
+function mapsText({ layer, images, pearson, lowest }: MapFigures): string {
+  if (!pearson) return `Maps at ${layer}, ${images} images: the agreement is not defined`;
+  const least = lowest ? `, lowest ${decimal(lowest.correlation)} (${lowest.file})` : '';
+  return `Maps at ${layer}, ${images} images: correlation ${decimal(pearson.mean)} on average, median ${decimal(pearson.median)}${least}`;
+}
 
 /** A comparison for a terminal: the verdict, and the table behind it. */
 export function comparisonText(comparison: Comparison): string {
-  const { accuracy, maps, flips, models } = comparison;
+  const { accuracy, maps, flips, models, predictions } = comparison;
   const pointing = maps.pointingGame;
   return [
     comparison.verdict,
@@ -14,13 +21,13 @@ export function comparisonText(comparison: Comparison): string {
       comparisonRows(comparison).map(({ label, before, after, change }) => [label, before, after, change]),
     ),
     '',
-    `Maps at ${maps.layer}: ${maps.pearson ? `correlation ${maps.pearson.mean.toFixed(3)} in the mean of ${maps.images - maps.undefined} images, ${maps.pearson.min.toFixed(3)} at the least` : `correlation ${agreementText(maps)}`}`,
+    mapsText(maps),
     ...(constantMapsText(maps) === undefined ? [] : [`${constantMapsText(maps)}.`]),
     ...(pointing
       ? [
           `Pointing game: the map's peak is inside the object's box for ${percent(100 * pointing.before, 1)} of the images before, ${percent(100 * pointing.after, 1)} after`,
         ]
       : []),
-    `Predictions that flipped: ${flips.length} of ${accuracy.after.images}`,
+    `Changed predictions: ${flips.length} of ${predictions.images}${accuracy.doubt === undefined ? ` (${predictions.changed.lost} were right, ${predictions.changed.gained} are right now, ${predictions.changed.wrong} are wrong in another way)` : ''}`,
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { ShiboriError } from '../errors.js';
 import { writeGraph } from '../formats/onnx/write.js';
 import { formatDims } from '../graph/dims.js';
@@ -21,6 +21,9 @@ export interface NodeEngineOptions {
    */
   readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all';
 }
+
+/** Finds the version of ONNX Runtime. */
+export const runtimeVersion = (): string => env.versions.node ?? env.versions.common;
 
 // Errors are thrown, with the same words: written to stderr as well, they would be said twice.
 const FATAL_ONLY = 4;

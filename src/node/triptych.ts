@@ -2,9 +2,8 @@ import { createRequire } from 'node:module';
 import sharp from 'sharp';
 import type { RgbImage } from '../data/image.js';
 import { ShiboriError } from '../errors.js';
-import { resizeBilinear } from '../explain/map.js';
-import { colorizeMap, overlayMap } from '../explain/overlay.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { drawPanels, panelSize } from './panel.js';
 
 /** One triptych: an image, its map, the map laid over it, and two lines of text. */
 export interface TriptychRow {
@@ -25,8 +24,7 @@ export interface TriptychOptions {
   readonly columns?: number;
 }
 
-/** All lengths are in pixels. Small images are enlarged a whole number of times, up to this panel side; large ones shrunk. */
-const PANEL = 256;
+/** All lengths are in pixels. */
 const MARGIN = 24;
 const PANEL_GAP = 10;
 const COLUMN_GAP = 36;
@@ -84,38 +82,6 @@ async function drawText(
   return { input: data, raw: { width: info.width, height: info.height, channels: 4 }, left: at.left, top: at.top };
 }
 
-function panelSize({ width, height }: RgbImage): { width: number; height: number } {
-  const scale = PANEL / Math.max(width, height);
-  const factor = scale >= 1 ? Math.floor(scale) : scale;
-  return { width: Math.max(Math.round(width * factor), 1), height: Math.max(Math.round(height * factor), 1) };
-}
-
-/** An image at a panel's size: its pixels as squares when enlarged, smooth when shrunk. */
-async function scaleImage(image: RgbImage, size: { width: number; height: number }): Promise<RgbImage> {
-  const { width, height } = image;
-  const kernel = size.width >= width ? 'nearest' : 'lanczos3';
-  const data = await sharp(image.data, { raw: { width, height, channels: 3 } })
-    .resize({ ...size, fit: 'fill', kernel })
-    .raw()
-    .toBuffer();
-  return { ...size, data };
-}
-
-/** The three panels of a row, left to right. */
-async function panelsOf(row: TriptychRow): Promise<RgbImage[]> {
-  const [mapHeight, mapWidth] = row.map.dims;
-  if (mapHeight !== row.image.height || mapWidth !== row.image.width) {
-    throw new ShiboriError(
-      `Drawing "${row.title}": the image is ${row.image.width}×${row.image.height} pixels, ` +
-        `its map [${row.map.dims.join(', ')}].`,
-    );
-  }
-  const size = panelSize(row.image);
-  const image = await scaleImage(row.image, size);
-  const map = resizeBilinear(row.map, size.height, size.width);
-  return [image, colorizeMap(map), overlayMap(image, map)];
-}
-
 const placePanel = (panel: RgbImage, left: number, top: number): Placed => ({
   input: Buffer.from(panel.data.buffer, panel.data.byteOffset, panel.data.byteLength),
   raw: { width: panel.width, height: panel.height, channels: 3 },
@@ -128,7 +94,7 @@ async function drawRow(
   row: TriptychRow,
   at: { readonly left: number; readonly top: number; readonly step: number; readonly width: number },
 ): Promise<{ placed: Placed[]; height: number }> {
-  const panels = await panelsOf(row);
+  const panels = await drawPanels(row.image, row.map, row.title);
   const placed = panels.map((panel, k) => placePanel(panel, at.left + k * at.step, at.top));
   let height = panels[0]?.height ?? 0;
   for (const [text, style] of [

@@ -1,57 +1,104 @@
-/** What all reports are made of: one HTML page that needs nothing from the network. */
+/** What all reports are made of: one HTML page that needs nothing from the network, and its figures as files. */
+import { type Chart, chartHtml, standaloneSvg } from './chart.js';
+import { escapeHtml, proseHtml } from './format.js';
+import { type Provenance, provenanceHtml } from './provenance.js';
+import { style } from './style.js';
+import { type Table, tableHtml } from './table.js';
 
-/** Text as HTML shows it. */
-export function escapeHtml(text: string): string {
-  const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-  return text.replace(/[&<>"]/g, (character) => entities[character] ?? character);
+/** Charts side by side. */
+export interface ChartRow {
+  readonly kind: 'charts';
+  readonly charts: readonly Chart[];
+  /** Many small ones instead of two large ones on a line. */
+  readonly small?: boolean;
 }
 
-/** A picture that needs no file of its own. */
-export function dataUrl(png: Uint8Array): string {
-  let binary = '';
-  for (let start = 0; start < png.length; start += 0x8000)
-    binary += String.fromCharCode(...png.subarray(start, start + 0x8000));
-  return `data:image/png;base64,${btoa(binary)}`;
+/** A part of a section: HTML, or something that is also written to a file. */
+export type Block = string | Table | ChartRow;
+
+/** A section of a page. */
+export interface Section {
+  readonly title: string;
+  readonly blocks: readonly Block[];
 }
 
-/** `27,927,560` */
-export const integer = (value: number) => value.toLocaleString('en-US');
-/** `40.10 %` */
-export const percent = (value: number) => `${value.toFixed(2)} %`;
-
-/** A table; the first column is text, the others are numbers. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const cells = (row: readonly string[], tag: string) =>
-    row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('');
-  return `<div class="scroll"><table><thead><tr>${cells(header, 'th')}</tr></thead><tbody>${rows
-    .map((row) => `<tr>${cells(row, 'td')}</tr>`)
-    .join('')}</tbody></table></div>`;
+/** One of the figures at the top. */
+export interface KeyFigure {
+  readonly label: string;
+  readonly value: string;
+  /** What stands below it, smaller. */
+  readonly detail: string;
 }
 
-/** A part of a page. */
-export function section(title: string, ...body: readonly string[]): string {
-  return `<section><h2>${escapeHtml(title)}</h2>${body.join('\n')}</section>`;
+/** A whole page. */
+export interface Page {
+  readonly title: string;
+  readonly verdict: string;
+  /** What speaks against believing the figures. */
+  readonly warnings: readonly string[];
+  readonly keys: readonly KeyFigure[];
+  readonly sections: readonly Section[];
+  readonly provenance: Provenance;
 }
 
-const style = `
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2530; background: #fff; margin: 0 auto; max-width: 980px; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .4rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .8rem; border-bottom: 1px solid #d8dee5; padding-bottom: .3rem; }
-.verdict { font-size: 1.15rem; background: #eef4f8; border-left: 4px solid #2a6f97; padding: .8rem 1rem; margin: 1rem 0 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; } th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #e6eaef; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #c6ced8; }
-figure { margin: 0; } .row { display: flex; flex-wrap: wrap; gap: 1.5rem; } .scroll { overflow-x: auto; }
-.maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(420px, 1fr)); gap: 1.2rem; } .maps img { width: 100%; height: auto; border: 1px solid #e6eaef; border-radius: 4px; }
-figcaption, .quiet { color: #5a6675; font-size: .85rem; overflow-wrap: anywhere; }
-`;
+/** A page and the files that belong to it. */
+export interface Report {
+  readonly html: string;
+  /** Charts as SVG and CSV, tables as CSV: paths in the report's folder, and their text. */
+  readonly files: readonly { readonly path: string; readonly text: string }[];
+}
 
-/** The whole page. */
-export function page(title: string, verdict: string, sections: readonly string[]): string {
-  return `<!doctype html>
+/** Folder of a report's charts and tables. */
+export const FIGURES_FOLDER = 'figures';
+
+/** A paragraph. */
+export const paragraph = (text: string, quiet = false): string =>
+  `<p${quiet ? ' class="quiet"' : ''}>${proseHtml(text)}</p>`;
+
+function blockHtml(block: Block, { title }: Section): string {
+  if (typeof block === 'string') return block;
+  if (block.kind === 'table') return tableHtml(block, block.title !== title);
+  return `<div class="charts${block.small ? ' small' : ''}">${block.charts.map(chartHtml).join('\n')}</div>`;
+}
+
+function filesOf(block: Block): Report['files'] {
+  const path = (name: string) => `${FIGURES_FOLDER}/${name}`;
+  if (typeof block === 'string') return [];
+  if (block.kind === 'table') return [{ path: path(`${block.name}.csv`), text: block.csv }];
+  return block.charts.flatMap((chart) => [
+    { path: path(`${chart.name}.csv`), text: chart.csv },
+    { path: path(`${chart.name}.svg`), text: standaloneSvg(chart) },
+  ]);
+}
+
+const keysHtml = (keys: readonly KeyFigure[]): string =>
+  keys.length === 0
+    ? ''
+    : `<dl class="keys">${keys
+        .map(
+          ({ label, value, detail }) =>
+            `<div><dt>${escapeHtml(label)}</dt><dd>${escapeHtml(value)}</dd><dd class="detail">${escapeHtml(detail)}</dd></div>`,
+        )
+        .join('\n')}</dl>`;
+
+/** Makes the report of a page. Sections without content are left out. */
+export function makeReport({ title, verdict, warnings, keys, sections, provenance }: Page): Report {
+  const filled = sections.filter(({ blocks }) => blocks.some((block) => block !== ''));
+  const body = [
+    ...filled.map(
+      (section) =>
+        `<section><h2>${escapeHtml(section.title)}</h2>\n${section.blocks.map((block) => blockHtml(block, section)).join('\n')}</section>`,
+    ),
+    `<section><h2>Provenance</h2>\n${provenanceHtml(provenance)}</section>`,
+  ];
+  const html = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(title)}</title><style>${style}</style></head>
-<body><h1>${escapeHtml(title)}</h1><p class="verdict">${escapeHtml(verdict)}</p>
-${sections.join('\n')}
+<meta name="color-scheme" content="light dark"><title>${escapeHtml(title)}</title><style>${style}</style></head>
+<body><h1>${escapeHtml(title)}</h1><p class="verdict">${proseHtml(verdict)}</p>
+${warnings.map((warning) => `<p class="warning" role="note"><strong>Warning:</strong> ${escapeHtml(warning)}</p>`).join('\n')}
+${keysHtml(keys)}
+<main>${body.join('\n')}</main>
 </body></html>
 `;
+  return { html, files: filled.flatMap(({ blocks }) => blocks.flatMap(filesOf)) };
 }

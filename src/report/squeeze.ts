@@ -1,6 +1,9 @@
-/** A squeeze, or a sweep over sizes, as a page: size against accuracy, and what each bond was worth. */
-import { chart, Plot } from './chart.js';
-import { escapeHtml, page, section, table } from './page.js';
+/** A compressed model, or a sweep over sizes, as a page: size against accuracy, and what each rank adds. */
+import { type Chart, drawChart, Plot } from './chart.js';
+import { type KeyFigure, makeReport, paragraph, type Report } from './page.js';
+import type { Provenance } from './provenance.js';
+import { MARK, MUTED, SERIES } from './style.js';
+import { makeTable, type TableContent } from './table.js';
 
 /** A model on the axes of size and accuracy. */
 export interface CurvePoint {
@@ -32,126 +35,190 @@ export interface LayerSpectra {
 export interface SqueezePage {
   readonly title: string;
   readonly verdict: string;
+  readonly warnings: readonly string[];
+  readonly keys: readonly KeyFigure[];
   readonly curve: readonly CurvePoint[];
-  readonly tables: readonly {
-    readonly title: string;
-    readonly header: readonly string[];
-    readonly rows: readonly (readonly string[])[];
-    readonly notes?: readonly string[];
-  }[];
+  readonly tables: readonly TableContent[];
   readonly layers: readonly LayerSpectra[];
-  /** Machine, data: what figures depend on. */
-  readonly foot: string;
+  /** Remarks on how figures were measured. */
+  readonly notes: readonly string[];
+  readonly provenance: Provenance;
 }
 
 const colours = {
-  original: '#1c2530',
-  squeezed: '#2a6f97',
-  tried: '#9aa7b4',
-  chosen: '#b5442e',
-  'by hand': '#e07a1f',
+  original: 'var(--ink, #1b2430)',
+  squeezed: SERIES[0],
+  tried: MUTED,
+  chosen: MARK,
+  'by hand': SERIES[1],
+} as const;
+/** What kinds of points are called in a legend. */
+const kindNames = {
+  original: 'original',
+  squeezed: 'compressed',
+  tried: 'tried',
+  chosen: 'chosen',
+  'by hand': 'ranks by hand',
 } as const;
 
-/** Size against a figure of each point; squeezed ones are joined. */
+/** Draws size against a figure of each point; compressed ones are joined. */
 function curveChart(
   points: readonly CurvePoint[],
-  label: string,
-  of: (point: CurvePoint) => number | undefined,
-): string {
+  content: { readonly name: string; readonly title: string; readonly note: string; readonly axis: string },
+  read: (point: CurvePoint) => number | undefined,
+): Chart {
+  const { axis, ...rest } = content;
   const rows = points
     .flatMap((point) => {
-      const value = of(point);
+      const value = read(point);
       return value === undefined ? [] : [{ ...point, percent: 100 * point.size, value }];
     })
     .sort((a, b) => a.size - b.size);
   const smallest = Math.min(...rows.map(({ percent }) => percent));
-  const kinds = Object.keys(colours).filter((kind) => rows.some((row) => row.kind === kind));
-  return chart({
-    width: 640,
-    height: 330,
-    marginBottom: 42,
-    marginRight: 30,
-    x: {
-      type: 'log',
-      label: 'parameters, percent of the original →',
-      domain: [0.85 * smallest, 112],
-      tickFormat: '~r',
+  const kinds = (Object.keys(colours) as CurvePoint['kind'][]).filter((kind) => rows.some((row) => row.kind === kind));
+  return drawChart({
+    ...rest,
+    legend: kinds.map((kind) => ({ label: kindNames[kind], color: colours[kind] })),
+    data: {
+      header: ['point', 'label', 'parameters, percent of the original', axis],
+      rows: rows.map(({ kind, label, percent, value }) => [kindNames[kind], label, percent, value]),
     },
-    // Labels above points at the top stay clear of the axis' own.
-    y: { label: `↑ ${label}`, grid: true, nice: true, insetTop: 20 },
-    color: { legend: true, domain: kinds, range: kinds.map((kind) => colours[kind as keyof typeof colours]) },
-    marks: [
-      Plot.line(
-        rows.filter(({ kind }) => kind !== 'by hand' && kind !== 'original'),
-        { x: 'percent', y: 'value', stroke: '#c6ced8', strokeWidth: 1.5 },
-      ),
-      Plot.dot(rows, { x: 'percent', y: 'value', fill: 'kind', r: 5 }),
-      Plot.text(
-        rows.filter((row) => row.label !== undefined),
-        { x: 'percent', y: 'value', text: 'label', dy: -12 },
-      ),
-    ],
+    plot: {
+      height: 290,
+      marginBottom: 38,
+      marginRight: 24,
+      x: {
+        type: 'log',
+        label: 'parameters, percent of the original →',
+        domain: [0.85 * smallest, 118],
+        tickFormat: '~r',
+        ticks: 5,
+      },
+      // Labels above points at the top stay clear of the label of the axis.
+      y: { label: `↑ ${axis}`, grid: true, nice: true, insetTop: 20 },
+      color: { domain: kinds, range: kinds.map((kind) => colours[kind]) },
+      marks: [
+        Plot.line(
+          rows.filter(({ kind }) => kind !== 'by hand' && kind !== 'original'),
+          { x: 'percent', y: 'value', stroke: MUTED, strokeWidth: 1.5 },
+        ),
+        Plot.dot(rows, { x: 'percent', y: 'value', fill: 'kind', r: 4.5 }),
+        Plot.text(
+          rows.filter((row) => row.label !== undefined),
+          {
+            x: 'percent',
+            y: 'value',
+            text: 'label',
+            dy: -12,
+            stroke: 'var(--ground, #ffffff)',
+            strokeWidth: 4,
+            fill: 'currentColor',
+          },
+        ),
+      ],
+    },
   });
 }
 
 /** Spectra below this share of the largest are noise, and would flatten the picture. */
 const LEAST_SHARE = 1e-7;
 
-function spectrumChart({ spectra }: LayerSpectra): string {
-  const rows = spectra.flatMap(({ bond, energies }) => {
-    const largest = energies[0] ?? 0;
-    return energies.flatMap((energy, k) =>
-      energy > LEAST_SHARE * largest ? [{ bond, rank: k + 1, energy: energy / largest }] : [],
-    );
+/** A name for the files of a layer's chart. */
+const fileName = (path: string) => path.replace(/[^\w.-]+/g, '-');
+
+function spectrumChart({ path, choice, spectra }: LayerSpectra): Chart {
+  const shares = spectra.map(({ bond, energies }) => {
+    const [largest = 0] = energies;
+    return { bond, energies: energies.map((energy) => energy / largest) };
   });
+  const rows = shares.flatMap(({ bond, energies }) =>
+    energies.flatMap((energy, k) => (energy > LEAST_SHARE ? [{ bond, rank: k + 1, energy }] : [])),
+  );
   const cuts = spectra.flatMap(({ bond, rank }) => (rank === undefined ? [] : [{ bond, rank }]));
-  const bonds = spectra.map(({ bond }) => bond);
-  const range = ['#2a6f97', '#7a9e3f', '#b5442e'].slice(0, bonds.length);
-  return chart({
-    width: 300,
-    height: 190,
-    marginBottom: 36,
-    marginLeft: 46,
-    x: { label: 'rank →', ticks: 5 },
-    y: { type: 'log', label: '↑ energy, of the largest', ticks: 4, tickFormat: '~e', grid: true },
-    color: { legend: true, domain: bonds, range },
-    marks: [
-      Plot.line(rows, { x: 'rank', y: 'energy', stroke: 'bond', z: 'bond', strokeWidth: 1.5 }),
-      Plot.ruleX(cuts, { x: 'rank', stroke: 'bond', strokeDasharray: '4 3', strokeWidth: 1.5 }),
-    ],
+  const legend = spectra.map(({ bond }, k) => ({ label: bond, color: SERIES[k % SERIES.length] ?? SERIES[0] }));
+  return drawChart({
+    name: `spectrum-${fileName(path)}`,
+    title: path,
+    note: choice,
+    description: `Spectrum of ${path}: squared singular values by rank, relative to the largest. ${choice}.`,
+    legend,
+    data: {
+      header: ['unfolding', 'rank', 'energy, of the largest', 'kept'],
+      rows: shares.flatMap(({ bond, energies }, k) =>
+        energies.map((energy, at) => [bond, at + 1, energy, at < (spectra[k]?.rank ?? energies.length) ? 1 : 0]),
+      ),
+    },
+    plot: {
+      width: 300,
+      height: 180,
+      marginBottom: 34,
+      marginLeft: 44,
+      x: { label: 'rank →', ticks: 5 },
+      y: { type: 'log', label: '↑ energy / largest', ticks: 4, tickFormat: '~e', grid: true },
+      color: { domain: legend.map(({ label }) => label), range: legend.map(({ color }) => color) },
+      marks: [
+        Plot.line(rows, { x: 'rank', y: 'energy', stroke: 'bond', z: 'bond', strokeWidth: 1.5 }),
+        Plot.ruleX(cuts, { x: 'rank', stroke: 'bond', strokeDasharray: '4 3', strokeWidth: 1.5 }),
+      ],
+    },
   });
 }
 
-/** The page as HTML that needs nothing from the network. */
-export function squeezePage({ title, verdict, curve, tables, layers, foot }: SqueezePage): string {
-  const drawn = layers.filter(({ spectra }) => spectra.length > 0);
-  return page(title, verdict, [
-    curve.length > 1
-      ? section(
-          'Size against what survived',
-          '<div class="row">',
-          curveChart(curve, 'top-1, %', ({ top1 }) => top1),
-          curve.filter(({ maps }) => maps !== undefined).length > 1
-            ? curveChart(curve, 'correlation of the maps', ({ maps }) => maps)
-            : '',
-          '</div>',
-        )
-      : '',
-    ...tables.map(({ title: name, header, rows, notes = [] }) =>
-      section(name, table(header, rows), ...notes.map((note) => `<p class="quiet">${escapeHtml(note)}</p>`)),
-    ),
-    drawn.length === 0
-      ? ''
-      : section(
-          'What each bond is worth',
-          '<p class="quiet">Squared singular values of the weights in the metric of the data: what a rank adds to the predicted loss. Dashed: the rank that was kept.</p>',
-          `<div class="row">${drawn
-            .map(
-              (layer) =>
-                `<figure>${spectrumChart(layer)}<figcaption><code>${escapeHtml(layer.path)}</code> ${escapeHtml(layer.choice)}</figcaption></figure>`,
-            )
-            .join('')}</div>`,
-        ),
-    `<p class="quiet">${escapeHtml(foot)}</p>`,
-  ]);
+function curveCharts(curve: readonly CurvePoint[]): Chart[] {
+  if (curve.length < 2) return [];
+  const accuracy = curveChart(
+    curve,
+    {
+      name: 'size-top-1',
+      title: 'Accuracy by size',
+      note: 'Top-1 in percent; sizes on a log scale.',
+      axis: 'top-1, %',
+    },
+    ({ top1 }) => top1,
+  );
+  if (curve.filter(({ maps }) => maps !== undefined).length < 2) return [accuracy];
+  const content = {
+    name: 'size-maps',
+    title: 'Agreement of the maps by size',
+    note: "Mean of Pearson's correlation with the original's maps (no unit).",
+    axis: 'correlation',
+  };
+  return [accuracy, curveChart(curve, content, ({ maps }) => maps)];
+}
+
+/** Makes the report of a compressed model or of a sweep. */
+export function squeezeReport(content: SqueezePage): Report {
+  const { title, verdict, warnings, keys, curve, tables, layers, notes, provenance } = content;
+  const curves = curveCharts(curve);
+  const spectra = layers.filter(({ spectra: found }) => found.length > 0).map(spectrumChart);
+  return makeReport({
+    title,
+    verdict,
+    warnings,
+    keys,
+    provenance,
+    sections: [
+      {
+        title: 'Size against accuracy and maps',
+        blocks: curves.length === 0 ? [] : [{ kind: 'charts', charts: curves }],
+      },
+      ...tables
+        .filter(({ rows }) => rows.length > 0)
+        .map((table) => ({ title: table.title, blocks: [makeTable(table)] })),
+      {
+        title: 'What each rank adds',
+        blocks:
+          spectra.length === 0
+            ? []
+            : [
+                paragraph(
+                  'Squared singular values of the weights in the metric of the data, relative to the largest (no unit): what a rank adds to the predicted loss. Dashed: the rank that was kept.',
+                  true,
+                ),
+                { kind: 'charts', charts: spectra, small: true },
+              ],
+      },
+      { title: 'How this was measured', blocks: notes.map((note) => paragraph(note)) },
+    ],
+  });
 }

@@ -1,28 +1,37 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UsageError } from '../errors.js';
-import { writeFileAtomic } from '../node/atomic-file.js';
 import { type LoadedModel, type OpenOptions, openModel, optionsForEach } from '../node/model-file.js';
-import { type Comparison, verdictOf } from '../report/comparison.js';
-import { type ReportExtras, reportHtml } from '../report/html.js';
+import { drawScale } from '../node/panel.js';
+import { writeReport } from '../node/report-files.js';
+import type { Comparison } from '../report/comparison.js';
+import { comparisonReport, type ReportExtras } from '../report/comparison-page.js';
+import type { DataOrigin } from '../report/provenance.js';
+import { verdictOf } from '../report/verdict.js';
 import { compareMaps, type MapOptions } from './compare/maps.js';
 import { drawPictures } from './compare/pictures.js';
-import { compareAccuracy } from './compare/predictions.js';
+import { comparePredictions } from './compare/predictions.js';
 import { sizeOfModel } from './compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { classCount, type DataOptions, type Dataset, openDataset } from './dataset.js';
 import { outputNames } from './labels.js';
-import { batchesToTime, machineOf, measureSpeed } from './measure.js';
+import { batchesToTime, measureSpeed } from './measure.js';
+import { collectProvenance } from './provenance.js';
 
 /** Options of `compare`. */
 export interface CompareOptions extends MapOptions {
-  /** Images that are drawn. Default: 8. */
+  /** Images that are drawn: half of them for the maps that agree least, half for changed predictions. Default: 8. */
   readonly pictures?: number;
+  /** Positions in the data set of images to draw besides. */
+  readonly featured?: readonly number[];
   readonly batch?: number;
-  /** Folder for `report.html`, `report.json` and the pictures. Default: `shibori-out/compare`. `null` writes nothing. */
+  /** Folder for `report.html`, `report.json` and `figures/`. Default: `shibori-out/compare`. `null` writes nothing. */
   readonly output?: string | null;
   /** Names of the two models in the report. */
-  readonly names?: readonly [string, string];
+  readonly names?: readonly [before: string, after: string];
+  /** Files of the two models, whose hashes the report shows. */
+  readonly files?: readonly [before: string | undefined, after: string | undefined];
+  /** Part of the data set that was used, as the report shows it. */
+  readonly dataPart?: string;
   /** What else the report shows: training curve, layers. */
   readonly extras?: ReportExtras;
 }
@@ -38,44 +47,66 @@ export async function compareModels(
   const classes = classCount(before.graph);
   if (classCount(after.graph) !== classes) {
     throw new UsageError(
-      `The models tell ${classes} and ${classCount(after.graph)} classes apart: they cannot be compared.`,
+      `The first model has ${classes} classes, the second ${classCount(after.graph)}: they cannot be compared.`,
     );
   }
+  const [firstName, secondName] = options.names ?? ['before', 'after'];
+  const models = { before, after, names: { before: firstName, after: secondName } };
+  const warnings: string[] = [];
+  const onWarning = (text: string) => {
+    warnings.push(text);
+    context.onWarning?.(text);
+  };
   const names = outputNames(before, dataset.source);
-  const { accuracy, flips } = await compareAccuracy(before, after, dataset, names, options.batch ?? 64, context);
+  const found = await comparePredictions(models, dataset, names, options.batch ?? 64, { ...context, onWarning });
   const maps = await compareMaps(before, after, dataset, names, options, context);
   const engine = engineOf(context);
   const speed = [];
   for (const batch of batchesToTime(before.graph, after.graph)) {
     speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
   }
+  const data: DataOrigin = {
+    use: 'measured',
+    name: dataset.source.name,
+    ...(options.dataPart === undefined ? {} : { part: options.dataPart }),
+    images: found.predictions.images,
+  };
+  const reported = [
+    { name: firstName, model: before, file: options.files?.[0] },
+    { name: secondName, model: after, file: options.files?.[1] },
+  ];
   const figures: Omit<Comparison, 'verdict'> = {
-    models: { before: options.names?.[0] ?? 'before', after: options.names?.[1] ?? 'after' },
+    warnings,
+    models: models.names,
     data: dataset.source.name,
-    accuracy,
+    ...found,
     size: { before: await sizeOfModel(before), after: await sizeOfModel(after) },
     speed,
     maps: maps.figures,
-    flips,
-    machine: machineOf(context.threads),
+    provenance: await collectProvenance({ models: reported, data: [data] }, context),
   };
   const comparison: Comparison = { verdict: verdictOf(figures), ...figures };
   const output = options.output === undefined ? join('shibori-out', 'compare') : options.output;
   if (output !== null) {
-    await mkdir(output, { recursive: true });
-    const pictures = await drawPictures(maps, options.pictures ?? 8);
-    await writeFileAtomic(join(output, 'report.json'), `${JSON.stringify(comparison, null, 2)}\n`);
-    await writeFileAtomic(
-      join(output, 'report.html'),
-      reportHtml(comparison, { pictures, correlations: maps.correlations, ...(options.extras ?? {}) }),
+    const { featured = [], pictures: count = 8, extras = {} } = options;
+    const pictures = await drawPictures(models, dataset, { maps, flips: found.flips, featured, count }, names, context);
+    const pairs = maps.pairs.map(({ before: { file, targetName }, correlation }) => ({
+      file,
+      className: targetName,
+      ...(correlation === undefined ? {} : { correlation }),
+    }));
+    await writeReport(
+      output,
+      comparisonReport(comparison, extras, { pairs, pictures, scale: await drawScale() }),
+      comparison,
     );
   }
   return comparison;
 }
 
 /**
- * Compares two model files on a data set: accuracy, sizes, speed, maps, flipped predictions; writes `report.html` and
- * `report.json`.
+ * Compares two model files on a data set: accuracy, sizes, speed, maps, changed predictions; writes `report.html`,
+ * `report.json` and `figures/`.
  */
 export async function compare(
   beforeFile: string,
@@ -88,5 +119,10 @@ export async function compare(
   const after = await openModel(afterFile, forAfter);
   for (const model of [before, after]) tellNotes(model, context);
   const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
-  return compareModels(before, after, await openDataset(options), { ...options, names }, context);
+  const dataset = await openDataset(options);
+  try {
+    return await compareModels(before, after, dataset, { ...options, names, files: [beforeFile, afterFile] }, context);
+  } finally {
+    await dataset.source.close?.();
+  }
 }

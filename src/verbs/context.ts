@@ -31,6 +31,8 @@ export interface VerbContext {
   readonly onWarning?: (text: string) => void;
   /** Something was changed or assumed that a person may want to know (a graph that was transposed). */
   readonly onNote?: (text: string) => void;
+  /** The command line that a verb was called by, as reports show it. Default: none, the verb was called as a function. */
+  readonly command?: string;
   /** Stops long jobs; those that can be resumed save their state first. */
   readonly signal?: AbortSignal;
 }

@@ -1,4 +1,3 @@
-import { cpus } from 'node:os';
 import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
@@ -100,10 +99,4 @@ export async function measureSpeed(
   } finally {
     for (const session of sessions) await session.dispose();
   }
-}
-
-/** What figures of speed depend on. */
-export function machineOf(threads: number | undefined): { cpu: string; threads: number; node: string } {
-  const cores = cpus();
-  return { cpu: cores[0]?.model.trim() ?? 'unknown', threads: threads ?? cores.length, node: process.version };
 }

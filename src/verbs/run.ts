@@ -74,6 +74,7 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
       {
         output: options.output ?? recipe.output ?? join('shibori-out', name),
         title: name,
+        file: modelFile,
         ...(options.fresh ? { fresh: true } : {}),
       },
       context,

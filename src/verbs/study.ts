@@ -9,6 +9,7 @@ import { encodeModel, type LoadedModel, openModel } from '../node/model-file.js'
 import { saveModel } from '../node/save-model.js';
 import { renderTriptychs } from '../node/triptych.js';
 import type { Comparison } from '../report/comparison.js';
+import { range } from '../tensor/dims.js';
 import { compareModels } from './compare.js';
 import { type Compression, compressModel } from './compress.js';
 import { engineOf, type VerbContext } from './context.js';
@@ -49,9 +50,11 @@ async function readDone(file: string, key: string): Promise<Done> {
   return { key };
 }
 
-/** Positions in a data set of the images that a recipe names; by default the first eight. */
-function positionsOf(dataset: Dataset, images: Recipe['explain']['images']): number[] {
-  if (!images) return dataset.source.items.slice(0, 8).map((_, i) => i);
+/** Pictures of a study that names none. */
+const PICTURES = 8;
+
+/** Finds the positions in a data set of the images that a recipe names. */
+function positionsOf(dataset: Dataset, images: NonNullable<Recipe['explain']['images']>): number[] {
   return images.map((image) => (typeof image === 'number' ? image : indexOfPath(dataset.source, image)));
 }
 
@@ -88,7 +91,7 @@ export async function study(
   model: LoadedModel,
   data: { readonly train?: Dataset; readonly validation: Dataset },
   recipe: Recipe,
-  options: { readonly output: string; readonly title: string; readonly fresh?: boolean },
+  options: { readonly output: string; readonly title: string; readonly fresh?: boolean; readonly file?: string },
   context: VerbContext = {},
 ): Promise<StudyResult> {
   const start = performance.now();
@@ -111,7 +114,11 @@ export async function study(
   if (done.compression === undefined) await rm(file('training'), { recursive: true, force: true });
 
   await writeFileAtomic(file('summary.json'), `${JSON.stringify(summarize(model.graph), null, 2)}\n`);
-  const positions = positionsOf(data.validation, recipe.explain.images);
+  const featured = positionsOf(data.validation, recipe.explain.images ?? []);
+  const total = data.validation.source.items.length;
+  // Spread over the data set, which may be sorted by class.
+  const spread = range(Math.min(PICTURES, total)).map((i) => Math.floor((i * total) / Math.min(PICTURES, total)));
+  const positions = recipe.explain.images ? featured : spread;
   await writeFileAtomic(
     file('triptychs.png'),
     await drawTriptychs(model, data.validation, positions, recipe.explain.layer, context),
@@ -156,8 +163,9 @@ export async function study(
     data.validation,
     {
       output,
-      names: ['original', finetuning ? 'squeezed, fine-tuned' : 'squeezed'],
-      featured: positions,
+      names: ['original', finetuning ? 'compressed, fine-tuned' : 'compressed'],
+      featured,
+      files: [options.file, file('model.onnx')],
       mapImages: recipe.compare.images,
       ...(recipe.explain.layer === undefined ? {} : { layer: recipe.explain.layer }),
       extras: {

@@ -1,19 +1,117 @@
-import { renderTriptychs } from '../../node/triptych.js';
-import type { Picture } from '../../report/html.js';
-import { triptychRow } from '../explain.js';
-import type { ComparedMaps } from './maps.js';
+import { itemAt } from '../../data/dataset.js';
+import { pickWorst } from '../../metrics/worst.js';
+import { drawPanels, encodeWebp } from '../../node/panel.js';
+import type { Flip } from '../../report/comparison.js';
+import type { MapPanel, Picture, PictureGroup } from '../../report/pictures.js';
+import type { VerbContext } from '../context.js';
+import type { Dataset } from '../dataset.js';
+import type { ExplainedImage } from '../explain.js';
+import { labelMap } from '../labels.js';
+import { type ComparedMaps, explainWithBoth, type MapPair } from './maps.js';
+import type { ComparedModels } from './predictions.js';
 
-/** Draws the maps of both models for the first `count` of the compared images. */
-export async function drawPictures(maps: ComparedMaps, count: number): Promise<Picture[]> {
-  const pictures: Picture[] = [];
-  for (let i = 0; i < Math.min(count, maps.before.length); i++) {
-    const [a, b] = [maps.before[i], maps.after[i]];
-    if (!a || !b) continue;
-    const rows = [
-      triptychRow(a, 'before'),
-      triptychRow(b, `after · correlation ${maps.correlations[i]?.toFixed(3) ?? 'not defined'}`),
-    ];
-    pictures.push({ title: a.file, png: await renderTriptychs(rows, { layer: maps.figures.layer }) });
+/** Comes before every correlation: one of the models explains nothing. */
+const CONSTANT_MAP = 3;
+
+/** What pictures are chosen from. */
+export interface PictureChoice {
+  readonly maps: ComparedMaps;
+  readonly flips: readonly Flip[];
+  /** Positions in the data set of images that are drawn in any case. */
+  readonly featured: readonly number[];
+  /** Pictures besides these: half of them for the maps, half for the predictions. */
+  readonly count: number;
+}
+
+/** Positions of the images of each group. */
+function chooseImages(
+  { maps, flips, featured, count }: PictureChoice,
+  dataset: Dataset,
+): { title: string; indices: number[] }[] {
+  const { items } = dataset.source;
+  const positions = new Map(items.map(({ path }, index) => [path, index]));
+  const taken = new Set(featured);
+  const isFree = (index: number) => !taken.has(index);
+  const badness = ({ correlation }: MapPair) => (correlation === undefined ? CONSTANT_MAP : 1 - correlation);
+  const lowest = pickWorst(
+    maps.pairs.filter(({ index }) => isFree(index)),
+    Math.ceil(count / 2),
+    { group: ({ index }) => itemAt(dataset.source, index).label, badness },
+  ).map(({ index }) => index);
+  for (const index of lowest) taken.add(index);
+  const changed = pickWorst(
+    flips.flatMap((flip) => {
+      const index = positions.get(flip.file);
+      return index !== undefined && isFree(index) ? [{ ...flip, index }] : [];
+    }),
+    count - lowest.length,
+    { group: ({ label }) => label, badness: ({ probability }) => probability.before - probability.after },
+  ).map(({ index }) => index);
+  return [
+    { title: 'Chosen images', indices: [...featured] },
+    { title: 'Lowest agreement of the maps, class by class', indices: lowest },
+    { title: 'Changed predictions with the largest loss of probability, class by class', indices: changed },
+  ];
+}
+
+async function drawPanel(explained: ExplainedImage): Promise<MapPanel> {
+  const [, , overlay] = await drawPanels(explained.image, explained.map, explained.file);
+  return {
+    overlay: await encodeWebp(overlay),
+    probability: explained.targetProbability,
+    isPredicted: explained.target === explained.predicted,
+  };
+}
+
+async function drawPicture(pairs: readonly MapPair[], label: string | undefined): Promise<Picture> {
+  const [first] = pairs;
+  if (!first) throw new Error('unreachable: a picture has a map');
+  const { image, map, file } = first.before;
+  const [panel] = await drawPanels(image, map, file);
+  const rows: Picture['rows'][number][] = [];
+  for (const { before, after, correlation } of pairs) {
+    rows.push({
+      className: before.targetName,
+      before: await drawPanel(before),
+      after: await drawPanel(after),
+      ...(correlation === undefined ? {} : { correlation }),
+    });
   }
-  return pictures;
+  return { file, image: await encodeWebp(panel), rows, ...(label === undefined ? {} : { label }) };
+}
+
+/**
+ * Draws the images on which the models differ most, class by class: those whose maps agree least, and those whose
+ * prediction lost most probability. Where the prediction changed, the maps of both classes are drawn.
+ */
+export async function drawPictures(
+  models: ComparedModels,
+  dataset: Dataset,
+  choice: PictureChoice,
+  names: readonly string[],
+  context: VerbContext,
+): Promise<PictureGroup[]> {
+  const groups = chooseImages(choice, dataset);
+  const options = { layer: choice.maps.figures.layer, names };
+  const { before, after } = models;
+  const wanted = groups.flatMap(({ indices }) => indices.map((index) => ({ index })));
+  const { pairs } = await explainWithBoth(before, after, dataset, wanted, options, context);
+  const changed = pairs.filter((pair) => pair.before.predicted !== pair.after.predicted);
+  const second = await explainWithBoth(
+    before,
+    after,
+    dataset,
+    changed.map(({ index, after: { predicted } }) => ({ index, target: predicted })),
+    options,
+    context,
+  );
+  const { outputs } = labelMap(before, dataset.source);
+  const drawn = new Map<number, Picture>();
+  for (const pair of pairs) {
+    const { index } = pair;
+    const output = outputs[itemAt(dataset.source, index).label];
+    const both = [pair, ...second.pairs.filter((other) => other.index === index)];
+    drawn.set(index, await drawPicture(both, output === undefined ? undefined : names[output]));
+  }
+  return groups.map(({ title, indices }) => ({ title, pictures: indices.flatMap((index) => drawn.get(index) ?? []) }));
 }

@@ -1,62 +1,153 @@
 import { itemAt } from '../../data/dataset.js';
-import { accuracyOf, addCounts, countCorrect, NO_IMAGES, predictedClasses } from '../../metrics/accuracy.js';
+import {
+  type Accuracy,
+  accuracyOf,
+  addCounts,
+  countCorrect,
+  NO_IMAGES,
+  predictedClasses,
+} from '../../metrics/accuracy.js';
+import { addPredictions, doubtOf, NO_PREDICTIONS, type PredictionStats } from '../../metrics/doubt.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import type { Comparison, Flip } from '../../report/comparison.js';
 import type { VerbContext } from '../context.js';
 import type { Dataset } from '../dataset.js';
+import { warnOfDoubt } from '../doubt.js';
 import { score } from '../evaluate.js';
+import { labelMap } from '../labels.js';
+import { preprocessText } from '../provenance.js';
 
-/** Measures the accuracy of both models, and finds the images whose prediction changed. */
-export async function compareAccuracy(
-  before: LoadedModel,
-  after: LoadedModel,
+/** The two models that are compared, and what to call them. */
+export interface ComparedModels {
+  readonly before: LoadedModel;
+  readonly after: LoadedModel;
+  readonly names: { readonly before: string; readonly after: string };
+}
+
+/** What is kept of the first model's prediction for an image. */
+interface Prediction {
+  readonly predicted: number;
+  readonly probability: number;
+}
+
+interface Evaluated {
+  readonly accuracy: Accuracy;
+  readonly stats: PredictionStats;
+}
+
+/** Runs a model over the data set, and hands each prediction on. */
+async function evaluateOne(
+  model: LoadedModel,
   dataset: Dataset,
-  names: readonly string[],
+  options: { readonly batch: number; readonly stage: string; readonly isFirst: boolean },
+  context: VerbContext,
+  onImage: (image: { index: number; label: number; predicted: number; row: Float32Array }) => void,
+): Promise<Evaluated> {
+  const { batch, stage, isFirst } = options;
+  const total = dataset.source.items.length;
+  let counts = NO_IMAGES;
+  let stats = NO_PREDICTIONS;
+  let skipped = 0;
+  const onBad = ({ path, reason }: { path: string; reason: string }) => {
+    skipped++;
+    if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
+  };
+  for await (const { logProbabilities, labels, indices } of score(model, dataset, { batch, onBad }, context)) {
+    counts = addCounts(counts, countCorrect(logProbabilities, labels));
+    stats = addPredictions(stats, logProbabilities, labels);
+    const [, classes = 0] = logProbabilities.dims;
+    for (const [i, predicted] of predictedClasses(logProbabilities).entries()) {
+      const row = logProbabilities.data.subarray(i * classes, (i + 1) * classes);
+      onImage({ index: indices[i] as number, label: labels[i] as number, predicted, row });
+    }
+    const fields = { top1: `${accuracyOf(counts).top1.toFixed(2)} %` };
+    context.onProgress?.({ stage, done: counts.images + skipped, total, fields });
+  }
+  return { accuracy: accuracyOf(counts), stats };
+}
+
+/** Warns of what speaks against believing the accuracies; returns why the first model's says nothing, if it does not. */
+function findDoubt(
+  { before, after, names }: ComparedModels,
+  dataset: Dataset,
+  [first, second]: readonly [PredictionStats, PredictionStats],
+  context: VerbContext,
+): string | undefined {
+  const warnings = [before, after].map((model) => labelMap(model, dataset.source).warning);
+  for (const warning of new Set(warnings)) if (warning !== undefined) context.onWarning?.(warning);
+  const doubt = doubtOf(first);
+  const secondDoubt = doubtOf(second);
+  if (doubt !== undefined) warnOfDoubt(first, before, context);
+  else if (secondDoubt !== undefined) {
+    context.onWarning?.(
+      `${names.after}: ${secondDoubt}, which is not so for ${names.before}. Either the second model is damaged, or it wants its images in another form than ${preprocessText(after)}`,
+    );
+  }
+  if (warnings[0] !== undefined) return 'the classes of the data set were not found among those of the model';
+  return doubt && `${doubt[0]?.toLowerCase()}${doubt.slice(1)}`;
+}
+
+/** Evaluates both models, and finds the images whose prediction changed. */
+export async function comparePredictions(
+  models: ComparedModels,
+  dataset: Dataset,
+  classNames: readonly string[],
   batch: number,
   context: VerbContext,
-): Promise<Pick<Comparison, 'accuracy' | 'flips'>> {
-  const total = dataset.source.items.length;
-  const predictions = new Map<number, number>();
-  const accuracies = [];
+): Promise<Pick<Comparison, 'accuracy' | 'predictions' | 'flips'>> {
+  const firsts = new Map<number, Prediction>();
   const flips: Flip[] = [];
   let same = 0;
-  for (const [which, model] of [before, after].entries()) {
-    let counts = NO_IMAGES;
-    const stage = which === 0 ? 'evaluate before' : 'evaluate after';
-    const onBad = ({ path, reason }: { path: string; reason: string }) => {
-      if (which === 0) context.onWarning?.(`skipped ${path}: ${reason}`);
-    };
-    for await (const { logProbabilities, labels, indices } of score(model, dataset, { batch, onBad }, context)) {
-      counts = addCounts(counts, countCorrect(logProbabilities, labels));
-      for (const [i, predicted] of predictedClasses(logProbabilities).entries()) {
-        const index = indices[i] ?? 0;
-        const label = labels[i] ?? 0;
-        if (which === 0) predictions.set(index, predicted);
-        else if (predictions.get(index) === predicted) same++;
-        else {
-          const first = predictions.get(index) ?? 0;
-          const nameOf = (at: number) => names[at] ?? '';
-          flips.push({
-            file: itemAt(dataset.source, index).path,
-            label,
-            labelName: nameOf(label),
-            before: first,
-            beforeName: nameOf(first),
-            after: predicted,
-            afterName: nameOf(predicted),
-          });
-        }
+  const nameOf = (output: number) => classNames[output] ?? String(output);
+  const before = await evaluateOne(
+    models.before,
+    dataset,
+    { batch, stage: 'evaluate before', isFirst: true },
+    context,
+    ({ index, predicted, row }) => firsts.set(index, { predicted, probability: Math.exp(row[predicted] as number) }),
+  );
+  const after = await evaluateOne(
+    models.after,
+    dataset,
+    { batch, stage: 'evaluate after', isFirst: false },
+    context,
+    ({ index, label, predicted, row }) => {
+      const first = firsts.get(index);
+      if (first === undefined) return;
+      if (first.predicted === predicted) {
+        same++;
+        return;
       }
-      context.onProgress?.({
-        stage,
-        done: counts.images,
-        total,
-        fields: { top1: `${accuracyOf(counts).top1.toFixed(2)} %` },
+      flips.push({
+        file: itemAt(dataset.source, index).path,
+        label,
+        labelName: nameOf(label),
+        before: first.predicted,
+        beforeName: nameOf(first.predicted),
+        after: predicted,
+        afterName: nameOf(predicted),
+        probability: { before: first.probability, after: Math.exp(row[first.predicted] as number) },
       });
-    }
-    accuracies.push(accuracyOf(counts));
-  }
-  const [a, b] = accuracies;
-  if (!a || !b) throw new Error('unreachable: two models were evaluated');
-  return { accuracy: { before: a, after: b, top1Drop: a.top1 - b.top1, agreement: (100 * same) / b.images }, flips };
+    },
+  );
+  const doubt = findDoubt(models, dataset, [before.stats, after.stats], context);
+  const { images } = after.accuracy;
+  const lost = flips.filter((flip) => flip.before === flip.label).length;
+  const gained = flips.filter((flip) => flip.after === flip.label).length;
+  const loss = ({ probability }: Flip) => probability.before - probability.after;
+  return {
+    accuracy: {
+      before: before.accuracy,
+      after: after.accuracy,
+      top1Drop: before.accuracy.top1 - after.accuracy.top1,
+      ...(doubt === undefined ? {} : { doubt }),
+    },
+    predictions: {
+      images,
+      same,
+      agreement: (100 * same) / images,
+      changed: { lost, gained, wrong: flips.length - lost - gained },
+    },
+    flips: flips.sort((a, b) => loss(b) - loss(a)),
+  };
 }

@@ -4,7 +4,7 @@ import type { Graph } from '../../graph/model.js';
 import { summarize } from '../../models/summary.js';
 import { encodeModel, type LoadedModel } from '../../node/model-file.js';
 import { type StorageType, storeWeights } from '../../passes/store-weights.js';
-import { integer } from '../../report/page.js';
+import { integer } from '../../report/format.js';
 import { BudgetUnreachable } from '../../squeeze/allocation.js';
 import type { Spent } from '../../squeeze/spend.js';
 import { denseMultiplyAdds, type SqueezeLayer } from '../../squeeze/squeeze-layer.js';

@@ -1,5 +1,5 @@
 /** What a table says of each layer, on the page and on the terminal: a command loads it at its start, so nothing that draws. */
-import { integer } from '../../report/page.js';
+import { integer } from '../../report/format.js';
 import type { LayerFigures } from './figures.js';
 
 /** A share as a percentage; of nothing, as of a layer without a size before, a dash. */

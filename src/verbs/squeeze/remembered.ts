@@ -82,6 +82,7 @@ const lossSchema = z.object({
       pearson: z.object({ mean: z.number(), min: z.number(), median: z.number() }).nullable(),
       undefined: z.number(),
       constantMaps: z.object({ before: z.number(), after: z.number() }),
+      lowest: z.object({ file: z.string(), correlation: z.number() }).exactOptional(),
       pointingGame: z.object({ images: z.number(), before: z.number(), after: z.number() }).optional(),
     })
     .optional(),

@@ -1,14 +1,12 @@
-/** Pages of what a squeeze came to. */
-
-import { join } from 'node:path';
+/** Pages of compressed models. */
 import { agreementText } from '../../metrics/agreement.js';
-import { writeFileAtomic } from '../../node/atomic-file.js';
-import { describeSpeed, milliseconds } from '../../report/comparison.js';
-import { integer, percent } from '../../report/page.js';
-import { type CurvePoint, type LayerSpectra, type SqueezePage, squeezePage } from '../../report/squeeze.js';
+import { writeReport } from '../../node/report-files.js';
+import { describeSpeed, milliseconds, shortSpeed } from '../../report/comparison.js';
+import { decimal, integer, megabytes, percent, signed } from '../../report/format.js';
+import type { KeyFigure } from '../../report/page.js';
+import type { Provenance } from '../../report/provenance.js';
+import { type CurvePoint, type LayerSpectra, type SqueezePage, squeezeReport } from '../../report/squeeze.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
-import type { VerbContext } from '../context.js';
-import { machineOf } from '../measure.js';
 import type { ByHand } from './by-hand.js';
 import type { LayerFigures, SizeChange } from './figures.js';
 import type { SqueezeGoal } from './goal.js';
@@ -55,6 +53,7 @@ function sizeTable({ before, after, ratio }: SizeChange) {
     share(ratio[key]),
   ];
   return {
+    name: 'sizes',
     title: 'Sizes',
     header: ['', 'before', 'after', 'left'],
     rows: [
@@ -68,6 +67,7 @@ function sizeTable({ before, after, ratio }: SizeChange) {
 
 function layerTable(layers: readonly LayerFigures[]) {
   return {
+    name: 'layers',
     title: 'Layers',
     header: ['layer', 'scheme', 'ranks', ...LAYER_COLUMNS, 'predicted KL'],
     rows: layers.map((layer) => [
@@ -86,7 +86,8 @@ function predictionTable(layers: readonly SqueezedLayer[]) {
   const pair = (point: SqueezedLayer['measured'][number] | undefined) =>
     point ? `${point.predicted.toPrecision(2)} / ${point.measured.toPrecision(2)}` : '–';
   return {
-    title: 'Predicted against measured',
+    name: 'predicted-and-measured',
+    title: 'Predicted and measured loss of single layers',
     header: ['layer', ...Array.from({ length: most }, (_, k) => `point ${k + 1}`)],
     rows: layers
       .filter(({ measured }) => measured.length > 0)
@@ -118,11 +119,51 @@ function survivalTable({ accuracy, maps, error, divergence, layers, speed, contr
     const kept = control.maps ? `, maps ${agreementText(control.maps)}` : '';
     rows.push(['control: dense, trained alike', '', `top-1 ${percent(control.accuracy.top1)}${kept}`]);
   }
-  return { title: 'What survived', header: ['', 'before', 'after'], rows };
+  return { name: 'accuracy-and-speed', title: 'Accuracy, maps and speed', header: ['', 'before', 'after'], rows };
 }
 
-/** The page of one squeeze. */
-export function pageOf(result: Squeezing, name: string, context: VerbContext): SqueezePage {
+function keyFigures({ accuracy, size, maps, speed, divergence }: Squeezing): KeyFigure[] {
+  const [first] = speed;
+  return [
+    {
+      label: 'Parameters left',
+      value: share(size.ratio.parameters),
+      detail: `${integer(size.before.parameters)} → ${integer(size.after.parameters)}`,
+    },
+    {
+      label: 'File left',
+      value: share(size.ratio.onnxBytes),
+      detail: `${megabytes(size.before.onnxBytes)} → ${megabytes(size.after.onnxBytes)}`,
+    },
+    ...(first
+      ? [
+          {
+            label: `Speed, batch ${first.batch}`,
+            value: shortSpeed(first).replace(' the speed', ''),
+            detail: `${milliseconds(first.beforeMs)} → ${milliseconds(first.afterMs)}`,
+          },
+        ]
+      : []),
+    {
+      label: 'Top-1 accuracy',
+      value: percent(accuracy.after.top1),
+      detail: `${signed(-accuracy.top1Drop, 2)} points`,
+    },
+    { label: 'Mean KL', value: divergence.toPrecision(3), detail: "nats, from the original's predictions" },
+    ...(maps
+      ? [
+          {
+            label: 'Correlation of maps',
+            value: maps.pearson ? decimal(maps.pearson.mean) : 'not defined',
+            detail: maps.lowest ? `lowest ${decimal(maps.lowest.correlation)}: ${maps.lowest.file}` : 'constant maps',
+          },
+        ]
+      : []),
+  ];
+}
+
+/** Describes the page of a compressed model. */
+export function describePage(result: Squeezing, name: string, provenance: Provenance): SqueezePage {
   const { accuracy, size, maps, data, trials, byHand } = result;
   const curve: CurvePoint[] = [
     { size: 1, top1: accuracy.before.top1, maps: 1, kind: 'original', label: 'original' },
@@ -139,21 +180,22 @@ export function pageOf(result: Squeezing, name: string, context: VerbContext): S
     },
     ...(byHand ? [byHandPoint(byHand)] : []),
   ];
-  const { cpu, threads, node } = machineOf(context.threads);
   return {
-    title: `${name}, squeezed`,
+    title: `${name}, compressed`,
     verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}${maps ? `, maps correlate at ${agreementText(maps)}` : ''}.`,
     curve,
     tables: [survivalTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
     layers: spectraOf(result.layers),
-    foot: `Measured on ${accuracy.after.images} images of ${data.validation}, calibrated on ${data.calibrationImages} of ${data.train}; ${cpu}, ${threads} threads, Node ${node}.`,
+    warnings: [],
+    keys: keyFigures(result),
+    notes: [
+      `Accuracy, KL and maps: ${integer(accuracy.after.images)} images of ${data.validation}. Statistics for the ranks: ${integer(data.calibrationImages)} images of ${data.train}. Latencies: medians of interleaved runs; their intervals are 95 % bootstrap intervals of the ratio.`,
+    ],
+    provenance,
   };
 }
 
-/** Writes a page and its figures into a folder. */
-export async function writePage(folder: string, drawn: SqueezePage, figures: unknown): Promise<string> {
-  const file = join(folder, 'report.html');
-  await writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(figures, null, 2)}\n`);
-  await writeFileAtomic(file, squeezePage(drawn));
-  return file;
+/** Writes a page and its results into a folder. */
+export function writePage(folder: string, page: SqueezePage, results: object): Promise<string> {
+  return writeReport(folder, squeezeReport(page), { ...results, provenance: page.provenance });
 }

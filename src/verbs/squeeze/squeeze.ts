@@ -6,13 +6,14 @@ import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work
 import { describeSpeed, milliseconds, type SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import { engineOf, tellNotes, type VerbContext } from '../context.js';
+import { collectProvenance } from '../provenance.js';
 import { byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';
 import { type LayerFigures, layerFigures, sizeChange } from './figures.js';
 import type { SqueezePlan } from './goal.js';
 import { reachGoal } from './goals.js';
 import { type SqueezeSets, type SqueezeSources, withSqueezeSets } from './images.js';
-import { pageOf, writePage } from './report.js';
+import { describePage, writePage } from './report.js';
 import { isSlower, type Placed, speedOf } from './speed.js';
 import type { Squeezing } from './squeezing.js';
 import { openWorkshop, type Workshop } from './workshop.js';
@@ -155,6 +156,20 @@ export async function squeeze(
     context.signal?.throwIfAborted();
     const written = await saveModel(squeezed, output, { engine: engineOf(context) });
     const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
-    return { ...result, page: await writePage(folder, pageOf(report, basename(file), context), result) };
+    const provenance = await collectProvenance(
+      {
+        models: [
+          { name: 'original', model, file },
+          { name: 'compressed', model: squeezed, file: written.file },
+        ],
+        data: [
+          { use: 'calibration', name: report.data.train, images: report.data.calibrationImages },
+          { use: 'measured', name: report.data.validation, images: report.accuracy.after.images },
+        ],
+        seed: plan.seed ?? 42,
+      },
+      context,
+    );
+    return { ...result, page: await writePage(folder, describePage(report, basename(file), provenance), result) };
   });
 }

@@ -7,16 +7,15 @@ import type { Accuracy } from '../../metrics/accuracy.js';
 import type { OpenOptions } from '../../node/model-file.js';
 import { unpackError } from '../../node/packed-error.js';
 import { forget } from '../../node/work-memory.js';
-import { integer, percent } from '../../report/page.js';
-import type { CurvePoint, SqueezePage } from '../../report/squeeze.js';
+import { percent } from '../../report/format.js';
 import type { VerbContext } from '../context.js';
-import { machineOf } from '../measure.js';
+import { collectProvenance } from '../provenance.js';
 import { type ByHand, byHandOf } from './by-hand.js';
 import type { Amount, SqueezePlan } from './goal.js';
 import type { SqueezeSources } from './images.js';
-import { share } from './layer-cells.js';
-import { byHandPoint, goalText, writePage } from './report.js';
+import { writePage } from './report.js';
 import { workFolder } from './squeeze.js';
+import { describeSweep } from './sweep-page.js';
 import { type LimitPlan, type SweepFiles, type SweepPoint, sweepPoint, withWorkshop } from './sweep-point.js';
 import type { SweepMessage, SweepWorkerData } from './sweep-worker.js';
 import type { Workshop } from './workshop.js';
@@ -124,54 +123,6 @@ async function oneByOne(
   }
 }
 
-function pageOf(sweep: Omit<Sweep, 'page'>, name: string, context: VerbContext): SqueezePage {
-  const { before, points, byHand } = sweep;
-  const curve: CurvePoint[] = [
-    { size: 1, top1: before.top1, maps: 1, kind: 'original', label: 'original' },
-    ...points.flatMap(({ reached }): CurvePoint[] => {
-      if (!reached) return [];
-      const maps = reached.maps?.pearson ? { maps: reached.maps.pearson.mean } : {};
-      const { parameters } = reached.size.ratio;
-      return [{ size: parameters, top1: reached.accuracy.top1, ...maps, kind: 'squeezed', label: share(parameters) }];
-    }),
-    ...(byHand ? [byHandPoint(byHand)] : []),
-  ];
-  const { cpu, threads, node } = machineOf(context.threads);
-  return {
-    title: `${name}: size against what survives`,
-    verdict: points
-      .flatMap(({ reached }) =>
-        reached ? [`${share(reached.size.ratio.parameters)}: ${percent(reached.accuracy.top1)}`] : [],
-      )
-      .join(' · '),
-    curve,
-    tables: [
-      {
-        title: 'Points',
-        header: ['goal', 'parameters', 'left', 'bytes', 'gzip', 'mult-adds', 'top-1', 'lost', 'KL', 'maps'],
-        rows: points.map(({ goal, smallest, reached }) =>
-          reached
-            ? [
-                goalText(goal),
-                integer(reached.size.after.parameters),
-                share(reached.size.ratio.parameters),
-                share(reached.size.ratio.onnxBytes),
-                share(reached.size.ratio.gzipBytes),
-                share(reached.size.ratio.multAdds),
-                percent(reached.accuracy.top1),
-                reached.top1Drop.toFixed(2),
-                reached.divergence.toPrecision(3),
-                reached.maps?.pearson?.mean.toFixed(3) ?? '–',
-              ]
-            : [goalText(goal), `not below ${integer(smallest ?? 0)}`, ...Array<string>(8).fill('–')],
-        ),
-      },
-    ],
-    layers: [],
-    foot: `Measured on ${before.images} images; ${cpu}, ${threads} threads, Node ${node}. Latency is not measured where points are made side by side.`,
-  };
-}
-
 /**
  * Squeezes a model file to many sizes: the curve of size against accuracy and maps. Points that are there already are not
  * made again, so that the same call goes on where one was stopped.
@@ -202,14 +153,27 @@ export async function sweep(
     const fields = found ? { size: found.size.after.parameters, top1: percent(found.accuracy.top1) } : {};
     context.onProgress?.({ stage: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
   };
-  const { before, byHand } = await withWorkshop(files, { ...rest, goal: first }, context, async (shop) => {
+  const { before, byHand, provenance } = await withWorkshop(files, { ...rest, goal: first }, context, async (shop) => {
     // Everything that points have in common is made here, once.
     const { accuracy } = await shop.before();
     await shop.studied();
     context.onProgress?.({ stage: 'points', done: 0, total: goals.length });
     if (jobs === 1) await oneByOne(shop, goals, output, onPoint);
     else await inThreads(files, { ...rest, goal: first }, goals, jobs, context, onPoint);
-    return { before: accuracy, byHand: plan.beside === undefined ? undefined : await byHandOf(shop, plan.beside) };
+    const { train, validation } = shop.sets;
+    const provenance = await collectProvenance(
+      {
+        models: [{ name: 'original', model: shop.original, file }],
+        data: [
+          { use: 'calibration', name: train.source.name, images: train.source.items.length },
+          { use: 'measured', name: validation.source.name, images: accuracy.images },
+        ],
+        seed: plan.seed ?? 42,
+      },
+      context,
+    );
+    const byHand = plan.beside === undefined ? undefined : await byHandOf(shop, plan.beside);
+    return { before: accuracy, byHand, provenance };
   });
   const found = {
     before,
@@ -219,5 +183,5 @@ export async function sweep(
     jobs,
     seconds: (performance.now() - start) / 1000,
   };
-  return { ...found, page: await writePage(output, pageOf(found, basename(file), context), found) };
+  return { ...found, page: await writePage(output, describeSweep(found, basename(file), provenance), found) };
 }

@@ -1,0 +1,48 @@
+import { agreementText } from '../metrics/agreement.js';
+import { isSameSpeed } from '../metrics/speed.js';
+import type { Comparison, MapFigures } from './comparison.js';
+import { decimal, integer, percent } from './format.js';
+
+/** Change of top-1, in points, that two decimals show as none. */
+const NO_CHANGE = 0.005;
+
+function accuracySentence({ accuracy }: Pick<Comparison, 'accuracy'>): string {
+  const { before, after, top1Drop: drop, doubt } = accuracy;
+  if (doubt !== undefined) {
+    return `Its accuracy is not meaningful on these images (top-1 ${percent(before.top1)} before, ${percent(after.top1)} after): ${doubt}.`;
+  }
+  if (Math.abs(drop) < NO_CHANGE) return `Top-1 is unchanged at ${percent(after.top1)}.`;
+  return `Top-1 ${drop > 0 ? 'falls' : 'rises'} ${Math.abs(drop).toFixed(2)} points to ${percent(after.top1)}.`;
+}
+
+/** What is to be said of the maps, in a sentence. */
+export function mapsSentence(maps: MapFigures): string {
+  const { pearson, lowest } = maps;
+  if (!pearson) return `The agreement of the maps is ${agreementText(maps)}.`;
+  const least = lowest ? `, ${decimal(lowest.correlation)} at the lowest (${lowest.file})` : '';
+  const apart =
+    maps.undefined > 0 ? `, without ${maps.undefined} of ${maps.images} images with a constant map` : '';
+  return `The maps correlate ${decimal(pearson.mean)} with the original's on average${least}${apart}.`;
+}
+
+/** The comparison in a few sentences: what is left, what is predicted, how well, and what is looked at. */
+export function verdictOf(comparison: Omit<Comparison, 'verdict'>): string {
+  const { size, speed, predictions, maps } = comparison;
+  const share = percent((100 * size.after.parameters) / size.before.parameters, 1);
+  const file = percent((100 * size.after.onnxBytes) / size.before.onnxBytes, 1);
+  const [first] = speed;
+  const speedPart = !first
+    ? ''
+    : isSameSpeed(first.ratioInterval)
+      ? `, with no difference in speed at batch ${first.batch}`
+      : `, at ${(1 / first.ratio).toFixed(2)}x the speed at batch ${first.batch}`;
+  const { same, images, agreement } = predictions;
+  return [
+    `${share} of the parameters and ${file} of the file are left${speedPart}.`,
+    same === images
+      ? `All ${integer(images)} predictions are the same.`
+      : `${integer(images - same)} of ${integer(images)} predictions changed (${percent(agreement, 1)} are the same).`,
+    accuracySentence(comparison),
+    mapsSentence(maps),
+  ].join(' ');
+}
