@@ -35,17 +35,18 @@ export interface ChartContent extends Pick<Chart, 'name' | 'title' | 'note'> {
 const WIDTH = 440;
 const FONT = 12;
 /** Pixels of a character of a legend, of its swatch, and of one line. */
-const LEGEND = { character: 6.6, swatch: 26, line: 18 };
-/** Room above the plot: the label of the y axis. */
-const MARGIN_TOP = { labelled: 26, bare: 10 } as const;
+const LEGEND = { character: 6.6, swatch: 31, line: 18 };
+/** Height of the label of the y axis, which is above the legend, and the gap between the legend and the plot. */
+const LABEL = 20;
+const GAP = 8;
 
 /** Puts entries side by side, as many on a line as fit. */
-function layLegend(entries: readonly LegendEntry[], width: number) {
+function layLegend(entries: readonly LegendEntry[], width: number, top: number) {
   let [x, line] = [0, 0];
   const placed = entries.map((entry) => {
     const own = LEGEND.swatch + LEGEND.character * entry.label.length;
     if (x > 0 && x + own > width) [x, line] = [0, line + 1];
-    const at = { ...entry, x, y: LEGEND.line * (line + 0.5) };
+    const at = { ...entry, x, y: top + LEGEND.line * (line + 0.5) };
     x += own;
     return at;
   });
@@ -57,19 +58,20 @@ function legendSvg(placed: ReturnType<typeof layLegend>['placed']): string {
     const dash = dashed ? ' stroke-dasharray="4 3"' : '';
     return `<line x1="${x}" x2="${x + 14}" y1="${y}" y2="${y}" stroke="${color}" stroke-width="3"${dash}></line><text x="${x + 19}" y="${y}" dy="0.35em">${escapeHtml(label)}</text>`;
   });
-  return `<g aria-hidden="true" font-size="${FONT}">${items.join('')}</g>`;
+  return `<g aria-hidden="true" font-size="${FONT}" text-anchor="start">${items.join('')}</g>`;
 }
 
 /** Draws a chart, without a browser. */
 export function drawChart({ description, legend = [], plot, data, ...content }: ChartContent): Chart {
   const width = plot.width ?? WIDTH;
-  const { placed, height } = layLegend(legend, width);
+  const top = plot.y?.label == null ? 0 : LABEL;
+  const { placed, height } = layLegend(legend, width, top);
   const drawn = Plot.plot({
     document: parseHTML('<!doctype html><html><body></body></html>').document,
     style: { background: 'transparent', fontFamily: 'inherit', fontSize: `${FONT}px` },
     ...plot,
     width,
-    marginTop: (plot.y?.label == null ? MARGIN_TOP.bare : MARGIN_TOP.labelled) + height,
+    marginTop: top + height + GAP,
     ...(plot.height === undefined ? {} : { height: plot.height + height }),
   });
   const label = escapeHtml(description ?? `${content.title}. ${content.note}`);

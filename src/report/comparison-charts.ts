@@ -44,7 +44,7 @@ export function sizeChart({ size: { before, after }, speed }: Comparison): Chart
     plot: {
       height: 28 * rows.length + 52,
       marginBottom: 38,
-      marginLeft: 112,
+      marginLeft: 126,
       x: { label: 'percent of the original →', domain: [0, most * 1.16], grid: true, ticks: 5 },
       y: { label: null, domain: rows.map(({ what }) => what) },
       marks: [

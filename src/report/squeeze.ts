@@ -86,7 +86,7 @@ function curveChart(
     plot: {
       height: 290,
       marginBottom: 38,
-      marginRight: 24,
+      marginRight: 36,
       x: {
         type: 'log',
         label: 'parameters, percent of the original →',

@@ -20,8 +20,7 @@ export function mapsSentence(maps: MapFigures): string {
   const { pearson, lowest } = maps;
   if (!pearson) return `The agreement of the maps is ${agreementText(maps)}.`;
   const least = lowest ? `, ${decimal(lowest.correlation)} at the lowest (${lowest.file})` : '';
-  const apart =
-    maps.undefined > 0 ? `, without ${maps.undefined} of ${maps.images} images with a constant map` : '';
+  const apart = maps.undefined > 0 ? `, without ${maps.undefined} of ${maps.images} images with a constant map` : '';
   return `The maps correlate ${decimal(pearson.mean)} with the original's on average${least}${apart}.`;
 }
 

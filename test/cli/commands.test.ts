@@ -156,7 +156,7 @@ describe('shibori', () => {
     expect(report.accuracy.top1Drop).toBe(0);
     expect(report.maps.pearson.min).toBeGreaterThan(0.999);
     expect(report.speed.map((s: { batch: number }) => s.batch)).toEqual([1, 64]);
-    expect(readdirSync(join(folder, 'report')).sort()).toEqual(['report.html', 'report.json']);
+    expect(readdirSync(join(folder, 'report')).sort()).toEqual(['figures', 'report.html', 'report.json']);
     expect(JSON.parse(readFileSync(join(folder, 'report', 'report.json'), 'utf8'))).toEqual(report);
   });
 

@@ -137,7 +137,18 @@ export async function madeComparison(of: Comparison = comparison): Promise<Repor
 }
 
 const energies = (count: number, rate: number) => Array.from({ length: count }, (_, k) => Math.exp(-rate * k));
-const wide = ['layer', 'scheme', 'ranks', 'parameters', 'left', 'bytes', 'gzip', 'mult-adds', 'latency', 'predicted KL'];
+const wide = [
+  'layer',
+  'scheme',
+  'ranks',
+  'parameters',
+  'left',
+  'bytes',
+  'gzip',
+  'mult-adds',
+  'latency',
+  'predicted KL',
+];
 
 /** A made-up page of a compressed model, with a table of ten columns. */
 export const squeezed: SqueezePage = {
