@@ -31,3 +31,8 @@ export function asksForJson(args: readonly string[]): boolean {
   const end = args.indexOf('--');
   return (end < 0 ? args : args.slice(0, end)).includes('--json');
 }
+
+/** The command line of this process, as it can be pasted into a shell. */
+export function describeCommand([, script = '', ...args]: readonly string[]): string {
+  return [programName(script, process.cwd()), ...args.map(quoteWord)].join(' ');
+}

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { createProgress } from '../node/progress.js';
 import type { VerbContext } from '../verbs/context.js';
+import { describeCommand } from './command-line.js';
 import { EXIT, interruptedFailure } from './failure.js';
 import { describeInterruption, type Interruption, type InterruptionReport, interruptionText } from './interruption.js';
 import type { CommonOptions } from './options.js';
@@ -80,6 +81,7 @@ export function start(
       onPhases: (plan) => progress.plan(plan),
       onWarning: (text) => output.warn(text),
       onNote: (text) => output.note(`note: ${text}`),
+      command: describeCommand(process.argv),
       signal: controller.signal,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.workers === undefined ? {} : { workers: options.workers }),

@@ -41,7 +41,17 @@ const SMALLEST_SHARE = 0.01;
 interface Bound {
   /** How far beyond the bound, as a share of it where it is a bound of what is lost; 0 or less holds. */
   excess(loss: Loss): number;
+  /** What was measured. */
   text(loss: Loss): string;
+  /** What is wanted of it. */
+  readonly wanted: string;
+}
+
+/** Describes what a candidate loses, and for each bound that it breaks what was wanted. */
+function describeLoss(bounds: readonly Bound[], loss: Loss): string {
+  return bounds
+    .map(({ text, excess, wanted }) => `${text(loss)}${excess(loss) <= 0 ? '' : ` (${wanted} wanted)`}`)
+    .join(', ');
 }
 
 /** How far a candidate is beyond the bound that it keeps worst. */
@@ -56,12 +66,14 @@ function boundsOf(goal: SqueezeGoal, minMapSimilarity: number | undefined): Boun
     bounds.push({
       excess: ({ top1Drop }) => (top1Drop - goal.most - POINTS_TOLERANCE) / Math.max(goal.most, 1),
       text: ({ top1Drop }) => `${top1Drop.toFixed(2)} points of top-1 lost`,
+      wanted: `at most ${goal.most}`,
     });
   }
   if (goal.kind === 'error') {
     bounds.push({
       excess: ({ error }) => error / goal.most - 1,
       text: ({ error }) => `an output error of ${percent(error)}`,
+      wanted: `at most ${percent(goal.most)}`,
     });
   }
   if (minMapSimilarity !== undefined) {
@@ -69,6 +81,7 @@ function boundsOf(goal: SqueezeGoal, minMapSimilarity: number | undefined): Boun
       excess: ({ maps }) =>
         (minMapSimilarity - (maps ? boundedAgreement(maps) : 0)) / Math.max(1 - minMapSimilarity, 1e-3),
       text: ({ maps }) => `maps that correlate at ${(maps ? boundedAgreement(maps) : 0).toFixed(3)}`,
+      wanted: `at least ${minMapSimilarity}`,
     });
   }
   return bounds;
@@ -107,9 +120,7 @@ async function search(
     async (amount) => {
       try {
         const candidate = await candidateWithin(shop, cost, amount);
-        const words = bounds.map(({ text }) => text(candidate.loss)).join(', ');
-        const held = worst(bounds, candidate.loss) <= 0;
-        context.onNote?.(`${costs[cost].text(amount)}: ${words}${held ? '' : ', which is too much'}`);
+        context.onNote?.(`${costs[cost].text(amount)}: ${describeLoss(bounds, candidate.loss)}`);
         return candidate;
       } catch (error) {
         if (error instanceof OutOfReach) return undefined;
