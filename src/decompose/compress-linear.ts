@@ -1,15 +1,16 @@
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { findLayer, moduleInput } from '../graph/module-path.js';
+import { findLayer, layersOf, moduleInput } from '../graph/module-path.js';
 import { usesOf } from '../graph/uses.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { attributesOf } from '../ops/table.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
-import { range } from '../tensor/dims.js';
-import { expectFloat32, float32, type Tensor, tensor } from '../tensor/tensor.js';
+import { range, sizeOf } from '../tensor/dims.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
 import { balance } from './balance.js';
+import { type DenseLinear, denseLinear, linearOperators, sharedWith } from './dense-linear.js';
 import { BIAS_NAME, coreCount, coreName, storedShape, type TtRequest, weightCount } from './modes.js';
+import { emitOnRows } from './rows.js';
 import type { ClippedBond } from './tensor-train.js';
 import {
   type ContractionAim,
@@ -36,62 +37,29 @@ export interface LinearTrain {
   readonly parametersAfter: number;
 }
 
-/** A dense linear layer of a graph: y = x Wᵀ + b. */
-interface Linear {
-  readonly path: string;
-  readonly x: Value;
-  /** y. */
-  readonly output: Value;
-  /** `[out, in]`. */
-  readonly weight: Tensor<'float32'>;
-  readonly bias: Tensor<'float32'> | undefined;
-}
-
-function transposed(source: Tensor<'float32'>): Tensor<'float32'> {
-  const [rows = 0, columns = 0] = source.dims;
-  const out = new Float32Array(source.data.length);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) out[j * rows + i] = source.data[i * columns + j] as number;
-  return tensor('float32', [columns, rows], out);
-}
-
 /** The dense linear layer with this name. Throws when the layer is something else. */
-function linearOf(graph: Graph, name: string): Linear {
+function linearOf(graph: Graph, name: string): DenseLinear & { readonly path: string } {
   const layer = findLayer(graph, name);
-  const fail = (reason: string) =>
-    new ShiboriError(
-      `Layer "${layer.path}" cannot be replaced by a tensor train: ${reason}. Linear layers are Gemm or MatMul with a constant weight; \`shibori summary MODEL\` lists them.`,
+  const inside = layersOf(graph).flatMap(({ path, nodes }) =>
+    path.startsWith(`${layer.path}.`) && nodes.some(({ op }) => linearOperators.has(op)) ? [path] : [],
+  );
+  const fail = (reason: string) => {
+    const list = inside.length > 0 ? ` Inside of it are ${inside.slice(0, 8).join(', ')}.` : '';
+    return new ShiboriError(
+      `Layer "${layer.path}" cannot be replaced by a tensor train: ${reason}. Linear layers are Gemm or MatMul with a constant weight; \`shibori summary MODEL\` lists them.${list}`,
     );
-  if (ttDescriptorsOf(graph).some(({ path }) => path === layer.path)) throw fail('it is one already');
-  const node = layer.nodes.find(({ op }) => op === 'Gemm' || op === 'MatMul');
-  const [x, w, b] = node?.inputs ?? [];
-  const raw = w && graph.initializers.get(w);
-  if (!node || !x || !raw) throw fail(`it is ${layer.nodes.map(({ op }) => op).join(', ')}`);
-  if (raw.dims.length !== 2) throw fail(`its weight has dimensions [${raw.dims}]`);
-  const weight = expectFloat32(raw, `The weight of layer "${layer.path}"`);
-  const [product] = node.outputs;
-  if (!product) throw fail('it has no output');
-  if (node.op === 'MatMul') {
-    // A bias comes as an Add of its own.
-    const [add] = usesOf(graph).consumers(product);
-    const other = add?.op === 'Add' ? add.inputs.find((value) => value !== product) : undefined;
-    const bias = other && graph.initializers.get(other);
-    const sum = add?.outputs[0];
-    const dense = { path: layer.path, x, weight: transposed(weight) };
-    return sum && bias?.dims.length === 1 && bias.dims[0] === weight.dims[1]
-      ? { ...dense, output: sum, bias: expectFloat32(bias, `The bias of layer "${layer.path}"`) }
-      : { ...dense, output: product, bias: undefined };
-  }
-  const { alpha, beta, transA, transB } = attributesOf('Gemm', node);
-  if (alpha !== 1 || beta !== 1 || transA !== 0) throw fail('its Gemm scales or transposes its input');
-  const bias = b && graph.initializers.get(b);
-  return {
-    path: layer.path,
-    x,
-    output: product,
-    weight: transB ? weight : transposed(weight),
-    bias: bias && expectFloat32(bias, `The bias of layer "${layer.path}"`),
   };
+  if (ttDescriptorsOf(graph).some(({ path }) => path === layer.path)) throw fail('it is one already');
+  const uses = usesOf(graph);
+  const found = layer.nodes.map((node) => (linearOperators.has(node.op) ? denseLinear(graph, node, uses) : undefined));
+  const linear = found.find((each) => typeof each === 'object');
+  if (!linear) {
+    const reason = found.find((each) => typeof each === 'string');
+    throw fail(reason ?? `it is ${layer.nodes.map(({ op }) => op).join(', ')}`);
+  }
+  const other = sharedWith(graph, linear.node, uses);
+  if (other !== undefined) throw fail(`its weight is shared with "${other}", so that both would be stored`);
+  return { ...linear, path: layer.path };
 }
 
 /**
@@ -182,7 +150,10 @@ function emitLayer(
 ): Value {
   if (!x) throw new ShiboriError(`Layer "${layer.path}" has no input.`);
   b.scope = layer.path;
-  const y = emitTtLinear(b, x, cores, bias, layer, aim);
+  const { outputName, ...unnamed } = layer;
+  const y = emitOnRows(b, x, sizeOf(layer.inModes), outputName, (rows, name) =>
+    emitTtLinear(b, rows, cores, bias, { ...unnamed, ...(name === undefined ? {} : { outputName: name }) }, aim),
+  );
   b.scope = '';
   return y;
 }

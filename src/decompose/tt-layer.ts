@@ -191,7 +191,7 @@ export function ttDescriptorsOf(graph: Graph): TtDescriptor[] {
     const path = name.slice(0, -first.length);
     const cores: (readonly number[])[] = [];
     for (let dims = byName.get(name); dims; dims = byName.get(`${path}.${coreName(cores.length)}`)) cores.push(dims);
-    const features = moduleInput(graph, path)?.type?.dims[1];
+    const features = moduleInput(graph, path)?.type?.dims.at(-1);
     const bias = byName.get(`${path}.${BIAS_NAME}`);
     return [ttDescriptorOf(path, cores, bias, typeof features === 'number' ? features : undefined)];
   });

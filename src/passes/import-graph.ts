@@ -2,6 +2,7 @@ import type { Graph, Model } from '../graph/model.js';
 import { attributesOf } from '../ops/table.js';
 import { dequantize } from './dequantize.js';
 import { type EvaluateNode, foldConstants } from './fold-constants.js';
+import { nameLayersApart, nameNodesApart } from './name-layers.js';
 import { settleWeights } from './settle-weights.js';
 import type { Noted } from './single-precision.js';
 import { toSinglePrecision } from './single-precision.js';
@@ -18,11 +19,13 @@ import { upgradeOpset } from './upgrade-opset.js';
  * @throws ShiboriError as `upgradeOpset` does.
  */
 export function importGraph(model: Model, file: string, evaluate: EvaluateNode): Noted {
-  const widened = toSinglePrecision(storeWeightsAsInitializers(model.graph));
+  const named = nameNodesApart(model.graph);
+  const widened = toSinglePrecision(storeWeightsAsInitializers(named.graph));
   const upgraded = upgradeOpset({ ...model, graph: widened.graph }, file);
   const floats = dequantize(settleWeights(upgraded));
   const graph = foldConstants(settleWeights(floats.graph), evaluate);
-  return { graph, notes: [...widened.notes, ...floats.notes, ...trainingNotes(graph)] };
+  const notes = [...named.notes, ...widened.notes, ...floats.notes, ...trainingNotes(graph)];
+  return { graph: nameLayersApart(graph), notes };
 }
 
 /** What a user should know of a graph that normalises as in training. */

@@ -1,3 +1,4 @@
+import { emitOnRows } from '../decompose/rows.js';
 import { Value } from '../graph/model.js';
 import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
@@ -47,19 +48,17 @@ export function meanOutput({ weight, bias }: SqueezeLayer, meanX: Float64Array):
   return applied(weight, meanX).map((value, o) => value + (bias?.[o] ?? 0));
 }
 
-/** A linear layer of more axes than two (`[N, tokens, C]`) computed on its rows: schemes know matrices only. */
-function emitRows(
+/** Emits a layer; a linear one of more axes than two on its rows, since schemes know matrices only. */
+function emitLayer(
   b: GraphBuilder,
   layer: SqueezeLayer,
   x: Value,
   emit: (layer: SqueezeLayer, x: Value) => Value,
 ): Value {
-  const dims = layer.output.type?.dims ?? [];
-  if (layer.kind !== 'linear' || dims.length === 2) return emit(layer, x);
-  const flat = b.op('Reshape', [x, b.ints([-1, layer.inputs])]);
-  const rows = emit({ ...layer, output: new Value(`${layer.output.name}/rows`, undefined) }, flat);
-  const shape = dims.map((dim) => (typeof dim === 'number' ? dim : -1));
-  return b.op('Reshape', [rows, b.ints(shape)], {}, { outputName: layer.output.name });
+  if (layer.kind === 'conv') return emit(layer, x);
+  return emitOnRows(b, x, layer.inputs, layer.output.name, (rows, name = layer.output.name) =>
+    emit({ ...layer, output: new Value(name, undefined) }, rows),
+  );
 }
 
 /** What computes a layer from now on: its factors as parameters below its path, and its bias. */
@@ -78,7 +77,7 @@ export function replacementOf(
         const sum = bias && named(scheme.bias(layer, bias));
         const outer = b.scope;
         b.scope = layer.path;
-        const y = emitRows(b, layer, x ?? layer.x, (of, flat) => scheme.emit(b, of, flat, ranks, values, sum));
+        const y = emitLayer(b, layer, x ?? layer.x, (of, flat) => scheme.emit(b, of, flat, ranks, values, sum));
         b.scope = outer;
         return y;
       },

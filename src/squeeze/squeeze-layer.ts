@@ -1,12 +1,14 @@
-import { elementsPer, isStatic } from '../graph/dims.js';
+import { denseLinear, linearOperators, sharedWith } from '../decompose/dense-linear.js';
+import { ttDescriptorsOf } from '../decompose/tt-layer.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { modulePath } from '../graph/module-path.js';
-import { usesOf } from '../graph/uses.js';
+import { isParameter } from '../graph/parameters.js';
+import { type Uses, usesOf } from '../graph/uses.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { type Window, windowOf } from '../ops/convolution.js';
 import { attributesOf } from '../ops/table.js';
 import { sizeOf } from '../tensor/dims.js';
-import { expectFloat32, type Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /** A dense Conv or Gemm of a graph as one linear map from patches of its input to its output channels. */
 export interface SqueezeLayer {
@@ -29,6 +31,8 @@ export interface SqueezeLayer {
   readonly weight: Matrix;
   /** `[O]`. */
   readonly bias: Float64Array | undefined;
+  /** Whether other layers read the same bias: it stays, whatever becomes of this one. */
+  readonly sharesBias: boolean;
 }
 
 /** A layer that is left as it is, and why. */
@@ -37,9 +41,9 @@ export interface Refusal {
   readonly reason: string;
 }
 
-/** Number of weights and biases. */
-export function denseParameters({ weight, bias }: SqueezeLayer): number {
-  return weight.data.length + (bias?.length ?? 0);
+/** Number of weights and biases that the layer alone reads. */
+export function denseParameters({ weight, bias, sharesBias }: SqueezeLayer): number {
+  return weight.data.length + (sharesBias ? 0 : (bias?.length ?? 0));
 }
 
 /** Multiply-adds of one image. */
@@ -58,13 +62,15 @@ function turned(data: Float32Array, rows: number, columns: number): Matrix {
   return result;
 }
 
-/** An initializer that only this node reads; a reason when it is something else. */
-function ownParameter(graph: Graph, value: Value | undefined, what: string): Tensor<'float32'> | string {
+/** A float32 initializer. */
+function parameter(graph: Graph, value: Value | undefined): Tensor<'float32'> | undefined {
   const data = value && graph.initializers.get(value);
-  if (!value || data?.dtype !== 'float32') return `its ${what} is no float32 constant`;
-  const readers = graph.nodes.filter(({ inputs }) => inputs.includes(value));
-  return readers.length > 1 ? `its ${what} is shared with ${readers.at(-1)?.name}` : data;
+  return data?.dtype === 'float32' ? data : undefined;
 }
+
+/** Whether several nodes read a value. */
+const isShared = (value: Value | undefined, uses: Uses): boolean =>
+  value !== undefined && uses.consumers(value).length > 1;
 
 /** A size that may not be known. */
 const pair = (dims: readonly unknown[] | undefined): [number, number] | undefined => {
@@ -72,13 +78,15 @@ const pair = (dims: readonly unknown[] | undefined): [number, number] | undefine
   return typeof height === 'number' && typeof width === 'number' && more === undefined ? [height, width] : undefined;
 };
 
-function convolutionOf(graph: Graph, node: Node): Omit<SqueezeLayer, 'path'> | string {
+type Reader = (graph: Graph, node: Node, uses: Uses) => Omit<SqueezeLayer, 'path'> | string | undefined;
+
+const convolutionOf: Reader = (graph, node, uses) => {
   const [x, w, b] = node.inputs;
   const [output] = node.outputs;
-  const weight = ownParameter(graph, w, 'weight');
-  const bias = b && ownParameter(graph, b, 'bias');
-  if (typeof weight === 'string') return weight;
-  if (typeof bias === 'string') return bias;
+  const weight = parameter(graph, w);
+  const bias = parameter(graph, b);
+  if (!weight) return 'its weight is no float32 constant';
+  if (b && !bias) return 'its bias is no float32 constant';
   const attributes = attributesOf('Conv', node);
   if (attributes.group !== 1) return `it has ${attributes.group} groups: each is small already`;
   const [outputs = 1, inputs = 1, height = 1, width = 1] = weight.dims;
@@ -99,65 +107,49 @@ function convolutionOf(graph: Graph, node: Node): Omit<SqueezeLayer, 'path'> | s
     outputSize,
     weight: turned(weight.data, outputs, inputs * height * width),
     bias: bias && Float64Array.from(bias.data),
+    sharesBias: isShared(b, uses),
   };
-}
-
-function linearOf(graph: Graph, node: Node): Omit<SqueezeLayer, 'path'> | string {
-  const [x, w, b] = node.inputs;
-  const [product] = node.outputs;
-  const raw = ownParameter(graph, w, 'weight');
-  if (typeof raw === 'string') return raw;
-  const [rows = 1, columns = 1] = raw.dims;
-  const dims = x?.type?.dims ?? [];
-  if (!x || !product || raw.dims.length !== 2 || dims.length < 2) return 'it is no product with a matrix';
-  const count = elementsPer(graph.inputs[0]?.type?.dims[0] ?? 'N', dims.slice(0, -1));
-  if (count === undefined) return 'the number of its rows is not known';
-  const common = { kind: 'linear', node, x, kernel: [1, 1], window: LINEAR_WINDOW } as const;
-  const sizes = { inputSize: [count, 1], outputSize: [count, 1] } as const;
-  if (node.op === 'MatMul') {
-    const weight = matrix(rows, columns, Float64Array.from(raw.data));
-    // A bias comes as an Add of its own.
-    const [add, other] = usesOf(graph).consumers(product);
-    const addend = add?.op === 'Add' && !other ? add.inputs.find((value) => value !== product) : undefined;
-    const bias = addend && ownParameter(graph, addend, 'bias');
-    const sum = add?.outputs[0];
-    const whole = sum && typeof bias === 'object' && bias.data.length === columns && !graph.outputs.includes(product);
-    return {
-      ...common,
-      ...sizes,
-      inputs: rows,
-      outputs: columns,
-      weight,
-      output: whole ? sum : product,
-      bias: whole ? Float64Array.from(bias.data) : undefined,
-    };
-  }
-  const bias = b && ownParameter(graph, b, 'bias');
-  if (typeof bias === 'string') return bias;
-  const { alpha, beta, transA, transB } = attributesOf('Gemm', node);
-  const [outputs, inputs] = transB ? [rows, columns] : [columns, rows];
-  if (alpha !== 1 || beta !== 1 || transA) return 'its Gemm scales or transposes its input';
-  if (bias && bias.data.length !== outputs) return 'its bias is broadcast';
-  return {
-    ...common,
-    ...sizes,
-    inputs,
-    outputs,
-    output: product,
-    weight: transB ? turned(raw.data, rows, columns) : matrix(rows, columns, Float64Array.from(raw.data)),
-    bias: bias && Float64Array.from(expectFloat32(bias, 'bias').data),
-  };
-}
-
-const readers: Readonly<Record<string, (graph: Graph, node: Node) => Omit<SqueezeLayer, 'path'> | string>> = {
-  Conv: convolutionOf,
-  Gemm: linearOf,
-  MatMul: linearOf,
 };
 
+const linearOf: Reader = (graph, node, uses) => {
+  const found = denseLinear(graph, node, uses);
+  if (typeof found !== 'object') return found;
+  const { x, output, weight, bias, rows, storedBias } = found;
+  const [outputs = 1, inputs = 1] = weight.dims;
+  return {
+    kind: 'linear',
+    node,
+    x,
+    output,
+    inputs,
+    outputs,
+    kernel: [1, 1],
+    window: LINEAR_WINDOW,
+    inputSize: [rows, 1],
+    outputSize: [rows, 1],
+    weight: turned(weight.data, outputs, inputs),
+    bias: bias && Float64Array.from(bias.data),
+    sharesBias: isShared(storedBias, uses),
+  };
+};
+
+const readers: Readonly<Record<string, Reader>> = {
+  Conv: convolutionOf,
+  ConvTranspose: () => 'transposed convolutions are not decomposed',
+  ...Object.fromEntries([...linearOperators].map((op) => [op, linearOf])),
+};
+
+/** Whether a node reads a parameter: products with constants of the graph's own making never were layers. */
+function holdsParameter(graph: Graph, node: Node): boolean {
+  return node.inputs.some((input) => {
+    const data = input && graph.initializers.get(input);
+    return data && isParameter(input, data);
+  });
+}
+
 /**
- * The layers of a graph that can be squeezed, in order of execution: Conv with one group and two spatial axes, and Gemm
- * or MatMul with constant weights, all float32 and read by one node alone.
+ * The layers of a graph that can be squeezed, in order of execution: Conv with one group and two spatial axes, and Gemm,
+ * MatMul or Einsum with a constant matrix, of float32 weights that no other node reads.
  *
  * @returns also those that look like such layers and are left alone, with the reason.
  */
@@ -165,17 +157,23 @@ export function squeezeLayers(graph: Graph): { layers: SqueezeLayer[]; refused: 
   const layers: SqueezeLayer[] = [];
   const refused: Refusal[] = [];
   const paths = new Set<string>();
+  const uses = usesOf(graph);
+  const trains = new Set(ttDescriptorsOf(graph).map(({ path }) => path));
   for (const node of graph.nodes) {
-    const found = readers[node.op]?.(graph, node);
-    if (found === undefined) continue;
     const path = modulePath(node);
-    // Products of two activations, and with constants of the graph's own making, were never parameters.
-    const parameter = node.inputs.slice(1).some((input) => input && graph.initializers.has(input));
-    if (typeof found === 'object' && !paths.has(path) && isStatic(found.output.type?.dims.slice(1) ?? ['?'])) {
+    const found = readers[node.op]?.(graph, node, uses);
+    if (found === undefined || !holdsParameter(graph, node)) continue;
+    const other = sharedWith(graph, node, uses);
+    const refuse = (reason: string) => refused.push({ path, reason });
+    if (trains.has(path)) {
+      if (!paths.has(path)) refuse('it is a tensor train already');
+      paths.add(path);
+    } else if (paths.has(path)) refuse('it is a factor of a layer that is decomposed already');
+    else if (typeof found === 'string') refuse(found);
+    else if (other !== undefined) refuse(`its weight is shared with ${other}, so that both would be stored`);
+    else {
       paths.add(path);
       layers.push({ path, ...found });
-    } else if (parameter) {
-      refused.push({ path, reason: typeof found === 'string' ? found : 'its module holds another such layer' });
     }
   }
   return { layers, refused };
