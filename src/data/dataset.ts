@@ -3,15 +3,30 @@ import { ShiboriError, suggestion, UsageError } from '../errors.js';
 export interface ImageItem {
   /** Path inside the data set, with forward slashes. */
   readonly path: string;
-  /** Index into the source's classes. */
+  /** Index into the source's classes, or `UNLABELLED`. */
   readonly label: number;
 }
+
+/** The label of an image that has none. */
+export const UNLABELLED = -1;
 
 export interface ImageClass {
   /** The folder's name, a WordNet id in ImageNet's case. */
   readonly id: string;
   /** What people call it. */
   readonly name: string;
+}
+
+/** What the parts of a data set are for. */
+export type PartKind = 'train' | 'val' | 'test';
+
+/** A part of a data set: one of its folders. */
+export interface DataPart {
+  /** The folder's name, such as `validation`. */
+  readonly name: string;
+  readonly kind: PartKind;
+  /** Whether its images have labels. */
+  readonly labelled: boolean;
 }
 
 /** Where the images of a source can be found again by another thread, by the paths of its items. Plain data. */
@@ -34,12 +49,12 @@ export interface ZipEntry {
   readonly nameLength: number;
 }
 
-/** Labelled images, wherever they are. */
+/** Images, wherever they are. */
 export interface ImageSource {
   /** What to call it in messages and reports. */
   readonly name: string;
   readonly items: readonly ImageItem[];
-  /** In the order of the labels. All of the data set's classes, also those that no item has. */
+  /** In the order of the labels. All of the data set's classes, also those that no item has; none without labels. */
   readonly classes: readonly ImageClass[];
   /** The encoded image of item `index`. */
   read(index: number): Promise<Uint8Array>;
@@ -47,9 +62,18 @@ export interface ImageSource {
   readonly origin?: ImageOrigin;
   /** In an archive: where in it, so that other threads need not read its directory. */
   entryOf?(index: number): ZipEntry | undefined;
+  /** The folder of the data set that was taken, such as `val`, where it has parts. */
+  readonly part?: string;
+  /** All parts of the data set. */
+  readonly parts?: readonly DataPart[];
+  /** What was chosen when it was opened, in sentences. */
+  readonly notes?: readonly string[];
   /** Gives back what the source holds open. */
   close?(): Promise<void>;
 }
+
+/** Whether the images of a source have labels: all of them, or none. */
+export const isLabelled = ({ classes }: Pick<ImageSource, 'classes'>): boolean => classes.length > 0;
 
 /**
  * Items `indices` of a source, in that order, under the same classes. Closing it closes the source.
@@ -59,12 +83,15 @@ export interface ImageSource {
 export function subset(source: ImageSource, indices: ArrayLike<number>, name = source.name): ImageSource {
   const chosen = Array.from(indices);
   const items = chosen.map((index) => itemAt(source, index));
-  const { close, origin } = source;
+  const { close, origin, part, parts, notes } = source;
   const entryOf = source.entryOf?.bind(source);
   return {
     name,
     items,
     ...(origin && { origin }),
+    ...(part !== undefined && { part }),
+    ...(parts && { parts }),
+    ...(notes && { notes }),
     ...(entryOf && { entryOf: (index) => entryOf(chosen[index] ?? -1) }),
     classes: source.classes,
     async read(index) {

@@ -3,7 +3,7 @@
  * the places where data sets keep it, and Tiny ImageNet's `val` folder with its annotations.
  */
 import { ShiboriError } from '../errors.js';
-import { baseName, type ImageItem } from './dataset.js';
+import { baseName, type ImageItem, UNLABELLED } from './dataset.js';
 
 /** The endings `torchvision.datasets.ImageFolder` takes for images, in any case. */
 export const IMAGE_EXTENSIONS = ['.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'] as const;
@@ -79,64 +79,10 @@ export function annotatedItems(
   return { classes, items };
 }
 
-/** Where a data set lies in a tree: both end in `/` or are empty. */
-export interface Layout {
-  /** The data set's folder, with `words.txt`: paths of images and split files are relative to it. */
-  readonly root: string;
-  /** The folder with the class folders: `root` itself or its `train` or `val`. */
-  readonly itemRoot: string;
-}
-
-/** The folders directly in `root` that hold images, and whether images lie in `root` itself. */
-function foldersIn(images: readonly string[], root: string): { folders: Set<string>; hasImages: boolean } {
-  const folders = new Set<string>();
-  let hasImages = false;
-  for (const path of images) {
-    if (!path.startsWith(root)) continue;
-    const end = path.indexOf('/', root.length);
-    if (end < 0) hasImages = true;
-    else folders.add(path.slice(root.length, end));
-  }
-  return { folders, hasImages };
-}
-
-/**
- * Finds the data set in a tree: goes down while there is but one folder, and takes its `train` (or `part`) when it has one.
- *
- * @param name names the tree in errors.
- * @throws ShiboriError when there are no images, no class folders, or no such part.
- */
-export function findLayout(paths: readonly string[], name: string, part?: 'train' | 'val'): Layout {
-  const images = paths.filter(isImagePath);
-  if (images.length === 0) {
-    throw new ShiboriError(
-      `"${name}" holds no images: looked through ${paths.length} files for names ending in ${IMAGE_EXTENSIONS.join(', ')}. Expected a folder for each class with its images inside.`,
-    );
-  }
-  let root = '';
-  for (;;) {
-    const { folders, hasImages } = foldersIn(images, root);
-    const wanted = `${root}${part ?? 'train'}/`;
-    // A folder of images alone is a class that happens to be called so (trains).
-    if (foldersIn(images, wanted).folders.size > 0) return { root, itemRoot: wanted };
-    const [only] = folders;
-    const isLonely = only !== undefined && folders.size === 1 && !hasImages;
-    if (!isLonely || foldersIn(images, `${root}${only}/`).folders.size === 0) {
-      if (part !== undefined) {
-        throw new ShiboriError(`"${name}" has no folder "${part}" of class folders; found ${list(folders)}.`);
-      }
-      if (folders.size === 0) {
-        throw new ShiboriError(
-          `"${name}" holds ${images.length} images but no class folders. Expected a folder for each class with its images inside.`,
-        );
-      }
-      return { root, itemRoot: root };
-    }
-    root = `${root}${only}/`;
-  }
-}
-
-function list(folders: ReadonlySet<string>): string {
-  const names = [...folders].slice(0, 5).map((name) => `"${name}"`);
-  return names.length === 0 ? 'no folders' : `${names.join(', ')}${folders.size > 5 ? ', …' : ''}`;
+/** Images without labels, sorted by path. */
+export function unlabelledItems(paths: Iterable<string>): ImageItem[] {
+  return [...paths]
+    .filter(isImagePath)
+    .sort(compare)
+    .map((path) => ({ path, label: UNLABELLED }));
 }

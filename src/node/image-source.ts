@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { ANNOTATIONS, type ChosenPart, choosePart, findLayout, type Layout, type Purpose } from '../data/data-parts.js';
 import {
   applySplit,
   type ImageSource,
@@ -10,7 +11,7 @@ import {
   parseWords,
   subset,
 } from '../data/dataset.js';
-import { annotatedItems, findLayout, imageFolderItems, isImagePath, type Layout } from '../data/image-folder.js';
+import { annotatedItems, imageFolderItems, isImagePath, unlabelledItems } from '../data/image-folder.js';
 import { suggestion, UsageError } from '../errors.js';
 import { randomSplit } from '../tensor/random.js';
 import { type FileTree, openFolder } from './image-source-tree.js';
@@ -23,8 +24,13 @@ export interface ImageSourceOptions {
   readonly split?: string;
   /** Part `part` of PyTorch's `random_split` with these fractions and seed. */
   readonly randomSplit?: { readonly fractions: readonly number[]; readonly seed: number; readonly part: number };
-  /** The folder of the data set to take. Default: `train` when there is one. */
-  readonly subset?: 'train' | 'val';
+  /** The part of the data set to take: the name of a folder (`val`). Default: by `purpose`. */
+  readonly part?: string;
+  /**
+   * What the images are for, which chooses among the data set's parts: `train` takes `train`; `validate` val, else test;
+   * `measure` test, else val. Default: `train`.
+   */
+  readonly purpose?: Purpose;
 }
 
 type Kind = 'folder' | 'zip' | 'split';
@@ -63,43 +69,65 @@ async function kindOf(path: string): Promise<Kind> {
 }
 
 /** Text of a file of the data set, wanted for its class names; `undefined` when there is none. */
-async function readText(tree: FileTree, layout: Layout, name: string): Promise<string | undefined> {
-  for (const folder of [layout.root, layout.itemRoot]) {
+async function readText(tree: FileTree, root: string, itemRoot: string, name: string): Promise<string | undefined> {
+  for (const folder of [root, itemRoot]) {
     if (tree.paths.includes(`${folder}${name}`)) return new TextDecoder().decode(await tree.read(`${folder}${name}`));
   }
   // Someone who names the `train` folder itself has the class names beside it.
   const beside = join(tree.name, '..', name);
-  return layout.root === '' && existsSync(beside) ? readFile(beside, 'utf8') : undefined;
+  return root === '' && existsSync(beside) ? readFile(beside, 'utf8') : undefined;
 }
 
-/** Classes that a data set has by its `wnids.txt` or, for one that has its labels in a file, by its `train` folder. */
-async function knownClasses(tree: FileTree, layout: Layout): Promise<string[]> {
-  const listed = await readText(tree, layout, 'wnids.txt');
+/** Classes that a data set has by its `wnids.txt`, or those of the part that is for training. */
+async function knownClasses(tree: FileTree, { root, parts }: Layout, itemRoot: string): Promise<string[]> {
+  const listed = await readText(tree, root, itemRoot, 'wnids.txt');
   if (listed !== undefined) return listed.split(/\s+/).filter((id) => id !== '');
-  const train = `${layout.root}train/`;
+  const train = `${root}${parts.find(({ kind }) => kind === 'train')?.name ?? 'train'}/`;
   const ids = tree.paths
     .filter((path) => path.startsWith(train) && isImagePath(path))
-    .map((path) => path.slice(train.length).split('/')[0] ?? '');
-  return layout.itemRoot === train ? [] : [...new Set(ids)];
+    .map((path) => path.slice(train.length).split('/'))
+    .flatMap(([id = '', ...rest]) => (rest.length > 0 ? [id] : []));
+  return itemRoot === train ? [] : [...new Set(ids)];
 }
 
-async function sourceOfTree(
-  tree: FileTree,
-  kind: 'folder' | 'zip',
-  part: 'train' | 'val' | undefined,
-): Promise<ImageSource> {
-  const layout = findLayout(tree.paths, tree.name, part);
-  const { root, itemRoot } = layout;
+/** Which part of a data set is opened. */
+interface PartRequest {
+  readonly part?: string;
+  readonly purpose: Purpose;
+  /** The first path of a split file: without `part`, the part that has it is taken. */
+  readonly holding?: string;
+}
+
+/** The part that a split file is of. */
+function partHolding({ root, parts }: Layout, paths: readonly string[], split: string): string | undefined {
+  const path = normalizePath(split);
+  const agrees = (own: string) => own === path || own.endsWith(`/${path}`) || path.endsWith(`/${own}`);
+  const holds = (folder: string) => paths.some((each) => each.startsWith(folder) && agrees(each.slice(root.length)));
+  return parts.find(({ name }) => holds(`${root}${name}/`))?.name;
+}
+
+/** The images of what was chosen, and their classes. */
+async function itemsOf(tree: FileTree, layout: Layout, { itemRoot, labelled }: ChosenPart) {
   const paths = tree.paths.filter((path) => path.startsWith(itemRoot)).map((path) => path.slice(itemRoot.length));
-  const known = await knownClasses(tree, layout);
-  const annotations = paths.includes('val_annotations.txt')
-    ? new TextDecoder().decode(await tree.read(`${itemRoot}val_annotations.txt`))
-    : undefined;
-  const { classes, items: inFolder } =
-    annotations === undefined ? imageFolderItems(paths, known) : annotatedItems(paths, annotations, known);
+  if (!labelled) return { classes: [], items: unlabelledItems(paths) };
+  const known = await knownClasses(tree, layout, itemRoot);
+  if (!paths.includes(ANNOTATIONS)) return imageFolderItems(paths, known);
+  const annotations = new TextDecoder().decode(await tree.read(`${itemRoot}${ANNOTATIONS}`));
+  return annotatedItems(paths, annotations, known);
+}
+
+async function sourceOfTree(tree: FileTree, kind: 'folder' | 'zip', request: PartRequest): Promise<ImageSource> {
+  const layout = findLayout(tree.paths, tree.name);
+  const { root, parts } = layout;
+  const holding =
+    request.part === undefined && request.holding ? partHolding(layout, tree.paths, request.holding) : undefined;
+  const asked = holding === undefined ? request : { ...request, part: holding };
+  const chosen = choosePart(layout, tree.paths, tree.name, asked);
+  const { itemRoot, part, notes } = chosen;
+  const { classes, items: inFolder } = await itemsOf(tree, layout, chosen);
   const prefix = itemRoot.slice(root.length);
   const items = inFolder.map(({ path, label }) => ({ path: `${prefix}${path}`, label }));
-  const words = parseWords((await readText(tree, layout, 'words.txt')) ?? '', classes);
+  const words = parseWords((await readText(tree, root, itemRoot, 'words.txt')) ?? '', classes);
   const name = basename(resolve(tree.name)).replace(/\.zip$/i, '');
   const pathOf = (index: number) => `${root}${itemAt({ name, items }, index).path}`;
   return {
@@ -108,6 +136,9 @@ async function sourceOfTree(
     classes: classes.map((id) => ({ id, name: words.get(id) ?? id })),
     read: async (index) => tree.read(pathOf(index)),
     origin: { kind, path: tree.name, root },
+    ...(part !== undefined && { part }),
+    ...(parts.length > 0 && { parts }),
+    ...(notes.length > 0 && { notes }),
     ...(tree.entryOf && { entryOf: (index) => tree.entryOf?.(pathOf(index)) }),
     close: () => tree.close(),
   };
@@ -116,22 +147,16 @@ async function sourceOfTree(
 async function openTree(
   path: string,
   kind: 'folder' | 'zip',
-  part?: 'train' | 'val',
+  request: PartRequest,
   only?: string,
 ): Promise<ImageSource> {
   const tree = kind === 'zip' ? await openZip(path) : await openFolder(path, only);
   try {
-    return await sourceOfTree(tree, kind, part);
+    return await sourceOfTree(tree, kind, request);
   } catch (error) {
     await tree.close();
     throw error;
   }
-}
-
-/** The part of a data set that a path of a split file is in, when it says so. */
-function partOf(path: string): 'train' | 'val' | undefined {
-  const [first] = path.split('/');
-  return first === 'train' || first === 'val' ? first : undefined;
 }
 
 async function holdsPath(candidate: string, path: string): Promise<boolean> {
@@ -149,25 +174,26 @@ async function holdsPath(candidate: string, path: string): Promise<boolean> {
 }
 
 /** The data set that a split file without a `root` option belongs to. */
-async function openBeside(splitFile: string, splitText: string): Promise<ImageSource> {
+async function openBeside(splitFile: string, splitText: string, request: PartRequest): Promise<ImageSource> {
   const first = parseSplit(splitText)[0];
   const folder = dirname(resolve(splitFile));
   if (first === undefined) throw new UsageError(`The split file "${splitFile}" names no images.`);
   const path = normalizePath(first.path);
-  const part = partOf(path);
-  if (existsSync(join(folder, path))) return openTree(folder, 'folder', part, part);
+  const [part, ...rest] = path.split('/');
+  const only = rest.length > 1 && (part === 'train' || part === 'val' || part === 'test') ? part : undefined;
+  if (existsSync(join(folder, path))) return openTree(folder, 'folder', request, only);
   const siblings = (await readdir(folder)).filter((name) => !name.startsWith('.')).map((name) => join(folder, name));
   const holding: string[] = [];
   for (const sibling of siblings) if (await holdsPath(sibling, path)) holding.push(sibling);
-  const [only] = holding;
-  if (only === undefined || holding.length > 1) {
+  const [holder] = holding;
+  if (holder === undefined || holding.length > 1) {
     const found =
-      only === undefined ? 'none has it' : `${holding.map((name) => `"${basename(name)}"`).join(' and ')} have it`;
+      holder === undefined ? 'none has it' : `${holding.map((name) => `"${basename(name)}"`).join(' and ')} have it`;
     throw new UsageError(
       `Line ${first.line} of the split file "${splitFile}" names "${first.path}": looked in "${folder}" and in the folders and zip archives there, ${found}. Say with the root option which folder or zip archive the images are in.`,
     );
   }
-  return openTree(only, await treeKind(only), part);
+  return openTree(holder, await treeKind(holder), request);
 }
 
 async function treeKind(path: string): Promise<'folder' | 'zip'> {
@@ -186,14 +212,17 @@ async function readSplit(file: string): Promise<string> {
 
 async function openWhole(spec: string, options: ImageSourceOptions): Promise<ImageSource> {
   const kind = await kindOf(spec);
-  const { root } = options;
+  const { root, part, split, randomSplit: random, purpose = 'train' } = options;
+  // A random split is one of the images for training, whichever of its parts is wanted.
+  const request = { ...(part !== undefined && { part }), purpose: random === undefined ? purpose : 'train' } as const;
+  const holdingOf = (text: string) => ({ ...request, holding: parseSplit(text)[0]?.path ?? '' });
   if (kind !== 'split') {
     if (root !== undefined) throw new UsageError(`The root option goes with a split file, "${spec}" is not one.`);
-    return openTree(spec, kind, options.subset);
+    return openTree(spec, kind, split === undefined ? request : holdingOf(await readSplit(split)));
   }
   const text = await readSplit(spec);
-  const part = options.subset ?? partOf(normalizePath(parseSplit(text)[0]?.path ?? ''));
-  const whole = await (root === undefined ? openBeside(spec, text) : openTree(root, await treeKind(root), part));
+  const own = holdingOf(text);
+  const whole = await (root === undefined ? openBeside(spec, text, own) : openTree(root, await treeKind(root), own));
   return closeOnError(whole, () => applySplit(whole, text, spec));
 }
 
@@ -221,11 +250,12 @@ function takePart(
 }
 
 /**
- * Opens labelled images: a folder of class folders (torchvision's `ImageFolder`), a `.zip` of one, or a split file.
+ * Opens images: a folder of class folders (torchvision's `ImageFolder`), a `.zip` of one, or a split file.
  *
- * Descends through single folders, takes `train` (or `options.subset`) where there is one, and reads class names from
- * `words.txt`. Labels are positions in the sorted list of all the data set's classes, also when a split has fewer. Zip
- * archives are read in place: `close()` the source when done.
+ * Descends through single folders, chooses among the data set's parts (`train`, `val`, `test`) by `options.purpose`, and
+ * reads class names from `words.txt`. Labels are positions in the sorted list of all the data set's classes, also when a
+ * split has fewer; images that lie in no class folder have none. Zip archives are read in place: `close()` the source when
+ * done.
  *
  * @throws UsageError when nothing usable is at `spec`; ShiboriError for a damaged archive, a folder without images, or a
  *   split file that names a missing image.
