@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { OpenOptions } from '../node/model-file.js';
 import type { DataOptions } from '../verbs/dataset.js';
-import { GROUPS, withShortHelp } from './help.js';
+import { GROUPS, SEED_HELP, withShortHelp } from './help.js';
 import { count, integers, positiveInteger, randomSplit } from './parse.js';
 import { type PreprocessFlags, preprocessOptions, withPreprocess } from './preprocess-options.js';
 
@@ -25,7 +25,9 @@ export interface ImageOptions {
   readonly data?: string;
   readonly split?: string;
   readonly randomSplit?: DataOptions['randomSplit'];
+  readonly part?: string;
   readonly limit?: number;
+  readonly seed?: number;
 }
 
 /** Adds the options that every command has, and examples of the command to its help. */
@@ -63,7 +65,13 @@ export function withData(command: Command): Command {
       "a part of PyTorch's random_split: FRACTIONS:SEED[:PART], such as 0.95,0.05:42:1",
       randomSplit,
     )
-    .option('--limit <n>', 'use the first n images only', positiveInteger);
+    .option('--part <name>', 'part of the data, such as val (default: by purpose)')
+    .option('--limit <n>', 'use n images: the same share of each class, drawn by --seed', positiveInteger);
+}
+
+/** Adds `--seed` to a command that has nothing else that is random than the images that `--limit` draws. */
+export function withSeed(command: Command): Command {
+  return command.option('--seed <n>', SEED_HELP, count);
 }
 
 /** Model options in the library's form. */
@@ -84,6 +92,8 @@ export function dataOptions(options: ImageOptions): Omit<DataOptions, 'data'> {
   return {
     ...(options.split === undefined ? {} : { split: options.split }),
     ...(options.randomSplit === undefined ? {} : { randomSplit: options.randomSplit }),
+    ...(options.part === undefined ? {} : { part: options.part }),
     ...(options.limit === undefined ? {} : { limit: options.limit }),
+    ...(options.seed === undefined ? {} : { seed: options.seed }),
   };
 }

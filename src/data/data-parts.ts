@@ -27,8 +27,8 @@ const order: Readonly<Record<Purpose, readonly PartKind[]>> = {
   measure: ['test', 'val', 'train'],
 };
 
-/** What a note says that images are used for. */
-const verbs: Readonly<Record<Purpose, string>> = { train: 'training', validate: 'validation', measure: 'measuring' };
+/** What an error calls a purpose. */
+const uses: Readonly<Record<Purpose, string>> = { train: 'training', validate: 'validation', measure: 'measuring' };
 
 /** Labels of images that lie in one folder, as in Tiny ImageNet's `val`. */
 export const ANNOTATIONS = 'val_annotations.txt';
@@ -167,13 +167,13 @@ export function choosePart(
   const names = parts.map((each) => each.name);
   if (!part) {
     throw new UsageError(
-      `"${name}" has no part for ${verbs[purpose]}, found ${list(names)}. Say which with --part, or give other images with --data.`,
+      `"${name}" has no part for ${uses[purpose]}, found ${list(names)}. Say which with --part, or give other images with --data.`,
     );
   }
   const unlabelled = candidates.filter((each) => !each.labelled && each !== part).map((each) => each.name);
-  const skipped = unlabelled.length > 0 ? ` (no labels: ${list(unlabelled)})` : '';
-  const others = names.length > 1 ? '; --part takes another' : '';
+  const skipped = unlabelled.length > 0 ? `; ${list(unlabelled)} has no labels` : '';
+  const others = names.length > 1 ? ' (--part takes another)' : '';
   const usual = order[purpose][0] === part.kind && names.length === 1;
-  const note = `"${name}" has ${names.length === 1 ? 'one part' : 'the parts'} ${list(names)}: "${part.name}" is used for ${verbs[purpose]}${skipped}${others}.`;
+  const note = `"${name}" has the part${names.length > 1 ? 's' : ''} ${list(names)}: "${part.name}" is used${others}${skipped}.`;
   return taken(part, usual ? [] : [note]);
 }

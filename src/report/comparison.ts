@@ -66,6 +66,8 @@ export interface Comparison {
   readonly warnings: readonly string[];
   readonly models: { readonly before: string; readonly after: string };
   readonly data: string;
+  /** The part of the data set, such as `test`; `null` where it has none. */
+  readonly part: string | null;
   readonly accuracy: {
     readonly before: Accuracy;
     readonly after: Accuracy;
@@ -146,7 +148,7 @@ export function comparisonRows({ accuracy, size, speed }: Comparison): Compariso
 /** Formats a latency with digits enough to see the ratio of two of them. */
 export const milliseconds = (value: number): string => `${value < 1 ? value.toPrecision(3) : value.toFixed(2)} ms`;
 
-const times = (value: number): string => `${(1 / value).toFixed(2)}x`;
+const times = (value: number): string => `${value > 10 ? (1 / value).toPrecision(2) : (1 / value).toFixed(2)}x`;
 
 /** How fast the second model is, without its interval: `1.17x the speed`, or `no difference`. */
 export function shortSpeed({ ratio, ratioInterval }: Pick<SpeedFigures, 'ratio' | 'ratioInterval'>): string {

@@ -12,7 +12,7 @@ import { drawPictures } from './compare/pictures.js';
 import { comparePredictions } from './compare/predictions.js';
 import { sizeOfModel } from './compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
-import { classCount, type DataOptions, type Dataset, openDataset } from './dataset.js';
+import { classCount, type DataOptions, type Dataset, withDataset } from './dataset.js';
 import { outputNames } from './labels.js';
 import { batchesToTime, measureSpeed } from './measure.js';
 import { collectProvenance } from './provenance.js';
@@ -30,8 +30,6 @@ export interface CompareOptions extends MapOptions {
   readonly names?: readonly [before: string, after: string];
   /** Files of the two models, whose hashes the report shows. */
   readonly files?: readonly [before: string | undefined, after: string | undefined];
-  /** Part of the data set that was used, as the report shows it. */
-  readonly dataPart?: string;
   /** What else the report shows: training curve, layers. */
   readonly extras?: ReportExtras;
 }
@@ -68,7 +66,7 @@ export async function compareModels(
   const data: DataOrigin = {
     use: 'measured',
     name: dataset.source.name,
-    ...(options.dataPart === undefined ? {} : { part: options.dataPart }),
+    ...(dataset.sample && { part: `drawn from ${dataset.sample.of} by seed ${dataset.sample.seed}` }),
     images: found.predictions.images,
   };
   const reported = [
@@ -79,6 +77,7 @@ export async function compareModels(
     warnings,
     models: models.names,
     data: dataset.source.name,
+    part: dataset.source.part ?? null,
     ...found,
     size: { before: await sizeOfModel(before), after: await sizeOfModel(after) },
     speed,
@@ -119,10 +118,7 @@ export async function compare(
   const after = await openModel(afterFile, forAfter);
   for (const model of [before, after]) tellNotes(model, context);
   const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
-  const dataset = await openDataset(options);
-  try {
-    return await compareModels(before, after, dataset, { ...options, names, files: [beforeFile, afterFile] }, context);
-  } finally {
-    await dataset.source.close?.();
-  }
+  return withDataset(options, 'measure', context, (dataset) =>
+    compareModels(before, after, dataset, { ...options, names, files: [beforeFile, afterFile] }, context),
+  );
 }

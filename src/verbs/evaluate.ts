@@ -15,13 +15,17 @@ import { openImageLoader } from '../node/image-pool.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { engineOf, tellNotes, type VerbContext, waitField } from './context.js';
-import { type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
+import { type DataOptions, type Dataset, preprocessOf, requireLabels, withDataset } from './dataset.js';
 import { warnOfDoubt } from './doubt.js';
 import { type LabelMap, labelMap } from './labels.js';
 import { runImages } from './run-images.js';
 
 /** How well a model does on a data set, and how fast. */
 export interface Evaluation extends Accuracy {
+  /** The part of the data set that was measured, such as `test`; `null` where it has none. */
+  readonly part: string | null;
+  /** Where only some of the images were drawn (`limit`): of how many, and by which seed. */
+  readonly sample: NonNullable<Dataset['sample']> | null;
   /** How the data set's classes were found among the model's: by position, by name, or by folders called by numbers. */
   readonly labelsBy: LabelMap['by'];
   /** Images that could not be read, and why. */
@@ -94,6 +98,7 @@ export async function evaluateModel(
   options: { readonly batch?: number } = {},
   context: VerbContext = {},
 ): Promise<Evaluation> {
+  requireLabels(dataset, 'there is no accuracy to measure; explain, compare and compress take such images');
   const { warning, by: labelsBy } = labelMap(model, dataset.source);
   if (warning) context.onWarning?.(warning);
   const total = dataset.source.items.length;
@@ -132,6 +137,8 @@ export async function evaluateModel(
   warnOfDoubt(predictions, model, context);
   return {
     ...accuracyOf(counts),
+    part: dataset.source.part ?? null,
+    sample: dataset.sample ?? null,
     labelsBy,
     skipped,
     seconds,
@@ -154,5 +161,5 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const model = await openModel(file, options);
   tellNotes(model, context);
-  return evaluateModel(model, await openDataset(options), options, context);
+  return withDataset(options, 'measure', context, (dataset) => evaluateModel(model, dataset, options, context));
 }

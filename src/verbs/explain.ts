@@ -13,14 +13,15 @@ import { writeFileAtomic } from '../node/atomic-file.js';
 import { decodeImage } from '../node/decode-image.js';
 import { type LoadedModel, type OpenOptions, openModel, readWhole } from '../node/model-file.js';
 import { renderTriptychs, type TriptychRow } from '../node/triptych.js';
-import { range } from '../tensor/dims.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { classesNear, classNames, resolveClass } from './classes.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
-import { classCount, type DataOptions, type Dataset, openDataset, preprocessOf } from './dataset.js';
+import { classCount, type DataOptions, type Dataset, preprocessOf, sampleImages, withDataset } from './dataset.js';
 import { warnOfDoubt } from './doubt.js';
 import { outputNames } from './labels.js';
 
+/** Images of a data set that are explained where none is named. */
+const DEFAULT_IMAGES = 8;
 /** Images explained at a time. */
 const BATCH = 64;
 
@@ -152,13 +153,22 @@ export interface ExplainResult {
   readonly picture: string | null;
 }
 
+/** What `explain` found. */
+export interface Explained {
+  readonly layer: string;
+  /** The part of the data set that the images are of; `null` for files, and where it has no parts. */
+  readonly part: string | null;
+  readonly images: readonly ExplainResult[];
+}
+
 async function readImages(
   images: readonly string[],
   dataset: Dataset | undefined,
+  seed: number | undefined,
 ): Promise<{ file: string; image: RgbImage }[]> {
   if (images.length === 0 && !dataset) throw new UsageError('Name at least one image, or a data set with --data.');
   // A bare number or a path inside of the data set names one of its images; everything else is a file.
-  const indices = dataset && images.length === 0 ? range(Math.min(8, dataset.source.items.length)) : undefined;
+  const indices = dataset && images.length === 0 ? sampleImages(dataset, DEFAULT_IMAGES, seed) : undefined;
   if (dataset && indices) return Promise.all(indices.map((index) => readItem(dataset, index)));
   return Promise.all(
     images.map(async (spec) => {
@@ -185,7 +195,7 @@ function stem(file: string, target: number, taken: Set<string>): string {
 /**
  * Shows why a model predicts: Grad-CAM maps of images, as triptychs *image | map | overlay* and as numbers.
  *
- * @param images image files; with `data`, paths or indices inside the data set (none: its first eight images).
+ * @param images image files; with `data`, paths or indices inside the data set (none: eight of its images, spread over the classes).
  * @throws UsageError for an unknown layer or class, ShiboriError for files that cannot be read.
  */
 export async function explain(
@@ -193,18 +203,31 @@ export async function explain(
   images: readonly string[],
   options: ExplainOptions = {},
   context: VerbContext = {},
-): Promise<{ readonly layer: string; readonly images: readonly ExplainResult[] }> {
+): Promise<Explained> {
+  const { data } = options;
+  if (data === undefined) return explainFiles(file, images, undefined, options, context);
+  return withDataset({ ...options, data }, 'measure', context, (dataset) =>
+    explainFiles(file, images, dataset, options, context),
+  );
+}
+
+async function explainFiles(
+  file: string,
+  images: readonly string[],
+  dataset: Dataset | undefined,
+  options: ExplainOptions,
+  context: VerbContext,
+): Promise<Explained> {
   const model = await openModel(file, options);
   tellNotes(model, context);
   const classes = classCount(model.graph);
-  const dataset = options.data === undefined ? undefined : await openDataset({ ...options, data: options.data });
   const known = dataset?.source.classes ?? (images[0] === undefined ? undefined : classesNear(images[0], classes));
   const names = dataset ? outputNames(model, dataset.source) : classNames(known ?? model.info.classes, classes);
   const target =
     options.target === undefined
       ? undefined
       : resolveClass(options.target, names, known?.length === classes ? known.map(({ id }) => id) : []);
-  const entries = (await readImages(images, dataset)).map((entry) =>
+  const entries = (await readImages(images, dataset, options.seed)).map((entry) =>
     target === undefined ? entry : { ...entry, target },
   );
   const explained = await explainImages(
@@ -230,5 +253,5 @@ export async function explain(
     results.push({ ...rest, map: mapFile, picture });
   }
   if (results.length === 0) throw new ShiboriError('There was no image to explain.');
-  return { layer: explained.layer, images: results };
+  return { layer: explained.layer, part: dataset?.source.part ?? null, images: results };
 }

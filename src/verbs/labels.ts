@@ -69,6 +69,7 @@ function byName(classes: readonly ImageClass[], names: readonly string[]): numbe
 export function labelMap({ graph, info }: LoadedModel, source: ImageSource): LabelMap {
   checkLabels(graph, source);
   const { classes } = source;
+  if (classes.length === 0) return { outputs: [], by: 'position' };
   const count = classCount(graph);
   const named = info.classes ? byName(classes, info.classes) : undefined;
   if (Array.isArray(named)) return { outputs: named, by: 'name' };

@@ -2,7 +2,7 @@ import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path
 import { UsageError } from '../errors.js';
 import { openModel } from '../node/model-file.js';
 import { tellNotes, type VerbContext } from './context.js';
-import { builtInData, type DataOptions, openDataset } from './dataset.js';
+import { builtInData, type DataOptions, type Dataset, withDataset } from './dataset.js';
 import { type Recipe, readYaml, recipeSchema } from './recipe.js';
 import { type StudyResult, study } from './study.js';
 
@@ -43,6 +43,14 @@ function halves(
   return { train: hasTrain ? part(trainSplit, 0) : undefined, validation: part(validationSplit, 1) };
 }
 
+/** The part for training of the data set that the validation images are a part of. */
+function trainingPartOf(validation: DataOptions, { source }: Dataset): DataOptions | undefined {
+  const found = source.parts?.find(({ kind, name }) => kind === 'train' && name !== source.part);
+  return validation.split === undefined && !validation.randomSplit && found
+    ? { ...validation, part: found.name }
+    : undefined;
+}
+
 /**
  * Does the whole study that a recipe declares.
  *
@@ -55,32 +63,30 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
     throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);
   const name = basename(file, extname(file));
   const { train, validation } = halves(recipe, file, options);
-  if (recipe.finetune && !train) {
-    throw new UsageError(
-      `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, or give --train-split.`,
-    );
-  }
   const { arch } = recipe;
   const weights = options.weights ?? recipe.weights;
   const model = await openModel(modelFile, { ...(arch && { arch }), ...(weights && { weights }) });
   tellNotes(model, context);
-  const held = await openDataset(validation, 'validation');
-  const trained = recipe.finetune && train ? await openDataset(train, 'train') : undefined;
-  try {
-    return await study(
-      model,
-      { validation: held, ...(trained ? { train: trained } : {}) },
-      recipe,
-      {
-        output: options.output ?? recipe.output ?? join('shibori-out', name),
-        title: name,
-        file: modelFile,
-        ...(options.fresh ? { fresh: true } : {}),
-      },
-      context,
-    );
-  } finally {
-    await held.source.close?.();
-    await trained?.source.close?.();
-  }
+  return withDataset(validation, 'validate', context, async (held) => {
+    const own = train ?? trainingPartOf(validation, held);
+    if (recipe.finetune && !own) {
+      throw new UsageError(
+        `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, give --train-split, or data with a folder "train" beside the one for validation.`,
+      );
+    }
+    const studied = (trained?: Dataset) =>
+      study(
+        model,
+        { validation: held, ...(trained ? { train: trained } : {}) },
+        recipe,
+        {
+          output: options.output ?? recipe.output ?? join('shibori-out', name),
+          title: name,
+          file: modelFile,
+          ...(options.fresh ? { fresh: true } : {}),
+        },
+        context,
+      );
+    return recipe.finetune && own ? withDataset(own, 'train', context, studied) : studied();
+  });
 }

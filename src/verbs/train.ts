@@ -13,7 +13,7 @@ import {
 import { saveModel } from '../node/save-model.js';
 import type { Measured } from '../train/best-weights.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
-import { type DataOptions, openDataset } from './dataset.js';
+import { type DataOptions, withTrainingSets } from './dataset.js';
 import { openMetricsLog } from './finetune-log.js';
 import { type Beginning, beginningOf, openOrMake } from './fresh-model.js';
 import { checkpointFile, stageCheckpoint, type TrainingSets, trainStage } from './train-stage.js';
@@ -167,7 +167,7 @@ export async function trainModel(
 
 /** Options of a training on files. */
 export interface TrainOptions extends DataOptions, OpenOptions {
-  /** Data that is evaluated after each epoch. */
+  /** Data that is evaluated after each epoch. Default: the part `val` or `test` of the data set, where it has one. */
   readonly validation?: DataOptions;
   /** The file to write. */
   readonly output?: string;
@@ -179,7 +179,12 @@ export interface TrainOptions extends DataOptions, OpenOptions {
 }
 
 /** What a training on files did, and where it is. */
-export type TrainedFile = Training & { readonly output: string | null; readonly work: string };
+export type TrainedFile = Training & {
+  /** The parts of the data sets that were taken, such as `train` and `val`; `null` where there is none. */
+  readonly parts: { readonly train: string | null; readonly validation: string | null };
+  readonly output: string | null;
+  readonly work: string;
+};
 
 /**
  * Trains a model file and writes the result.
@@ -205,11 +210,8 @@ export async function trainFile(
   names: { readonly verb: string; readonly done: string },
   context: VerbContext,
 ): Promise<TrainedFile> {
-  const train = await openDataset(options, 'train');
-  const sets = [train];
-  try {
-    const validation = options.validation && (await openDataset(options.validation));
-    if (validation) sets.push(validation);
+  return withTrainingSets(options, options.validation, context, async (train, validation) => {
+    const parts = { train: train.source.part ?? null, validation: validation?.source.part ?? null };
     const [forModel, forTeacher] = optionsForEach([name, options.teacher ?? name], options);
     const model = await openOrMake(name, beginningIn(plan), train, forModel ?? {});
     tellNotes(model, context);
@@ -235,12 +237,10 @@ export async function trainFile(
       context,
     );
     // An interrupted training is in its checkpoint; a model file is written when it is done.
-    if (report.interrupted) return { ...report, output: null, work: folder };
+    if (report.interrupted) return { ...report, parts, output: null, work: folder };
     const output = options.output ?? defaultOutput(name, names.done, modelExtension(name) || '.onnx');
     await mkdir(dirname(output), { recursive: true });
     await saveModel(trained, output, { engine: engineOf(context) });
-    return { ...report, output, work: folder };
-  } finally {
-    for (const { source } of sets) await source.close?.();
-  }
+    return { ...report, parts, output, work: folder };
+  });
 }

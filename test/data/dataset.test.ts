@@ -8,7 +8,7 @@ import {
   parseWords,
   subset,
 } from '../../src/data/dataset.js';
-import { annotatedItems, findLayout, imageFolderItems, isImagePath } from '../../src/data/image-folder.js';
+import { annotatedItems, imageFolderItems } from '../../src/data/image-folder.js';
 
 function sourceOf(paths: string[]): ImageSource {
   return {
@@ -76,29 +76,6 @@ describe('annotatedItems', () => {
     expect(() => annotatedItems(['images/val_2.JPEG'], text, [])).toThrow(
       /no class for the image "images\/val_2.JPEG"/,
     );
-  });
-});
-
-describe('findLayout', () => {
-  it('goes down through single folders and takes train', () => {
-    expect(findLayout(['tiny/train/n1/images/a.jpg', 'tiny/test/images/b.jpg', 'tiny/words.txt'], 'x')).toEqual({
-      root: 'tiny/',
-      itemRoot: 'tiny/train/',
-    });
-    expect(findLayout(['tiny/train/n1/a.jpg', 'tiny/val/images/b.jpg'], 'x', 'val').itemRoot).toBe('tiny/val/');
-    expect(findLayout(['cats/a.jpg', 'dogs/b.jpg'], 'x')).toEqual({ root: '', itemRoot: '' });
-    expect(findLayout(['__MACOSX/pets/._a.jpg', 'pets/cats/a.jpg'], 'x')).toEqual({ root: 'pets/', itemRoot: 'pets/' });
-  });
-
-  it('takes a folder of images called train for a class', () => {
-    expect(findLayout(['train/a.jpg', 'plane/b.jpg'], 'x').itemRoot).toBe('');
-  });
-
-  it('says what it looked for', () => {
-    expect(() => findLayout(['a/readme.md'], 'docs')).toThrow(/"docs" holds no images: looked through 1 files.*\.jpg/);
-    expect(() => findLayout(['a.jpg', 'b.jpg'], 'flat')).toThrow(/2 images but no class folders/);
-    expect(() => findLayout(['cats/a.jpg', 'dogs/b.jpg'], 'pets', 'val')).toThrow(/no folder "val".*"cats", "dogs"/);
-    expect(isImagePath('a/b.gif')).toBe(false);
   });
 });
 

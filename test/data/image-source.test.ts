@@ -81,17 +81,14 @@ describe('openImageSource', () => {
   });
 
   it("labels Tiny ImageNet's val folder by its annotations, among the classes of train", async () => {
-    for (const source of [
-      await openImageSource(at('tiny'), { subset: 'val' }),
-      await openImageSource(at('tiny/val')),
-    ]) {
+    for (const source of [await openImageSource(at('tiny'), { part: 'val' }), await openImageSource(at('tiny/val'))]) {
       expect(source.items.map(({ path }) => path.replace('val/', ''))).toEqual([
         'images/val_0.JPEG',
         'images/val_1.JPEG',
       ]);
       expect(source.items.map(({ label }) => source.classes[label]?.id)).toEqual(['n3', 'n1']);
     }
-    expect((await openImageSource(at('tiny'), { subset: 'val' })).classes).toHaveLength(3);
+    expect((await openImageSource(at('tiny'), { part: 'val' })).classes).toHaveLength(3);
   });
 
   it('finds the images of a split file: in its folder, in the one folder or archive beside it, or where told', async () => {

@@ -38,6 +38,7 @@ export const figures: Omit<Comparison, 'verdict'> = {
   warnings: [],
   models: { before: 'original', after: 'compressed <b>' },
   data: 'val',
+  part: null,
   accuracy: { before: accuracy(160), after: accuracy(158), top1Drop: 1 },
   predictions: { images: 200, same: 194, agreement: 97, changed: { lost: 3, gained: 1, wrong: 2 } },
   size: {

@@ -9,6 +9,7 @@ import {
   withCommon,
   withData,
   withModel,
+  withSeed,
 } from '../options.js';
 import { positiveInteger } from '../parse.js';
 import { withRenamed } from '../renamed.js';
@@ -34,7 +35,7 @@ export function compareCommand(): Command {
     .option('-o, --output <folder>', 'where report.html and report.json go (default: shibori-out/compare)');
   withRenamed(command, [{ flags: '--images <n>', to: '--map-images' }]);
   return withCommon(
-    withModel(withData(command)),
+    withModel(withSeed(withData(command))),
     'shibori compare vgg16.pt vgg16-compressed.onnx --data val.zip',
   ).action(async (before: string, after: string, options: CompareOptions) => {
     const { output, context, finish } = start(command, options);

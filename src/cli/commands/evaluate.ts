@@ -8,6 +8,7 @@ import {
   withCommon,
   withData,
   withModel,
+  withSeed,
 } from '../options.js';
 import { integer, percent } from '../output.js';
 import { positiveInteger } from '../parse.js';
@@ -21,7 +22,7 @@ export function evaluateCommand(): Command {
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
     .option('--batch <n>', 'images a batch (default: 64)', positiveInteger);
   return withCommon(
-    withModel(withData(command)),
+    withModel(withSeed(withData(command))),
     'shibori evaluate vgg16.pt --data tiny-imagenet-200.zip --random-split 0.95,0.05:42',
   ).action(async (file: string, options: CommonOptions & ModelOptions & ImageOptions & { batch?: number }) => {
     const { output, context, finish } = start(command, options);
@@ -35,7 +36,7 @@ export function evaluateCommand(): Command {
     finish();
     output.result(result, (r) =>
       [
-        `Images   ${integer(r.images)}${r.skipped.length > 0 ? ` (${r.skipped.length} skipped: unreadable)` : ''}`,
+        `Images   ${integer(r.images)}${r.part === null ? '' : ` of "${r.part}"`}${r.skipped.length > 0 ? ` (${r.skipped.length} skipped: unreadable)` : ''}`,
         `Top-1    ${percent(r.top1)} (${integer(r.top1Correct)})`,
         `Top-5    ${percent(r.top5)} (${integer(r.top5Correct)})`,
         `NLL      ${r.nll.toFixed(4)}`,

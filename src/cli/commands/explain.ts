@@ -9,6 +9,7 @@ import {
   withCommon,
   withData,
   withModel,
+  withSeed,
 } from '../options.js';
 import { percent, table } from '../output.js';
 import { start } from '../start.js';
@@ -33,7 +34,7 @@ export function explainCommand(): Command {
     .option('--maps <folder>', 'also write each map as float32 .npy [H, W]')
     .option('--no-picture', 'write no pictures');
   return withCommon(
-    withModel(withData(command)),
+    withModel(withSeed(withData(command))),
     'shibori explain vgg16.pt goldfish.jpeg --layer features.29 --class goldfish',
   ).action(async (file: string, images: string[], options: ExplainOptions) => {
     const { output, context, finish } = start(command, options);

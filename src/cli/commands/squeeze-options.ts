@@ -45,6 +45,7 @@ export const squeezeOptionNames: readonly (keyof SqueezeOptions)[] = [
   'data',
   'split',
   'randomSplit',
+  'part',
   'limit',
   'valData',
   'valSplit',
@@ -82,7 +83,7 @@ export function withSqueeze(command: Command): Command {
     .option('--work <folder>', 'intermediate results (default: in shibori-out)')
     .option('--fresh', 'start over instead of resuming');
   withData(command)
-    .option('--val-data <source>', 'validation images (default: a tenth of --data)')
+    .option('--val-data <source>', 'validation images (default: val or test in --data, else a tenth of it)')
     .option('--val-split <file>', 'split file of the validation images')
     .option('--calibration <n>', 'calibration images (default: up to 2000)', positiveInteger);
   return rareGroup(command, 'Details of the compression:')

@@ -174,7 +174,7 @@ export function withTraining(command: Command, { trained, done, examples }: Trai
     .option('--work <folder>', 'checkpoints and metrics (default: in shibori-out)')
     .option('--resume', 'resume from the checkpoint in the work folder');
   withData(command)
-    .option('--val-data <source>', 'validation images, measured after each epoch')
+    .option('--val-data <source>', 'validation images (default: val or test in --data)')
     .option('--val-split <file>', 'split file of the validation images');
   return withCommon(withModel(command), ...examples);
 }

@@ -1,5 +1,4 @@
 /** The images of a squeeze: those that it learns from, and those that measure what it came to. */
-import { subset } from '../../data/dataset.js';
 import { batches } from '../../data/loader.js';
 import { UsageError } from '../../errors.js';
 import { openImageLoader } from '../../node/image-pool.js';
@@ -9,7 +8,7 @@ import { sizeOf } from '../../tensor/dims.js';
 import { randomSplit, seeded } from '../../tensor/random.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { VerbContext } from '../context.js';
-import { type DataOptions, type Dataset, openDataset, preprocessOf } from '../dataset.js';
+import { type DataOptions, type Dataset, preprocessOf, takeImages, withTrainingSets } from '../dataset.js';
 
 /** Share of the images that is held out where no others measure. */
 const HELD_OUT = 0.1;
@@ -22,15 +21,6 @@ export interface SqueezeSets {
   readonly validation: Dataset;
   /** The second are a part of what the first were. */
   readonly heldOut: boolean;
-}
-
-function part(dataset: Dataset, indices: readonly number[], name: string): Dataset {
-  const { box } = dataset;
-  return {
-    ...dataset,
-    source: subset(dataset.source, indices, `${dataset.source.name} (${name})`),
-    ...(box ? { box: (index: number) => box(indices[index] ?? -1) } : {}),
-  };
 }
 
 /**
@@ -47,12 +37,16 @@ export function squeezeSets(data: Dataset, validation: Dataset | undefined, seed
     );
   }
   const [rest = [], held = []] = randomSplit(count, [1 - HELD_OUT, HELD_OUT], seed);
-  return { train: part(data, rest, 'rest'), validation: part(data, held, 'held out'), heldOut: true };
+  return {
+    train: takeImages(data, rest, `${data.source.name} (rest)`),
+    validation: takeImages(data, held, `${data.source.name} (held out)`),
+    heldOut: true,
+  };
 }
 
 /** Where the images of a squeeze are. */
 export interface SqueezeSources extends DataOptions {
-  /** Images that measure. Default: a seeded tenth of the others is held out. */
+  /** Validation images. Default: the data set's part `val` or `test`, else a seeded tenth of the others is held out. */
   readonly validation?: DataOptions;
 }
 
@@ -60,17 +54,12 @@ export interface SqueezeSources extends DataOptions {
 export async function withSqueezeSets<T>(
   sources: SqueezeSources,
   seed: number,
+  context: VerbContext,
   use: (sets: SqueezeSets) => Promise<T>,
 ): Promise<T> {
-  const train = await openDataset(sources, 'train');
-  const opened = [train];
-  try {
-    const validation = sources.validation && (await openDataset(sources.validation));
-    if (validation) opened.push(validation);
-    return await use(squeezeSets(train, validation, seed));
-  } finally {
-    for (const { source } of opened) await source.close?.();
-  }
+  return withTrainingSets(sources, sources.validation, context, (train, validation) =>
+    use(squeezeSets(train, validation, seed)),
+  );
 }
 
 /**

@@ -84,7 +84,9 @@ export async function squeezeModel(
     goal: plan.goal,
     data: {
       train: sets.train.source.name,
+      trainPart: sets.train.source.part ?? null,
       validation: sets.validation.source.name,
+      validationPart: sets.validation.source.part ?? null,
       heldOut: sets.heldOut,
       calibrationImages: (await shop.calibration()).reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0),
     },
@@ -151,7 +153,7 @@ export async function squeeze(
   tellNotes(model, context);
   const folder = workFolder(file, options.work);
   if (options.fresh) await forget(folder);
-  return withSqueezeSets(options, plan.seed ?? 42, async (sets) => {
+  return withSqueezeSets(options, plan.seed ?? 42, context, async (sets) => {
     const { model: squeezed, report } = await squeezeModel(model, sets, plan, context, folderMemory(folder));
     context.signal?.throwIfAborted();
     const written = await saveModel(squeezed, output, { engine: engineOf(context) });

@@ -26,7 +26,10 @@ export interface SqueezedShape {
 export interface Squeezing extends SqueezedShape {
   readonly data: {
     readonly train: string;
+    /** The parts of the data set, such as `train` and `val`; `null` where it has none. */
+    readonly trainPart: string | null;
     readonly validation: string;
+    readonly validationPart: string | null;
     readonly heldOut: boolean;
     readonly calibrationImages: number;
   };

@@ -51,7 +51,7 @@ export async function withWorkshop<T>(
   use: (shop: Workshop) => Promise<T>,
 ): Promise<T> {
   const model = await openModel(files.model, files);
-  return withSqueezeSets(files, plan.seed ?? 42, async (sets) =>
+  return withSqueezeSets(files, plan.seed ?? 42, context, async (sets) =>
     use(await openWorkshop(model, sets, plan, context, folderMemory(files.work))),
   );
 }
