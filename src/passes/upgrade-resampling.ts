@@ -9,7 +9,7 @@ import { castLike, numberLike } from '../ops/terms.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { float32 } from '../tensor/tensor.js';
 import { numberOf, stringOf } from './node-attributes.js';
-import { namesOf, type Upgrade } from './upgrade.js';
+import { failure, namesOf, type Upgrade } from './upgrade.js';
 
 /** An input that is given and not empty: files pass an empty tensor where an input is to be left out. */
 function given(value: Value | undefined): Value | undefined {
@@ -68,33 +68,34 @@ export const resize: Upgrade = (node, inputs, b, opset) => {
   ];
 };
 
-/** Mode "wrap", which set 19 added: what is repeated is cut from the other end. */
+/** Mode "wrap", which set 19 added: each position is picked from the input, repeated without end in both directions. */
 export function wrappedPad(node: Node, inputs: readonly (Value | undefined)[], b: GraphBuilder): Value[] | undefined {
   if (stringOf(node.attributes, 'mode') !== 'wrap') return undefined;
   const [x, padsInput, , axesInput] = inputs;
   const dims = x?.type?.dims;
   const pads = padsInput && b.contentsOf(padsInput);
   const axes = (axesInput ? b.contentsOf(axesInput) : undefined) ?? range(dims?.length ?? 0);
-  const fail = (what: string) =>
-    new ShiboriError(`Node "${node.name}" (Pad): ${what}. Export the model again with opset 18.`);
-  if (!x || !dims || !pads || !isStatic(pads) || !isStatic(axes))
-    throw fail('its pads must be constants in mode "wrap"');
+  if (!x || !dims || !pads || !isStatic(pads) || !isStatic(axes)) {
+    throw failure(node, 'its pads must be constants in mode "wrap". Export the model with a fixed image size.');
+  }
   let value: Value = x;
   for (const [i, raw] of axes.entries()) {
     const axis = normalizeAxis(raw, dims.length);
     const size = dims[axis];
-    const [before, after] = [pads[i] ?? 0, pads[i + axes.length] ?? 0];
+    const [before = 0, after = 0] = [pads[i], pads[i + axes.length]];
     if (before === 0 && after === 0) continue;
-    if (typeof size !== 'number' || before < 0 || after < 0 || before > size || after > size) {
-      throw fail(`mode "wrap" pads axis ${axis} by ${before} and ${after}, which its ${size} positions do not cover`);
+    if (typeof size !== 'number') {
+      throw failure(node, `axis ${axis} has no fixed size, which mode "wrap" needs. Fix the image size.`);
     }
-    const from = value;
-    const part = (start: number, end: number) =>
-      start === end
-        ? []
-        : [b.op('Slice', [from, b.ints([start]), b.ints([end]), b.ints([axis])], {}, { name: node.name })];
-    const parts = [...part(size - before, size), from, ...part(0, after)];
-    value = b.op('Concat', parts, { axis }, { name: node.name });
+    // Negative padding cuts first, as in ONNX Runtime: what is left is repeated.
+    const [start, end] = [Math.max(0, -before), size - Math.max(0, -after)];
+    const kept = end - start;
+    if (kept < 1) throw failure(node, `its pads leave nothing of the ${size} positions of axis ${axis}.`);
+    const first = Math.max(0, before);
+    const positions = range(kept + first + Math.max(0, after)).map(
+      (at) => start + ((((at - first) % kept) + kept) % kept),
+    );
+    value = b.op('Gather', [value, b.ints(positions)], { axis }, { name: node.name });
   }
   return [b.op('Identity', [value], {}, namesOf(node))];
 }
@@ -129,19 +130,38 @@ export const averagePool: Upgrade = (node, [x], b) => {
   return [b.op('Identity', [y], {}, namesOf(node))];
 };
 
+const int = (value: number): Attribute => ({ type: 'int', value });
+
+/** Padding that holds the last windows of ceil_mode entirely; nothing where it is not used. */
+function wholeWindows(node: Node, kernel: readonly number[], x: Value): Record<string, Attribute> {
+  const attributes = attributesOf('AveragePool', { ...node, op: 'AveragePool' });
+  if (attributes.ceil_mode !== 1) return {};
+  const spatial: readonly Dim[] = x.type?.dims.slice(2) ?? [];
+  if (!isStatic(spatial)) throw failure(node, 'with ceil_mode it takes images of one size. Fix the image size.');
+  const window = windowOf(attributes, kernel, spatial);
+  const ends = spatial.map((size, axis) => {
+    const last = (positionsAlong(window, axis, size, true) - 1) * (window.strides[axis] ?? 1);
+    const extent = ((kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
+    const end = window.pads[axis + kernel.length] ?? 0;
+    return Math.max(end, last + extent - size - (window.pads[axis] ?? 0));
+  });
+  return {
+    auto_pad: { type: 'string', value: 'NOTSET' },
+    pads: { type: 'ints', value: [...window.pads.slice(0, kernel.length), ...ends] },
+  };
+}
+
 // Y = (sum of |X|^p under the window)^(1/p)
 export const lpPool: Upgrade = (node, [x], b) => {
   const kernel = node.attributes.kernel_shape;
   if (!x || kernel?.type !== 'ints') throw new ShiboriError(`Node "${node.name}" (LpPool): it has no kernel_shape.`);
-  if (numberOf(node.attributes, 'ceil_mode') === 1) {
-    throw new ShiboriError(`Node "${node.name}" (LpPool): ceil_mode is not supported. Export the model without it.`);
-  }
   const p = numberOf(node.attributes, 'p') ?? 2;
   const own = { name: node.name };
   const powers = b.op('Pow', [b.op('Abs', [x], {}, own), numberLike(b, p, x)], {}, own);
   const { p: _, ...rest } = node.attributes;
-  const padded: Attribute = { type: 'int', value: 1 };
-  const inner: Node = { ...node, op: 'AveragePool', outputs: [], attributes: { ...rest, count_include_pad: padded } };
+  // What lies in the padding counts, and so does what ceil_mode adds to it: a sum is an average times one count.
+  const attributes = { ...rest, ...wholeWindows(node, kernel.value, x), count_include_pad: int(1), ceil_mode: int(0) };
+  const inner: Node = { ...node, op: 'AveragePool', outputs: [], attributes };
   const dilated = averagePool(inner, [powers], b, 18)?.[0];
   const pooled = dilated ?? b.op('AveragePool', [powers], attributesOf('AveragePool', inner), own);
   const count = kernel.value.reduce((product, size) => product * size, 1);

@@ -64,6 +64,10 @@ export const shape: Readonly<Record<string, NodeCase>> = {
   },
   'Pad, axes': same(18, { inputs: [fed([2, 3]), constants(1, 2), number(1.5), constants(1)] }),
   'Pad, wrapped': same(19, { inputs: [fed([2, 3]), constants(0, 1, 0, 2)], attributes: { mode: text('wrap') } }),
+  'Pad, wrapped around more than once': same(19, {
+    inputs: [fed([2, 3]), constants(1, -1, 0, 7)],
+    attributes: { mode: text('wrap') },
+  }),
   Size: unary(7),
   Shape: unary(7),
   'Shape, a part': unary(15, { start: int(1), end: int(-1) }),
@@ -123,6 +127,7 @@ export const convolution: Readonly<Record<string, NodeCase>> = {
   GlobalAveragePool: unary(7, {}, fed(image)),
   GlobalMaxPool: unary(7, {}, fed(image)),
   LpPool: unary(7, { ...window, p: int(2) }, fed(image)),
+  'LpPool, ceil mode': unary(18, { ...ceil, p: int(2) }, fed(image)),
   'LpPool, dilated': unary(18, { ...window, dilations: ints(1, 2) }, fed(image)),
   GlobalLpPool: { ...unary(7, { p: int(2) }, fed(image)), runsUntil: 21 },
   MaxUnpool: same(9, {
