@@ -65,7 +65,7 @@ export function refuse(node: Node, opset: number, isUpgraded: boolean): void {
   const name = own ? node.op : `${node.domain}.${node.op}`;
   const advice = known
     ? `: ${reason}.`
-    : `.${suggestion(node.op, Object.keys(ops))} Export the model without it: docs/operators.md lists what is supported.`;
+    : `.${suggestion(node.op, Object.keys(ops))} Export the model without it; \`ops\` of the library lists what is supported.`;
   const set = own ? ` The file is of operator set ${opset}.` : '';
   throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported${advice}${set}`);
 }

@@ -2,6 +2,7 @@ import { ShiboriError } from '../errors.js';
 import { type Attribute, type Graph, type Model, type Node, OPSET, type Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { isOp } from '../ops/table.js';
 import { castLike } from '../ops/terms.js';
 import { normalizeAxis } from '../tensor/dims.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
@@ -157,6 +158,11 @@ const upgrades = new Map<string, Upgrade>(
     },
   } satisfies Record<string, Upgrade>),
 );
+
+/** The operators that set 18 does not have, or not alike, and that are written in others. */
+export function rewrittenOperators(): readonly string[] {
+  return [...upgrades.keys(), ...decompositions.keys(), 'If'].filter((op) => !isOp(op));
+}
 
 /** Whether set 18 has the operator under another name or in parts. */
 const isUpgraded = ({ op }: Node): boolean => upgrades.has(op) || decompositions.has(op);
