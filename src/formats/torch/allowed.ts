@@ -5,6 +5,7 @@
  */
 import { bytesPerElement, type DType } from '../../tensor/dtype.js';
 import { isNumpyArray } from './numpy-array.js';
+import { setOnce } from './set-once.js';
 import { sizes } from './sizes.js';
 import {
   AllowedCall,
@@ -99,7 +100,7 @@ function dictionary([content]: readonly Value[], fail: Fail): Value {
   const result = new Map<Value, Value>();
   for (const pair of content) {
     if (!Array.isArray(pair) || pair.length !== 2) throw fail('a dictionary in it is not built from pairs.');
-    result.set(pair[0] ?? null, pair[1] ?? null);
+    setOnce(result, pair[0] ?? null, pair[1] ?? null, fail);
   }
   return result;
 }

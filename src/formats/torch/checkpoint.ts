@@ -3,7 +3,8 @@
  * layer, or in a pickled module.
  */
 import { chooseByPrefix, groupByPrefix, isAveraged, noteOthers, unknownKey, type WeightSet } from '../weight-sets.js';
-import { type Fail, Opaque, PickledTensor, quote, shownName, UnknownName, type Value } from './values.js';
+import { noWeights } from './no-weights.js';
+import { type Fail, Opaque, type PickledTensor, quote, shownName, type Value } from './values.js';
 import { isParameterName, isRebuilt, moduleState, WeightTree } from './weight-tree.js';
 
 /** Keys under which training scripts put the weights and nothing else, the likelier first. */
@@ -12,6 +13,8 @@ const WRAPPERS = ['state_dict', 'model_state_dict', 'model_state', 'weights', 'p
 const LOOSE_WRAPPERS = ['model', 'net', 'network', 'module'] as const;
 /** Keys are followed so far on the way to the weights. */
 const DEEPEST = 8;
+/** More dictionaries of weights are not looked for. */
+const MOST_SETS = 1000;
 /** Dictionaries that may be parts of one model, up to this number. */
 const MOST_PARTS = 32;
 
@@ -66,9 +69,9 @@ export function selectWeights(top: Value, fail: Fail, key?: string): Selection {
   if (flat.size === 0 || chosen === undefined) throw noWeights(top, fail);
   const sets = [...others.map((other) => setAt(tree, other)), ...prefixed(chosen.others, place.path)];
   const notes = [
-    noteOthers(place.path === '' ? 'those at the top of the file' : `those of "${place.path}"`, sets),
+    noteOthers(whereFrom(place.path, chosen.prefix), sets),
     parts.length > 0 ? `The weights are put together from ${parts.map(quote).join(', ')}.` : undefined,
-    sets.length === 0 && isUnusual(place.path) ? `The weights were found under "${place.path}".` : undefined,
+    sets.length === 0 && isUnusual(place.path) ? `The weights were found under ${quote(place.path)}.` : undefined,
     noteModule(place.value),
   ];
   return {
@@ -159,7 +162,7 @@ function nextStep(tree: WeightTree, value: Value): Step {
   if (first !== undefined) {
     const parts = whole
       .slice(0, MOST_PARTS)
-      .filter((key) => !isAveraged(key) && areDisjoint(entries.get(first), entries.get(key), tree));
+      .filter((key) => !isAveraged(key) && arePartsOfOne(entries.get(first), entries.get(key), tree));
     if (parts.length === 0) return into(first);
     return { others: branches.filter((key) => key !== first && !parts.includes(key)), parts: [first, ...parts] };
   }
@@ -171,31 +174,38 @@ function nextStep(tree: WeightTree, value: Value): Step {
   return { others: plain.length > 0 ? branches.filter(isAveraged) : [], parts: [] };
 }
 
-/** Whether two state dicts have no name in common: parts of one model. */
-function areDisjoint(a: Value | undefined, b: Value | undefined, tree: WeightTree): boolean {
-  const names = tree.branchOf(a);
-  tree.spend(tree.branchOf(b)?.size ?? 0);
-  return a !== b && ![...(tree.branchOf(b)?.keys() ?? [])].some((name) => names?.has(name));
+/** Whether two state dicts are parts of one model: fewer than half of their tensors have the same names and sizes. */
+function arePartsOfOne(a: Value | undefined, b: Value | undefined, tree: WeightTree): boolean {
+  if (a === b) return false;
+  const [first, second] = [tree.branchOf(a), tree.branchOf(b)];
+  tree.spend(second?.size ?? 0);
+  const dimsIn = (entries: ReadonlyMap<string, Value> | undefined, name: string) => {
+    return tree.tensorOf(entries?.get(name))?.dims.join();
+  };
+  const common = [...(second?.keys() ?? [])].filter((name) => {
+    const dims = dimsIn(second, name);
+    return dims !== undefined && dims === dimsIn(first, name);
+  });
+  return 2 * common.length < Math.min(first?.size ?? 0, second?.size ?? 0);
 }
 
 /** The tensors of a dictionary without those of other sets inside it. */
 function flatten(tree: WeightTree, { value, path }: Place, others: readonly Place[], left: string[]) {
-  const apart = new Set(others.map((other) => other.value));
-  const entries = tree.branchOf(value);
-  const isDivided = [...(entries?.values() ?? [])].some((entry) => apart.has(entry));
-  const kept = isDivided ? new Map<Value, Value>([...(entries ?? [])].filter(([, entry]) => !apart.has(entry))) : value;
-  for (const other of isDivided ? others : []) left.push(other.path);
-  return tree.flatten(kept, (name) => left.push(join(path, name)));
+  const apart = new Set(others.map((other) => other.path));
+  const entries = [...(tree.branchOf(value) ?? [])];
+  const kept = entries.filter(([key]) => !apart.has(join(path, key)));
+  for (const other of kept.length < entries.length ? others : []) left.push(other.path);
+  return tree.flatten(kept.length < entries.length ? new Map<Value, Value>(kept) : value, (name) =>
+    left.push(join(path, name)),
+  );
 }
 
 /** Every dictionary on the first levels that weights can be taken from. */
 function allSets(tree: WeightTree, top: Place): Place[] {
   const found: Place[] = [];
-  const seen = new Set<Value>();
   const visit = (place: Place, depth: number) => {
     for (const [key, entry] of tree.branchOf(place.value) ?? []) {
-      if (seen.has(entry) || found.length > 1000 || !tree.holdsWeights(entry)) continue;
-      seen.add(entry);
+      if (found.length > MOST_SETS || !tree.holdsWeights(entry)) continue;
       const inner = { value: entry, path: join(place.path, key) };
       found.push(inner);
       if (depth < 4 && !tree.isComplete(entry)) visit(inner, depth + 1);
@@ -212,6 +222,11 @@ function setAt(tree: WeightTree, { value, path }: Place): WeightSet {
 const prefixed = (sets: readonly WeightSet[], path: string) =>
   sets.map(({ key, tensors }) => ({ key: join(path, key), tensors }));
 
+function whereFrom(path: string, prefix: string): string {
+  if (path !== '') return `those of ${quote(path)}`;
+  return prefix === '' ? 'those at the top of the file' : `those under ${quote(prefix.slice(0, -1))}`;
+}
+
 function isUnusual(path: string): boolean {
   const usual: readonly string[] = [...WRAPPERS, ...LOOSE_WRAPPERS];
   return path !== '' && !path.split('.').every((key) => usual.includes(key));
@@ -220,31 +235,4 @@ function isUnusual(path: string): boolean {
 function noteModule(value: Value): string | undefined {
   if (!(value instanceof Opaque) || !moduleState(value)) return undefined;
   return `The file holds a whole pickled model (${shownName(value.name)}): its weights were read, its code was not run.`;
-}
-
-/** The error for an object without weights: what it is. */
-function noWeights(top: Value, fail: Fail): Error {
-  const save = 'Save the weights in Python: torch.save(model.state_dict(), "weights.pt").';
-  if (top instanceof Map) {
-    const some = [...top].slice(0, 8).map(([key, value]) => quote(keyName(key)) + describe(value));
-    const list = some.length === 0 ? '' : `, only ${some.join(', ')}${top.size > 8 ? ', …' : ''}`;
-    return fail(`it holds no named tensors${list}. ${save}`);
-  }
-  const found =
-    top instanceof PickledTensor
-      ? 'a single tensor'
-      : top instanceof Opaque || top instanceof UnknownName
-        ? `the Python object ${shownName(top.name)}, whose class is not known here and not run`
-        : 'no dictionary';
-  return fail(`it holds ${found}, but a state dict is needed. ${save}`);
-}
-
-function keyName(key: Value): string {
-  return typeof key === 'object' && key !== null ? 'an object' : String(key);
-}
-
-function describe(value: Value): string {
-  return value instanceof Opaque || value instanceof UnknownName
-    ? ` (the Python object ${shownName(value.name)}, whose class is not known here and not run)`
-    : '';
 }

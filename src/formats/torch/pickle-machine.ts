@@ -1,6 +1,7 @@
 import type { ShiboriError } from '../../errors.js';
 import type { ByteReader } from './byte-reader.js';
-import { AllowedCall, type Fail, Opaque, PickledTensor, quote, UnknownName, type Value } from './values.js';
+import { setOnce } from './set-once.js';
+import { AllowedCall, type Fail, Opaque, PickledTensor, UnknownName, type Value } from './values.js';
 
 /**
  * Each operation makes at most one object, so this bounds memory (some hundred MB) and time. A checkpoint takes about
@@ -105,14 +106,7 @@ export class PickleMachine {
     const target = object instanceof Opaque ? object.entries : object;
     if (!(target instanceof Map) || items.length % 2 !== 0) throw this.malformed('a dictionary is not filled by pairs');
     for (let i = 0; i < items.length; i += 2) {
-      const key = items[i] ?? null;
-      if (typeof key === 'string' && target.has(key)) {
-        throw this.fail(
-          `a dictionary in its pickle has the key ${quote(key)} twice, which Python never writes, ` +
-            'so nobody knows which of the two counts. Do not trust it; save it again where it was made.',
-        );
-      }
-      target.set(key, items[i + 1] ?? null);
+      setOnce(target, items[i] ?? null, items[i + 1] ?? null, this.fail);
     }
   }
 

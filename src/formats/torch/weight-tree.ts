@@ -1,5 +1,5 @@
 import { isNumpyArray, numpyTensor } from './numpy-array.js';
-import { type Fail, Opaque, PickledTensor, type Value } from './values.js';
+import { type Fail, Opaque, PickledTensor, quote, type Value } from './values.js';
 
 /** Dictionaries inside dictionaries are followed so far: a pickled module nests as deep as the network. */
 const DEEPEST = 40;
@@ -15,6 +15,14 @@ const PARAMETER = /^(weight|bias|running_mean|running_var|num_batches_tracked|ga
 export function isParameterName(name: string): boolean {
   return name.includes('.') || PARAMETER.test(name);
 }
+
+/** Kinds of tensors that are not read, by the functions that make them. */
+const KINDS: readonly (readonly [RegExp, string])[] = [
+  [/_rebuild_qtensor/, 'a quantised tensor (use dequantize())'],
+  [/_rebuild_sparse/, 'a sparse tensor (use to_dense())'],
+  [/_rebuild_nested/, 'a nested tensor'],
+  [/_rebuild_meta/, 'a tensor without data (on the device "meta")'],
+];
 
 /** Reads the objects of a pickle as dictionaries of tensors. */
 export class WeightTree {
@@ -51,7 +59,10 @@ export class WeightTree {
     for (const part of parts) {
       this.spend(part.size);
       for (const [key, entry] of part) {
-        if (typeof key === 'string' || typeof key === 'number') entries.set(String(key), entry);
+        if (typeof key !== 'string' && typeof key !== 'number') continue;
+        const name = String(key);
+        if (entries.has(name)) throw this.fail(`a dictionary in it has two entries of the name ${quote(name)}.`);
+        entries.set(name, entry);
       }
     }
     return entries;
@@ -111,12 +122,16 @@ export class WeightTree {
   }
 
   /** Number of tensors in a dictionary and those in it. */
-  countTensors(value: Value, depth = 0): number {
+  countTensors(value: Value, around = new Set<Value>([value])): number {
     let count = 0;
     for (const entry of this.branchOf(value)?.values() ?? []) {
       this.spend(1);
       if (this.tensorOf(entry)) count += 1;
-      else if (depth < DEEPEST && this.branchOf(entry)) count += this.countTensors(entry, depth + 1);
+      else if (around.size < DEEPEST && !around.has(entry) && this.branchOf(entry)) {
+        around.add(entry);
+        count += this.countTensors(entry, around);
+        around.delete(entry);
+      }
     }
     return count;
   }
@@ -130,6 +145,8 @@ export class WeightTree {
   flatten(value: Value, ignored?: (path: string) => void): Map<string, PickledTensor> {
     const tensors = new Map<string, PickledTensor>();
     let characters = 0;
+    /** The dictionaries around the one visited: one may contain itself. */
+    const around = new Set<Value>([value]);
     const visit = (node: Value, path: string, depth: number) => {
       for (const [key, entry] of this.branchOf(node) ?? []) {
         const name = path === '' ? key : `${path}.${key}`;
@@ -138,10 +155,12 @@ export class WeightTree {
         if (characters > MOST_CHARACTERS) throw this.#tooMany();
         const tensor = this.tensorOf(entry);
         if (tensor) {
-          if (tensors.has(name)) throw this.fail(`its weights have two tensors of the name ${JSON.stringify(name)}.`);
+          if (tensors.has(name)) throw this.fail(`its weights have two tensors of the name ${quote(name)}.`);
           tensors.set(name, tensor);
-        } else if (depth < DEEPEST && (this.holdsWeights(entry) || (node instanceof Opaque && this.branchOf(entry)))) {
+        } else if (depth < DEEPEST && !around.has(entry) && this.#isPart(node, entry)) {
+          around.add(entry);
           visit(entry, name, depth + 1);
+          around.delete(entry);
         } else if (isRebuilt(entry)) throw this.#unreadable(name, entry);
         else if (entry !== null) ignored?.(name);
         if (tensors.size > MOST_TENSORS) throw this.#tooMany();
@@ -151,20 +170,26 @@ export class WeightTree {
     return tensors;
   }
 
+  /** Whether a dictionary in another one belongs to its tensors: modules may have counters alone. */
+  #isPart(node: Value, entry: Value): boolean {
+    return this.holdsWeights(entry) || (node instanceof Opaque && this.branchOf(entry) !== undefined);
+  }
+
   #tooMany() {
     return this.fail('its dictionaries contain each other so often that they hold far more than a model does.');
   }
 
   #unreadable(name: string, { name: maker }: Opaque) {
     const convert = 'Convert it to a plain dense tensor in Python, and save the state dict again.';
+    const kind = KINDS.find(([pattern]) => pattern.test(maker))?.[1] ?? 'an object';
     if (maker === 'torch.storage._load_from_bytes') {
       return this.fail(
-        `tensor ${JSON.stringify(name)} was pickled without torch.save (it asks to call ${maker}, which is refused). ` +
+        `tensor ${quote(name)} was pickled without torch.save (it asks to call ${maker}, which is refused). ` +
           'Save the weights in Python: torch.save(model.state_dict(), "weights.pt").',
       );
     }
     return this.fail(
-      `tensor ${JSON.stringify(name)} is made by ${JSON.stringify(maker)}, which is not known here and not run. ${convert}`,
+      `tensor ${quote(name)} is ${kind}, made by ${quote(maker)}, which is not known here and not run. ${convert}`,
     );
   }
 }

@@ -1,0 +1,12 @@
+import { type Fail, quote, type Value } from './values.js';
+
+/** Sets a key of a dictionary. Throws for a text that it has already: Python never writes one twice. */
+export function setOnce(target: Map<Value, Value>, key: Value, value: Value, fail: Fail): void {
+  if (typeof key === 'string' && target.has(key)) {
+    throw fail(
+      `a dictionary in its pickle has the key ${quote(key)} twice, which Python never writes, so nobody knows which of ` +
+        'the two counts. Do not trust it; save it again where it was made.',
+    );
+  }
+  target.set(key, value);
+}
