@@ -12,6 +12,7 @@ function mapsText({ layer, images, pearson, lowest }: MapFigures): string {
 /** A comparison for a terminal: the verdict, and the table behind it. */
 export function comparisonText(comparison: Comparison): string {
   const { accuracy, maps, flips, models, predictions } = comparison;
+  const changed = accuracy?.doubt === undefined ? predictions.changed : undefined;
   const pointing = maps.pointingGame;
   return [
     comparison.verdict,
@@ -28,6 +29,6 @@ export function comparisonText(comparison: Comparison): string {
           `Pointing game: the map's peak is inside the object's box for ${percent(100 * pointing.before, 1)} of the images before, ${percent(100 * pointing.after, 1)} after`,
         ]
       : []),
-    `Changed predictions: ${flips.length} of ${predictions.images}${accuracy.doubt === undefined ? ` (${predictions.changed.lost} were right, ${predictions.changed.gained} are right now, ${predictions.changed.wrong} are wrong in another way)` : ''}`,
+    `Changed predictions: ${flips.length} of ${predictions.images}${changed ? ` (${changed.lost} were right, ${changed.gained} are right now, ${changed.wrong} are wrong in another way)` : ''}`,
   ].join('\n');
 }

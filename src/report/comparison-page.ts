@@ -2,7 +2,7 @@
 import { constantMapsText } from '../metrics/agreement.js';
 import { type Comparison, shortSpeed } from './comparison.js';
 import { correlationChart, type MapPair, sizeChart } from './comparison-charts.js';
-import { figuresTable, flipsTable, type LayerRow, layersTable } from './comparison-tables.js';
+import { FIGURES_TITLE, figuresTable, flipsTable, type LayerRow, layersTable } from './comparison-tables.js';
 import { counted, decimal, escapeHtml, integer, percent, signed } from './format.js';
 import { type KeyFigure, makeReport, paragraph, type Report, type Section } from './page.js';
 import { type PictureGroup, picturesHtml, scaleHtml } from './pictures.js';
@@ -52,9 +52,12 @@ function keyFigures({ accuracy, size, speed, predictions, maps }: Comparison): K
       : []),
     {
       label: 'Top-1 accuracy',
-      value: percent(accuracy.after.top1),
-      detail:
-        accuracy.doubt === undefined ? `${signed(-accuracy.top1Drop, 2)} points` : 'not meaningful: see the warning',
+      value: accuracy ? percent(accuracy.after.top1) : '–',
+      detail: !accuracy
+        ? 'images without labels'
+        : accuracy.doubt === undefined
+          ? `${signed(-accuracy.top1Drop, 2)} points`
+          : 'not meaningful: see the warning',
     },
     {
       label: 'Same predictions',
@@ -69,6 +72,13 @@ function keyFigures({ accuracy, size, speed, predictions, maps }: Comparison): K
   ];
 }
 
+/** What the changes of predictions did, as a sentence; nothing where labels are not known or not to be trusted. */
+function changed({ flips, accuracy, predictions }: Comparison): string {
+  const { changed: kinds } = predictions;
+  if (flips.length === 0 || !kinds || accuracy?.doubt !== undefined) return '';
+  return ` Of those that changed, ${kinds.lost} were right and are wrong now, ${kinds.gained} were wrong and are right now, and ${kinds.wrong} are wrong in another way.`;
+}
+
 /** Makes the report of a comparison. */
 export function comparisonReport(comparison: Comparison, extras: ReportExtras, found: ReportMaps): Report {
   const { models, maps, flips, predictions, accuracy, provenance } = comparison;
@@ -77,7 +87,7 @@ export function comparisonReport(comparison: Comparison, extras: ReportExtras, f
   const pointing = maps.pointingGame;
   const sections: Section[] = [
     {
-      title: 'Accuracy, sizes and speed',
+      title: FIGURES_TITLE,
       blocks: [figuresTable(comparison), { kind: 'charts', charts: [sizeChart(comparison)] }],
     },
     {
@@ -100,13 +110,7 @@ export function comparisonReport(comparison: Comparison, extras: ReportExtras, f
     {
       title: `Changed predictions: ${integer(flips.length)} of ${integer(predictions.images)}`,
       blocks: [
-        paragraph(
-          `${percent(predictions.agreement)} of the predictions are the same.${
-            flips.length === 0 || accuracy.doubt !== undefined
-              ? ''
-              : ` Of those that changed, ${predictions.changed.lost} were right and are wrong now, ${predictions.changed.gained} were wrong and are right now, and ${predictions.changed.wrong} are wrong in another way.`
-          }`,
-        ),
+        paragraph(`${percent(predictions.agreement)} of the predictions are the same.${changed(comparison)}`),
         flips.length === 0 ? '' : flipsTable(comparison),
       ],
     },
@@ -117,7 +121,7 @@ export function comparisonReport(comparison: Comparison, extras: ReportExtras, f
         history.length === 0
           ? []
           : [
-              extras.squeezedTop1 === undefined
+              extras.squeezedTop1 === undefined || !accuracy
                 ? ''
                 : paragraph(
                     `Top-1 after compression, before any training: ${percent(extras.squeezedTop1)}; afterwards: ${percent(accuracy.after.top1)}.`,

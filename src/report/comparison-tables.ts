@@ -20,13 +20,16 @@ export interface LayerRow {
 
 /** Changed predictions that are listed; all are in report.json and in the CSV file. */
 const LISTED_FLIPS = 60;
+/** Title of the table of accuracy, sizes and speed, and of its section. */
+export const FIGURES_TITLE = 'Accuracy, sizes and speed';
+
 /** Lists accuracy, sizes and speed of both models. */
 export function figuresTable(comparison: Comparison): Table {
   const rows = comparisonRows(comparison);
   const { before, after } = comparison.models;
   return makeTable({
     name: 'figures',
-    title: 'Accuracy, sizes and speed',
+    title: FIGURES_TITLE,
     header: ['', before, after, 'after against before'],
     rows: rows.map(({ label, before: a, after: b, change }) => [label, a, b, change]),
     data: {
@@ -66,7 +69,7 @@ const lossOf = ({ probability: { before, after } }: Flip) => before - after;
 
 /** Lists the worst of the changed predictions of every class. */
 export function flipsTable({ flips, models }: Comparison): Table {
-  const listed = pickWorst(flips, LISTED_FLIPS, { group: ({ label }) => label, badness: lossOf });
+  const listed = pickWorst(flips, LISTED_FLIPS, { group: ({ label, before }) => label ?? before, badness: lossOf });
   const named = (name: string, isRight: boolean) => `${name}${isRight ? ' ✓' : ''}`;
   return makeTable({
     name: 'changed-predictions',
@@ -74,7 +77,7 @@ export function flipsTable({ flips, models }: Comparison): Table {
     header: ['image', 'true label', models.before, models.after, 'probability'],
     rows: listed.map((flip) => [
       flip.file,
-      flip.labelName,
+      flip.labelName ?? '–',
       named(flip.beforeName, flip.before === flip.label),
       named(flip.afterName, flip.after === flip.label),
       `${percent(100 * flip.probability.before, 1)} → ${percent(100 * flip.probability.after, 1)}`,
@@ -94,7 +97,7 @@ export function flipsTable({ flips, models }: Comparison): Table {
       'Probability: of the class that the first model predicts, by the first model → by the second. ✓: the true label.',
       ...(flips.length > listed.length
         ? [
-            `${integer(flips.length - listed.length)} more are in report.json; those above are the worst of every true class in turn.`,
+            `${integer(flips.length - listed.length)} more are in report.json; those above are the worst of every class in turn.`,
           ]
         : []),
     ],

@@ -28,8 +28,9 @@ export interface SpeedFigures {
 /** An image whose prediction changed. */
 export interface Flip {
   readonly file: string;
-  readonly label: number;
-  readonly labelName: string;
+  /** The true class and its name; none for images without labels. */
+  readonly label?: number;
+  readonly labelName?: string;
   readonly before: number;
   readonly beforeName: string;
   readonly after: number;
@@ -45,8 +46,11 @@ export interface PredictionFigures {
   readonly same: number;
   /** The same in percent. */
   readonly agreement: number;
-  /** The others by what the change did: a right prediction lost, one gained, one wrong class for another. */
-  readonly changed: { readonly lost: number; readonly gained: number; readonly wrong: number };
+  /**
+   * The others by what the change did: a right prediction lost, one gained, one wrong class for another. None for images
+   * without labels.
+   */
+  readonly changed?: { readonly lost: number; readonly gained: number; readonly wrong: number };
 }
 
 /** Agreement of the two models' maps over the images that were explained with both. */
@@ -68,7 +72,8 @@ export interface Comparison {
   readonly data: string;
   /** The part of the data set, such as `test`; `null` where it has none. */
   readonly part: string | null;
-  readonly accuracy: {
+  /** None for images without labels. */
+  readonly accuracy?: {
     readonly before: Accuracy;
     readonly after: Accuracy;
     /** Points of top-1 lost; negative when gained. */
@@ -96,25 +101,29 @@ export interface ComparisonRow {
   readonly raw: { readonly before: number; readonly after: number; readonly unit: string };
 }
 
+function row(
+  label: string,
+  unit: string,
+  [before, after]: readonly [number, number],
+  format: (value: number) => string,
+  change: string,
+): ComparisonRow {
+  return { label, before: format(before), after: format(after), change, raw: { before, after, unit } };
+}
+
+function accuracyRows({ before, after }: NonNullable<Comparison['accuracy']>): ComparisonRow[] {
+  const rate = (label: string, key: 'top1' | 'top5') =>
+    row(label, 'percent', [before[key], after[key]], percent, `${signed(after[key] - before[key], 2)} points`);
+  const nats = (value: number) => value.toFixed(4);
+  return [
+    rate('top-1', 'top1'),
+    rate('top-5', 'top5'),
+    row('negative log-likelihood', 'nats', [before.nll, after.nll], nats, signed(after.nll - before.nll, 4)),
+  ];
+}
+
 /** The table of accuracy, sizes and speed, the same in the report and on a terminal. */
 export function comparisonRows({ accuracy, size, speed }: Comparison): ComparisonRow[] {
-  const row = (
-    label: string,
-    unit: string,
-    [before, after]: readonly [number, number],
-    format: (value: number) => string,
-    change: string,
-  ): ComparisonRow => ({
-    label,
-    before: format(before),
-    after: format(after),
-    change,
-    raw: { before, after, unit },
-  });
-  const rate = (label: string, of: (figures: Accuracy) => number) => {
-    const pair = [of(accuracy.before), of(accuracy.after)] as const;
-    return row(label, 'percent', pair, percent, `${signed(pair[1] - pair[0], 2)} points`);
-  };
   const amount = (
     label: string,
     unit: string,
@@ -124,11 +133,8 @@ export function comparisonRows({ accuracy, size, speed }: Comparison): Compariso
     const pair = [of(size.before), of(size.after)] as const;
     return row(label, unit, pair, format, percent((100 * pair[1]) / pair[0], 1));
   };
-  const nll = [accuracy.before.nll, accuracy.after.nll] as const;
   return [
-    rate('top-1', (figures) => figures.top1),
-    rate('top-5', (figures) => figures.top5),
-    row('negative log-likelihood', 'nats', nll, (value) => value.toFixed(4), signed(nll[1] - nll[0], 4)),
+    ...(accuracy ? accuracyRows(accuracy) : []),
     amount('parameters', 'count', (figures) => figures.parameters, integer),
     amount('ONNX file', 'bytes', (figures) => figures.onnxBytes, megabytes),
     amount('ONNX file, gzip', 'bytes', (figures) => figures.gzipBytes, megabytes),

@@ -164,8 +164,11 @@ function spectrumChart({ path, choice, spectra }: LayerSpectra): Chart {
   });
 }
 
+/** Points below which there is no curve to see: the original and one other. */
+const FEWEST_POINTS = 3;
+
 function curveCharts(curve: readonly CurvePoint[]): Chart[] {
-  if (curve.length < 2) return [];
+  if (curve.length < FEWEST_POINTS) return [];
   const accuracy = curveChart(
     curve,
     {

@@ -100,10 +100,10 @@ const print = `
   .keys > div { padding: 3pt 5pt; }
   .table { container-type: normal; }
   .scroll { overflow: visible; background: none; }
-  table { width: 100%; min-width: 0 !important; font-size: 8pt; }
+  table { max-width: 100%; min-width: 0 !important; font-size: 8pt; }
   table.many { font-size: 6.6pt; }
   th, td { padding: 1.5pt 5pt 1.5pt 0; } .p { min-width: 0; } td.n { white-space: normal; }
-  thead th { overflow-wrap: normal; } td.t, tbody th { overflow-wrap: anywhere; }
+  thead tr, tbody tr:nth-child(-n + 2) { break-after: avoid; }
   thead { display: table-header-group; } tr, .panels, figure, .keys, .warning { break-inside: avoid; }
   .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 10pt 14pt; } .charts.small { grid-template-columns: repeat(3, minmax(0, 1fr)); }
   .chart figcaption, .picture figcaption, .panels, .provenance, .quiet, .note { font-size: 8pt; }

@@ -1,5 +1,5 @@
 /** Tables of a report: they scroll inside their own box where the page is too narrow, and wrap on paper. */
-import { type Cell, dataUrl, escapeHtml, writeCsv } from './format.js';
+import { type Cell, dataUrl, escapeHtml, proseHtml, writeCsv } from './format.js';
 import { TABLE_WIDTHS } from './style.js';
 
 /** A table of a page. */
@@ -78,7 +78,7 @@ export function tableHtml(table: Table, isTitled: boolean): string {
   const head = header.map((cell, k) => `${open('th', k)} scope="col">${escapeHtml(cell)}</th>`);
   const body = rows.map((row) => {
     const cells = row.map((cell, k) =>
-      k === 0 ? `${open('th', k)} scope="row">${escapeHtml(cell)}</th>` : `${open('td', k)}>${escapeHtml(cell)}</td>`,
+      k === 0 ? `${open('th', k)} scope="row">${proseHtml(cell)}</th>` : `${open('td', k)}>${proseHtml(cell)}</td>`,
     );
     return `<tr>${cells.join('')}</tr>`;
   });

@@ -7,6 +7,7 @@ import { decimal, integer, percent } from './format.js';
 const NO_CHANGE = 0.005;
 
 function accuracySentence({ accuracy }: Pick<Comparison, 'accuracy'>): string {
+  if (!accuracy) return 'The images have no labels: the accuracy was not measured.';
   const { before, after, top1Drop: drop, doubt } = accuracy;
   if (doubt !== undefined) {
     return `Its accuracy is not meaningful on these images (top-1 ${percent(before.top1)} before, ${percent(after.top1)} after): ${doubt}.`;

@@ -3,7 +3,7 @@ import { binCorrelations } from '../../src/report/comparison-charts.js';
 import { writeCsv } from '../../src/report/format.js';
 import { squeezeReport } from '../../src/report/squeeze.js';
 import { verdictOf } from '../../src/report/verdict.js';
-import { comparison, figures, madeComparison, madeSqueeze, squeezed } from '../support/report-fixtures.js';
+import { accuracyOf, comparison, figures, madeComparison, madeSqueeze, squeezed } from '../support/report-fixtures.js';
 
 describe('the verdict of a comparison', () => {
   it('says what is left, what is predicted, how well, and which image has the lowest agreement', () => {
@@ -15,7 +15,7 @@ describe('the verdict of a comparison', () => {
   });
 
   it('does not call the accuracy unchanged where it says nothing', () => {
-    const none = { ...figures.accuracy.before, top1: 0, top1Correct: 0 };
+    const none = { ...accuracyOf(0), top5Correct: 0, top5: 0 };
     const verdict = verdictOf({
       ...figures,
       accuracy: { before: none, after: none, top1Drop: 0, doubt: 'the classes of the data set were not found' },
@@ -26,6 +26,11 @@ describe('the verdict of a comparison', () => {
       'Its accuracy is not meaningful on these images (top-1 0.00 % before, 0.00 % after): the classes of the data set were not found.',
     );
     expect(verdict).not.toContain('unchanged');
+  });
+
+  it('does not speak of an accuracy where images have no labels', () => {
+    const { accuracy: _, ...unlabelled } = figures;
+    expect(verdictOf(unlabelled)).toContain('The images have no labels: the accuracy was not measured.');
   });
 
   it('leaves maps out of which the agreement is not defined, and says so', () => {

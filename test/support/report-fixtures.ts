@@ -6,7 +6,8 @@ import type { Provenance } from '../../src/report/provenance.js';
 import { type SqueezePage, squeezeReport } from '../../src/report/squeeze.js';
 import { verdictOf } from '../../src/report/verdict.js';
 
-const accuracy = (top1Correct: number) => ({
+/** The accuracy of so many right of 200. */
+export const accuracyOf = (top1Correct: number) => ({
   images: 200,
   top1Correct,
   top5Correct: 190,
@@ -39,7 +40,7 @@ export const figures: Omit<Comparison, 'verdict'> = {
   models: { before: 'original', after: 'compressed <b>' },
   data: 'val',
   part: null,
-  accuracy: { before: accuracy(160), after: accuracy(158), top1Drop: 1 },
+  accuracy: { before: accuracyOf(160), after: accuracyOf(158), top1Drop: 1 },
   predictions: { images: 200, same: 194, agreement: 97, changed: { lost: 3, gained: 1, wrong: 2 } },
   size: {
     before: { parameters: 1000, onnxBytes: 4000, gzipBytes: 3800, multAdds: 5000 },

@@ -1,4 +1,4 @@
-import { itemAt } from '../../data/dataset.js';
+import { isLabelled, itemAt } from '../../data/dataset.js';
 import { pickWorst } from '../../metrics/worst.js';
 import { drawPanels, encodeWebp } from '../../node/panel.js';
 import type { Flip } from '../../report/comparison.js';
@@ -36,7 +36,11 @@ function chooseImages(
   const lowest = pickWorst(
     maps.pairs.filter(({ index }) => isFree(index)),
     Math.ceil(count / 2),
-    { group: ({ index }) => itemAt(dataset.source, index).label, badness },
+    {
+      group: ({ index, before }) =>
+        isLabelled(dataset.source) ? itemAt(dataset.source, index).label : before.predicted,
+      badness,
+    },
   ).map(({ index }) => index);
   for (const index of lowest) taken.add(index);
   const changed = pickWorst(
@@ -45,7 +49,10 @@ function chooseImages(
       return index !== undefined && isFree(index) ? [{ ...flip, index }] : [];
     }),
     count - lowest.length,
-    { group: ({ label }) => label, badness: ({ probability }) => probability.before - probability.after },
+    {
+      group: ({ label, before }) => label ?? before,
+      badness: ({ probability }) => probability.before - probability.after,
+    },
   ).map(({ index }) => index);
   return [
     { title: 'Chosen images', indices: [...featured] },

@@ -1,4 +1,5 @@
-import { itemAt } from '../../data/dataset.js';
+import { isLabelled, itemAt } from '../../data/dataset.js';
+import { ShiboriError } from '../../errors.js';
 import {
   type Accuracy,
   accuracyOf,
@@ -31,7 +32,8 @@ interface Prediction {
 }
 
 interface Evaluated {
-  readonly accuracy: Accuracy;
+  /** None for images without labels. */
+  readonly accuracy: Accuracy | undefined;
   readonly stats: PredictionStats;
 }
 
@@ -47,23 +49,26 @@ async function evaluateOne(
   const total = dataset.source.items.length;
   let counts = NO_IMAGES;
   let stats = NO_PREDICTIONS;
-  let skipped = 0;
+  let done = 0;
+  const labelled = isLabelled(dataset.source);
   const onBad = ({ path, reason }: { path: string; reason: string }) => {
-    skipped++;
+    done++;
     if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
   };
   for await (const { logProbabilities, labels, indices } of score(model, dataset, { batch, onBad }, context)) {
-    counts = addCounts(counts, countCorrect(logProbabilities, labels));
-    stats = addPredictions(stats, logProbabilities, labels);
+    done += labels.length;
+    if (labelled) counts = addCounts(counts, countCorrect(logProbabilities, labels));
+    stats = addPredictions(stats, logProbabilities, labelled ? labels : undefined);
     const [, classes = 0] = logProbabilities.dims;
     for (const [i, predicted] of predictedClasses(logProbabilities).entries()) {
       const row = logProbabilities.data.subarray(i * classes, (i + 1) * classes);
       onImage({ index: indices[i] as number, label: labels[i] as number, predicted, row });
     }
-    const fields = { top1: `${accuracyOf(counts).top1.toFixed(2)} %` };
-    context.onProgress?.({ stage, done: counts.images + skipped, total, fields });
+    const fields = labelled ? { top1: `${accuracyOf(counts).top1.toFixed(2)} %` } : {};
+    context.onProgress?.({ stage, done, total, fields });
   }
-  return { accuracy: accuracyOf(counts), stats };
+  if (stats.images === 0) throw new ShiboriError(`Comparing on "${dataset.source.name}": no image could be read.`);
+  return { accuracy: labelled ? accuracyOf(counts) : undefined, stats };
 }
 
 /** Warns of what speaks against believing the accuracies; returns why the first model's says nothing, if it does not. */
@@ -95,6 +100,7 @@ export async function comparePredictions(
   batch: number,
   context: VerbContext,
 ): Promise<Pick<Comparison, 'accuracy' | 'predictions' | 'flips'>> {
+  const labelled = isLabelled(dataset.source);
   const firsts = new Map<number, Prediction>();
   const flips: Flip[] = [];
   let same = 0;
@@ -120,8 +126,7 @@ export async function comparePredictions(
       }
       flips.push({
         file: itemAt(dataset.source, index).path,
-        label,
-        labelName: nameOf(label),
+        ...(labelled ? { label, labelName: nameOf(label) } : {}),
         before: first.predicted,
         beforeName: nameOf(first.predicted),
         after: predicted,
@@ -131,22 +136,26 @@ export async function comparePredictions(
     },
   );
   const doubt = findDoubt(models, dataset, [before.stats, after.stats], context);
-  const { images } = after.accuracy;
+  const { images } = after.stats;
   const lost = flips.filter((flip) => flip.before === flip.label).length;
   const gained = flips.filter((flip) => flip.after === flip.label).length;
   const loss = ({ probability }: Flip) => probability.before - probability.after;
   return {
-    accuracy: {
-      before: before.accuracy,
-      after: after.accuracy,
-      top1Drop: before.accuracy.top1 - after.accuracy.top1,
-      ...(doubt === undefined ? {} : { doubt }),
-    },
+    ...(before.accuracy && after.accuracy
+      ? {
+          accuracy: {
+            before: before.accuracy,
+            after: after.accuracy,
+            top1Drop: before.accuracy.top1 - after.accuracy.top1,
+            ...(doubt === undefined ? {} : { doubt }),
+          },
+        }
+      : {}),
     predictions: {
       images,
       same,
       agreement: (100 * same) / images,
-      changed: { lost, gained, wrong: flips.length - lost - gained },
+      ...(labelled ? { changed: { lost, gained, wrong: flips.length - lost - gained } } : {}),
     },
     flips: flips.sort((a, b) => loss(b) - loss(a)),
   };

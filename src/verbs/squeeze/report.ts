@@ -98,28 +98,39 @@ function predictionTable(layers: readonly SqueezedLayer[]) {
   };
 }
 
-function survivalTable({ accuracy, maps, error, divergence, layers, speed, control }: Squeezing) {
+function accuracyTable({ accuracy, maps, error, divergence, layers, speed, control }: Squeezing) {
+  const { before, after } = accuracy;
+  const points = (a: number, b: number) => `${signed(b - a, 2)} points`;
   const rows: (readonly string[])[] = [
-    ['top-1', percent(accuracy.before.top1), percent(accuracy.after.top1)],
-    ['top-5', percent(accuracy.before.top5), percent(accuracy.after.top5)],
-    ['mean NLL, nats', accuracy.before.nll.toFixed(4), accuracy.after.nll.toFixed(4)],
-    ['outputs differ by', '', share(error)],
-    ['mean KL, nats', '', `${divergence.toPrecision(3)} (predicted ${predictedDivergence(layers).toPrecision(2)})`],
+    ['top-1', percent(before.top1), percent(after.top1), points(before.top1, after.top1)],
+    ['top-5', percent(before.top5), percent(after.top5), points(before.top5, after.top5)],
+    ['mean NLL, nats', before.nll.toFixed(4), after.nll.toFixed(4), signed(after.nll - before.nll, 4)],
+    ['difference of the outputs', '–', share(error), 'relative, of the centred log-probabilities'],
+    [
+      'mean KL, nats',
+      '–',
+      divergence.toPrecision(3),
+      `${predictedDivergence(layers).toPrecision(2)} predicted before fitting`,
+    ],
   ];
-  if (maps) rows.push([`maps correlate (${maps.images} images)`, '', agreementText(maps)]);
+  if (maps) {
+    const lowest = maps.lowest ? `lowest ${decimal(maps.lowest.correlation)}: ${maps.lowest.file}` : '';
+    rows.push([`correlation of maps, ${maps.images} images`, '–', agreementText(maps), lowest]);
+  }
   for (const figures of speed) {
     const { batch, beforeMs, afterMs } = figures;
-    rows.push([
-      `latency, batch ${batch}`,
-      milliseconds(beforeMs),
-      `${milliseconds(afterMs)}, ${describeSpeed(figures)}`,
-    ]);
+    rows.push([`latency, batch ${batch}`, milliseconds(beforeMs), milliseconds(afterMs), describeSpeed(figures)]);
   }
   if (control) {
-    const kept = control.maps ? `, maps ${agreementText(control.maps)}` : '';
-    rows.push(['control: dense, trained alike', '', `top-1 ${percent(control.accuracy.top1)}${kept}`]);
+    const kept = control.maps ? `maps ${agreementText(control.maps)}` : '';
+    rows.push(['control: dense, trained alike, top-1', percent(before.top1), percent(control.accuracy.top1), kept]);
   }
-  return { name: 'accuracy-and-speed', title: 'Accuracy, maps and speed', header: ['', 'before', 'after'], rows };
+  return {
+    name: 'accuracy-and-speed',
+    title: 'Accuracy, maps and speed',
+    header: ['', 'before', 'after', 'change'],
+    rows,
+  };
 }
 
 function keyFigures({ accuracy, size, maps, speed, divergence }: Squeezing): KeyFigure[] {
@@ -184,7 +195,7 @@ export function describePage(result: Squeezing, name: string, provenance: Proven
     title: `${name}, compressed`,
     verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}${maps ? `, maps correlate at ${agreementText(maps)}` : ''}.`,
     curve,
-    tables: [survivalTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
+    tables: [accuracyTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
     layers: spectraOf(result.layers),
     warnings: [],
     keys: keyFigures(result),
