@@ -7,6 +7,9 @@ const operatorFormat =
   'it computes in integers. Quantise with the format QDQ (QuantizeLinear and DequantizeLinear), or give the float model';
 const random = 'it draws random numbers when the model runs. Export the model in evaluation mode';
 
+const state =
+  'it carries a state from one token to the next. Export a model with attention or convolutions in its place';
+const detection = 'it finds objects; a classifier gives one list of scores an image';
 const cache = 'it keeps a cache of earlier tokens. Export the model without a cache';
 
 /** Why operators of ONNX's own domain are refused, and what to do. */
@@ -26,8 +29,14 @@ const reasons: Readonly<Record<string, string>> = {
   OptionalGetElement: control,
   OptionalHasElement: control,
   TensorScatter: cache,
-  LinearAttention: cache,
-  CausalConvWithState: cache,
+  LinearAttention: state,
+  CausalConvWithState: state,
+  RNN: state,
+  LSTM: state,
+  GRU: state,
+  NonMaxSuppression: detection,
+  RoiAlign: detection,
+  MaxRoiPool: detection,
   BitCast: 'it reads the bits of one element type as another. Export the model without it',
   QLinearConv: operatorFormat,
   QLinearMatMul: operatorFormat,
@@ -54,18 +63,18 @@ const domains: Readonly<Record<string, string>> = {
  * Throws for an operator that a graph here cannot hold.
  *
  * @param opset the operator set of the file, for the message.
- * @param isUpgraded whether the operator is written in others when a file is read.
+ * @param rewritten the operators that are written in others when a file is read.
  * @throws ShiboriError naming the node, the reason and what to do.
  */
-export function refuse(node: Node, opset: number, isUpgraded: boolean): void {
+export function refuse(node: Node, opset: number, rewritten: readonly string[]): void {
   const own = node.domain === '' || node.domain === 'ai.onnx';
   const reason = own ? reasons[node.op] : domains[node.domain];
   const known = reason !== undefined && Object.hasOwn(own ? reasons : domains, own ? node.op : node.domain);
-  if (!known && own && (isUpgraded || isOp(node.op))) return;
+  if (!known && own && (isOp(node.op) || rewritten.includes(node.op))) return;
   const name = own ? node.op : `${node.domain}.${node.op}`;
   const advice = known
     ? `: ${reason}.`
-    : `.${suggestion(node.op, Object.keys(ops))} Export the model without it; \`ops\` of the library lists what is supported.`;
+    : `.${suggestion(node.op, [...Object.keys(ops), ...rewritten])} Export the model without it; \`ops\` of the library lists what is supported.`;
   const set = own ? ` The file is of operator set ${opset}.` : '';
   throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported${advice}${set}`);
 }

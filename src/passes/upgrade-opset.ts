@@ -160,12 +160,9 @@ const upgrades = new Map<string, Upgrade>(
 );
 
 /** The operators that set 18 does not have, or not alike, and that are written in others. */
-export function rewrittenOperators(): readonly string[] {
-  return [...upgrades.keys(), ...decompositions.keys(), 'If'].filter((op) => !isOp(op));
-}
-
-/** Whether set 18 has the operator under another name or in parts. */
-const isUpgraded = ({ op }: Node): boolean => upgrades.has(op) || decompositions.has(op);
+export const rewrittenOperators: readonly string[] = [...upgrades.keys(), ...decompositions.keys(), 'If'].filter(
+  (op) => !isOp(op),
+);
 
 /**
  * The graph in the form of operator set 18, whatever older or newer set it was written for: attributes that became
@@ -192,7 +189,7 @@ export function upgradeOpset(model: Model, file: string): Graph {
     });
   const renew: RewriteOptions['node'] = (node, inputs, builder, inline) => {
     if (node.domain === '' && node.op === 'If') return takenBranch(node, inputs, builder, inline);
-    refuse(node, model.opset, isUpgraded(node));
+    refuse(node, model.opset, rewrittenOperators);
     if (node.domain !== '') return undefined;
     const { node: own, inputs: given } = renewed(node, inputs, builder, model.opset);
     const decomposition = decompositions.get(node.op);
