@@ -130,6 +130,7 @@ class VggBuilder {
 
   tensorTrain(x: Value, path: string): Value {
     const cores: Value[] = [];
+    checkLinear(this.tensors, path);
     for (let k = 0; this.tensors.has(`${path}.tt_W${k}`); k++) cores.push(this.parameter(`${path}.tt_W${k}`));
     const bias = this.optional(`${path}.B`);
     const inFeatures = x.type?.dims[1];
@@ -194,10 +195,20 @@ function averagingMatrix(
   return float32(weights, [height * width, cells]);
 }
 
+/** Throws for a linear layer that has neither a weight nor the cores of a tensor train, with what it has. */
+function checkLinear(tensors: StateDict, path: string): void {
+  if (tensors.has(`${path}.weight`) || tensors.has(`${path}.tt_W0`)) return;
+  const found = [...tensors.keys()].filter((key) => key.startsWith(`${path}.`)).map((key) => `"${key}"`);
+  throw new ShiboriError(
+    `Building VGG: the state dict has no "${path}.weight" (nor "${path}.tt_W0" of a tensor train), only ${found.join(', ')}.`,
+  );
+}
+
 /** Features that enter the first linear layer. */
 function classifierInputs(tensors: StateDict, path: string, channels: number): number {
   const dense = tensors.get(`${path}.weight`)?.dims[1];
   if (dense !== undefined) return dense;
+  checkLinear(tensors, path);
   const dims: (readonly number[])[] = [];
   for (let k = 0; ; k++) {
     const core = tensors.get(`${path}.tt_W${k}`);

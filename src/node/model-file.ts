@@ -69,9 +69,10 @@ export function formatOf(file: string): ModelFormat {
 
 /** The format that the first bytes of a file show, or `undefined`. */
 function formatOfBytes(bytes: Uint8Array): ModelFormat | undefined {
+  // First: the length of its header may begin with any byte.
+  if (bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0) return 'safetensors';
   if (bytes[0] === 0x50 && bytes[1] === 0x4b) return 'torch';
   if (bytes[0] === 0x80 && (bytes[1] ?? 0) <= 5) return 'torch';
-  if (bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0) return 'safetensors';
   return bytes[0] === 0x08 ? 'onnx' : undefined;
 }
 

@@ -63,7 +63,8 @@ async function verifyFile(model: LoadedModel, format: ModelFormat, path: string,
     checkFinite(graph);
     return verifyOutputs(engine, { ...common, reopened: graph, onnxFile: path });
   }
-  const { tensors } = format === 'torch' ? await readTorch(bytes, path) : readSafetensors(bytes, path);
+  const { tensors } =
+    format === 'torch' ? await readTorch(bytes, path, { keepNames: true }) : readSafetensors(bytes, path);
   verifyTensors(tensors, stateDictOf(model.graph));
   // A state dict has no graph: without a known architecture, whoever opens it brings their own.
   const known = model.info.architecture !== undefined || architectures.some(({ recognises }) => recognises(tensors));

@@ -53,10 +53,15 @@ const join = (path: string, key: string) => (path === '' ? key : `${path}.${key}
 /**
  * Finds the state dict in the object of a PyTorch file.
  *
- * @param key path of the weights to take. Default: those that are not averaged, the first.
+ * @param options.weights path of the weights to take. Default: the first that are not averaged.
+ * @param options.keepNames whether prefixes of names are left as they are.
  * @throws ShiboriError when there is none; UsageError for a key that holds none.
  */
-export function selectWeights(top: Value, fail: Fail, key?: string): Selection {
+export function selectWeights(
+  top: Value,
+  fail: Fail,
+  { weights: key, keepNames = false }: { readonly weights?: string; readonly keepNames?: boolean } = {},
+): Selection {
   const value = Array.isArray(top) ? new Map<Value, Value>(top.map((entry, i) => [i, entry])) : top;
   const strict = new WeightTree(fail, false);
   const tree = strict.holdsWeights(value) ? strict : new WeightTree(fail, true);
@@ -65,7 +70,7 @@ export function selectWeights(top: Value, fail: Fail, key?: string): Selection {
   const { place, others, parts, ignored } = follow(tree, { value, path: '' });
   const left: string[] = [...ignored];
   const flat = flatten(tree, place, others, left);
-  const chosen = chooseByPrefix(flat, undefined);
+  const chosen = keepNames ? { tensors: flat, prefix: '', others: [], ignored: [] } : chooseByPrefix(flat, undefined);
   if (flat.size === 0 || chosen === undefined) throw noWeights(top, fail);
   const sets = [...others.map((other) => setAt(tree, other)), ...prefixed(chosen.others, place.path)];
   const notes = [

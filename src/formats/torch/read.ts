@@ -36,21 +36,23 @@ export interface TorchFile {
   readonly source: TorchSource;
 }
 
+/** Options of `readTorch`. */
+export interface ReadTorchOptions {
+  /** Key of the weights to read, where there are several, such as `model_ema`. Default: the first that are not averaged. */
+  readonly weights?: string;
+  /** Take the names as they are, prefixes and averaged weights included. Default: false. */
+  readonly keepNames?: boolean;
+}
+
 /**
  * The state dict in a file of `torch.save` (`.pt`, `.pth`, `.ckpt`, `.th`), zip or legacy, on its own, inside a
  * checkpoint or in a pickled module. The pickle in it builds tensors from an allow-list and executes nothing; objects of
  * other kinds are left out.
  *
  * @param file Its name, for error messages.
- * @param options.weights Key of the weights to read, where there are several, such as `model_ema`. Default: the first
- *   that are not averaged.
  * @throws ShiboriError for any other file, a damaged one, and one whose weights need code; UsageError for an unknown key.
  */
-export async function readTorch(
-  bytes: Uint8Array,
-  file: string,
-  options: { readonly weights?: string } = {},
-): Promise<TorchFile> {
+export async function readTorch(bytes: Uint8Array, file: string, options: ReadTorchOptions = {}): Promise<TorchFile> {
   const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`);
   const container = await openerOf(bytes, fail)(bytes, fail);
   const suspicious = listSuspicious(container.called);
@@ -60,7 +62,7 @@ export async function readTorch(
       suspicious.length === 0 ? problem : `${warning}: do not trust it, nor load it in Python. And ${problem}`,
     );
   };
-  const { tensors: pickled, ...selection } = selectWeights(container.value, selecting, options.weights);
+  const { tensors: pickled, ...selection } = selectWeights(container.value, selecting, options);
   const readElements = storageReader(container, fail);
   const materializer = new Materializer(bytes.length, fail);
   const tensors = new Map<string, Tensor>();
