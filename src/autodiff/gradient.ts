@@ -68,11 +68,17 @@ function contextOf(builder: GraphBuilder, node: Node, wanted: ReadonlySet<Value>
  *
  * @param of the scalar L, float, one element.
  * @param wrt values that L depends on; their gradients have their dimensions and dtype.
+ * @param options.partial leaves out values that L does not depend on, instead of throwing. Default: false.
  * @returns the gradient of each value of `wrt`.
  * @throws ShiboriError when L does not depend on a value, when a dimension is symbolic, or when an operator on the way
  *   has no rule: names the node and what to do.
  */
-export function appendGradients(builder: GraphBuilder, of: Value, wrt: readonly Value[]): Map<Value, Value> {
+export function appendGradients(
+  builder: GraphBuilder,
+  of: Value,
+  wrt: readonly Value[],
+  options: { readonly partial?: boolean } = {},
+): Map<Value, Value> {
   const forward = [...builder.nodes];
   const wanted = new Set<Value>(wrt);
   for (const node of forward) {
@@ -113,6 +119,7 @@ export function appendGradients(builder: GraphBuilder, of: Value, wrt: readonly 
   const results = new Map<Value, Value>();
   for (const value of wrt) {
     const gradient = gradients.get(value);
+    if (!gradient && options.partial) continue;
     if (!gradient) {
       throw new ShiboriError(
         `"${of.name}" does not depend on "${value.name}" (or only through operators without a gradient): there is no gradient to compute.`,

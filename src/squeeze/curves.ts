@@ -60,7 +60,9 @@ export async function predictedOptions(
     }
     found.push(...paretoFront(options));
   }
-  return paretoFront(found);
+  const front = paretoFront(found);
+  // A smaller option that loses nothing beats the layer as it is, which stays a choice all the same.
+  return front.includes(dense) ? front : [...front, dense];
 }
 
 /** What a point of a curve was measured to cost. */
@@ -72,9 +74,13 @@ export interface MeasuredPoint {
 /**
  * The options with what they lose alone put right: between measured points the logarithms are interpolated, below the smallest
  * prediction measured the ratio stays as it is there. Options that are predicted to lose more than the worst point
- * measured are dropped: nobody knows how much they would.
+ * measured are dropped: nobody knows how much they would. What is predicted to lose nothing loses nothing, unless more was
+ * measured of such an option: then the images of the statistics do not show what the layer does.
  */
 export function correctedOptions(options: readonly LayerOption[], points: readonly MeasuredPoint[]): LayerOption[] {
+  const free = points.flatMap(({ predicted, measured }) =>
+    predicted === 0 && measured > LEAST_LOSS ? [measured] : [],
+  );
   const sorted = [...points].filter(({ predicted }) => predicted > 0).sort((a, b) => a.predicted - b.predicted);
   // Measured on a few hundred images, a better point may come out worse by chance.
   let most = 0;
@@ -84,10 +90,11 @@ export function correctedOptions(options: readonly LayerOption[], points: readon
   });
   const [first] = rising;
   const last = rising.at(-1);
-  if (!first || !last) return options.filter(({ scheme }) => scheme === undefined);
   return options.flatMap((option) => {
     const { loss: predicted } = option;
     if (option.scheme === undefined) return [option];
+    if (predicted === 0) return [{ ...option, loss: Math.max(0, ...free), alone: Math.max(0, ...free) }];
+    if (!first || !last) return [];
     if (predicted > last.predicted * (1 + 1e-9)) return [];
     if (predicted <= first.predicted) return [{ ...option, alone: (predicted * first.measured) / first.predicted }];
     const at = rising.findIndex((point) => point.predicted >= predicted);
@@ -122,7 +129,7 @@ export function fittedPrice(left: number): Price {
 }
 
 /** Below this a difference is rounding. */
-const LEAST_LOSS = 1e-9;
+export const LEAST_LOSS = 1e-9;
 
 /** The options nearest to these shares of the dense cost, each once, cheapest first. */
 export function pointsToMeasure(options: readonly LayerOption[], shares: readonly number[]): LayerOption[] {

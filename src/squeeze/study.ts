@@ -3,7 +3,6 @@
  * loss gradient, and put right by replacing the layer alone at a few points and measuring the predictions.
  */
 import type { Engine } from '../engine/engine.js';
-import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
 import { outputKind } from '../graph/output-kind.js';
 import type { Matrix } from '../linalg/matrix.js';
@@ -16,13 +15,14 @@ import {
   denseOption,
   type Goal,
   type LayerOption,
+  LEAST_LOSS,
   type MeasuredPoint,
   pointsToMeasure,
   predictedOptions,
 } from './curves.js';
 import { meanDivergence } from './divergence.js';
 import { biasOf, meanOutput, outputMetric, replacementOf } from './fit-layer.js';
-import type { SchemeName } from './schemes/scheme.js';
+import type { Scheme, SchemeName } from './schemes/scheme.js';
 import { type BondEnergies, energiesOf, tailsOf } from './schemes/tails.js';
 import { mapStage } from './schemes/whitened.js';
 import type { SqueezeLayer } from './squeeze-layer.js';
@@ -88,6 +88,8 @@ const SMALL_SHARE = 1e-3;
 const LARGE_SHARE = 0.05;
 const FEWEST_IMAGES = 96;
 
+const NO_GRADIENT = 'it reaches the scores through operators without a gradient alone';
+
 /** Images on which the points of a layer are measured that makes a share of the whole cost. */
 function imagesFor(share: number, most: number): number {
   return Math.max(Math.min(FEWEST_IMAGES, most), most * Math.min(1, share / LARGE_SHARE));
@@ -147,13 +149,22 @@ async function studyLayer(
   const tails = await tailsOf(layer, stage, products);
   // A bias that takes the means, also where there was none.
   const predicted = await predictedOptions({ layer, stage, output, tails, products }, goal, schemes, layer.outputs);
+  const measure = async ({ ranks, loss }: LayerOption, scheme: Scheme): Promise<MeasuredPoint> => {
+    const fitted = await scheme.fit(layer, ranks, stage, output, {}, products);
+    const bias = biasOf(await fitted.map(), samples.mean, meanOutput(layer, samples.mean));
+    return { predicted: loss, measured: await divergence(original, replacementOf(layer, fitted, bias)) };
+  };
+  const [cheapest] = predicted;
+  if (cheapest?.scheme && gradients.data.every((value) => value === 0)) {
+    // No gradient at all: either the layer counts for nothing, or predictions are beyond doubt, and only measuring says which.
+    const { measured } = await measure(cheapest, cheapest.scheme);
+    const point = { predicted: 0, measured };
+    const options = [{ ...cheapest, loss: 0, alone: 0 }, denseOption(layer, goal)];
+    if (measured <= LEAST_LOSS) return { layer, output, options, measured: [point], spectra: energiesOf(tails) };
+  }
   const measured: MeasuredPoint[] = [];
   for (const option of pointsToMeasure(predicted, measuredShares)) {
-    if (!option.scheme) continue;
-    const fitted = await option.scheme.fit(layer, option.ranks, stage, output, {}, products);
-    const bias = biasOf(await fitted.map(), samples.mean, meanOutput(layer, samples.mean));
-    const found = await divergence(original, replacementOf(layer, fitted, bias));
-    measured.push({ predicted: option.loss, measured: found });
+    if (option.scheme) measured.push(await measure(option, option.scheme));
   }
   const corrected = correctedOptions(predicted, measured);
   return { layer, output, options: corrected, measured, spectra: energiesOf(tails) };
@@ -208,12 +219,12 @@ export async function studyLayers(
     for (const layer of missing) {
       options.onLayer?.(layer.path, known.size);
       const moments = gradients.get(layer.path);
-      if (!moments) throw new ShiboriError(`Layer "${layer.path}" has no gradient statistics.`);
       const share = denseOption(layer, goal).cost / total;
       const original: Original = { stream, scores, images: imagesFor(share, measuredImages), heldOut };
+      const reason = share < SMALL_SHARE ? `it is ${(100 * share).toFixed(2)} % of the whole` : NO_GRADIENT;
       const studied =
-        share < SMALL_SHARE
-          ? leftDense(layer, goal, `it is ${(100 * share).toFixed(2)} % of the whole`)
+        share < SMALL_SHARE || !moments
+          ? leftDense(layer, goal, reason)
           : await studyLayer(original, layer, moments, goal, options, space, products);
       known.set(layer.path, studied);
       await memory?.keep(studied);

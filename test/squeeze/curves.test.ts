@@ -53,6 +53,14 @@ describe('a curve', () => {
     expect(correctedOptions(options, [])).toEqual([dense]);
   });
 
+  it('keeps what is predicted to lose nothing, and believes what was measured of it', () => {
+    const free = [option(10, 0), dense];
+    expect(correctedOptions(free, [])).toEqual(free);
+    expect(correctedOptions(free, [{ predicted: 0, measured: -1e-12 }])).toEqual(free);
+    const [cheap] = correctedOptions(free, [{ predicted: 0, measured: 0.25 }]);
+    expect(cheap).toMatchObject({ loss: 0.25, alone: 0.25 });
+  });
+
   it('is measured at the options nearest to the shares asked for, each once', () => {
     const share = (cost: number) => cost / dense.cost;
     const picked = pointsToMeasure(options, [share(19), share(21), share(100)]);

@@ -18,7 +18,12 @@ import type { SqueezeLayer } from '../squeeze-layer.js';
 import { outputColumns } from './patches.js';
 
 /** What appends gradients to a graph that is being built: `appendGradients` of `autodiff/`. */
-export type AppendGradients = (b: GraphBuilder, of: Value, wrt: readonly Value[]) => ReadonlyMap<Value, Value>;
+export type AppendGradients = (
+  b: GraphBuilder,
+  of: Value,
+  wrt: readonly Value[],
+  options: { readonly partial: boolean },
+) => ReadonlyMap<Value, Value>;
 
 /** Where the labels of the loss come from. */
 export interface GradientMomentOptions {
@@ -77,7 +82,9 @@ function gradientGraph(graph: Graph, layers: readonly SqueezeLayer[], batch: num
   const picked = b.op('Where', [b.op('Equal', [drawn, numbers]), logP, b.scalar(0)]);
   const loss = b.op('Neg', [b.op('ReduceSum', [picked], { keepdims: 0 })]);
   const outputs = layers.map(({ output }) => of(output));
-  const found = gradients(b, loss, outputs);
+  const found = gradients(b, loss, outputs, { partial: true });
+  // A graph gives something, also where no layer has a gradient.
+  b.output(loss);
   for (const [i, layer] of layers.entries()) {
     const gradient = outputs[i] && found.get(outputs[i]);
     if (!gradient) continue;
@@ -88,7 +95,8 @@ function gradientGraph(graph: Graph, layers: readonly SqueezeLayer[], batch: num
 }
 
 /**
- * Second moments M `[O, O]` of the loss gradient at the output of each layer, averaged over images.
+ * Second moments M `[O, O]` of the loss gradient at the output of each layer, averaged over images. A layer that reaches the
+ * scores through operators without a gradient alone (ArgMax) has none.
  *
  * @param chunks images in batches; a session is made for each size of batch among them.
  * @throws ShiboriError naming the layer whose moments are not finite.
@@ -115,7 +123,11 @@ export async function gradientMoments(
       }
       const { session, classes, input } = ready;
       const found = await session.run({ [input]: chunk, 'moments/noise': drawingNoise(seen, batch, classes, options) });
-      for (const [path, { data }] of sums) addTo(data, found[`moments/${path}`], path);
+      for (const [path, { data }] of sums) {
+        const moments = found[`moments/${path}`];
+        if (moments) addTo(data, moments, path);
+        else sums.delete(path);
+      }
       seen += batch;
     }
   } finally {
