@@ -32,7 +32,6 @@ export { writeTorch } from './formats/torch/write.js';
 export type { Attribute, Dim, Graph, Model, Node, ValueType } from './graph/model.js';
 export { Value } from './graph/model.js';
 export { findLayer, fitsPattern, layersOf } from './graph/module-path.js';
-export { type OutputKind, outputKind } from './graph/output-kind.js';
 export { type Parameter, parametersOf } from './graph/parameters.js';
 export { accuracyOf, countCorrect } from './metrics/accuracy.js';
 export { type Agreement, measureAgreement } from './metrics/agreement.js';
@@ -54,6 +53,17 @@ export {
 export { type Summary, summarize } from './models/summary.js';
 export { buildVgg } from './models/vgg.js';
 export { GraphBuilder } from './ops/builder.js';
+export type { ScoreChoice } from './ops/scores/append.js';
+export { type ChosenOutput, chooseOutput } from './ops/scores/choose-output.js';
+export {
+  describeScores,
+  type LabelKind,
+  type OutputKind,
+  type ScoreKinds,
+  type Scores,
+  scoresOf,
+  type Task,
+} from './ops/scores/scores.js';
 export { ops } from './ops/table.js';
 export { dequantize } from './passes/dequantize.js';
 export { type EvaluateNode, foldConstants } from './passes/fold-constants.js';
@@ -62,6 +72,7 @@ export { splitFrozenPrefix } from './passes/frozen-prefix.js';
 export { type ImageInput, type ImageLayout, imageInputOf, withImageInput } from './passes/image-input.js';
 export { importGraph } from './passes/import-graph.js';
 export { bindInputs, rewrite, startRewrite } from './passes/rewrite.js';
+export { withScoresFirst } from './passes/scores-graph.js';
 export { type Noted, toSinglePrecision } from './passes/single-precision.js';
 export { upgradeOpset } from './passes/upgrade-opset.js';
 export { winogradConvolutions } from './passes/winograd.js';

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { OpenOptions } from '../node/model-file.js';
 import type { DataOptions } from '../verbs/dataset.js';
 import { GROUPS, SEED_HELP, withShortHelp } from './help.js';
@@ -18,6 +18,8 @@ export interface ModelOptions extends PreprocessFlags {
   readonly arch?: string;
   readonly weights?: string;
   readonly input?: readonly number[];
+  readonly outputName?: string;
+  readonly task?: OpenOptions['task'];
 }
 
 /** Options of commands that read images. */
@@ -50,7 +52,9 @@ export function withModel(command: Command): Command {
       .optionsGroup(GROUPS.model)
       .option('--arch <name>', 'architecture of a state dict (default: from its keys)')
       .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')
-      .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', integers),
+      .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', integers)
+      .option('--output-name <name>', 'output that holds the scores (default: found)')
+      .addOption(new Option('--task <task>', 'what the scores are for').choices(['classification', 'regression'])),
   );
 }
 
@@ -82,6 +86,8 @@ export function openOptions(options: ModelOptions): OpenOptions {
     ...preprocessOptions(options),
     ...(options.arch === undefined ? {} : { arch: options.arch }),
     ...(options.weights === undefined ? {} : { weights: options.weights }),
+    ...(options.outputName === undefined ? {} : { outputName: options.outputName }),
+    ...(options.task === undefined ? {} : { task: options.task }),
     ...(channels === undefined ? {} : { channels }),
     ...(height === undefined || width === undefined ? {} : { inputSize: [height, width] as const }),
   };

@@ -2,8 +2,8 @@
  * Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391).
  *
  * For the score s of the target class and the activations A of a layer, alpha_c = mean over positions of ds/dA_c and
- * map = ReLU(sum_c alpha_c A_c). The score is the model's own output for the class. One graph computes scores,
- * activations and gradients for a whole batch; images do not interact, so the batch's scores are summed before the one
+ * map = ReLU(sum_c alpha_c A_c). The score is the class's logit, or the log-probability of a model that ends with a
+ * log-softmax (see `explainedScores`). One graph computes scores, activations and gradients for a whole batch; images do not interact, so the batch's scores are summed before the one
  * backward pass. Only the part of the graph after the layer is differentiated.
  */
 import { appendGradients } from '../autodiff/gradient.js';
@@ -12,21 +12,25 @@ import { ShiboriError, UsageError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { appendClassScores, appendColumns, explainedScores, type ScoreChoice } from '../ops/scores/append.js';
+import { type OutputKind, type Scores, scoresOf, type Task } from '../ops/scores/scores.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, float32, int64, type Tensor, zeros } from '../tensor/tensor.js';
-import { classScores, defaultLayer, namedLayer, type SpatialLayer, unclearLayers } from './layers.js';
+import { defaultLayer, namedLayer, type SpatialLayer, unclearLayers } from './layers.js';
 import { finishMaps, gradCamMaps } from './map.js';
 import { type Grid, toChannelsFirst } from './spatial.js';
 
 /** The class score of one image, and the map that explains it. */
 export interface Explanation {
-  /** Class with the highest score. */
+  /** Class with the highest score; of a regression, the output with the highest value. */
   readonly predicted: number;
   /** Class that the map explains. */
   readonly target: number;
-  /** The model's outputs for this image, `[classes]`. */
+  /** The scores that are explained, `[classes]`. */
   readonly scores: Float32Array;
+  /** What probabilities are computed from, `[columns]`: see `Scores.source`. */
+  readonly source: Float32Array;
   /** `[H, W]` at the input's size, 0 … 1. */
   readonly map: Tensor<'float32'>;
 }
@@ -39,6 +43,10 @@ export interface Explainer {
   readonly classes: number;
   /** What a user should know of the choice of the layer, in sentences. */
   readonly notes: readonly string[];
+  /** What the model's scores are. */
+  readonly described: Scores;
+  /** What the maps explain. */
+  readonly explained: OutputKind;
   /**
    * @param images `[N, C, H, W]` float32, preprocessed.
    * @param targets class per image; `undefined` explains the predicted class.
@@ -49,14 +57,25 @@ export interface Explainer {
   dispose(): Promise<void>;
 }
 
+/** Options of {@link gradCam}. */
+export interface GradCamOptions {
+  /** Module path, or a unique suffix of one. Default: see `spatialLayers`. */
+  readonly layer?: string | undefined;
+  /** `logits`, or the model's own `output`. Default: see `explainedScores`. */
+  readonly score?: ScoreChoice | undefined;
+  /** Default: `classification`; of a regression each output is explained as it is. */
+  readonly task?: Task | undefined;
+}
+
 /** What is explained: the one input, the scores, the layer and how it lies on the image. */
 interface Subject {
   readonly input: Value;
-  readonly classes: number;
+  readonly scores: Scores;
+  readonly choice: ScoreChoice | undefined;
   readonly layer: Omit<SpatialLayer, 'isDefault'>;
 }
 
-function subjectOf(graph: Graph, name: string | undefined): Subject {
+function subjectOf(graph: Graph, { layer: name, score: choice, task }: GradCamOptions): Subject {
   const [input, ...others] = graph.inputs;
   if (!input?.type) throw new ShiboriError('The model has no typed input to feed images to.');
   if (others.length > 0) {
@@ -64,19 +83,24 @@ function subjectOf(graph: Graph, name: string | undefined): Subject {
       `The model takes several inputs (${graph.inputs.map((one) => `"${one.name}" ${formatDims(one.type?.dims)}`).join(', ')}): Grad-CAM explains models of one input, the images. Export it with the others as constants.`,
     );
   }
-  const { classes } = classScores(graph);
+  const scores = scoresOf(graph, { task });
+  if (choice === 'logits' && !scores.logits) {
+    throw new UsageError(
+      'The graph shows no logits in front of its probabilities: explain its output (--score output).',
+    );
+  }
   const layer = name === undefined ? defaultLayer(graph) : namedLayer(graph, name);
-  return { input, classes, layer };
+  return { input, scores, choice, layer };
 }
 
-function explainingGraph(graph: Graph, { input, layer, classes }: Subject, batch: number): Graph {
+function explainingGraph(graph: Graph, { input, layer, scores: described, choice }: Subject, batch: number): Graph {
+  const { classes, source } = described;
   const { builder: b, of } = startRewrite(graph, {
     inputDims: { [input.name]: [batch, ...(input.type?.dims.slice(1) ?? [])] },
-    outputs: [classScores(graph).value, layer.output],
+    outputs: [described.output, source.value, layer.output],
   });
   b.scope = 'grad-cam';
-  const raw = of(classScores(graph).value);
-  const scores = raw.type?.dims.length === 2 ? raw : b.op('Flatten', [raw], { axis: 1 });
+  const scores = appendClassScores(b, of, described, choice);
   const target = b.input('target', 'int64', [batch]);
   const predicted = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
   const chosen = b.op('Where', [b.op('Less', [target, b.scalar(0, 'int64')]), predicted, target]);
@@ -86,6 +110,7 @@ function explainingGraph(graph: Graph, { input, layer, classes }: Subject, batch
   const a = of(layer.output);
   const gradient = appendGradients(b, score, [a]).get(a);
   b.output(b.op('Identity', [scores], {}, { outputName: 'grad-cam/scores' }));
+  b.output(b.op('Identity', [appendColumns(b, of(source.value))], {}, { outputName: 'grad-cam/source' }));
   b.output(b.op('Identity', [chosen], {}, { outputName: 'grad-cam/target' }));
   for (const [name, value] of Object.entries({ activation: a, gradient })) {
     if (!value) continue;
@@ -115,16 +140,12 @@ export function appendMaps(grid: Grid) {
  * Prepares Grad-CAM for a graph.
  *
  * @param graph a classifier of one input, the images `[N, C, H, W]`.
- * @param options.layer module path, or a unique suffix of one. Default: see `spatialLayers`.
  * @throws UsageError for a layer that is unknown or has no map, and for a model of several inputs.
  */
-export async function gradCam(
-  engine: Engine,
-  graph: Graph,
-  options: { readonly layer?: string } = {},
-): Promise<Explainer> {
-  const subject = subjectOf(graph, options.layer);
-  const { input, classes, layer } = subject;
+export async function gradCam(engine: Engine, graph: Graph, options: GradCamOptions = {}): Promise<Explainer> {
+  const subject = subjectOf(graph, options);
+  const { input, layer, scores: described } = subject;
+  const { classes, columns } = described;
   // Fails now rather than with the first image, where an operator after the layer has no gradient.
   const [declared] = input.type?.dims ?? [];
   explainingGraph(graph, subject, typeof declared === 'number' ? declared : 1);
@@ -143,6 +164,7 @@ export async function gradCam(
     const session = await sessionFor(batch);
     const results = await session.run({ [input.name]: images, target: int64(wanted) });
     const scores = expectFloat32(results['grad-cam/scores'], 'Grad-CAM scores');
+    const source = expectFloat32(results['grad-cam/source'], 'Scores');
     const activation = expectFloat32(results['grad-cam/activation'], 'Grad-CAM activations');
     const gradient = expectFloat32(results['grad-cam/gradient'], 'Grad-CAM gradients');
     const maps = finishMaps(gradCamMaps(activation, gradient), height, width);
@@ -154,6 +176,7 @@ export async function gradCam(
         predicted: own.indexOf(own.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY)),
         target: Number(chosen?.data[i]),
         scores: own,
+        source: source.data.slice(i * columns, (i + 1) * columns),
         map: float32(maps.data.slice(i * size, (i + 1) * size), [height, width]),
       };
     });
@@ -163,6 +186,8 @@ export async function gradCam(
     layer: layer.path,
     classes,
     notes: unclear === undefined ? [] : [unclear],
+    described,
+    explained: explainedScores(described, options.score).kind,
     async explain(images, targets = []) {
       const [count = 0, ...dims] = images.dims;
       const wanted = Array.from({ length: count }, (_, i) => targets[i] ?? -1);

@@ -1,11 +1,11 @@
 /*
  * The layers that Grad-CAM can look at, and the one it looks at unless told otherwise.
  */
-import { ShiboriError, UsageError } from '../errors.js';
-import { formatDims } from '../graph/dims.js';
+import { UsageError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
 import { findLayer, layersOf } from '../graph/module-path.js';
 import { nodesFor, reachableFrom } from '../graph/uses.js';
+import { scoresOf } from '../ops/scores/scores.js';
 import { type ChannelAxes, channelAxes } from './channel-axis.js';
 import { reachesScores } from './reach.js';
 import { type Grid, type Grids, gridsOf, isGrid } from './spatial.js';
@@ -51,22 +51,6 @@ export interface SpatialLayer {
   readonly isDefault: boolean;
 }
 
-/**
- * The scores of a classifier: the first output `[N, classes]`, or `[N, classes, 1, 1]` of a convolutional head. Further
- * ones (auxiliary heads) are of no interest.
- *
- * @throws ShiboriError when there is none.
- */
-export function classScores(graph: Graph): { readonly value: Value; readonly classes: number } {
-  for (const value of graph.outputs) {
-    const [, classes, ...rest] = value.type?.dims ?? [];
-    if (typeof classes === 'number' && (rest.length === 0 || rest.length === 2) && rest.every((size) => size === 1))
-      return { value, classes };
-  }
-  const found = graph.outputs.map(({ name, type }) => `"${name}" ${formatDims(type?.dims)}`);
-  throw new ShiboriError(`The model is no classifier: it gives ${found.join(', ')}, none of which is [N, classes].`);
-}
-
 /** The values that a weight is applied to on the way to the outputs. */
 function beforeWeights(graph: Graph): Set<Value> {
   const images = reachableFrom(graph, graph.inputs);
@@ -98,10 +82,10 @@ function beforeLastAttention(graph: Graph, axes: ChannelAxes, candidates: readon
 }
 
 function chooseDefault({ own: graph, axes, grids }: Analysed, layers: readonly Candidate[]): Candidate | undefined {
-  const { classes } = classScores(graph);
+  const { columns } = scoresOf(graph);
   const candidates = layers.filter(({ op }) => activations.has(op));
   const unfinished = beforeWeights(graph);
-  const isClassMap = ({ grid, output }: Candidate) => grid.channels === classes && !unfinished.has(output);
+  const isClassMap = ({ grid, output }: Candidate) => grid.channels === columns && !unfinished.has(output);
   const last = candidates.findLast((candidate) => !isClassMap(candidate)) ?? candidates.at(-1);
   if (last?.grid.layout !== 'tokens' || reachesScores(graph, axes, grids, last.output)) return last;
   return beforeLastAttention(graph, axes, candidates) ?? last;
@@ -115,7 +99,7 @@ interface Analysed {
 }
 
 function analyse(graph: Graph): Analysed {
-  const { value: scores } = classScores(graph);
+  const { output: scores } = scoresOf(graph);
   const own: Graph = { ...graph, nodes: nodesFor(graph, [scores]), outputs: [scores] };
   const axes = channelAxes(own);
   return { own, axes, grids: gridsOf(own, axes) };

@@ -1,6 +1,13 @@
 import { ShiboriError } from '../errors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
+/** What scores are: see `Scores` of `ops/`, whose kinds these are. */
+type OutputKind = 'logits' | 'probabilities' | 'log-probabilities';
+type LabelKind = 'single-label' | 'binary' | 'multi-label' | 'none';
+
+/** Keeps the logarithm of a probability that was rounded to 0 finite. */
+const LEAST_PROBABILITY = 1e-30;
+
 /** Sums over images, which batches can add up: see {@link countCorrect}. */
 export interface AccuracyCounts {
   readonly images: number;
@@ -33,13 +40,23 @@ function shapeOf(logProbabilities: Tensor<'float32'>): { count: number; classes:
   return { count, classes };
 }
 
+/** log(1 − p), of log p. */
+const logComplement = (log: number): number => Math.log(Math.max(-Math.expm1(log), LEAST_PROBABILITY));
+
 /**
  * Counts of a batch: `logProbabilities` is `[N, classes]`, `labels` has N class indices. Of equal scores the lower class
  * counts as the better.
  *
+ * @param kind how the classes belong together. Where each has a probability of its own (`multi-label`), the likelihood is
+ *   that of the label being right and all other classes being wrong: the sum of the binary cross entropies.
+ *   Default: `single-label`.
  * @throws ShiboriError for a label outside the classes, and for NaN scores, which have no order.
  */
-export function countCorrect(logProbabilities: Tensor<'float32'>, labels: ArrayLike<number>): AccuracyCounts {
+export function countCorrect(
+  logProbabilities: Tensor<'float32'>,
+  labels: ArrayLike<number>,
+  kind: LabelKind = 'single-label',
+): AccuracyCounts {
   const { count, classes } = shapeOf(logProbabilities);
   if (labels.length !== count) throw new ShiboriError(`Accuracy: ${count} predictions, but ${labels.length} labels.`);
   let top1Correct = 0;
@@ -62,6 +79,7 @@ export function countCorrect(logProbabilities: Tensor<'float32'>, labels: ArrayL
         throw new ShiboriError(`Accuracy: the model's output for image ${i} of the batch, class ${c}, is NaN.`);
       }
       if (other > own || (other === own && c < label)) rank++;
+      if (kind === 'multi-label' && c !== label) nllSum -= logComplement(other);
     }
     if (rank < 1) top1Correct++;
     if (rank < 5) top5Correct++;
@@ -107,25 +125,56 @@ export function predictedClasses(scores: Tensor<'float32'>): Int32Array {
   });
 }
 
-/** Log-probabilities `[N, classes]` from whatever scores a classifier gives. */
+/** log(1 + exp(x)) without overflow and without losing small numbers. */
+const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+/** log p of one class that has a probability of its own. */
+function logOfEach(score: number, kind: OutputKind): number {
+  if (kind === 'logits') return -softplus(-score);
+  return kind === 'probabilities' ? Math.log(Math.max(score, LEAST_PROBABILITY)) : score;
+}
+
+/** log p of one class and of its opposite, of the one column that tells two classes apart. */
+function logOfPair(score: number, kind: OutputKind): readonly [no: number, yes: number] {
+  if (kind === 'logits') return [-softplus(score), -softplus(-score)];
+  const p = kind === 'probabilities' ? score : Math.exp(score);
+  return [Math.log(Math.max(1 - p, LEAST_PROBABILITY)), logOfEach(score, kind)];
+}
+
+function logSoftmax(row: Float32Array, out: Float32Array): void {
+  let max = Number.NEGATIVE_INFINITY;
+  for (const score of row) max = Math.max(max, score);
+  let sum = 0;
+  for (const score of row) sum += Math.exp(score - max);
+  const shift = max + Math.log(sum);
+  for (let c = 0; c < row.length; c++) out[c] = (row[c] ?? 0) - shift;
+}
+
+/**
+ * Computes log-probabilities `[N, classes]` of whatever scores `[N, columns]` a classifier gives. One column is two
+ * classes: log(1 − p) and log p.
+ */
 export function logProbabilitiesOf(
   scores: Tensor<'float32'>,
-  kind: 'log-probabilities' | 'probabilities' | 'logits',
+  { kind, labels }: { readonly kind: OutputKind; readonly labels: LabelKind },
 ): Tensor<'float32'> {
+  const [rows = 0, columns = 1] = scores.dims;
+  if (labels === 'none') throw new ShiboriError('A regression has no probabilities.');
+  if (labels === 'binary') {
+    const pairs = Float32Array.from(Array.from(scores.data).flatMap((score) => logOfPair(score, kind)));
+    return tensor('float32', [rows, 2], pairs);
+  }
   if (kind === 'log-probabilities') return scores;
-  const [rows = 0, classes = 1] = scores.dims;
+  if (labels === 'multi-label' || kind === 'probabilities')
+    return tensor(
+      'float32',
+      scores.dims,
+      scores.data.map((score) => logOfEach(score, kind)),
+    );
   const out = new Float32Array(scores.data.length);
   for (let row = 0; row < rows; row++) {
-    const own = scores.data.subarray(row * classes, (row + 1) * classes);
-    if (kind === 'probabilities') out.set(own.map(Math.log), row * classes);
-    else {
-      let max = Number.NEGATIVE_INFINITY;
-      for (const score of own) max = Math.max(max, score);
-      let sum = 0;
-      for (const score of own) sum += Math.exp(score - max);
-      const shift = max + Math.log(sum);
-      for (let c = 0; c < classes; c++) out[row * classes + c] = (own[c] ?? 0) - shift;
-    }
+    const [from, to] = [row * columns, (row + 1) * columns];
+    logSoftmax(scores.data.subarray(from, to), out.subarray(from, to));
   }
   return tensor('float32', scores.dims, out);
 }

@@ -55,9 +55,12 @@ export function addPredictions(
     let best = 0;
     let entropy = 0;
     const own = logProbabilities.data.subarray(row * classes, (row + 1) * classes);
+    // Classes with probabilities of their own do not sum up to 1: their shares do.
+    const total = own.reduce((sum, value) => sum + Math.exp(value), 0);
     for (const [index, value] of own.entries()) {
       if (value > (own[best] ?? 0)) best = index;
-      if (value > Number.NEGATIVE_INFINITY) entropy -= value * Math.exp(value);
+      const share = Math.exp(value) / total;
+      if (share > 0) entropy -= share * Math.log(share);
     }
     if (entropy >= NEARLY_UNIFORM * Math.log(classes)) nearlyUniform++;
     const isFirst = stats.images === 0 && row === 0;

@@ -30,6 +30,10 @@ const schema = z.object({
   guessed: z.array(z.enum(PREPROCESS_PARTS)).readonly().optional(),
   /** Names of the classes, in the order of the outputs. */
   classes: z.array(z.string()).readonly().optional(),
+  /** The output that a person chose as the scores. */
+  scores: z.string().optional(),
+  /** What the model is for; default: `classification`. */
+  task: z.enum(['classification', 'regression']).optional(),
   /** The layers that were replaced by tensor trains. */
   layers: z
     .array(
@@ -50,10 +54,12 @@ const schema = z.object({
 export type ModelInfo = z.infer<typeof schema> & {
   /** The file's metadata entries that are not ours: they are written back as they were. */
   readonly others?: Readonly<Record<string, string>>;
+  /** Names of the file's outputs in its order, where the graph in memory has others: they are written back as they were. */
+  readonly outputs?: readonly string[];
 };
 
 /** Writes model information into metadata entries (`metadata_props` of ONNX, `__metadata__` of safetensors). */
-export function encodeInfo({ others, ...info }: ModelInfo): Record<string, string> {
+export function encodeInfo({ others, outputs: _, ...info }: ModelInfo): Record<string, string> {
   return { ...others, [KEY]: JSON.stringify(info) };
 }
 

@@ -9,6 +9,7 @@ import { architectures } from '../models/architectures.js';
 import { encodeInfo, type ModelInfo } from '../models/metadata.js';
 import { stateDictOf } from '../models/state-dict.js';
 import { checkFinite } from '../passes/check-weights.js';
+import { withOutputs } from '../passes/scores-graph.js';
 import { readModelConfigs } from './config-files.js';
 import { impostorOf } from './impostor.js';
 import type { Preprocessed } from './model-preprocess.js';
@@ -158,11 +159,16 @@ export function optionsForEach(files: readonly string[], options: OpenOptions): 
   return isOnnx.map((one) => (one ? others : options));
 }
 
+/** The graph as a file has it: with the outputs of the file that it came from, in their order. */
+function fileGraph({ graph, info }: LoadedModel): Graph {
+  return info.outputs ? withOutputs(graph, info.outputs) : graph;
+}
+
 /** The bytes of a model in a format, in chunks. */
 export async function encodeModel(model: LoadedModel, format: ModelFormat): Promise<readonly Uint8Array[]> {
   const metadata = encodeInfo(model.info);
   if (format === 'onnx') {
-    const whole: Model = { graph: model.graph, opset: OPSET, domains: {}, metadata };
+    const whole: Model = { graph: fileGraph(model), opset: OPSET, domains: {}, metadata };
     return writeOnnxChunks(whole);
   }
   const state = stateDictOf(model.graph);

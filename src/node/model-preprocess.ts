@@ -1,6 +1,7 @@
 import type { Graph } from '../graph/model.js';
 import type { ModelInfo } from '../models/metadata.js';
 import { PREPROCESS_PARTS, type PreprocessLayer, partsOf, type ResolvedPreprocess } from '../models/preprocessing.js';
+import { describeScores } from '../ops/scores/scores.js';
 import type { ModelConfigs } from './config-files.js';
 
 /** Model information that holds preprocessing, and who said it. */
@@ -30,7 +31,7 @@ export function preprocessed(
     if (!parts.size || (parts.size[0] === height && parts.size[1] === width)) continue;
     notes.push(`${from} is for images of ${parts.size[1]}×${parts.size[0]} pixels, used are ${width}×${height}.`);
   }
-  const count = graph.outputs[0]?.type?.dims[1];
+  const count = describeScores(graph, info)?.classes;
   const named = info.classes ? undefined : configs.classes;
   const fits = named !== undefined && named.names.length === count;
   if (named && !fits)

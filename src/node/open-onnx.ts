@@ -1,6 +1,6 @@
 /*
  * From the bytes of an ONNX file to a classifier as the verbs handle it: one input of float32 images [N, C, H, W], one
- * output [N, classes], ONNX's own operators of one version. What was changed on the way becomes notes.
+ * first output [N, classes], ONNX's own operators of one version. What was changed on the way becomes notes.
  */
 import { evaluateNode } from '../engine/reference.js';
 import { ShiboriError, UsageError, whileReading } from '../errors.js';
@@ -13,13 +13,13 @@ import { resolvePreprocess } from '../models/preprocessing.js';
 import { freeBatch } from '../passes/free-batch.js';
 import { type ImageInput, imageInputOf, withImageInput } from '../passes/image-input.js';
 import { importGraph } from '../passes/import-graph.js';
-import { startRewrite } from '../passes/rewrite.js';
 import { storeWeightsAsInitializers } from '../passes/stored-weights.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { ModelConfigs } from './config-files.js';
 import { externalDataOf } from './external-data.js';
 import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
 import type { OpenOptions } from './open-options.js';
+import { scoresFirst } from './scores-first.js';
 
 /** A value at the border of a file's graph, as the file declares it. */
 export interface DeclaredValue {
@@ -84,27 +84,6 @@ function bindImages(model: Model, image: ImageInput, dims: readonly Dim[], file:
   return { ...bind(image.batch), fixed: reason };
 }
 
-/** Whether a value can hold class scores: `[N, classes]`, with axes of size 1 behind at most. */
-function holdsScores({ type }: Value): boolean {
-  const [, classes, ...rest] = type?.dims ?? [];
-  return type !== undefined && isFloat(type.dtype) && typeof classes === 'number' && rest.every((size) => size === 1);
-}
-
-/** The graph with its scores as the only output, `[N, classes]`; unchanged where no output holds any. */
-function withScores(graph: Graph, notes: string[]): Graph {
-  const scores = graph.outputs.find(holdsScores);
-  if (!scores) return graph;
-  const others = graph.outputs.filter((output) => output !== scores).map(({ name }) => `"${name}"`);
-  const isFlat = scores.type?.dims.length === 2;
-  if (others.length === 0 && isFlat) return graph;
-  if (others.length > 0)
-    notes.push(`Of its outputs, "${scores.name}" holds the scores; left out: ${others.join(', ')}.`);
-  const { builder, of } = startRewrite(graph, { outputs: [scores] });
-  const value = of(scores);
-  builder.output(isFlat ? value : builder.op('Flatten', [value], { axis: 1 }, { name: `${scores.name}/flatten` }));
-  return builder.build(graph.name);
-}
-
 /** A classifier that was read from an ONNX file. */
 export interface OpenedOnnx extends Preprocessed {
   readonly graph: Graph;
@@ -137,8 +116,9 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     if (!image) {
       const imported = importGraph(model, file, evaluateNode);
       notes.push(...imported.notes);
-      const graph = withScores(imported.graph, notes);
-      return { graph, info, notes, origin };
+      const graph = scoresFirst(imported.graph, info, configs, options);
+      notes.push(...graph.notes);
+      return { graph: graph.graph, info: graph.info, notes, origin };
     }
     const channels = channelsOf(image, options, notes);
     const facts = {
@@ -154,8 +134,10 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     const bound = bindImages(model, image, [channels, height, width], file);
     notes.push(...bound.notes);
     noteChanges(image, bound, notes);
-    const graph = withScores(bound.graph, notes);
-    return { graph, notes, origin, ...preprocessed(graph, info, configs, resolved, notes) };
+    const scores = scoresFirst(bound.graph, info, configs, options);
+    notes.push(...scores.notes);
+    const { graph } = scores;
+    return { graph, notes, origin, ...preprocessed(graph, scores.info, configs, resolved, notes) };
   } catch (error) {
     throw whileReading(file, error);
   }

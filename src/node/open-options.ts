@@ -1,4 +1,5 @@
 import type { PreprocessOptions } from '../models/preprocessing.js';
+import type { Task } from '../ops/scores/scores.js';
 
 /** Options of `openModel`. */
 export interface OpenOptions {
@@ -18,6 +19,10 @@ export interface OpenOptions {
   readonly channels?: number;
   /** Order of the axes of the file's images. Default: told from their sizes, else from the nodes that read them. */
   readonly layout?: 'nchw' | 'nhwc';
+  /** The output that holds the scores. Default: told from names, the end of the graph and what it is computed by. */
+  readonly outputName?: string;
+  /** What the model is for; a graph of one output column cannot tell. Default: `classification`. */
+  readonly task?: Task;
   /** Preprocessing that is known better than the file knows it. */
   readonly preprocess?: PreprocessOptions;
   /** How tensor-train layers of a state dict run. Default: `rebuilt`. */

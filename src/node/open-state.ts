@@ -13,6 +13,7 @@ import type { StateDict } from '../models/state-dict.js';
 import type { ModelConfigs } from './config-files.js';
 import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
 import type { OpenOptions } from './open-options.js';
+import { scoresFirst } from './scores-first.js';
 
 /** The weights of a file, and what else it says. */
 export interface ReadState {
@@ -80,8 +81,9 @@ export function openState(state: ReadState, file: string, options: OpenOptions, 
   } as const;
   const resolved = resolvePreprocess(options.preprocess ?? {}, layers, facts);
   const described = { ...info, architecture: architecture.name, ...(trains.length > 0 ? { layers: trains } : {}) };
-  const notes: string[] = [...state.notes, ...computed];
-  return { graph, notes, ignored, ...preprocessed(graph, described, configs, resolved, notes) };
+  const scores = scoresFirst(graph, described, configs, options);
+  const notes: string[] = [...state.notes, ...computed, ...scores.notes];
+  return { graph: scores.graph, notes, ignored, ...preprocessed(scores.graph, scores.info, configs, resolved, notes) };
 }
 
 /** Builds a network, naming the file in errors. */

@@ -3,7 +3,7 @@ import { ttDescriptorsOf } from '../decompose/tt-layer.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { modulePath } from '../graph/module-path.js';
 import { isParameter } from '../graph/parameters.js';
-import { type Uses, usesOf } from '../graph/uses.js';
+import { nodesFor, type Uses, usesOf } from '../graph/uses.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { type Window, windowOf } from '../ops/convolution.js';
 import { attributesOf } from '../ops/table.js';
@@ -159,6 +159,8 @@ export function squeezeLayers(graph: Graph): { layers: SqueezeLayer[]; refused: 
   const paths = new Set<string>();
   const uses = usesOf(graph);
   const trains = new Set(ttDescriptorsOf(graph).map(({ path }) => path));
+  // Further outputs (auxiliary heads, embeddings) are kept as they are: no loss tells what their layers may lose.
+  const leading = new Set(nodesFor(graph, graph.outputs.slice(0, 1)));
   for (const node of graph.nodes) {
     const path = modulePath(node);
     const found = readers[node.op]?.(graph, node, uses);
@@ -168,7 +170,8 @@ export function squeezeLayers(graph: Graph): { layers: SqueezeLayer[]; refused: 
     if (trains.has(path)) {
       if (!paths.has(path)) refuse('it is a tensor train already');
       paths.add(path);
-    } else if (paths.has(path)) refuse('it is a factor of a layer that is decomposed already');
+    } else if (!leading.has(node)) refuse('it does not lead to the scores');
+    else if (paths.has(path)) refuse('it is a factor of a layer that is decomposed already');
     else if (typeof found === 'string') refuse(found);
     else if (other !== undefined) refuse(`its weight is shared with ${other}, so that both would be stored`);
     else {

@@ -4,10 +4,10 @@
  */
 import type { Engine } from '../engine/engine.js';
 import type { Graph, Value } from '../graph/model.js';
-import { outputKind } from '../graph/output-kind.js';
 import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
+import { scoresOf } from '../ops/scores/scores.js';
 import type { Replacement } from '../passes/rewrite.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
@@ -20,7 +20,7 @@ import {
   pointsToMeasure,
   predictedOptions,
 } from './curves.js';
-import { meanDivergence } from './divergence.js';
+import { meanDivergence, sourceKinds } from './divergence.js';
 import { biasOf, meanOutput, outputMetric, replacementOf } from './fit-layer.js';
 import type { Scheme, SchemeName } from './schemes/scheme.js';
 import { type BondEnergies, energiesOf, tailsOf } from './schemes/tails.js';
@@ -125,7 +125,7 @@ interface Original {
 /** Mean KL from the original's predictions when one value is computed in another way. */
 async function divergence({ stream, scores, images }: Original, replaced: readonly [Value, Replacement]) {
   const after = await stream.scores({ images, replace: new Map([replaced]) });
-  return meanDivergence(scores, after, outputKind(stream.graph));
+  return meanDivergence(scores, after, sourceKinds(scoresOf(stream.graph)));
 }
 
 async function studyLayer(

@@ -8,9 +8,9 @@
 import type { Engine, NamedTensors, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { outputKind } from '../graph/output-kind.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { appendLogProbabilities } from '../ops/log-probabilities.js';
+import { appendClassScores, appendLogProbabilities } from '../ops/scores/append.js';
+import { scoresOf } from '../ops/scores/scores.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, float32, type Tensor, zeros } from '../tensor/tensor.js';
@@ -79,11 +79,12 @@ function teacherGraph(distillation: Distillation, batch: number): Graph {
   });
   b.scope = 'teacher';
   const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
-  const scores = of(output);
-  publish(b.op('Exp', [appendLogProbabilities(b, scores, outputKind(teacher))]), PROBABILITIES);
+  const described = scoresOf(teacher);
+  publish(b.op('Exp', [appendLogProbabilities(b, of, described).yes]), PROBABILITIES);
   if (layer && features > 0) publish(of(layer), FEATURES);
   if (layer && maps && maps.weight > 0) {
-    const classes = Number(scores.type?.dims[1]);
+    const scores = appendClassScores(b, of, described);
+    const { classes } = described;
     const best = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
     const picked = b.op('OneHot', [best, b.ints([classes]), b.initializer('constant/one-hot', float32([0, 1]))], {
       axis: 1,
@@ -118,7 +119,6 @@ export function appendDistillation(
 ): Value | undefined {
   const { features = 0, maps } = distillation;
   if (!compares(distillation)) return undefined;
-  const [output] = student.outputs;
   const layer = layerOf(student, 'student', distillation);
   const activation = of(layer);
   const dims = activation.type?.dims.map(Number) ?? [];
@@ -130,8 +130,8 @@ export function appendDistillation(
     const difference = b.op('Sub', [activation, wanted]);
     term(b.op('Div', [total(b.op('Mul', [difference, difference])), total(b.op('Mul', [wanted, wanted]))]), features);
   }
-  if (maps && maps.weight > 0 && output) {
-    const scores = of(output);
+  if (maps && maps.weight > 0) {
+    const scores = appendClassScores(b, of, scoresOf(student));
     const picked = b.input(PICKED, 'float32', scores.type?.dims ?? []);
     const own = standardized(b, maps.append(b, scores, picked, activation));
     const wanted = b.input(MAPS, 'float32', own.type?.dims ?? []);

@@ -11,6 +11,7 @@ import { UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { parametersOf } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
+import { withScoresAlone } from '../passes/scores-graph.js';
 import type { Measured, MeasuredEpoch } from './best-weights.js';
 import { comparedValues, type Distillation } from './distillation.js';
 import { type FeatureStore, memoryStore } from './feature-store.js';
@@ -141,12 +142,14 @@ function checkCounts(counts: Readonly<Record<string, readonly [found: number, le
 /**
  * Trains a classifier.
  *
- * @param graph inference graph, input `[N, C, H, W]` with fixed C, H, W, first output `[N, classes]`.
+ * @param whole inference graph, input `[N, C, H, W]` with fixed C, H, W, its scores the first output. What only other outputs
+ *   need stays as it is.
  * @throws ShiboriError when nothing is trained, when the checkpoint belongs to another training, and when the loss or a
  *   gradient is no longer finite: the last good checkpoint is kept, and the message says which step it was.
  * @throws UsageError for fewer than two images, and for counts that are none.
  */
-export async function fit(graph: Graph, options: FitOptions): Promise<FitResult> {
+export async function fit(whole: Graph, options: FitOptions): Promise<FitResult> {
+  const graph = withScoresAlone(whole);
   const { engine, data, validation, trains, optimizer, batch = 64, accumulate = 1, seed = 42, views = 1 } = options;
   checkCounts({
     'the number of images': [data.count, 2],
@@ -172,7 +175,7 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
   const fingerprint = JSON.stringify([
     options.fingerprint,
     {
-      model: digestOf(graph),
+      model: digestOf(whole),
       trained: [...names].sort(),
       count: data.count,
       batch,
@@ -202,7 +205,7 @@ export async function fit(graph: Graph, options: FitOptions): Promise<FitResult>
   try {
     const finished = await trainer.run();
     return {
-      graph: withWeights(graph, trainer.results(finished)),
+      graph: withWeights(whole, trainer.results(finished)),
       history: trainer.progress.history,
       ...(trainer.progress.before ? { before: trainer.progress.before } : {}),
       ...(trainer.progress.kept ? { best: trainer.progress.kept } : {}),

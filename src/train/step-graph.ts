@@ -2,14 +2,15 @@
  * The graph of one training step: forward in training mode, loss, gradients, running statistics.
  *
  * Loss: L = −(1/B) Σ_n Σ_k t(n, k) log p(k | x_n), with target distributions t (one-hot rows for labels), which is the
- * negative log-likelihood for log-probabilities and the cross-entropy for logits.
+ * negative log-likelihood for log-probabilities and the cross-entropy for logits. A model of one column has two classes;
+ * where each class has a probability of its own (sigmoid), its binary cross entropies are added up.
  */
 import { appendGradients } from '../autodiff/gradient.js';
 import { ShiboriError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
-import { outputKind } from '../graph/output-kind.js';
-import { appendLogProbabilities } from '../ops/log-probabilities.js';
+import { appendCrossEntropy, appendLogProbabilities } from '../ops/scores/append.js';
+import { describeScores } from '../ops/scores/scores.js';
 import { bindInputs } from '../passes/rewrite.js';
 import { type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
 import { winogradConvolutions } from '../passes/winograd.js';
@@ -43,7 +44,7 @@ export function initializersNamed(graph: Graph, names: ReadonlySet<string>): Val
 /**
  * Builds the step graph of a classifier.
  *
- * @param graph inference graph, first output `[N, classes]`: log-probabilities, probabilities or logits.
+ * @param graph inference graph, its scores as `scoresOf` describes them.
  * @param parameters names of the initializers that are trained; they become inputs.
  * @param batch images of a step.
  * @param settings see `StepSettings`; a student's step takes what the teacher found as inputs, too.
@@ -60,25 +61,24 @@ export function buildStepGraph(
   const bound = winogradConvolutions(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
   const trained = initializersNamed(bound, parameters);
   const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained, { batchNorm, dropout });
-  const output = bound.outputs[0];
-  const classes = output?.type?.dims[1];
-  if (output?.type?.dims.length !== 2 || typeof classes !== 'number') {
+  const scores = describeScores(bound);
+  if (!scores) {
     throw new ShiboriError(
-      `Only classifiers are trained: the first output is ${formatDims(output?.type?.dims)}, expected [N, classes].`,
+      `Only classifiers are trained: the first output is ${formatDims(bound.outputs[0]?.type?.dims)}, expected [N, classes].`,
     );
   }
+  const { classes } = scores;
   b.scope = 'loss';
   const target = b.input(TARGET, 'float32', [batch, classes]);
-  const logProbabilities = appendLogProbabilities(b, of(output), outputKind(bound));
-  const sum = b.op('ReduceSum', [b.op('Mul', [logProbabilities, target])], { keepdims: 0 });
-  const fromTargets = b.op('Mul', [sum, b.scalar(-1 / batch)]);
+  const logProbabilities = appendLogProbabilities(b, of, scores);
+  const fromTargets = b.op('Mul', [appendCrossEntropy(b, logProbabilities, target), b.scalar(1 / batch)]);
   const fromTeacher = distillation && appendDistillation(b, bound, of, distillation);
   const loss = fromTeacher ? b.op('Add', [fromTargets, fromTeacher]) : fromTargets;
   const inputs = trained.map(of);
   const gradients = appendGradients(b, loss, inputs);
   const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
   publish(loss, LOSS);
-  publish(logProbabilities, SCORES);
+  publish(logProbabilities.yes, SCORES);
   for (const parameter of inputs) {
     const gradient = gradients.get(parameter);
     if (gradient) publish(gradient, gradientName(parameter.name));

@@ -1,8 +1,9 @@
 import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
 import type { Graph } from '../graph/model.js';
-import { outputKind } from '../graph/output-kind.js';
 import { accuracyOf, addCounts, countCorrect, logProbabilitiesOf, NO_IMAGES } from '../metrics/accuracy.js';
+import { scoresOf } from '../ops/scores/scores.js';
+import { scoreGraph } from '../passes/scores-graph.js';
 import { range } from '../tensor/dims.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import type { Features, Wait } from './features.js';
@@ -36,9 +37,11 @@ export async function validate(
     signal,
   );
   if (!filled) return undefined;
-  const kind = outputKind(graph);
+  const found = scoresOf(graph);
+  const { labels: kind } = found;
+  const measured = scoreGraph(graph, found);
   const pause = createPacer();
-  const session = await engine.load(graph);
+  const session = await engine.load(measured);
   const chunks = range(Math.ceil(count / BATCH)).map((i) =>
     range(Math.min(BATCH, count - i * BATCH)).map((k) => i * BATCH + k),
   );
@@ -53,12 +56,12 @@ export async function validate(
       waited += (performance.now() - asked) / 1000;
       if (!inputs) break;
       const results = await session.run({ [graph.inputs[0]?.name ?? '']: inputs });
-      const scores = expectFloat32(results[graph.outputs[0]?.name ?? ''], 'The scores');
-      const logProbabilities = logProbabilitiesOf(scores, kind);
+      const scores = expectFloat32(results[measured.outputs[0]?.name ?? ''], 'The scores');
+      const logProbabilities = logProbabilitiesOf(scores, { kind: found.source.kind, labels: kind });
       // Unreadable images have no label and are not counted.
       for (const [row, index] of indices.entries()) {
         const label = labels[index] ?? -1;
-        if (label >= 0) counts = addCounts(counts, countCorrect(rowOf(logProbabilities, row), [label]));
+        if (label >= 0) counts = addCounts(counts, countCorrect(rowOf(logProbabilities, row), [label], kind));
       }
       done += indices.length;
       onProgress(done, count, { waited, waiting: (1000 * waited) / (performance.now() - started) });

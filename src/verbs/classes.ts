@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { type ImageClass, parseWords } from '../data/dataset.js';
 import { suggestion, UsageError } from '../errors.js';
+import { imagenetNames } from '../models/imagenet-names.js';
 
 /** How far up from an image its data set's `words.txt` is looked for. */
 const LEVELS = 5;
@@ -26,10 +27,29 @@ export function classesNear(image: string, count: number): ImageClass[] | undefi
   return undefined;
 }
 
-/** Names of a model's classes in the order of its outputs: what is known, or `class 0`, `class 1`, … */
+/**
+ * The names that a `words.txt` in a model's folder gives, where it has a line for each class in the order of the outputs: a
+ * name, or an id, a tab and names divided by commas.
+ */
+export function classesBeside(model: string, count: number): ImageClass[] | undefined {
+  const words = join(dirname(resolve(model)), 'words.txt');
+  if (!existsSync(words)) return undefined;
+  const lines = readFileSync(words, 'utf8').trim().split(/\r?\n/);
+  if (lines.length !== count) return undefined;
+  return lines.map((line) => {
+    const [id = '', name = id] = line.split('\t');
+    return { id, name: name.split(',')[0]?.trim() ?? id };
+  });
+}
+
+/**
+ * Names of a model's classes in the order of its outputs: what is known; where nothing is, those of ImageNet for as many
+ * outputs as these, or `class 0`, `class 1`, …
+ */
 export function classNames(known: readonly ImageClass[] | readonly string[] | undefined, count: number): string[] {
+  const names = known ?? imagenetNames(count);
   return Array.from({ length: count }, (_, index) => {
-    const entry = known?.[index];
+    const entry = names?.[index];
     return (typeof entry === 'string' ? entry : entry?.name) ?? `class ${index}`;
   });
 }

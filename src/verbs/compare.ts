@@ -12,7 +12,7 @@ import { drawPictures } from './compare/pictures.js';
 import { comparePredictions } from './compare/predictions.js';
 import { sizeOfModel } from './compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
-import { classCount, type DataOptions, type Dataset, withDataset } from './dataset.js';
+import { countClasses, type DataOptions, type Dataset, withDataset } from './dataset.js';
 import { outputNames } from './labels.js';
 import { batchesToTime, measureSpeed } from './measure.js';
 import { collectProvenance } from './provenance.js';
@@ -42,10 +42,10 @@ export async function compareModels(
   options: CompareOptions = {},
   context: VerbContext = {},
 ): Promise<Comparison> {
-  const classes = classCount(before.graph);
-  if (classCount(after.graph) !== classes) {
+  const classes = countClasses(before);
+  if (countClasses(after) !== classes) {
     throw new UsageError(
-      `The first model has ${classes} classes, the second ${classCount(after.graph)}: they cannot be compared.`,
+      `The first model has ${classes} classes, the second ${countClasses(after)}: they cannot be compared.`,
     );
   }
   const [firstName, secondName] = options.names ?? ['before', 'after'];

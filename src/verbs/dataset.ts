@@ -15,6 +15,8 @@ import { cacheFolder } from '../node/fetch.js';
 import { decodeDigit } from '../node/image-origin.js';
 import { openImageSource } from '../node/image-source.js';
 import { readMnist } from '../node/mnist.js';
+import type { LoadedModel } from '../node/model-file.js';
+import { scoresOf } from '../ops/scores/scores.js';
 import type { VerbContext } from './context.js';
 
 /** Data sets that are known by name. */
@@ -239,19 +241,18 @@ export function preprocessOf(graph: Graph, info: ModelInfo): Preprocess {
   return { size, resize: 'shorter-side', mean: IMAGENET_MEAN, std: IMAGENET_STD };
 }
 
-/** Number of classes a model tells apart. */
-export function classCount(graph: Graph): number {
-  const [output] = graph.outputs;
-  const classes = output?.type?.dims[1];
-  if (typeof classes === 'number' && output?.type?.dims.length === 2) return classes;
-  throw new ShiboriError(
-    `The model is no classifier: its first output "${output?.name}" is ${formatDims(output?.type?.dims)}, not [N, classes].`,
+/** Counts the classes of a model. Throws UsageError for a regression, which has none. */
+export function countClasses({ graph, info }: LoadedModel): number {
+  const { classes, labels } = scoresOf(graph, info);
+  if (labels !== 'none') return classes;
+  throw new UsageError(
+    'The model was opened as a regression (--task regression), which has no classes: its accuracy and its predictions cannot be measured. explain, summary, export and compress without --data work; give --task classification for the rest.',
   );
 }
 
 /** Checks that a data set's labels fit a model before hours are spent on it. */
-export function checkLabels(graph: Graph, source: ImageSource): void {
-  const classes = classCount(graph);
+export function checkLabels(model: LoadedModel, source: ImageSource): void {
+  const classes = countClasses(model);
   if (source.classes.length > classes) {
     throw new UsageError(
       `The data set "${source.name}" has ${source.classes.length} classes, the model tells ${classes} apart. Is this the data it was trained on?`,

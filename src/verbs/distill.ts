@@ -3,8 +3,8 @@ import { appendMaps } from '../explain/grad-cam.js';
 import { defaultLayer, namedLayer } from '../explain/layers.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph } from '../graph/model.js';
+import { scoresOf } from '../ops/scores/scores.js';
 import type { Distillation } from '../train/distillation.js';
-import { classCount } from './dataset.js';
 import type { FinetunePlan } from './training-schema.js';
 
 /**
@@ -19,7 +19,7 @@ export function distillationOf(
   { labels, features, maps, layer }: NonNullable<FinetunePlan['distill']>,
   store: Distillation['store'],
 ): Distillation {
-  const classes = [classCount(teacher), classCount(student)];
+  const classes = [scoresOf(teacher).classes, scoresOf(student).classes];
   if (classes[0] !== classes[1]) {
     throw new UsageError(
       `The teacher tells ${classes[0]} classes apart, the model ${classes[1]}: it cannot be learnt from.`,

@@ -1,6 +1,5 @@
 import { batches } from '../data/loader.js';
 import type { Graph } from '../graph/model.js';
-import { outputKind } from '../graph/output-kind.js';
 import {
   type Accuracy,
   type AccuracyCounts,
@@ -13,6 +12,8 @@ import {
 import { addPredictions, NO_PREDICTIONS } from '../metrics/doubt.js';
 import { openImageLoader } from '../node/image-pool.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
+import { type LabelKind, scoresOf } from '../ops/scores/scores.js';
+import { scoreGraph } from '../passes/scores-graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { engineOf, tellNotes, type VerbContext, waitField } from './context.js';
 import { type DataOptions, type Dataset, preprocessOf, requireLabels, withDataset } from './dataset.js';
@@ -47,6 +48,8 @@ export interface ScoredBatch {
   readonly images: Tensor<'float32'>;
   /** `[n, classes]`. */
   readonly logProbabilities: Tensor<'float32'>;
+  /** How the classes belong together. */
+  readonly labelKind: LabelKind;
 }
 
 /** Runs a model over a data set batch by batch. Corrupt images are skipped and told of through `onBad`. */
@@ -63,9 +66,10 @@ export async function* score(
   context: VerbContext,
 ): AsyncGenerator<ScoredBatch> {
   const { graph } = model;
-  const kind = outputKind(graph);
+  const scores = scoresOf(graph, model.info);
+  const measured = scoreGraph(graph, scores);
   const recipe = { preprocess: preprocessOf(graph, model.info), augmentation: undefined, seed: 0 };
-  const session = await engineOf(context).load(graph);
+  const session = await engineOf(context).load(measured);
   const { outputs } = labelMap(model, dataset.source);
   const loader = openImageLoader(dataset, recipe, context.workers);
   try {
@@ -77,12 +81,13 @@ export async function* score(
     });
     for await (const { images, labels, indices } of loaded) {
       context.signal?.throwIfAborted();
-      const scores = await runImages(session, graph, images);
+      const found = await runImages(session, measured, images);
       yield {
         indices,
         labels: labels.map((label) => outputs[label] ?? label),
         images,
-        logProbabilities: logProbabilitiesOf(scores, kind),
+        logProbabilities: logProbabilitiesOf(found, { kind: scores.source.kind, labels: scores.labels }),
+        labelKind: scores.labels,
       };
     }
   } finally {
@@ -117,13 +122,13 @@ export async function evaluateModel(
     skipped.push(bad);
     context.onWarning?.(`skipped ${bad.path}: ${bad.reason}`);
   };
-  for await (const { logProbabilities, labels } of score(
+  for await (const { logProbabilities, labels, labelKind } of score(
     model,
     dataset,
     { batch: options.batch ?? 64, onBad, onWait },
     context,
   )) {
-    counts = addCounts(counts, countCorrect(logProbabilities, labels));
+    counts = addCounts(counts, countCorrect(logProbabilities, labels, labelKind));
     predictions = addPredictions(predictions, logProbabilities, labels);
     const { top1 } = accuracyOf(counts);
     context.onProgress?.({

@@ -8,8 +8,9 @@ import { reinitialize } from '../models/initialize.js';
 import { stateDictOf } from '../models/state-dict.js';
 import { vggPrefix } from '../models/vgg.js';
 import { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from '../node/model-file.js';
+import { scoresOf } from '../ops/scores/scores.js';
 import type { VerbContext } from './context.js';
-import { classCount, type Dataset } from './dataset.js';
+import type { Dataset } from './dataset.js';
 import type { TrainPlan } from './training-schema.js';
 
 /** What the model of a training begins as, of which its stages are no part. */
@@ -78,7 +79,7 @@ export function beginningOf(
     ({ graph, parameters } = withHead(model, head, classesOf(head, dataset), seed));
     const names = dataset.source.classes.map(({ name }) => name);
     const { classes: _, ...rest } = info;
-    info = names.length === classCount(graph) ? { ...rest, classes: names } : rest;
+    info = names.length === scoresOf(graph).classes ? { ...rest, classes: names } : rest;
   }
   if (init === 'scratch') {
     const { graph: fresh, kept } = reinitialize(graph, seed);

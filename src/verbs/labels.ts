@@ -11,7 +11,7 @@ import type { ImageClass, ImageSource } from '../data/dataset.js';
 import type { LoadedModel } from '../node/model-file.js';
 import { range } from '../tensor/dims.js';
 import { classNames } from './classes.js';
-import { checkLabels, classCount } from './dataset.js';
+import { checkLabels, countClasses } from './dataset.js';
 
 /** Outputs of a data set's classes. */
 export interface LabelMap {
@@ -66,11 +66,12 @@ function byName(classes: readonly ImageClass[], names: readonly string[]): numbe
  *
  * @throws UsageError for a data set of more classes than the model has outputs.
  */
-export function labelMap({ graph, info }: LoadedModel, source: ImageSource): LabelMap {
-  checkLabels(graph, source);
+export function labelMap(model: LoadedModel, source: ImageSource): LabelMap {
+  const { info } = model;
+  checkLabels(model, source);
   const { classes } = source;
   if (classes.length === 0) return { outputs: [], by: 'position' };
-  const count = classCount(graph);
+  const count = countClasses(model);
   const named = info.classes ? byName(classes, info.classes) : undefined;
   if (Array.isArray(named)) return { outputs: named, by: 'name' };
   const positions = range(classes.length);
@@ -92,7 +93,7 @@ export function labelMap({ graph, info }: LoadedModel, source: ImageSource): Lab
 /** Names of a model's outputs: the data set's where it has that class, else the model's own. */
 export function outputNames(model: LoadedModel, source: ImageSource): string[] {
   const { outputs } = labelMap(model, source);
-  const names = classNames(model.info.classes, classCount(model.graph));
+  const names = classNames(model.info.classes, countClasses(model));
   for (const [label, output] of outputs.entries()) names[output] = source.classes[label]?.name ?? names[output] ?? '';
   return names;
 }

@@ -15,7 +15,7 @@ import { type Compression, compressModel } from './compress.js';
 import { engineOf, type VerbContext } from './context.js';
 import type { Dataset } from './dataset.js';
 import { type Evaluation, evaluateModel } from './evaluate.js';
-import { explainImages, triptychRow } from './explain.js';
+import { explainImages, triptychRow } from './explained.js';
 import { type Finetuning, finetuneModel } from './finetune.js';
 import { outputNames } from './labels.js';
 import type { Recipe } from './recipe.js';

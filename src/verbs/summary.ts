@@ -5,6 +5,7 @@ import type { PreprocessPart } from '../models/preprocessing.js';
 import { type Summary, summarize } from '../models/summary.js';
 import { type OpenOptions, openModel } from '../node/model-file.js';
 import type { OnnxOrigin } from '../node/open-onnx.js';
+import { describeScores, type LabelKind, type OutputKind } from '../ops/scores/scores.js';
 
 /** Height and width where nothing says any. */
 const ASSUMED_SIDE = 224;
@@ -27,6 +28,11 @@ export interface FileSummary extends Summary {
   readonly preprocessFrom: Readonly<Record<PreprocessPart, string>> | null;
   /** Number of classes, and their names where they are known; `null` for a model that is no classifier. */
   readonly classes: { readonly count: number; readonly names: readonly string[] | null } | null;
+  /**
+   * The output that holds the scores, what they are and how the classes belong together (`none`: a regression); `null` where
+   * no output can hold any.
+   */
+  readonly scores: { readonly output: string; readonly kind: OutputKind; readonly labels: LabelKind } | null;
   /** What was changed or assumed to open the file, in sentences. */
   readonly notes: readonly string[];
 }
@@ -52,7 +58,7 @@ export async function summary(
   const batch = typeof dims[0] === 'number' ? dims[0] : (options.batch ?? 1);
   const isOpen = dims.some((dim, axis) => axis > 0 && typeof dim !== 'number');
   const inputDims = dims.map((dim, axis) => (axis === 0 ? batch : typeof dim === 'number' ? dim : ASSUMED_SIDE));
-  const [, count, ...rest] = graph.outputs[0]?.type?.dims ?? [];
+  const scores = describeScores(graph, info);
   const size = `Its images may have any size: counted for ${ASSUMED_SIDE}×${ASSUMED_SIDE}. Give another with --input.`;
   return {
     file,
@@ -65,7 +71,14 @@ export async function summary(
     ...(origin && { origin }),
     preprocess: info.preprocess ?? null,
     preprocessFrom: model.preprocessFrom ?? null,
-    classes: typeof count === 'number' && rest.length === 0 ? { count, names: info.classes ?? null } : null,
+    classes: scores && scores.labels !== 'none' ? { count: scores.classes, names: info.classes ?? null } : null,
+    scores: scores
+      ? {
+          output: info.scores ?? origin?.outputs[0]?.name ?? scores.output.name,
+          kind: scores.kind,
+          labels: scores.labels,
+        }
+      : null,
     notes: isOpen ? [...model.notes, size] : model.notes,
   };
 }

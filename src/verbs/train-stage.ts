@@ -105,7 +105,7 @@ export async function trainStage(
   context: VerbContext,
 ): Promise<StageResult> {
   const { batch, epochs, seed } = plan;
-  for (const dataset of [data.train, data.validation]) if (dataset) checkLabels(model.graph, dataset.source);
+  for (const dataset of [data.train, data.validation]) if (dataset) checkLabels(model, dataset.source);
   const trains = trainsBy(plan.train);
   const trained = countTrained(model.graph, plan.train);
   const groups = groupsOf(plan, model.graph);

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
 import { gradCam } from '../../src/explain/grad-cam.js';
-import { classScores, defaultLayer, namedLayer, spatialLayers } from '../../src/explain/layers.js';
+import { defaultLayer, namedLayer, spatialLayers } from '../../src/explain/layers.js';
 import type { Dim, Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
+import { scoresOf } from '../../src/ops/scores/scores.js';
 import { bindInputs } from '../../src/passes/rewrite.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32 } from '../../src/tensor/tensor.js';
@@ -172,7 +173,7 @@ describe('the scores', () => {
       net.linear('fc', mean(net, maps, [2, 3]), 5),
       net.linear('aux', mean(net, side, [2, 3]), 4),
     );
-    expect(classScores(graph).classes).toBe(5);
+    expect(scoresOf(graph).classes).toBe(5);
     expect(spatialLayers(graph).map(({ path }) => path)).toEqual(['conv', 'relu']);
     expect(() => namedLayer(graph, 'aux.conv')).toThrow(/"aux.conv" does not lead to the scores/);
   });
@@ -194,7 +195,7 @@ describe('the scores', () => {
   it('are asked for: a model that gives maps is no classifier', () => {
     const net = new Network();
     const graph = net.build(net.conv('conv', net.images('N', 3, 8, 8), 8));
-    expect(() => classScores(graph)).toThrow(/no classifier.*\[N, 8, 8, 8\]/);
+    expect(() => scoresOf(graph)).toThrow(/no classifier.*\[N, 8, 8, 8\]/);
   });
 });
 

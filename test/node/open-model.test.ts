@@ -200,7 +200,7 @@ describe('A batch that the file fixes', () => {
 });
 
 describe('The outputs of an ONNX file', () => {
-  it('are the scores alone, as [N, classes]', async () => {
+  it('have the scores first, as [N, classes]; the others are kept', async () => {
     const spatial: Head = (b, x) => {
       b.output(x);
       const kernel = b.initializer(
@@ -215,8 +215,9 @@ describe('The outputs of an ONNX file', () => {
       );
     };
     const opened = await expectPlain(classifier(free, { head: spatial }));
-    expect(opened.graph.outputs).toHaveLength(1);
-    expect(opened.notes.join()).toMatch(/"scores" holds the scores; left out: /);
+    expect(opened.graph.outputs[0]?.type?.dims).toEqual(['N', CLASSES]);
+    expect(opened.graph.outputs.slice(1).map(({ name }) => name)).toEqual(opened.info.outputs);
+    expect(opened.notes.join()).toMatch(/"scores" holds the scores.*; kept: /);
   });
 });
 

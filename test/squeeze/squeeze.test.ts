@@ -12,6 +12,9 @@ import { ActivationStream } from '../../src/squeeze/statistics/activation-stream
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { random } from './support.js';
 
+/** What the networks here give. */
+const LOGITS = { kind: 'logits', labels: 'single-label' } as const;
+
 const engine = nodeEngine({ threads: 1 });
 
 /** Weights whose singular values fall: products of two thin random factors, and a little more. */
@@ -78,7 +81,7 @@ async function divergence(graph: Graph): Promise<number> {
     scores.push(float32(rows, [64, 10]));
   }
   const [before, after] = scores;
-  return before && after ? summedDivergence(before, after, 'logits') / 64 : Number.NaN;
+  return before && after ? summedDivergence(before, after, LOGITS) / 64 : Number.NaN;
 }
 
 const squeeze = (amount: number, options: Partial<SqueezeOptions> = {}) =>
@@ -134,7 +137,7 @@ describe('squeezeToBudget', () => {
     // The model that is returned is the best of them, to the bit.
     const scores = (of: Graph) => new ActivationStream(engine, of, images).scores();
     const [before, after] = [await scores(ofAnyBatch(network())), await scores(graph)];
-    expect(meanDivergence(before, after, 'logits')).toBe(best);
+    expect(meanDivergence(before, after, LOGITS)).toBe(best);
     await expect(squeeze(1200, { rounds: 0 })).rejects.toThrow('at least one round');
   });
 

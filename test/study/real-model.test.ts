@@ -15,7 +15,7 @@ import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { compressModel } from '../../src/verbs/compress.js';
 import { type Dataset, openDataset } from '../../src/verbs/dataset.js';
 import { evaluateModel } from '../../src/verbs/evaluate.js';
-import { explainImages } from '../../src/verbs/explain.js';
+import { explainImages } from '../../src/verbs/explained.js';
 import { randomInput } from '../../src/verbs/measure.js';
 import { planSchema } from '../../src/verbs/recipe.js';
 import { hasSharedData, shared } from '../support/shared-data.js';

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { explainText } from '../explain-text.js';
 import {
   type CommonOptions,
   dataOptions,
@@ -11,12 +12,13 @@ import {
   withModel,
   withSeed,
 } from '../options.js';
-import { percent, table } from '../output.js';
+import { table } from '../output.js';
 import { start } from '../start.js';
 
 interface ExplainOptions extends CommonOptions, ModelOptions, ImageOptions {
   readonly layer?: string;
   readonly class?: string;
+  readonly score?: 'logits' | 'output';
   readonly output?: string;
   readonly maps?: string;
   readonly picture: boolean;
@@ -27,9 +29,15 @@ export function explainCommand(): Command {
   const command = new Command('explain')
     .description('show where a model looks: Grad-CAM triptychs (image | map | overlay)')
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
-    .argument('[images...]', 'image files; with --data: positions or paths inside the data set')
+    .argument('[images...]', 'images, folders or .txt lists of them; with --data: positions or paths in it')
     .option('--layer <name>', 'layer to look at; "list" shows the candidates (default: the last activation on a grid)')
     .option('--class <class>', 'class to explain: index, name or id (default: the predicted one)')
+    .addOption(
+      new Option(
+        '--score <which>',
+        'explain logits or the model’s output (default: logits, but log-softmax as it is)',
+      ).choices(['logits', 'output']),
+    )
     .option('-o, --output <folder>', 'where the pictures go (default: shibori-out/explain)')
     .option('--maps <folder>', 'also write each map as float32 .npy [H, W]')
     .option('--no-picture', 'write no pictures');
@@ -65,27 +73,14 @@ export function explainCommand(): Command {
         ...(options.data === undefined ? {} : { data: options.data }),
         ...(options.layer === undefined ? {} : { layer: options.layer }),
         ...(options.class === undefined ? {} : { target: options.class }),
+        ...(options.score === undefined ? {} : { score: options.score }),
         ...(options.maps === undefined ? {} : { maps: options.maps }),
         ...(options.picture ? (options.output === undefined ? {} : { output: options.output }) : { output: null }),
       },
       context,
     );
     finish();
-    output.result(result, ({ layer, images: rows }) =>
-      [
-        `Layer ${layer}`,
-        table(
-          ['image', 'predicted', 'probability', 'explained', 'picture'],
-          rows.map((row) => [
-            row.file,
-            row.predictedName,
-            percent(100 * row.probability),
-            row.targetName,
-            row.picture ?? '–',
-          ]),
-        ),
-      ].join('\n'),
-    );
+    output.result(result, explainText);
     if (output.json || !process.stdout.isTTY) return;
     const { terminalImage } = await import('../../node/terminal-image.js');
     for (const { picture } of result.images) {

@@ -14,13 +14,18 @@ export function summaryCommand(): Command {
       'count only these parameters as trainable, such as "classifier.*" (default: all)',
       patterns,
     )
+    .option('--output <name>', 'short for --output-name')
     .option('--batch <n>', 'images a batch (default: 1)', positiveInteger);
   return withCommon(withModel(command), "shibori summary vgg16.pt --train 'classifier.*'").action(
-    async (file: string, options: CommonOptions & ModelOptions & { train?: string[]; batch?: number }) => {
+    async (
+      file: string,
+      options: CommonOptions & ModelOptions & { train?: string[]; batch?: number; output?: string },
+    ) => {
       const { output } = start(command, options);
       const { summary } = await import('../../verbs/summary.js');
       const result = await summary(file, {
         ...openOptions(options),
+        ...(options.output === undefined ? {} : { outputName: options.output }),
         ...(options.train ? { train: options.train } : {}),
         ...(options.batch ? { batch: options.batch } : {}),
       });

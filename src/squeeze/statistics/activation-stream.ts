@@ -10,6 +10,7 @@ import { type Dim, type Graph, type Node, Value } from '../../graph/model.js';
 import { reachableFrom } from '../../graph/uses.js';
 import type { GraphBuilder } from '../../ops/builder.js';
 import { multiplyAddsOf } from '../../ops/multiply-adds.js';
+import { scoresOf } from '../../ops/scores/scores.js';
 import { type Replacement, startRewrite } from '../../passes/rewrite.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
@@ -164,10 +165,10 @@ export class ActivationStream {
     return builder.build(this.graph.name);
   }
 
-  /** The graph's first output, a chunk of images each. */
+  /** What probabilities are computed from (see `scoresOf`), a chunk of images each, in the graph's own layout. */
   async scores(request: Omit<StreamRequest, 'values'> = {}): Promise<Tensor[]> {
     const found: Tensor[] = [];
-    const values = this.graph.outputs.slice(0, 1);
+    const values = [scoresOf(this.graph).source.value];
     for await (const told of this.run({ ...request, values })) found.push(...told);
     return found;
   }

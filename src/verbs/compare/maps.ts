@@ -9,7 +9,7 @@ import type { MapFigures } from '../../report/comparison.js';
 import { range } from '../../tensor/dims.js';
 import type { VerbContext } from '../context.js';
 import type { Dataset } from '../dataset.js';
-import { type ExplainedImage, explainImages } from '../explain.js';
+import { type ExplainedImage, explainImages } from '../explained.js';
 
 /** Images whose maps are compared unless told otherwise. */
 const MAP_IMAGES = 64;

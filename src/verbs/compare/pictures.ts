@@ -5,7 +5,7 @@ import type { Flip } from '../../report/comparison.js';
 import type { MapPanel, Picture, PictureGroup } from '../../report/pictures.js';
 import type { VerbContext } from '../context.js';
 import type { Dataset } from '../dataset.js';
-import type { ExplainedImage } from '../explain.js';
+import type { ExplainedImage } from '../explained.js';
 import { labelMap } from '../labels.js';
 import { type ComparedMaps, explainWithBoth, type MapPair } from './maps.js';
 import type { ComparedModels } from './predictions.js';
@@ -62,10 +62,12 @@ function chooseImages(
 }
 
 async function drawPanel(explained: ExplainedImage): Promise<MapPanel> {
+  const { targetProbability: probability } = explained;
+  if (probability === null) throw new Error('unreachable: only classifiers are compared');
   const [, , overlay] = await drawPanels(explained.image, explained.map, explained.file);
   return {
     overlay: await encodeWebp(overlay),
-    probability: explained.targetProbability,
+    probability,
     isPredicted: explained.target === explained.predicted,
   };
 }

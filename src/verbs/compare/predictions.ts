@@ -55,9 +55,14 @@ async function evaluateOne(
     done++;
     if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
   };
-  for await (const { logProbabilities, labels, indices } of score(model, dataset, { batch, onBad }, context)) {
+  for await (const { logProbabilities, labels, labelKind, indices } of score(
+    model,
+    dataset,
+    { batch, onBad },
+    context,
+  )) {
     done += labels.length;
-    if (labelled) counts = addCounts(counts, countCorrect(logProbabilities, labels));
+    if (labelled) counts = addCounts(counts, countCorrect(logProbabilities, labels, labelKind));
     stats = addPredictions(stats, logProbabilities, labelled ? labels : undefined);
     const [, classes = 0] = logProbabilities.dims;
     for (const [i, predicted] of predictedClasses(logProbabilities).entries()) {

@@ -9,6 +9,7 @@ import { ShiboriError } from '../../errors.js';
 import { type Accuracy, accuracyOf, addCounts, countCorrect, NO_IMAGES } from '../../metrics/accuracy.js';
 import { addPredictions, NO_PREDICTIONS } from '../../metrics/doubt.js';
 import type { LoadedModel } from '../../node/model-file.js';
+import { scoresOf } from '../../ops/scores/scores.js';
 import type { MapFigures } from '../../report/comparison.js';
 import { summedDivergence } from '../../squeeze/divergence.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -61,7 +62,7 @@ export async function predictionsOf(
   };
   for await (const found of score(model, dataset, { batch: 64, onBad }, context)) {
     logProbabilities.push(found.logProbabilities);
-    counts = addCounts(counts, countCorrect(found.logProbabilities, found.labels));
+    counts = addCounts(counts, countCorrect(found.logProbabilities, found.labels, found.labelKind));
     stats = addPredictions(stats, found.logProbabilities, found.labels);
     const top1 = `${accuracyOf(counts).top1.toFixed(2)} %`;
     context.onProgress?.({ stage, done: counts.images, total, fields: { top1 } });
@@ -114,10 +115,13 @@ export async function lossOf(
   context: VerbContext,
 ): Promise<Loss> {
   const after = await predictionsOf(squeezed, dataset, false, context);
+  // A pair of log-probabilities stands for two classes: it is compared as any two classes are.
+  const { labels } = scoresOf(original.graph);
+  const kinds = { kind: 'log-probabilities', labels: labels === 'binary' ? 'single-label' : labels } as const;
   let divergence = 0;
   for (const [i, p] of before.logProbabilities.entries()) {
     const q = after.logProbabilities[i];
-    if (q) divergence += summedDivergence(p, q, 'log-probabilities');
+    if (q) divergence += summedDivergence(p, q, kinds);
   }
   const loss: Loss = {
     accuracy: after.accuracy,

@@ -136,7 +136,7 @@ export async function openWorkshop(
   memory: WorkMemory = noMemory,
 ): Promise<Workshop> {
   const engine = engineOf(context);
-  for (const { source } of [sets.train, sets.validation]) checkLabels(original.graph, source);
+  for (const { source } of [sets.train, sets.validation]) checkLabels(original, source);
   context.onProgress?.({ stage: 'fold', done: 0, total: 1 });
   const { graph: folded, notes: folds } = await foldExact(engine, ofAnyBatch(original.graph));
   const { layers, refused } = chosenLayers(folded, plan.layers);

@@ -1,0 +1,151 @@
+import type { Dim, Graph, Node, Value } from '../../graph/model.js';
+import { type Uses, usesOf } from '../../graph/uses.js';
+import { isFloat } from '../../tensor/dtype.js';
+
+/** Operators that only lay elements out in another way. */
+const layout = new Set([
+  'Cast',
+  'Dropout',
+  'Expand',
+  'Flatten',
+  'Identity',
+  'Reshape',
+  'Squeeze',
+  'Transpose',
+  'Unsqueeze',
+]);
+
+/** Constants no larger than this keep a logarithm or a quotient finite and do not change what a value is. */
+const LARGEST_EPSILON = 1e-3;
+
+/** How deep two expressions are compared. */
+const DEPTH = 8;
+
+/** Reads a graph backwards from values of one element for each class (or one alone) of each image. */
+export class Walk {
+  readonly #uses: Uses;
+
+  /**
+   * @param columns elements of an image's scores.
+   * @param batch the first dimension of the scores.
+   */
+  constructor(
+    readonly graph: Graph,
+    readonly columns: number,
+    readonly batch: Dim | undefined,
+  ) {
+    this.#uses = usesOf(graph);
+  }
+
+  /** The node that computes a value. */
+  producer(value: Value | undefined): Node | undefined {
+    return value && this.#uses.producer(value);
+  }
+
+  /** Whether a value holds so many elements of each image along one axis. Values without a type are taken to. */
+  #holds({ type }: Value, elements: number): boolean {
+    if (!type) return true;
+    const [first, ...rest] = type.dims;
+    const sizes = rest.map(Number);
+    const isBatch = first === this.batch || typeof first === 'string';
+    return (
+      isBatch &&
+      isFloat(type.dtype) &&
+      sizes.filter((size) => size !== 1).length <= 1 &&
+      sizes.reduce((product, size) => product * size, 1) === elements
+    );
+  }
+
+  /** Whether a value holds one element for each class of each image. */
+  isRow(value: Value): boolean {
+    return this.#holds(value, this.columns);
+  }
+
+  /** Whether a value holds one element for each image. */
+  isPerImage(value: Value): boolean {
+    return this.#holds(value, 1);
+  }
+
+  /** The value that another one only lays out anew. */
+  withoutLayout(value: Value): Value {
+    let current = value;
+    for (;;) {
+      const node = this.producer(current);
+      const [input] = node?.inputs ?? [];
+      if (!node || !input || !layout.has(node.op) || node.outputs[0] !== current) return current;
+      if (!this.isRow(input) && !this.isPerImage(input)) return current;
+      current = input;
+    }
+  }
+
+  /** The number that a constant holds, where all its elements are the same. */
+  constant(value: Value | undefined): number | undefined {
+    const data = value && this.graph.initializers.get(value)?.data;
+    if (!data || data.length === 0) return undefined;
+    const first = Number(data[0]);
+    return data.every((element: number | bigint) => Number(element) === first) ? first : undefined;
+  }
+
+  /** The input of a node that is no constant, and the constant that its other input is. */
+  withConstant({
+    inputs,
+  }: Node): { readonly value: Value; readonly constant: number; readonly at: number } | undefined {
+    for (const [at, other] of [
+      [0, inputs[1]],
+      [1, inputs[0]],
+    ] as const) {
+      const constant = this.constant(other);
+      const value = inputs[at];
+      if (value && constant !== undefined && inputs.length === 2) return { value, constant, at };
+    }
+    return undefined;
+  }
+
+  /** The value that is only kept from 0 or from exceeding a bound, or has a tiny constant added; itself otherwise. */
+  withoutBounds(value: Value): Value {
+    let current = this.withoutLayout(value);
+    for (;;) {
+      const node = this.producer(current);
+      const bounded = node && this.#bounded(node);
+      if (!bounded) return current;
+      current = this.withoutLayout(bounded);
+    }
+  }
+
+  #bounded(node: Node): Value | undefined {
+    if (node.op === 'Clip') return node.inputs[0];
+    const pair = this.withConstant(node);
+    if (!pair) return undefined;
+    if (node.op === 'Max' || node.op === 'Min') return pair.value;
+    const isTiny = Math.abs(pair.constant) <= LARGEST_EPSILON;
+    return isTiny && (node.op === 'Add' || (node.op === 'Sub' && pair.at === 0)) ? pair.value : undefined;
+  }
+
+  /** Whether two values are computed in the same way from the same values. */
+  isSame(a: Value | undefined, b: Value | undefined, depth = DEPTH): boolean {
+    if (!a || !b) return a === b;
+    const [first, second] = [this.withoutLayout(a), this.withoutLayout(b)];
+    if (first === second) return true;
+    const [x, y] = [this.producer(first), this.producer(second)];
+    if (!x || !y) {
+      const constant = this.constant(first);
+      return constant !== undefined && constant === this.constant(second);
+    }
+    return (
+      depth > 0 &&
+      x.op === y.op &&
+      x.inputs.length === y.inputs.length &&
+      JSON.stringify(x.attributes) === JSON.stringify(y.attributes) &&
+      x.inputs.every((input, i) => this.isSame(input, y.inputs[i], depth - 1))
+    );
+  }
+
+  /** The value whose classes an operator reduces to one number of each image; `undefined` for anything else. */
+  reduced(value: Value, ops: readonly string[]): Value | undefined {
+    const sum = this.withoutBounds(value);
+    const node = this.producer(sum);
+    const [input] = node?.inputs ?? [];
+    if (!node || !input || !ops.includes(node.op) || !this.isPerImage(sum)) return undefined;
+    return this.isRow(input) ? input : undefined;
+  }
+}
