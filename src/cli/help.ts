@@ -4,6 +4,7 @@ import { type Command, Help, type Option } from 'commander';
 export const GROUPS = {
   images: 'Images:',
   model: 'Model file:',
+  scores: 'Scores (default: as the graph shows):',
   preprocessing: 'Preprocessing (default: as the model file says):',
   common: 'Output and machine:',
 } as const;

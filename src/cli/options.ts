@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { OpenOptions } from '../node/model-file.js';
 import type { DataOptions } from '../verbs/dataset.js';
-import { GROUPS, SEED_HELP, withShortHelp } from './help.js';
+import { GROUPS, rareGroup, SEED_HELP, withShortHelp } from './help.js';
 import { count, integers, positiveInteger, randomSplit } from './parse.js';
 import { type PreprocessFlags, preprocessOptions, withPreprocess } from './preprocess-options.js';
 
@@ -45,16 +45,27 @@ export function withCommon(command: Command, ...examples: readonly string[]): Co
   );
 }
 
+/** Commands with so many options that those of the scores are only named in their short help. */
+const withManyOptions: ReadonlySet<string> = new Set(['compress', 'sweep', 'train', 'finetune']);
+
+/** Adds the options of what a model's scores are. */
+function withScores(command: Command): Command {
+  const group = withManyOptions.has(command.name())
+    ? rareGroup(command, GROUPS.scores)
+    : command.optionsGroup(GROUPS.scores);
+  return group
+    .option('--output-name <name>', 'output that holds the scores')
+    .addOption(new Option('--task <task>', 'what the scores are for').choices(['classification', 'regression']));
+}
+
 /** Adds the options of commands that read a model. */
 export function withModel(command: Command): Command {
   return withPreprocess(
-    command
+    withScores(command)
       .optionsGroup(GROUPS.model)
       .option('--arch <name>', 'architecture of a state dict (default: from its keys)')
       .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')
-      .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', integers)
-      .option('--output-name <name>', 'output that holds the scores (default: found)')
-      .addOption(new Option('--task <task>', 'what the scores are for').choices(['classification', 'regression'])),
+      .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', integers),
   );
 }
 

@@ -160,7 +160,7 @@ export function optionsForEach(files: readonly string[], options: OpenOptions): 
 }
 
 /** The graph as a file has it: with the outputs of the file that it came from, in their order. */
-function fileGraph({ graph, info }: LoadedModel): Graph {
+export function fileGraph({ graph, info }: LoadedModel): Graph {
   return info.outputs ? withOutputs(graph, info.outputs) : graph;
 }
 

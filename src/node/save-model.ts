@@ -9,7 +9,15 @@ import { architectures } from '../models/architectures.js';
 import { stateDictOf } from '../models/state-dict.js';
 import { checkFinite } from '../passes/check-weights.js';
 import { writeFileAtomic } from './atomic-file.js';
-import { encodeModel, formatOf, type LoadedModel, type ModelFormat, openBytes, readWhole } from './model-file.js';
+import {
+  encodeModel,
+  fileGraph,
+  formatOf,
+  type LoadedModel,
+  type ModelFormat,
+  openBytes,
+  readWhole,
+} from './model-file.js';
 import type { OpenOptions } from './open-options.js';
 import { verifyOutputs, verifyTensors } from './verify-model.js';
 
@@ -59,9 +67,15 @@ async function verifyFile(model: LoadedModel, format: ModelFormat, path: string,
   if (bytes.length > maxBytes) throw new ShiboriError(`it takes ${bytes.length} bytes, more than ${maxBytes}`);
   const common = { promised: model.graph, size: model.info.preprocess?.size, ...(equals ? { equals } : {}) };
   if (format === 'onnx') {
-    const { graph } = await openBytes(bytes, format, path, {});
-    checkFinite(graph);
-    return verifyOutputs(engine, { ...common, reopened: graph, onnxFile: path });
+    const reopened = await openBytes(bytes, format, path, {});
+    checkFinite(reopened.graph);
+    // Scores come first in memory only: files are compared output by output as they have them.
+    const graphs = {
+      promised: fileGraph(model),
+      reopened: fileGraph(reopened),
+      ...(equals && { equals: fileGraph({ graph: equals, info: model.info }) }),
+    };
+    return verifyOutputs(engine, { ...common, ...graphs, onnxFile: path });
   }
   const { tensors } =
     format === 'torch' ? await readTorch(bytes, path, { keepNames: true }) : readSafetensors(bytes, path);
