@@ -81,7 +81,7 @@ export function withData(command: Command): Command {
       randomSplit,
     )
     .option('--part <name>', 'part of the data, such as val (default: by purpose)')
-    .option('--limit <n>', 'use n images: the same share of each class, drawn by --seed', positiveInteger);
+    .option('--limit <n>', 'use n images, the same share of each class', positiveInteger);
 }
 
 /** Adds `--seed` to a command that has nothing else that is random than the images that `--limit` draws. */

@@ -41,7 +41,7 @@ export function trainCommand(): Command {
     .optionsGroup('Model and plan:')
     .option('--plan <file>', 'YAML file with the stages of the training')
     .option('--head <classes>', 'fresh last layer: a number of classes, auto, or study (the classifier of the study)')
-    .option('--init <how>', 'pretrained, or scratch: all parameters fresh (default: pretrained)');
+    .option('--init <how>', 'pretrained or scratch (default: pretrained)');
   return withTraining(command, {
     trained: 'all',
     done: 'trained',
