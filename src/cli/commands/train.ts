@@ -40,7 +40,7 @@ export function trainCommand(): Command {
     .argument('<model>', '.onnx, .pt/.pth or .safetensors file, or a network to make: vgg11 … vgg19, vgg16_bn …')
     .optionsGroup('Model and plan:')
     .option('--plan <file>', 'YAML file with the stages of the training')
-    .option('--head <classes>', 'fresh last layer: a number of classes, auto, or study (the classifier of the study)')
+    .option('--head <classes>', 'fresh last layer: a number of classes, auto or study')
     .option('--init <how>', 'pretrained or scratch (default: pretrained)');
   return withTraining(command, {
     trained: 'all',
