@@ -1,5 +1,6 @@
 import { agreementText } from '../metrics/agreement.js';
 import { describeSpeed, milliseconds } from '../report/comparison.js';
+import { describeRefusals } from '../squeeze/refusals.js';
 import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
 import { LAYER_COLUMNS, layerCells, predictedDivergence } from '../verbs/squeeze/layer-cells.js';
 import type { SqueezedFile } from '../verbs/squeeze/squeeze.js';
@@ -38,7 +39,7 @@ function sizeText({ before, after, ratio }: SizeChange): string {
 function shapeText({ layers, refused, folds, size }: SqueezedShape): string[] {
   return [
     layersText(layers),
-    ...refused.map(({ path, reason }) => `${path} was left alone: ${reason}.`),
+    ...describeRefusals(refused).map((text) => `${text}.`),
     ...folds.filter(({ folded }) => folded).map(({ node, text }) => `Folded ${node}: ${text}`),
     '',
     sizeText(size),

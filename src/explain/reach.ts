@@ -16,7 +16,7 @@ function spread({ placesOf }: Grids, value: Value): number {
 
 /** Whether every entry of a node's output may depend on every place of its input. */
 function mixesPlaces(node: Node, input: Value, output: Value, axes: ChannelAxes, grids: Grids): boolean {
-  if (axes.mixes(node) || node.op === 'Attention') return true;
+  if (axes.mixes(node)) return true;
   return moves[node.op] === undefined && spread(grids, output) < spread(grids, input);
 }
 

@@ -115,15 +115,6 @@ const einsum: TraceRule = (c) => {
   return [unify(sizes, parts) ?? c.lose('combines tokens of different places')];
 };
 
-/** Attention as one operator: a row for each query. */
-const attention: TraceRule = (c) => {
-  const [queries] = c.inputs;
-  const sizes = c.outputSizes(0);
-  if (!queries || isLost(queries) || !sizes) return [queries ?? c.lose('has constant queries')];
-  if (sizes.length !== queries.sizes.length) return [c.lose('lays tokens out in another way')];
-  return [withAxis(queries, sizes.length - 1, undefined, sizes.at(-1) as number)];
-};
-
 const ownPlace = { ...elementwiseOps, ...activation, ...normalization, ...quantization };
 
 /** One entry for each channel, of the whole map. */
@@ -139,7 +130,6 @@ const computing: Readonly<Record<string, TraceRule>> = {
       (op) => [op, newMap],
     ),
   ),
-  Attention: attention,
   Conv: convolution,
   Einsum: einsum,
   Gemm: gemm,
@@ -149,9 +139,13 @@ const computing: Readonly<Record<string, TraceRule>> = {
   ScatterND: scatter,
 };
 
+/** Operators whose output is picked from the input by what the pixels are. */
+const picks: ReadonlySet<string> = new Set(['GatherElements', 'GatherND', 'TopK', 'Compress', 'NonZero', 'Unique']);
+
 /** The rule of a node's operator. */
 export function ruleFor({ op }: Node): TraceRule {
   if (/^(Reduce|Arg)/.test(op)) return reduce;
   if (/^Global.*Pool$/.test(op)) return globalPool;
-  return moves[op] ?? computing[op] ?? ((c) => [c.lose('moves elements in a way that is not followed')]);
+  const why = picks.has(op) ? 'picks tokens by computed indices' : 'moves elements in a way that is not followed';
+  return moves[op] ?? computing[op] ?? ((c) => [c.lose(why)]);
 }

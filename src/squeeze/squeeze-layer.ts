@@ -88,7 +88,7 @@ const convolutionOf: Reader = (graph, node, uses) => {
   if (!weight) return 'its weight is no float32 constant';
   if (b && !bias) return 'its bias is no float32 constant';
   const attributes = attributesOf('Conv', node);
-  if (attributes.group !== 1) return `it has ${attributes.group} groups: each is small already`;
+  if (attributes.group !== 1) return 'it is a convolution in groups (depthwise), each of which is small already';
   const [outputs = 1, inputs = 1, height = 1, width = 1] = weight.dims;
   const inputSize = pair(x?.type?.dims);
   const outputSize = pair(output?.type?.dims);
@@ -173,7 +173,7 @@ export function squeezeLayers(graph: Graph): { layers: SqueezeLayer[]; refused: 
     } else if (!leading.has(node)) refuse('it does not lead to the scores');
     else if (paths.has(path)) refuse('it is a factor of a layer that is decomposed already');
     else if (typeof found === 'string') refuse(found);
-    else if (other !== undefined) refuse(`its weight is shared with ${other}, so that both would be stored`);
+    else if (other !== undefined) refuse(`its weight is shared with "${other}", so that both would be stored`);
     else {
       paths.add(path);
       layers.push({ path, ...found });

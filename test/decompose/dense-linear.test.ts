@@ -140,8 +140,8 @@ describe('what is no linear layer', () => {
     const { layers, refused } = squeezeLayers(b.build('tied'));
     expect(layers.map(({ path, sharesBias }) => ({ path, sharesBias }))).toEqual([{ path: 'third', sharesBias: true }]);
     expect(refused).toEqual([
-      { path: 'first', reason: 'its weight is shared with second, so that both would be stored' },
-      { path: 'second', reason: 'its weight is shared with first, so that both would be stored' },
+      { path: 'first', reason: 'its weight is shared with "second", so that both would be stored' },
+      { path: 'second', reason: 'its weight is shared with "first", so that both would be stored' },
     ]);
   });
 });

@@ -10,6 +10,7 @@ import { GraphBuilder } from '../../src/ops/builder.js';
 import { attributesOf, isOp, specOf } from '../../src/ops/table.js';
 import { rewrite } from '../../src/passes/rewrite.js';
 import { outputMetric, replacementOf } from '../../src/squeeze/fit-layer.js';
+import { describeRefusals } from '../../src/squeeze/refusals.js';
 import { schemes } from '../../src/squeeze/schemes/schemes.js';
 import { tailsOf } from '../../src/squeeze/schemes/tails.js';
 import { mapStage } from '../../src/squeeze/schemes/whitened.js';
@@ -234,6 +235,15 @@ describe('tensor trains of a linear layer', () => {
 });
 
 describe('squeezeLayers', () => {
+  it('gives a reason once, however many layers it holds for', () => {
+    const refusal = (path: string, reason: string) => ({ path, reason });
+    const depthwise = ['a', 'b', 'c', 'd', 'e'].map((path) => refusal(path, 'it is small'));
+    expect(describeRefusals([...depthwise, refusal('f', 'it is odd')])).toEqual([
+      'a, b, c and 2 more are left as they are: it is small',
+      'f is left as it is: it is odd',
+    ]);
+  });
+
   it('leaves grouped convolutions and shared weights alone, and says so', () => {
     const b = new GraphBuilder();
     const x = b.input('input', 'float32', ['N', 4, 5, 5]);
@@ -249,9 +259,9 @@ describe('squeezeLayers', () => {
     const { layers, refused } = squeezeLayers(b.build('odd'));
     expect(layers).toEqual([]);
     expect(refused).toMatchObject([
-      { path: 'd', reason: expect.stringContaining('4 groups') },
-      { path: 's1', reason: expect.stringContaining('shared with s2') },
-      { path: 's2', reason: expect.stringContaining('shared with s1') },
+      { path: 'd', reason: expect.stringContaining('a convolution in groups') },
+      { path: 's1', reason: expect.stringContaining('shared with "s2"') },
+      { path: 's2', reason: expect.stringContaining('shared with "s1"') },
     ]);
   });
 

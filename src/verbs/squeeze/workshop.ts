@@ -12,6 +12,7 @@ import type { FoldNote } from '../../passes/fold.js';
 import { ofAnyBatch } from '../../passes/rewrite.js';
 import type { SizeFigures } from '../../report/comparison.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
+import { describeRefusals } from '../../squeeze/refusals.js';
 import type { SpendOptions, StudiedNetwork } from '../../squeeze/spend.js';
 import { type SqueezeOptions, studyNetwork } from '../../squeeze/squeeze.js';
 import { type Refusal, type SqueezeLayer, squeezeLayers } from '../../squeeze/squeeze-layer.js';
@@ -68,7 +69,7 @@ export function chosenLayers(graph: Graph, patterns: readonly string[] | undefin
   const { layers, refused } = squeezeLayers(graph);
   const paths = layers.map(({ path }) => path);
   if (layers.length === 0) {
-    const why = refused.map(({ path, reason }) => `${path}: ${reason}`).join('; ');
+    const why = describeRefusals(refused).join('; ');
     throw new ShiboriError(`The model has no layer that can be squeezed${why === '' ? '' : ` (${why})`}.`);
   }
   for (const pattern of patterns ?? []) {
