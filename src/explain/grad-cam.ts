@@ -7,16 +7,17 @@
  * backward pass. Only the part of the graph after the layer is differentiated.
  */
 import { appendGradients } from '../autodiff/gradient.js';
-import type { Engine, Session } from '../engine/engine.js';
+import type { Engine } from '../engine/engine.js';
+import { BatchSessions, piecesOf } from '../engine/pieces.js';
 import { ShiboriError, UsageError } from '../errors.js';
+import { fixedBatchOf } from '../graph/batch.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { appendClassScores, appendColumns, explainedScores, type ScoreChoice } from '../ops/scores/append.js';
 import { type OutputKind, type Scores, scoresOf, type Task } from '../ops/scores/scores.js';
 import { startRewrite } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
-import { expectFloat32, float32, int64, type Tensor, zeros } from '../tensor/tensor.js';
+import { expectFloat32, float32, int64, type Tensor } from '../tensor/tensor.js';
 import { defaultLayer, namedLayer, type SpatialLayer, unclearLayers } from './layers.js';
 import { finishMaps, gradCamMaps } from './map.js';
 import { type Grid, toChannelsFirst } from './spatial.js';
@@ -147,21 +148,12 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
   const { input, layer, scores: described } = subject;
   const { classes, columns } = described;
   // Fails now rather than with the first image, where an operator after the layer has no gradient.
-  const [declared] = input.type?.dims ?? [];
-  explainingGraph(graph, subject, typeof declared === 'number' ? declared : 1);
-  // One session for each batch size in use: the full one and the last, smaller one.
-  const sessions = new Map<number, Promise<Session>>();
-  const sessionFor = (batch: number): Promise<Session> => {
-    let session = sessions.get(batch);
-    if (!session) {
-      session = engine.load(explainingGraph(graph, subject, batch));
-      sessions.set(batch, session);
-    }
-    return session;
-  };
+  const declared = fixedBatchOf(graph);
+  explainingGraph(graph, subject, declared ?? 1);
+  const sessions = new BatchSessions(engine, (batch) => explainingGraph(graph, subject, batch));
   const explainBatch = async (images: Tensor<'float32'>, wanted: readonly number[]): Promise<Explanation[]> => {
     const [batch = 0, , height = 0, width = 0] = images.dims;
-    const session = await sessionFor(batch);
+    const session = await sessions.of(batch);
     const results = await session.run({ [input.name]: images, target: int64(wanted) });
     const scores = expectFloat32(results['grad-cam/scores'], 'Grad-CAM scores');
     const source = expectFloat32(results['grad-cam/source'], 'Scores');
@@ -189,28 +181,20 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
     described,
     explained: explainedScores(described, options.score).kind,
     async explain(images, targets = []) {
-      const [count = 0, ...dims] = images.dims;
+      const [count = 0] = images.dims;
       const wanted = Array.from({ length: count }, (_, i) => targets[i] ?? -1);
       for (const target of wanted) {
         if (target >= classes || target < -1 || !Number.isInteger(target)) {
           throw new UsageError(`Class ${target} is out of range: the model has classes 0 to ${classes - 1}.`);
         }
       }
-      if (typeof declared !== 'number' || declared === count) return explainBatch(images, wanted);
-      // A model of a fixed batch gets its images in such batches; zeros fill up the last one.
       const explained: Explanation[] = [];
-      const size = sizeOf(dims);
-      for (let start = 0; start < count; start += declared) {
-        const batch = zeros('float32', [declared, ...dims]);
-        batch.data.set(images.data.subarray(start * size, Math.min(start + declared, count) * size));
-        const own = Array.from({ length: declared }, (_, i) => wanted[start + i] ?? -1);
-        explained.push(...(await explainBatch(batch, own)));
+      for (const piece of piecesOf(images, declared)) {
+        const own = Array.from({ length: piece.images.dims[0] ?? 0 }, (_, i) => wanted[piece.start + i] ?? -1);
+        explained.push(...(await explainBatch(piece.images, own)).slice(0, piece.count));
       }
-      return explained.slice(0, count);
+      return explained;
     },
-    async dispose() {
-      for (const session of sessions.values()) await (await session).dispose();
-      sessions.clear();
-    },
+    dispose: () => sessions.dispose(),
   };
 }

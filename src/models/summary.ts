@@ -1,3 +1,4 @@
+import { fixedBatchOf } from '../graph/batch.js';
 import { isStatic } from '../graph/dims.js';
 import type { Dim, Graph, Node } from '../graph/model.js';
 import { layersOf } from '../graph/module-path.js';
@@ -115,4 +116,12 @@ export function summarize(
     activationBytes: activationElements * 4 * 2,
     layers,
   };
+}
+
+/** Summarises a model for one image: the multiply-adds of a graph of a fixed batch are shared by its images. */
+export function summarizeImage(graph: Graph): Summary {
+  const summary = summarize(graph);
+  const images = fixedBatchOf(graph) ?? 1;
+  const layers = summary.layers.map((layer) => ({ ...layer, multAdds: layer.multAdds / images }));
+  return { ...summary, multAdds: summary.multAdds / images, layers };
 }

@@ -3,13 +3,17 @@
  * now, the shapes they reshape to take it over: 0 copies the first dimension, -1 leaves it to the others. Constants that
  * are joined to the batch along another axis are repeated for every image.
  */
+import { ShiboriError } from '../errors.js';
 import { divide, productOf } from '../graph/dims.js';
 import type { Dim, Graph, Node, Value } from '../graph/model.js';
 import { reachableFrom } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { int64 } from '../tensor/tensor.js';
 import { numberOf } from './node-attributes.js';
-import { rewrite } from './rewrite.js';
+import { bindInputs, rewrite } from './rewrite.js';
+
+/** The symbol of a batch that was freed. */
+const SYMBOL = 'N';
 
 /** A graph whose results have the symbolic batch, or the node that holds on to the old one. */
 export type FreedBatch = { readonly graph: Graph } | { readonly fixedBy: string };
@@ -79,3 +83,23 @@ export function freeBatch(graph: Graph, batch: string, old: number): FreedBatch 
 }
 
 const describe = ({ name, op }: Node): string => `node "${name}" (${op})`;
+
+/**
+ * Binds a graph's images to a symbolic batch, where it can run for any; a graph in which a node holds on to the batch stays
+ * as it is and runs in pieces of that size.
+ */
+export function ofAnyBatch(graph: Graph): Graph {
+  const [input] = graph.inputs;
+  const [batch, ...dims] = input?.type?.dims ?? [];
+  if (!input || batch === undefined) return bindInputs(graph);
+  const bind = () => bindInputs(graph, { [input.name]: [SYMBOL, ...dims] });
+  if (typeof batch !== 'number') return bind();
+  try {
+    const freed = freeBatch(bind(), SYMBOL, batch);
+    return 'graph' in freed ? freed.graph : graph;
+  } catch (error) {
+    // Dimensions that do not go together any more: a node holds on to the batch.
+    if (error instanceof ShiboriError) return graph;
+    throw error;
+  }
+}

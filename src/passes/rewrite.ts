@@ -146,9 +146,3 @@ export function rewrite(graph: Graph, options: RewriteOptions = {}): Graph {
 export function bindInputs(graph: Graph, inputDims: Readonly<Record<string, readonly Dim[]>> = {}): Graph {
   return rewrite(graph, { inputDims });
 }
-
-/** The graph with a symbol as the batch of its images, the first input. */
-export function ofAnyBatch(graph: Graph): Graph {
-  const [input] = graph.inputs;
-  return bindInputs(graph, input?.type ? { [input.name]: ['N', ...input.type.dims.slice(1)] } : {});
-}

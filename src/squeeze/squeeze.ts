@@ -12,7 +12,7 @@ import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { fitsPattern } from '../graph/module-path.js';
 import type { FoldNote } from '../passes/fold.js';
-import { ofAnyBatch } from '../passes/rewrite.js';
+import { ofAnyBatch } from '../passes/free-batch.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Goal } from './curves.js';
 import { foldExact } from './fold-exact.js';

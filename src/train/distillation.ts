@@ -5,8 +5,10 @@
  *     + maps · (1/B) Σ (1 − corr(m, m*))       maps of the class that the teacher predicts; compare the gradient-based
  *                                              attention of Zagoruyko, Komodakis 2017, arXiv:1612.03928
  */
-import type { Engine, NamedTensors, Session } from '../engine/engine.js';
+import type { Engine, NamedTensors } from '../engine/engine.js';
+import { BatchSessions, type Piece, piecesOf } from '../engine/pieces.js';
 import { ShiboriError } from '../errors.js';
+import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { appendClassScores, appendLogProbabilities } from '../ops/scores/append.js';
@@ -197,18 +199,38 @@ function fromRecords(parts: readonly Part[], records: Float32Array, count: numbe
   return found;
 }
 
+/** Puts together what was found of the pieces of a batch. */
+function joined(
+  parts: readonly Part[],
+  found: readonly (readonly [Piece, NamedTensors])[],
+  count: number,
+): Record<string, Tensor<'float32'>> {
+  const whole = Object.fromEntries(parts.map(([name, dims]) => [name, zeros('float32', [count, ...dims])]));
+  for (const [piece, results] of found) {
+    for (const [name, dims] of parts) {
+      const { data } = expectFloat32(results[name], `The teacher's "${name}"`);
+      whole[name]?.data.set(data.subarray(0, piece.count * sizeOf(dims)), piece.start * sizeOf(dims));
+    }
+  }
+  return whole;
+}
+
 /** Loads the teacher; a session for each size of batch. */
 export function openTeacher(engine: Engine, distillation: Distillation): Teacher {
-  const sessions = new Map<number, Session>();
+  const sessions = new BatchSessions(engine, (batch) => teacherGraph(distillation, batch));
   const input = distillation.teacher.inputs[0]?.name ?? '';
-  const single = teacherGraph(distillation, 1);
+  const single = teacherGraph(distillation, fixedBatchOf(distillation.teacher) ?? 1);
   const parts = single.outputs.map(({ name, type }): Part => [name, (type?.dims ?? []).slice(1).map(Number)]);
   const length = recordLength(parts);
   const store = distillation.store?.(length, single);
   const compute = async (images: Tensor<'float32'>, batch: number): Promise<NamedTensors> => {
-    const session = sessions.get(batch) ?? (await engine.load(teacherGraph(distillation, batch)));
-    sessions.set(batch, session);
-    return session.run({ [input]: images });
+    const found: (readonly [Piece, NamedTensors])[] = [];
+    for (const piece of piecesOf(images, fixedBatchOf(distillation.teacher))) {
+      const session = await sessions.of(piece.images.dims[0] ?? 0);
+      found.push([piece, await session.run({ [input]: piece.images })]);
+    }
+    const [first] = found;
+    return first?.[0].images === images ? first[1] : joined(parts, found, batch);
   };
   const told = async (indices: readonly number[], images: () => Promise<Tensor<'float32'>>): Promise<NamedTensors> => {
     const count = indices.length;
@@ -226,8 +248,7 @@ export function openTeacher(engine: Engine, distillation: Distillation): Teacher
       return { probabilities: expectFloat32(probabilities, "The teacher's probabilities"), feeds };
     },
     async dispose() {
-      for (const session of sessions.values()) await session.dispose();
-      sessions.clear();
+      await sessions.dispose();
       store?.close();
     },
   };

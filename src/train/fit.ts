@@ -8,6 +8,7 @@
  */
 import type { Engine } from '../engine/engine.js';
 import { UsageError } from '../errors.js';
+import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { parametersOf } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
@@ -143,7 +144,8 @@ function checkCounts(counts: Readonly<Record<string, readonly [found: number, le
  * Trains a classifier.
  *
  * @param whole inference graph, input `[N, C, H, W]` with fixed C, H, W, its scores the first output. What only other outputs
- *   need stays as it is.
+ *   need stays as it is. Where its batch is fixed to `options.batch`, every batch is full: what is left over of an epoch is
+ *   not trained on.
  * @throws ShiboriError when nothing is trained, when the checkpoint belongs to another training, and when the loss or a
  *   gradient is no longer finite: the last good checkpoint is kept, and the message says which step it was.
  * @throws UsageError for fewer than two images, and for counts that are none.
@@ -151,10 +153,12 @@ function checkCounts(counts: Readonly<Record<string, readonly [found: number, le
 export async function fit(whole: Graph, options: FitOptions): Promise<FitResult> {
   const graph = withScoresAlone(whole);
   const { engine, data, validation, trains, optimizer, batch = 64, accumulate = 1, seed = 42, views = 1 } = options;
+  // Any other graph is bound to the batch of the training, whatever its own is.
+  const fixed = fixedBatchOf(graph) === batch ? batch : undefined;
   checkCounts({
-    'the number of images': [data.count, 2],
+    'the number of images': [data.count, fixed ?? 2],
     epochs: [options.epochs, 1],
-    'the batch size': [batch, 2],
+    'the batch size': [batch, fixed === undefined ? 2 : 1],
     'the number of batches a step': [accumulate, 1],
     views: [views, 1],
     patience: [options.patience ?? 1, 1],
@@ -165,7 +169,9 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
   );
   const { distillation } = options;
   const trained = new Set(initializersNamed(graph, names));
-  const { prefix, suffix, elements } = splitFrozenPrefix(graph, trained, comparedValues(graph, distillation));
+  const split = splitFrozenPrefix(graph, trained, comparedValues(graph, distillation));
+  // Values inside of a graph of a fixed batch may hold several images in one row: they are not cached image by image.
+  const { prefix, suffix, elements } = fixed === undefined ? split : { ...split, prefix: undefined, suffix: graph };
   const featuresOf = (images: TrainingData, open: FitOptions['store'], count: number) =>
     prefix
       ? cachedFeatures(engine, images, prefix, open?.(elements, prefix) ?? memoryStore(images.count, elements), count)

@@ -1,6 +1,7 @@
 import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
+import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -151,7 +152,9 @@ export class Trainer {
     const { batch, accumulate, seed } = this.#options;
     const order = Array.from(seeded(seed, ORDER_STREAM, epoch).permutation(this.#features.data.count));
     // PyTorch keeps the last, smaller batch; one of a single image has no batch statistics and is left out.
-    const parts = slices(order, batch).filter((part) => part.length > 1);
+    // A graph of a fixed batch leaves out the rest, other images in every epoch.
+    const least = fixedBatchOf(this.#graph) === batch ? batch : 2;
+    const parts = slices(order, batch).filter((part) => part.length >= least);
     return slices(parts, accumulate);
   }
 

@@ -1,5 +1,7 @@
 import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
+import { runInPieces } from '../engine/pieces.js';
+import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { accuracyOf, addCounts, countCorrect, logProbabilitiesOf, NO_IMAGES } from '../metrics/accuracy.js';
 import { scoresOf } from '../ops/scores/scores.js';
@@ -55,8 +57,10 @@ export async function validate(
       const inputs = await next();
       waited += (performance.now() - asked) / 1000;
       if (!inputs) break;
-      const results = await session.run({ [graph.inputs[0]?.name ?? '']: inputs });
-      const scores = expectFloat32(results[measured.outputs[0]?.name ?? ''], 'The scores');
+      const scores = await runInPieces(inputs, fixedBatchOf(graph), async (piece) => {
+        const results = await session.run({ [graph.inputs[0]?.name ?? '']: piece });
+        return expectFloat32(results[measured.outputs[0]?.name ?? ''], 'The scores');
+      });
       const logProbabilities = logProbabilitiesOf(scores, { kind: found.source.kind, labels: kind });
       // Unreadable images have no label and are not counted.
       for (const [row, index] of indices.entries()) {

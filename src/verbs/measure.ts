@@ -1,5 +1,6 @@
 import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
+import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { compareLatencies } from '../metrics/speed.js';
 import type { SpeedFigures } from '../report/comparison.js';
@@ -21,12 +22,6 @@ const FEWEST_RUNS = 7;
 const MOST_RUNS = 200;
 /** Batch sizes that models of any batch are timed at: one image at a time, and many. */
 const BATCHES: readonly number[] = [1, 64];
-
-/** The batch that a graph is fixed to; `undefined` for any. */
-function fixedBatchOf(graph: Graph): number | undefined {
-  const batch = graph.inputs[0]?.type?.dims[0];
-  return typeof batch === 'number' ? batch : undefined;
-}
 
 const leastCommonMultiple = (a: number, b: number): number => {
   let [x, y] = [a, b];

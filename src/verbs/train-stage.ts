@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ImageRecipe } from '../data/image-loader.js';
 import { UsageError } from '../errors.js';
+import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { fileCheckpoint } from '../node/checkpoint.js';
 import { featureKey } from '../node/feature-store.js';
@@ -96,20 +97,53 @@ export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'inte
   readonly waited: number;
 }
 
+/**
+ * A plan for a graph that runs for batches of one size alone: a step adds up the gradients of as many of them as hold about
+ * the images that the plan asks for.
+ *
+ * @throws UsageError when there are fewer images than one batch.
+ */
+function inBatchesOf<P extends FinetunePlan>(
+  size: number,
+  plan: P,
+  graph: Graph,
+  { train }: TrainingSets,
+  context: VerbContext,
+): P {
+  const count = train.source.items.length;
+  if (count < size) {
+    throw new UsageError(
+      `The model runs for batches of ${size} images alone, "${train.source.name}" has ${count}: expected at least ${size} to train on.`,
+    );
+  }
+  const accumulate = Math.max(1, Math.round((plan.batch * plan.accumulate) / size));
+  const normalises = graph.nodes.some(({ op }) => op === 'BatchNormalization');
+  const isFrozen = size === 1 && normalises && plan.batchNorm === 'train';
+  context.onNote?.(
+    `The model runs for batches of ${size} alone: a step adds up the gradients of ${accumulate} of them${
+      isFrozen ? '; one image has no batch statistics, so batch norms keep their running ones' : ''
+    }.`,
+  );
+  return { ...plan, batch: size, accumulate, ...(isFrozen ? { batchNorm: 'frozen' as const } : {}) };
+}
+
 /** Trains a part of a loaded model, as one stage of a training. */
 export async function trainStage(
   model: LoadedModel,
   data: TrainingSets,
-  plan: FinetunePlan & { readonly train: readonly string[] },
+  wanted: FinetunePlan & { readonly train: readonly string[] },
   place: StagePlace,
   context: VerbContext,
 ): Promise<StageResult> {
+  const fixed = fixedBatchOf(model.graph);
+  const plan = fixed === undefined ? wanted : inBatchesOf(fixed, wanted, model.graph, data, context);
   const { batch, epochs, seed } = plan;
   for (const dataset of [data.train, data.validation]) if (dataset) checkLabels(model, dataset.source);
   const trains = trainsBy(plan.train);
   const trained = countTrained(model.graph, plan.train);
   const groups = groupsOf(plan, model.graph);
-  const steps = stepsPerEpoch(plan, data.train.source.items.length);
+  const images = data.train.source.items.length;
+  const steps = stepsPerEpoch(plan, fixed === undefined ? images : images - (images % fixed));
   const schedule = scheduleOf(plan, steps);
   const optimizer = optimizerOf(plan);
   const training = forTraining(model.graph, trains, batch);

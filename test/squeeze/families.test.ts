@@ -8,7 +8,7 @@ import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { summarize } from '../../src/models/summary.js';
 import { openModel } from '../../src/node/model-file.js';
-import { ofAnyBatch } from '../../src/passes/rewrite.js';
+import { ofAnyBatch } from '../../src/passes/free-batch.js';
 import { squeezeToBudget } from '../../src/squeeze/squeeze.js';
 import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { expectFloat32, type Tensor } from '../../src/tensor/tensor.js';

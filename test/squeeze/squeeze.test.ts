@@ -5,7 +5,7 @@ import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { parametersOf } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { ofAnyBatch } from '../../src/passes/rewrite.js';
+import { ofAnyBatch } from '../../src/passes/free-batch.js';
 import { meanDivergence, summedDivergence } from '../../src/squeeze/divergence.js';
 import { type SqueezeOptions, squeezeToBudget } from '../../src/squeeze/squeeze.js';
 import { ActivationStream } from '../../src/squeeze/statistics/activation-stream.js';

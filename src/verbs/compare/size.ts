@@ -1,5 +1,5 @@
 import { createGzip } from 'node:zlib';
-import { summarize } from '../../models/summary.js';
+import { summarizeImage } from '../../models/summary.js';
 import { encodeModel, type LoadedModel } from '../../node/model-file.js';
 import type { SizeFigures } from '../../report/comparison.js';
 
@@ -19,7 +19,7 @@ async function gzipSize(chunks: readonly Uint8Array[]): Promise<number> {
 /** What a model takes as an ONNX file, raw and gzipped. */
 export async function sizeOfModel(model: LoadedModel): Promise<SizeFigures> {
   const chunks = await encodeModel(model, 'onnx');
-  const { parameters, multAdds } = summarize(model.graph);
+  const { parameters, multAdds } = summarizeImage(model.graph);
   return {
     parameters,
     multAdds,

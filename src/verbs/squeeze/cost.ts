@@ -1,7 +1,7 @@
 /** What a squeezed model costs, and squeezing within a limit of it. */
 import { ShiboriError } from '../../errors.js';
 import type { Graph } from '../../graph/model.js';
-import { summarize } from '../../models/summary.js';
+import { summarizeImage } from '../../models/summary.js';
 import { encodeModel, type LoadedModel } from '../../node/model-file.js';
 import { type StorageType, storeWeights } from '../../passes/store-weights.js';
 import { integer } from '../../report/format.js';
@@ -66,7 +66,7 @@ export async function costOf(graph: Graph, cost: Cost, { original, store }: Cost
     const chunks = await encodeModel({ graph: stored, info: original.info }, 'onnx');
     return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   }
-  const { parameters, multAdds } = summarize(graph);
+  const { parameters, multAdds } = summarizeImage(graph);
   return cost === 'params' ? parameters : multAdds;
 }
 

@@ -5,7 +5,7 @@ import type { Graph, Value } from '../../graph/model.js';
 import { modulePath } from '../../graph/module-path.js';
 import { CONSTANT_PREFIX } from '../../graph/parameters.js';
 import { reachableFrom, usesOf } from '../../graph/uses.js';
-import { type Summary, summarize } from '../../models/summary.js';
+import { type Summary, summarize, summarizeImage } from '../../models/summary.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import type { SizeFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
@@ -85,7 +85,7 @@ export async function layerFigures(
 ): Promise<LayerFigures[]> {
   const { original, folded, stored, float } = graphs;
   const speeds = await layerSpeeds(engine, folded, stored, placed);
-  const [before, after] = [summarize(original), summarize(float)];
+  const [before, after] = [summarizeImage(original), summarizeImage(float)];
   return layers.map((layer) => {
     const speed = speeds.get(layer.path);
     const size = changeOf(sizeIn(original, before, layer.path), sizeIn(stored, after, layer.path));

@@ -1,12 +1,13 @@
 /** The images of a squeeze: those that it learns from, and those that measure what it came to. */
 import { batches } from '../../data/loader.js';
-import { UsageError } from '../../errors.js';
+import { ShiboriError, UsageError } from '../../errors.js';
+import { fixedBatchOf } from '../../graph/batch.js';
 import { openImageLoader } from '../../node/image-pool.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import type { SqueezeLayer } from '../../squeeze/squeeze-layer.js';
 import { sizeOf } from '../../tensor/dims.js';
 import { randomSplit, seeded } from '../../tensor/random.js';
-import type { Tensor } from '../../tensor/tensor.js';
+import { type Tensor, zeros } from '../../tensor/tensor.js';
 import type { VerbContext } from '../context.js';
 import { type DataOptions, type Dataset, preprocessOf, takeImages, withTrainingSets } from '../dataset.js';
 
@@ -102,7 +103,7 @@ export async function calibrationImages(
   }
   const indices = Array.from(seeded(seed, all).permutation(all).subarray(0, count));
   const loader = openImageLoader(dataset, { preprocess, augmentation: undefined, seed: 0 }, context.workers);
-  const chunks: Tensor[] = [];
+  const chunks: Tensor<'float32'>[] = [];
   let loaded = 0;
   try {
     const onBad = ({ path, reason }: { path: string; reason: string }) =>
@@ -116,5 +117,30 @@ export async function calibrationImages(
   } finally {
     await loader.close();
   }
-  return chunks;
+  const fixed = fixedBatchOf(model.graph);
+  return fixed === undefined ? chunks : inBatchesOf(fixed, chunks, dataset);
+}
+
+/**
+ * Cuts calibration images into batches of the one size that a graph runs for; what is left over, fewer than one batch, is
+ * not used, because zeros in its place would be statistics of nothing.
+ */
+function inBatchesOf(size: number, chunks: readonly Tensor<'float32'>[], { source }: Dataset): Tensor<'float32'>[] {
+  const [, ...dims] = chunks[0]?.dims ?? [];
+  const elements = sizeOf(dims);
+  const count = chunks.reduce((sum, chunk) => sum + (chunk.dims[0] ?? 0), 0);
+  if (count < size) {
+    throw new ShiboriError(
+      `The model runs for batches of ${size} images alone, "${source.name}" has ${count} calibration images: expected at least ${size}.`,
+    );
+  }
+  const found = Array.from({ length: Math.floor(count / size) }, () => zeros('float32', [size, ...dims]));
+  let at = 0;
+  for (const chunk of chunks) {
+    for (let row = 0; row < (chunk.dims[0] ?? 0); row++, at++) {
+      const values = chunk.data.subarray(row * elements, (row + 1) * elements);
+      found[Math.floor(at / size)]?.data.set(values, (at % size) * elements);
+    }
+  }
+  return found;
 }

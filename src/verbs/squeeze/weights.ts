@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../../node/model-file.js';
 import { saveModel } from '../../node/save-model.js';
-import { ofAnyBatch } from '../../passes/rewrite.js';
+import { ofAnyBatch } from '../../passes/free-batch.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
 import { spendOnWeights, studyWeights, withinError } from '../../squeeze/weight-only.js';
 import { sizeOfModel } from '../compare/size.js';

@@ -9,7 +9,7 @@ import { featureKey } from '../../node/feature-store.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import { noMemory, type WorkMemory } from '../../node/work-memory.js';
 import type { FoldNote } from '../../passes/fold.js';
-import { ofAnyBatch } from '../../passes/rewrite.js';
+import { ofAnyBatch } from '../../passes/free-batch.js';
 import type { SizeFigures } from '../../report/comparison.js';
 import { foldExact } from '../../squeeze/fold-exact.js';
 import { describeRefusals } from '../../squeeze/refusals.js';
