@@ -53,6 +53,15 @@ function isEven(sorted: readonly number[]): boolean {
   return sorted.every((value, i) => value === first + i * (second - first));
 }
 
+/** Whether an axis has no places, or such that follow each other in steps of some units. */
+function inOrder(axis: AxisPlaces, unit: number): boolean {
+  if (!axis) return true;
+  const [first = 0, second = first + unit] = axis;
+  const step = second - first;
+  const isUnit = unit === 1 ? step < ROW : step % unit === 0;
+  return step > 0 && isUnit && axis.every((place, i) => place === first + i * step);
+}
+
 /** Arranges places as rows and columns: which entry lies where. `undefined` where they do not fill a grid once. */
 function arrange(places: readonly number[]): { height: number; width: number; order: number[] } | undefined {
   const located = places.filter((place) => !Number.isNaN(place));
@@ -66,7 +75,7 @@ function arrange(places: readonly number[]): { height: number; width: number; or
 
 /** The fields of a grid that say where its entries lie. */
 function orderOf(order: readonly number[]): Pick<Grid, 'prefix' | 'order'> {
-  const prefix = Math.min(...order);
+  const prefix = order.reduce((least, entry) => Math.min(least, entry), Number.POSITIVE_INFINITY);
   return order.every((entry, i) => entry === prefix + i) ? { prefix } : { prefix, order };
 }
 
@@ -79,7 +88,10 @@ function insidePatch(axis: AxisPlaces, places: readonly number[]): boolean {
     return second - first;
   };
   const [rows, columns] = [apart(located.map(rowOf)), apart(located.map(columnOf))];
-  const extent = (numbers: readonly number[]) => Math.max(...numbers) - Math.min(...numbers);
+  const extent = (numbers: readonly number[]): number => {
+    const sorted = distinct(numbers);
+    return (sorted.at(-1) ?? 0) - (sorted[0] ?? 0);
+  };
   return extent(axis.map(rowOf)) < rows && extent(axis.map(columnOf)) < columns;
 }
 
@@ -109,7 +121,7 @@ function mapGrid(dims: readonly number[], axis: number, traced: Traced): Grid | 
   const grid: Grid = { layout, channels, height, width, prefix: 0 };
   if (!traced || isLost(traced)) return grid;
   const [rows, columns] = [traced.axes[rowAxis], traced.axes[columnAxis]];
-  if (!rows && !columns) return grid;
+  if (inOrder(rows, ROW) && inOrder(columns, 1)) return grid;
   const found = arrange(mergeAxes([height, width], [rows, columns]) ?? []);
   if (found?.height !== height || found.width !== width) return { reason: 'its last axes are no rows and columns' };
   const { order } = orderOf(found.order);
