@@ -216,6 +216,7 @@ export async function trainFile(
     const model = await openOrMake(name, beginningIn(plan), train, forModel ?? {});
     tellNotes(model, context);
     const teacher = options.teacher === undefined ? undefined : await openModel(options.teacher, forTeacher);
+    if (teacher) tellNotes(teacher, context);
     const folder = options.work ?? join('shibori-out', names.verb, basename(name, extname(name)));
     const found = existsSync(checkpointFile(folder, 0));
     if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);

@@ -114,7 +114,7 @@ function withGivenRanks(command: Command): void {
 export function compressCommand(): Command {
   const command = new Command('compress')
     .description('make a model smaller: to a goal, with ranks found by measuring, or with given ranks')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
     .optionsGroup('Goal (one of them):')
     .option('--params <amount>', 'parameters that may be left, such as 10% or 2.8M')
     .option('--size <amount>', 'bytes of the ONNX file, such as 4MB or 25%')

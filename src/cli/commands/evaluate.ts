@@ -19,7 +19,7 @@ import { required } from './required.js';
 export function evaluateCommand(): Command {
   const command = new Command('evaluate')
     .description('measure top-1, top-5 and the mean negative log-likelihood on images')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
     .option('--output <name>', 'short for --output-name')
     .option('--batch <n>', 'images a batch (default: 64)', positiveInteger);
   return withCommon(

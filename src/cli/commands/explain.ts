@@ -28,7 +28,7 @@ interface ExplainOptions extends CommonOptions, ModelOptions, ImageOptions {
 export function explainCommand(): Command {
   const command = new Command('explain')
     .description('show where a model looks: Grad-CAM triptychs (image | map | overlay)')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
     .argument('[images...]', 'images, folders or .txt lists of them; with --data: positions or paths in it')
     .option('--layer <name>', 'layer to look at; "list" shows the candidates (default: the last activation on a grid)')
     .option('--class <class>', 'class to explain: index, name or id (default: the predicted one)')

@@ -7,7 +7,7 @@ import { start } from '../start.js';
 export function exportCommand(): Command {
   const command = new Command('export')
     .description('write a model in another format: .onnx, .safetensors or .pt, by the extension')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
     .argument('<out>', 'the file to write')
     .addOption(
       new Option(

@@ -5,7 +5,7 @@ import { parsed, runTraining, stageOf, type TrainingOptions, withTraining } from
 export function finetuneCommand(): Command {
   const command = new Command('finetune')
     .description('train part of a model, the rest frozen; resumable')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file');
+    .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file');
   return withTraining(command, {
     trained: "the model's head",
     done: 'finetuned',

@@ -8,7 +8,7 @@ import { summaryText } from '../summary-text.js';
 export function summaryCommand(): Command {
   const command = new Command('summary')
     .description('list layers: output shapes, parameters, multiply-adds, sizes')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
     .option(
       '--train <patterns>',
       'count only these parameters as trainable, such as "classifier.*" (default: all)',

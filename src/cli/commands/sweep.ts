@@ -27,7 +27,7 @@ interface SweepOptions extends CommonOptions, Omit<SqueezeOptions, 'params' | 's
 export function sweepCommand(): Command {
   const command = new Command('sweep')
     .description('compress a model to many sizes and plot accuracy against size; resumable')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file')
+    .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
     .optionsGroup('Sizes (of one kind):')
     .option('--params <amounts>', 'parameters, such as 5%,10%,20% (default: 3% to 60%, eight of them)', patterns)
     .option('--size <amounts>', 'bytes of the ONNX file, such as 2MB,4MB', patterns)

@@ -4,7 +4,7 @@ import { type OpenOptions, openModel } from '../../node/model-file.js';
 import { saveModel } from '../../node/save-model.js';
 import { folderMemory } from '../../node/work-memory.js';
 import type { MapFigures } from '../../report/comparison.js';
-import type { VerbContext } from '../context.js';
+import { tellNotes, type VerbContext } from '../context.js';
 import { candidateWithin, costedOf } from './candidate.js';
 import { type Cost, limitOf, OutOfReach } from './cost.js';
 import { type SizeChange, sizeChange } from './figures.js';
@@ -51,6 +51,7 @@ export async function withWorkshop<T>(
   use: (shop: Workshop) => Promise<T>,
 ): Promise<T> {
   const model = await openModel(files.model, files);
+  tellNotes(model, context);
   return withSqueezeSets(files, plan.seed ?? 42, context, async (sets) =>
     use(await openWorkshop(model, sets, plan, context, folderMemory(files.work))),
   );
