@@ -55,7 +55,7 @@ function linearOf(graph: Graph, name: string): DenseLinear & { readonly path: st
   const linear = found.find((each) => typeof each === 'object');
   if (!linear) {
     const reason = found.find((each) => typeof each === 'string');
-    throw fail(reason ?? `it is ${layer.nodes.map(({ op }) => op).join(', ')}`);
+    throw fail(reason ?? `it is ${[...new Set(layer.nodes.map(({ op }) => op))].join(', ')}`);
   }
   const other = sharedWith(graph, linear.node, uses);
   if (other !== undefined) throw fail(`its weight is shared with "${other}", so that both would be stored`);
