@@ -17,6 +17,8 @@ const PIECE = 2 ** 30;
 export interface ExternalData {
   readonly read: ExternalReader;
   readonly notes: readonly string[];
+  /** Paths of the files that were read so far. */
+  files(): readonly string[];
 }
 
 /** The reader of the external data of a model file. */
@@ -26,6 +28,7 @@ export function externalDataOf(model: string): ExternalData {
   const found = new Map<string, string>();
   return {
     notes,
+    files: () => [...found.values()],
     read: (location, offset, length) => {
       const fail = (reason: string) => {
         return new ShiboriError(`Reading ${model}: its external data "${location}" ${reason}.`, { file: model });

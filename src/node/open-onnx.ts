@@ -37,6 +37,8 @@ export interface OnnxOrigin {
   readonly inputs: readonly DeclaredValue[];
   readonly outputs: readonly DeclaredValue[];
   readonly layout?: 'nchw' | 'nhwc';
+  /** Paths of the files with its external data. */
+  readonly externalFiles: readonly string[];
 }
 
 const BATCH = 'N';
@@ -108,6 +110,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     producer: model.producer,
     inputs: model.graph.inputs.map(declared),
     outputs: model.graph.outputs.map(declared),
+    externalFiles: external.files(),
     ...(image && { layout: image.layout }),
   };
   try {

@@ -13,6 +13,8 @@ import { mapsSentence } from './verdict.js';
 export interface ReportExtras {
   readonly title?: string;
   readonly history?: readonly HistoryPoint[];
+  /** The epoch of it whose weights were saved. */
+  readonly keptEpoch?: number;
   readonly layers?: readonly LayerRow[];
   /** Top-1 after compression, before fine-tuning, in percent. */
   readonly squeezedTop1?: number;
@@ -126,7 +128,7 @@ export function comparisonReport(comparison: Comparison, extras: ReportExtras, f
                 : paragraph(
                     `Top-1 after compression, before any training: ${percent(extras.squeezedTop1)}; afterwards: ${percent(accuracy.after.top1)}.`,
                   ),
-              { kind: 'charts', charts: historyCharts(history) },
+              { kind: 'charts', charts: historyCharts(history, extras.keptEpoch) },
             ],
     },
   ];

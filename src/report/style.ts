@@ -106,7 +106,7 @@ const print = `
   thead tr, tbody tr:nth-child(-n + 2) { break-after: avoid; }
   thead { display: table-header-group; } tr, .panels, figure, .keys, .warning { break-inside: avoid; }
   .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 10pt 14pt; } .charts.small { grid-template-columns: repeat(3, minmax(0, 1fr)); }
-  .chart figcaption, .picture figcaption, .panels, .provenance, .quiet, .note { font-size: 8pt; }
+  .chart figcaption, .picture figcaption, .panels, .provenance, .quiet, .note, .scale { font-size: 8pt; }
   .pictures { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 12pt 16pt; }
   .provenance { gap: 1pt 10pt; }
   a { color: inherit; text-decoration: none; }

@@ -36,7 +36,7 @@ const LONGEST_WORD = 18;
 /** Columns from which a table is set smaller on paper. */
 const MANY_COLUMNS = 8;
 
-const isNumber = (cell: string) => /^$|^–$|^[−+-]?\d/.test(cell);
+const isNumber = (cell: string) => /^$|^–$|^[−+-]?\d[^✓]*$/.test(cell);
 const longestWord = (cells: readonly string[]) =>
   Math.max(0, ...cells.flatMap((cell) => cell.split(/[\s/-]/).map(({ length }) => length)));
 

@@ -1,14 +1,15 @@
 /** The history of a training as charts. */
 import { type Chart, drawChart, Plot } from './chart.js';
-import { SERIES } from './style.js';
+import { MARK, SERIES } from './style.js';
 
 /** One point of a training's history. */
 export interface HistoryPoint {
+  /** 0 is the model before the training. */
   readonly epoch: number;
-  readonly trainLoss: number;
+  readonly trainLoss?: number | undefined;
   readonly validationLoss?: number | undefined;
   /** Percent. */
-  readonly trainTop1: number;
+  readonly trainTop1?: number | undefined;
   /** Percent. */
   readonly validationTop1?: number | undefined;
 }
@@ -16,11 +17,16 @@ export interface HistoryPoint {
 /** Epochs up to which each has its own tick. */
 const MOST_TICKS = 12;
 
-/** Draws loss and top-1 by epoch. */
-export function historyCharts(history: readonly HistoryPoint[]): Chart[] {
+/**
+ * Draws loss and top-1 by epoch.
+ *
+ * @param kept the epoch whose weights were saved.
+ */
+export function historyCharts(history: readonly HistoryPoint[], kept: number | undefined): Chart[] {
+  const saved = kept === undefined ? '' : ` Dashed: epoch ${kept}, which was saved.`;
   const draw = (
     content: { readonly name: string; readonly title: string; readonly note: string; readonly axis: string },
-    train: (point: HistoryPoint) => number,
+    train: (point: HistoryPoint) => number | undefined,
     validation: (point: HistoryPoint) => number | undefined,
   ): Chart => {
     const { axis, ...rest } = content;
@@ -53,6 +59,7 @@ export function historyCharts(history: readonly HistoryPoint[]): Chart[] {
         y: { label: `↑ ${axis}`, grid: true, nice: true },
         color: { domain: shown.map(({ label }) => label), range: shown.map(({ color }) => color) },
         marks: [
+          Plot.ruleX(kept === undefined ? [] : [kept], { stroke: MARK, strokeDasharray: '4 3' }),
           Plot.line(rows, { x: 'epoch', y: 'value', z: 'label', stroke: 'label', strokeWidth: 2, marker: 'dot' }),
         ],
       },
@@ -60,12 +67,22 @@ export function historyCharts(history: readonly HistoryPoint[]): Chart[] {
   };
   return [
     draw(
-      { name: 'loss-by-epoch', title: 'Loss by epoch', note: 'Mean cross-entropy, in nats.', axis: 'loss, nats' },
+      {
+        name: 'loss-by-epoch',
+        title: 'Loss by epoch',
+        note: `Mean cross-entropy, in nats.${saved}`,
+        axis: 'loss, nats',
+      },
       ({ trainLoss }) => trainLoss,
       ({ validationLoss }) => validationLoss,
     ),
     draw(
-      { name: 'top-1-by-epoch', title: 'Top-1 accuracy by epoch', note: 'In percent of the images.', axis: 'top-1, %' },
+      {
+        name: 'top-1-by-epoch',
+        title: 'Top-1 accuracy by epoch',
+        note: `In percent of the images.${saved}`,
+        axis: 'top-1, %',
+      },
       ({ trainTop1 }) => trainTop1,
       ({ validationTop1 }) => validationTop1,
     ),

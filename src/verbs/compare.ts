@@ -5,17 +5,16 @@ import { drawScale } from '../node/panel.js';
 import { writeReport } from '../node/report-files.js';
 import type { Comparison } from '../report/comparison.js';
 import { comparisonReport, type ReportExtras } from '../report/comparison-page.js';
-import type { DataOrigin } from '../report/provenance.js';
 import { verdictOf } from '../report/verdict.js';
 import { compareMaps, type MapOptions } from './compare/maps.js';
 import { drawPictures } from './compare/pictures.js';
 import { comparePredictions } from './compare/predictions.js';
 import { sizeOfModel } from './compare/size.js';
-import { engineOf, tellNotes, type VerbContext } from './context.js';
+import { engineOf, keepWarnings, tellNotes, type VerbContext } from './context.js';
 import { countClasses, type DataOptions, type Dataset, withDataset } from './dataset.js';
 import { outputNames } from './labels.js';
 import { batchesToTime, measureSpeed } from './measure.js';
-import { collectProvenance } from './provenance.js';
+import { collectProvenance, filesOf, findDataOrigin } from './provenance.js';
 
 /** Options of `compare`. */
 export interface CompareOptions extends MapOptions {
@@ -29,7 +28,7 @@ export interface CompareOptions extends MapOptions {
   /** Names of the two models in the report. */
   readonly names?: readonly [before: string, after: string];
   /** Files of the two models, whose hashes the report shows. */
-  readonly files?: readonly [before: string | undefined, after: string | undefined];
+  readonly files?: readonly [before: readonly string[], after: readonly string[]];
   /** What else the report shows: training curve, layers. */
   readonly extras?: ReportExtras;
 }
@@ -50,28 +49,19 @@ export async function compareModels(
   }
   const [firstName, secondName] = options.names ?? ['before', 'after'];
   const models = { before, after, names: { before: firstName, after: secondName } };
-  const warnings: string[] = [];
-  const onWarning = (text: string) => {
-    warnings.push(text);
-    context.onWarning?.(text);
-  };
+  const { warnings, context: listening } = keepWarnings(context);
   const names = outputNames(before, dataset.source);
-  const found = await comparePredictions(models, dataset, names, options.batch ?? 64, { ...context, onWarning });
+  const found = await comparePredictions(models, dataset, names, options.batch ?? 64, listening);
   const maps = await compareMaps(before, after, dataset, names, options, context);
   const engine = engineOf(context);
   const speed = [];
   for (const batch of batchesToTime(before.graph, after.graph)) {
     speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
   }
-  const data: DataOrigin = {
-    use: 'measured',
-    name: dataset.source.name,
-    ...(dataset.sample && { part: `drawn from ${dataset.sample.of} by seed ${dataset.sample.seed}` }),
-    images: found.predictions.images,
-  };
+  const data = findDataOrigin('measured', dataset, found.predictions.images);
   const reported = [
-    { name: firstName, model: before, file: options.files?.[0] },
-    { name: secondName, model: after, file: options.files?.[1] },
+    { name: firstName, model: before, files: options.files?.[0] ?? [] },
+    { name: secondName, model: after, files: options.files?.[1] ?? [] },
   ];
   const figures: Omit<Comparison, 'verdict'> = {
     warnings,
@@ -119,6 +109,6 @@ export async function compare(
   for (const model of [before, after]) tellNotes(model, context);
   const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
   return withDataset(options, 'measure', context, (dataset) =>
-    compareModels(before, after, dataset, { ...options, names, files: [beforeFile, afterFile] }, context),
+    compareModels(before, after, dataset, { ...options, names, files: [filesOf(before), filesOf(after)] }, context),
   );
 }

@@ -42,6 +42,19 @@ export function engineOf(context: VerbContext): Engine {
   return context.engine ?? nodeEngine(context.threads === undefined ? {} : { threads: context.threads });
 }
 
+/** A context that also keeps the warnings that are given through it, so that a report can show them. */
+export function keepWarnings(context: VerbContext): {
+  readonly context: VerbContext;
+  readonly warnings: readonly string[];
+} {
+  const warnings: string[] = [];
+  const onWarning = (text: string) => {
+    warnings.push(text);
+    context.onWarning?.(text);
+  };
+  return { context: { ...context, onWarning }, warnings };
+}
+
 /** Tells what was changed or assumed when a model was opened. */
 export function tellNotes({ notes }: { readonly notes: readonly string[] }, context: VerbContext): void {
   for (const note of notes) context.onNote?.(note);

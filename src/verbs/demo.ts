@@ -69,7 +69,7 @@ export async function demo(
     { ...model, info: { ...model.info, preprocess, classes: fresh.info.classes } },
     { train, validation },
     recipe,
-    { output, title: 'Cluttered digits: a study in miniature', fresh: true, file },
+    { output, title: 'Cluttered digits: a study in miniature', fresh: true, files: [file] },
     context,
   );
   return { ...result, seconds: (performance.now() - start) / 1000 };

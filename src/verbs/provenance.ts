@@ -3,18 +3,18 @@ import { arch, cpus, platform, release } from 'node:os';
 import { runtimeVersion } from '../engine/node.js';
 import { describePreprocess } from '../models/preprocessing.js';
 import { hashFile } from '../node/file-hash.js';
-import type { LoadedModel } from '../node/model-file.js';
+import type { LoadedModel, OpenedModel } from '../node/model-file.js';
 import { packageVersion } from '../node/package.js';
-import type { DataOrigin, ModelOrigin, Provenance } from '../report/provenance.js';
+import type { DataOrigin, FileOrigin, ModelOrigin, Provenance } from '../report/provenance.js';
 import type { VerbContext } from './context.js';
-import { preprocessOf } from './dataset.js';
+import { type Dataset, preprocessOf } from './dataset.js';
 
 /** A model of a report. */
 export interface ReportedModel {
   readonly name: string;
   readonly model: LoadedModel;
-  /** Where it was read from or written to; none for a model that exists in memory only. */
-  readonly file?: string | undefined;
+  /** Where it was read from or written to, see {@link filesOf}; none for a model that exists in memory only. */
+  readonly files: readonly string[];
 }
 
 /** Describes how images become the input of a model, and which parts of that are guesses. */
@@ -25,8 +25,19 @@ export function preprocessText({ graph, info }: LoadedModel): string {
   return `${size} (${resize}, ${filter}), ${color}, ${normalization}${guess}`;
 }
 
-async function findOrigin({ name, model, file }: ReportedModel): Promise<ModelOrigin> {
-  return { name, files: file === undefined ? [] : [await hashFile(file)], preprocess: preprocessText(model) };
+/** Describes the images that figures were measured on, or that something was learnt from. */
+export function findDataOrigin(use: string, { source, sample }: Dataset, images: number): DataOrigin {
+  const part = sample && `drawn from ${sample.of} by seed ${sample.seed}`;
+  return { use, name: source.name, ...(part === undefined ? {} : { part }), images };
+}
+
+/** Lists the files that a model was read from: its own, and those with its external data. */
+export const filesOf = ({ file, origin }: OpenedModel): string[] => [file, ...(origin?.externalFiles ?? [])];
+
+async function findOrigin({ name, model, files }: ReportedModel): Promise<ModelOrigin> {
+  const hashes: FileOrigin[] = [];
+  for (const file of files) hashes.push(await hashFile(file));
+  return { name, files: hashes, preprocess: preprocessText(model) };
 }
 
 /**

@@ -3,6 +3,7 @@ import { UsageError } from '../errors.js';
 import { openModel } from '../node/model-file.js';
 import { tellNotes, type VerbContext } from './context.js';
 import { builtInData, type DataOptions, type Dataset, withDataset } from './dataset.js';
+import { filesOf } from './provenance.js';
 import { type Recipe, readYaml, recipeSchema } from './recipe.js';
 import { type StudyResult, study } from './study.js';
 
@@ -82,7 +83,7 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
         {
           output: options.output ?? recipe.output ?? join('shibori-out', name),
           title: name,
-          file: modelFile,
+          files: filesOf(model),
           ...(options.fresh ? { fresh: true } : {}),
         },
         context,

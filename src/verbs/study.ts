@@ -91,7 +91,12 @@ export async function study(
   model: LoadedModel,
   data: { readonly train?: Dataset; readonly validation: Dataset },
   recipe: Recipe,
-  options: { readonly output: string; readonly title: string; readonly fresh?: boolean; readonly file?: string },
+  options: {
+    readonly output: string;
+    readonly title: string;
+    readonly fresh?: boolean;
+    readonly files?: readonly string[];
+  },
   context: VerbContext = {},
 ): Promise<StudyResult> {
   const start = performance.now();
@@ -165,14 +170,19 @@ export async function study(
       output,
       names: ['original', finetuning ? 'compressed, fine-tuned' : 'compressed'],
       featured,
-      files: [options.file, file('model.onnx')],
+      files: [options.files ?? [], [file('model.onnx')]],
       mapImages: recipe.compare.images,
       ...(recipe.explain.layer === undefined ? {} : { layer: recipe.explain.layer }),
       extras: {
         title: options.title,
         layers: compression.layers,
         squeezedTop1: evaluation.top1,
-        ...(finetuning ? { history: finetuning.history } : {}),
+        ...(finetuning
+          ? {
+              history: [...(finetuning.before ? [finetuning.before] : []), ...finetuning.history],
+              keptEpoch: finetuning.kept.epoch,
+            }
+          : {}),
       },
     },
     context,

@@ -100,6 +100,11 @@ describe('a report', () => {
     expect(read('map-correlations.csv')).toBe(
       'image,class,correlation\r\nval/goldfish/1.JPEG,goldfish,0.95\r\nval/goldfish/2.JPEG,goldfish,0.7\r\nval/goldfish/3.JPEG,goldfish,0.99\r\n',
     );
+    expect(read('loss-by-epoch.csv').split('\r\n').slice(0, 3)).toEqual([
+      'epoch,training,validation',
+      '0,,2.5',
+      '1,2,2.1',
+    ]);
     const svg = read('map-correlations.svg');
     expect(svg).toMatch(/^<\?xml version="1.0" encoding="UTF-8"\?>\n<svg [^>]*xmlns="http:\/\/www.w3.org\/2000\/svg"/);
     expect(svg).toContain('<title>Agreement of the maps</title>');

@@ -4,7 +4,6 @@ import { writeReport } from '../../node/report-files.js';
 import { describeSpeed, milliseconds, shortSpeed } from '../../report/comparison.js';
 import { decimal, integer, megabytes, percent, signed } from '../../report/format.js';
 import type { KeyFigure } from '../../report/page.js';
-import type { Provenance } from '../../report/provenance.js';
 import { type CurvePoint, type LayerSpectra, type SqueezePage, squeezeReport } from '../../report/squeeze.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import type { ByHand } from './by-hand.js';
@@ -174,7 +173,11 @@ function keyFigures({ accuracy, size, maps, speed, divergence }: Squeezing): Key
 }
 
 /** Describes the page of a compressed model. */
-export function describePage(result: Squeezing, name: string, provenance: Provenance): SqueezePage {
+export function describePage(
+  result: Squeezing,
+  name: string,
+  from: Pick<SqueezePage, 'warnings' | 'provenance'>,
+): SqueezePage {
   const { accuracy, size, maps, data, trials, byHand } = result;
   const curve: CurvePoint[] = [
     { size: 1, top1: accuracy.before.top1, maps: 1, kind: 'original', label: 'original' },
@@ -197,12 +200,11 @@ export function describePage(result: Squeezing, name: string, provenance: Proven
     curve,
     tables: [accuracyTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
     layers: spectraOf(result.layers),
-    warnings: [],
+    ...from,
     keys: keyFigures(result),
     notes: [
       `Accuracy, KL and maps: ${integer(accuracy.after.images)} images of ${data.validation}. Statistics for the ranks: ${integer(data.calibrationImages)} images of ${data.train}. Latencies: medians of interleaved runs; their intervals are 95 % bootstrap intervals of the ratio.`,
     ],
-    provenance,
   };
 }
 

@@ -5,8 +5,8 @@ import { saveModel } from '../../node/save-model.js';
 import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work-memory.js';
 import { describeSpeed, milliseconds, type SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
-import { engineOf, tellNotes, type VerbContext } from '../context.js';
-import { collectProvenance } from '../provenance.js';
+import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context.js';
+import { collectProvenance, filesOf, findDataOrigin } from '../provenance.js';
 import { byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';
 import { type LayerFigures, layerFigures, sizeChange } from './figures.js';
@@ -154,24 +154,26 @@ export async function squeeze(
   const folder = workFolder(file, options.work);
   if (options.fresh) await forget(folder);
   return withSqueezeSets(options, plan.seed ?? 42, context, async (sets) => {
-    const { model: squeezed, report } = await squeezeModel(model, sets, plan, context, folderMemory(folder));
+    const { warnings, context: listening } = keepWarnings(context);
+    const { model: squeezed, report } = await squeezeModel(model, sets, plan, listening, folderMemory(folder));
     context.signal?.throwIfAborted();
     const written = await saveModel(squeezed, output, { engine: engineOf(context) });
     const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
     const provenance = await collectProvenance(
       {
         models: [
-          { name: 'original', model, file },
-          { name: 'compressed', model: squeezed, file: written.file },
+          { name: 'original', model, files: filesOf(model) },
+          { name: 'compressed', model: squeezed, files: [written.file] },
         ],
         data: [
-          { use: 'calibration', name: report.data.train, images: report.data.calibrationImages },
-          { use: 'measured', name: report.data.validation, images: report.accuracy.after.images },
+          findDataOrigin('calibration', sets.train, report.data.calibrationImages),
+          findDataOrigin('measured', sets.validation, report.accuracy.after.images),
         ],
         seed: plan.seed ?? 42,
       },
       context,
     );
-    return { ...result, page: await writePage(folder, describePage(report, basename(file), provenance), result) };
+    const page = describePage(report, basename(file), { warnings, provenance });
+    return { ...result, page: await writePage(folder, page, result) };
   });
 }

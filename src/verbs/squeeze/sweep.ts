@@ -9,7 +9,7 @@ import { unpackError } from '../../node/packed-error.js';
 import { forget } from '../../node/work-memory.js';
 import { percent } from '../../report/format.js';
 import type { VerbContext } from '../context.js';
-import { collectProvenance } from '../provenance.js';
+import { collectProvenance, findDataOrigin } from '../provenance.js';
 import { type ByHand, byHandOf } from './by-hand.js';
 import type { Amount, SqueezePlan } from './goal.js';
 import type { SqueezeSources } from './images.js';
@@ -163,10 +163,10 @@ export async function sweep(
     const { train, validation } = shop.sets;
     const provenance = await collectProvenance(
       {
-        models: [{ name: 'original', model: shop.original, file }],
+        models: [{ name: 'original', model: shop.original, files: [file] }],
         data: [
-          { use: 'calibration', name: train.source.name, images: train.source.items.length },
-          { use: 'measured', name: validation.source.name, images: accuracy.images },
+          findDataOrigin('calibration', train, train.source.items.length),
+          findDataOrigin('measured', validation, accuracy.images),
         ],
         seed: plan.seed ?? 42,
       },
