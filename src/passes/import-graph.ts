@@ -3,6 +3,7 @@ import { attributesOf } from '../ops/table.js';
 import { dequantize } from './dequantize.js';
 import { type EvaluateNode, foldConstants } from './fold-constants.js';
 import { nameLayersApart, nameNodesApart } from './name-layers.js';
+import { startRewrite } from './rewrite.js';
 import { settleWeights } from './settle-weights.js';
 import type { Noted } from './single-precision.js';
 import { toSinglePrecision } from './single-precision.js';
@@ -25,7 +26,23 @@ export function importGraph(model: Model, file: string, evaluate: EvaluateNode):
   const floats = dequantize(settleWeights(upgraded));
   const graph = foldConstants(settleWeights(floats.graph), evaluate);
   const notes = [...named.notes, ...widened.notes, ...floats.notes, ...trainingNotes(graph)];
-  return { graph: nameLayersApart(graph), notes };
+  const names = model.graph.outputs.map(({ name }) => name);
+  return { graph: withOutputNames(nameLayersApart(graph), names), notes };
+}
+
+/** The graph with these names of its outputs: a quantised weight that is one has become a float one of another name. */
+function withOutputNames(graph: Graph, names: readonly string[]): Graph {
+  if (graph.outputs.every((output, i) => output.name === names[i])) return graph;
+  const { builder, of } = startRewrite(graph);
+  for (const [i, output] of graph.outputs.entries()) {
+    const [value, outputName] = [of(output), names[i]];
+    builder.output(
+      outputName === undefined || value.name === outputName
+        ? value
+        : builder.op('Identity', [value], {}, { outputName }),
+    );
+  }
+  return builder.build(graph.name);
 }
 
 /** What a user should know of a graph that normalises as in training. */

@@ -203,6 +203,7 @@ export const quantization: Readonly<Record<string, NodeCase>> = {
     attributes: { axis: int(1), block_size: int(2), output_dtype: int(3) },
   }),
   DequantizeLinear: same(10, { inputs: [fedBytes, number(0.5)] }),
+  'DequantizeLinear of a weight that is an output': same(10, { inputs: [constant(bytes), number(0.5)] }),
   'DequantizeLinear, newer attributes': same(23, {
     inputs: [fedBytes, number(0.5)],
     attributes: { output_dtype: int(1) },
