@@ -1,7 +1,8 @@
 import { constantMapsText } from '../metrics/agreement.js';
 import { type Comparison, comparisonRows, type MapFigures } from '../report/comparison.js';
 import { decimal } from '../report/format.js';
-import { percent, table } from './output.js';
+import { percent } from './output.js';
+import { table } from './table.js';
 
 function mapsText({ layer, images, pearson, lowest }: MapFigures): string {
   if (!pearson) return `Maps at ${layer}, ${images} images: the agreement is not defined`;

@@ -1,5 +1,6 @@
 import type { ExplainedFiles, ExplainResult } from '../verbs/explain.js';
-import { percent, table } from './output.js';
+import { percent } from './output.js';
+import { table } from './table.js';
 
 /** What is odd about a map, in a word. */
 function remark({ isZero, isSaturated }: ExplainResult): string {

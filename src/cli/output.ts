@@ -46,22 +46,6 @@ export function processOutput(
   };
 }
 
-/** Columns padded to equal width; numbers go to the right. */
-export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const cells = [header, ...rows].map((row) => row.map((cell) => String(cell)));
-  const widths = header.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
-  const right = header.map((_, column) =>
-    rows.every((row) => typeof row[column] === 'number' || /^[-\d,.%× ]*$/.test(String(row[column]))),
-  );
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, column) => (right[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
-      .join('  ')
-      .trimEnd();
-  const rule = '─'.repeat(widths.reduce((sum, width) => sum + width + 2, -2));
-  return [line(cells[0] ?? []), rule, ...cells.slice(1).map(line)].join('\n');
-}
-
 /** `27,927,560`. */
 export function integer(value: number): string {
   return Math.round(value).toLocaleString('en-US');

@@ -1,24 +1,35 @@
 import { agreementText } from '../metrics/agreement.js';
 import { describeSpeed, milliseconds } from '../report/comparison.js';
 import { describeRefusals } from '../squeeze/refusals.js';
+import { groupByReason, listNames, type Reasoned } from '../verbs/group-reasons.js';
 import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
 import { LAYER_COLUMNS, layerCells, predictedDivergence } from '../verbs/squeeze/layer-cells.js';
 import type { SqueezedFile } from '../verbs/squeeze/squeeze.js';
 import type { SqueezedShape } from '../verbs/squeeze/squeezing.js';
-import { engineering, integer, megabytes, percent, table } from './output.js';
+import { engineering, integer, megabytes, percent } from './output.js';
+import { table } from './table.js';
 
-/** The table of the layers, and why those that stayed did. */
+/** Columns of the layers that a narrow terminal leaves out, the first one first. */
+const OPTIONAL = ['gzip', 'bytes', 'mult-adds', 'latency', 'predicted'];
+
+/** The table of the layers, and why those that stayed dense did. */
 function layersText(layers: readonly LayerFigures[]): string {
-  return table(
-    ['layer', 'scheme', 'ranks', ...LAYER_COLUMNS, 'predicted', 'why dense'],
-    layers.map((layer) => [
-      layer.path,
-      layer.scheme ?? 'dense',
-      layer.ranks.join(',') || '–',
-      ...layerCells(layer),
-      layer.reason ?? '',
-    ]),
-  );
+  const rows = layers.map((layer) => [
+    layer.path,
+    layer.scheme ?? 'dense',
+    layer.ranks.join(',') || '–',
+    ...layerCells(layer),
+  ]);
+  const dense = layers.flatMap(({ path, reason }) => (reason ? [{ name: path, reason }] : []));
+  return [
+    table(['layer', 'scheme', 'ranks', ...LAYER_COLUMNS, 'predicted'], rows, { optional: OPTIONAL }),
+    ...reasonLines('Dense', dense),
+  ].join('\n');
+}
+
+/** One line for each reason, with the layers that it applies to. */
+function reasonLines(what: string, entries: readonly Reasoned[]): string[] {
+  return [...groupByReason(entries)].map(([reason, names]) => `${what}: ${listNames(names)} (${reason})`);
 }
 
 /** Sizes before and after, each with its own ratio. */
@@ -40,7 +51,10 @@ function shapeText({ layers, refused, folds, size }: SqueezedShape): string[] {
   return [
     layersText(layers),
     ...describeRefusals(refused).map((text) => `${text}.`),
-    ...folds.filter(({ folded }) => folded).map(({ node, text }) => `Folded ${node}: ${text}`),
+    ...reasonLines(
+      'Folded',
+      folds.filter(({ folded }) => folded).map(({ node, text }) => ({ name: node, reason: text })),
+    ),
     '',
     sizeText(size),
   ];

@@ -2,7 +2,8 @@ import { formatDims } from '../graph/dims.js';
 import { describePreprocess, PREPROCESS_PARTS } from '../models/preprocessing.js';
 import type { DeclaredValue } from '../node/open-onnx.js';
 import type { FileSummary } from '../verbs/summary.js';
-import { engineering, integer, megabytes, table } from './output.js';
+import { engineering, integer, megabytes } from './output.js';
+import { table } from './table.js';
 
 /** The layer tree of a summary, one row a module, containers included, as torchinfo draws it. */
 export function summaryText(summary: FileSummary): string {

@@ -4,11 +4,12 @@ import type { Plan } from '../../verbs/recipe.js';
 import { rareGroup } from '../help.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
-import { integer, megabytes, percent, table } from '../output.js';
+import { integer, megabytes, percent } from '../output.js';
 import { integers, patterns } from '../parse.js';
 import { withRenamed } from '../renamed.js';
 import { squeezeText, weightsText } from '../squeeze-text.js';
 import { start } from '../start.js';
+import { table } from '../table.js';
 import { required } from './required.js';
 import {
   checkSqueezeOptions,

@@ -12,8 +12,8 @@ import {
   withModel,
   withSeed,
 } from '../options.js';
-import { table } from '../output.js';
 import { start } from '../start.js';
+import { table } from '../table.js';
 
 interface ExplainOptions extends CommonOptions, ModelOptions, ImageOptions {
   readonly layer?: string;

@@ -2,9 +2,10 @@ import { Command } from 'commander';
 import type { SweepOptions as SweepFilesOptions } from '../../verbs/squeeze/sweep.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, withCommon, withModel } from '../options.js';
-import { integer, percent, table } from '../output.js';
+import { integer, percent } from '../output.js';
 import { patterns, positiveInteger } from '../parse.js';
 import { start } from '../start.js';
+import { table } from '../table.js';
 import { required } from './required.js';
 import {
   checkSqueezeOptions,
@@ -55,13 +56,13 @@ export function sweepCommand(): Command {
     const { sweep } = await import('../../verbs/squeeze/sweep.js');
     const result = await sweep(file, plan, files, context);
     finish();
-    output.result(result, ({ before, points, page, seconds }) =>
+    output.result(result, ({ before, points, control, page, seconds }) =>
       [
         table(
           ['parameters', 'left', 'gzip', 'mult-adds', 'top-1', 'lost', 'KL', 'maps', 'file'],
           [
             ['original', '', '', '', percent(before.top1), '', '', '', ''],
-            ...points.map(({ limit, smallest, reached }) =>
+            ...points.map(({ limit, reached }) =>
               reached
                 ? [
                     integer(reached.size.after.parameters),
@@ -74,10 +75,15 @@ export function sweepCommand(): Command {
                     reached.maps?.pearson?.mean.toFixed(3) ?? '–',
                     reached.file,
                   ]
-                : [`${integer(limit)} cannot be reached: ${integer(smallest ?? 0)} can`, ...Array<string>(8).fill('')],
+                : [integer(limit), ...Array<string>(7).fill('–'), 'not reached'],
             ),
           ],
+          { optional: ['gzip', 'mult-adds', 'KL', 'maps'] },
         ),
+        ...points.flatMap(({ limit, smallest }) =>
+          smallest === undefined ? [] : [`${integer(limit)} cannot be reached; the smallest is ${integer(smallest)}.`],
+        ),
+        ...(control ? [`The original, trained alike: ${percent(control.accuracy.top1)}`] : []),
         '',
         `Took ${seconds.toFixed(0)} s. Report: ${page}`,
       ].join('\n'),

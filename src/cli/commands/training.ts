@@ -18,9 +18,10 @@ import {
   withData,
   withModel,
 } from '../options.js';
-import { integer, percent, table } from '../output.js';
+import { integer, percent } from '../output.js';
 import { count, type NamedChoice, namedChoice, patterns, positiveInteger, positiveNumber } from '../parse.js';
 import { clearProgress, reportInterruption, start } from '../start.js';
+import { table } from '../table.js';
 import { required } from './required.js';
 
 /** Options of a stage of a training. */

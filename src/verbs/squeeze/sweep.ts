@@ -11,8 +11,10 @@ import { percent } from '../../report/format.js';
 import type { VerbContext } from '../context.js';
 import { collectProvenance, findDataOrigin } from '../provenance.js';
 import { type ByHand, byHandOf } from './by-hand.js';
+import { trainedControl } from './candidate.js';
 import type { Amount, SqueezePlan } from './goal.js';
 import type { SqueezeSources } from './images.js';
+import type { Loss } from './measure.js';
 import { writePage } from './report.js';
 import { workFolder } from './squeeze.js';
 import { describeSweep } from './sweep-page.js';
@@ -43,6 +45,8 @@ export interface Sweep {
   readonly before: Accuracy;
   readonly points: readonly SweepPoint[];
   readonly byHand?: ByHand;
+  /** The dense original after the same training, where it was asked for. */
+  readonly control?: Pick<Loss, 'accuracy' | 'maps'>;
   readonly output: string;
   readonly page: string;
   readonly jobs: number;
@@ -153,32 +157,39 @@ export async function sweep(
     const fields = found ? { size: found.size.after.parameters, top1: percent(found.accuracy.top1) } : {};
     context.onProgress?.({ stage: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
   };
-  const { before, byHand, provenance } = await withWorkshop(files, { ...rest, goal: first }, context, async (shop) => {
-    // Everything that points have in common is made here, once.
-    const { accuracy } = await shop.before();
-    await shop.studied();
-    context.onProgress?.({ stage: 'points', done: 0, total: goals.length });
-    if (jobs === 1) await oneByOne(shop, goals, output, onPoint);
-    else await inThreads(files, { ...rest, goal: first }, goals, jobs, context, onPoint);
-    const { train, validation } = shop.sets;
-    const provenance = await collectProvenance(
-      {
-        models: [{ name: 'original', model: shop.original, files: [file] }],
-        data: [
-          findDataOrigin('calibration', train, train.source.items.length),
-          findDataOrigin('measured', validation, accuracy.images),
-        ],
-        seed: plan.seed ?? 42,
-      },
-      context,
-    );
-    const byHand = plan.beside === undefined ? undefined : await byHandOf(shop, plan.beside);
-    return { before: accuracy, byHand, provenance };
-  });
+  const { before, byHand, control, provenance } = await withWorkshop(
+    files,
+    { ...rest, goal: first },
+    context,
+    async (shop) => {
+      // Everything that points have in common is made here, once.
+      const { accuracy } = await shop.before();
+      await shop.studied();
+      context.onProgress?.({ stage: 'points', done: 0, total: goals.length });
+      if (jobs === 1) await oneByOne(shop, goals, output, onPoint);
+      else await inThreads(files, { ...rest, goal: first }, goals, jobs, context, onPoint);
+      const { train, validation } = shop.sets;
+      const provenance = await collectProvenance(
+        {
+          models: [{ name: 'original', model: shop.original, files: [file] }],
+          data: [
+            findDataOrigin('calibration', train, train.source.items.length),
+            findDataOrigin('measured', validation, accuracy.images),
+          ],
+          seed: plan.seed ?? 42,
+        },
+        context,
+      );
+      const byHand = plan.beside === undefined ? undefined : await byHandOf(shop, plan.beside);
+      const control = plan.control && plan.finetune ? await trainedControl(shop) : undefined;
+      return { before: accuracy, byHand, control, provenance };
+    },
+  );
   const found = {
     before,
     points,
     ...(byHand ? { byHand } : {}),
+    ...(control ? { control } : {}),
     output,
     jobs,
     seconds: (performance.now() - start) / 1000,
