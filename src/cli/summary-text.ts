@@ -55,10 +55,17 @@ function aboutFile({ origin }: FileSummary): string[] {
   ];
 }
 
+/** What the scores of a model are, in words. */
+function kindText({ kind, labels }: NonNullable<FileSummary['scores']>): string {
+  return labels === 'none' ? 'values of a regression' : `${kind}, ${labels}`;
+}
+
 /** One line a part of the preprocessing, with who says so. */
-function aboutImages({ preprocess, preprocessFrom, classes, inputShape }: FileSummary): string[] {
+function aboutImages({ preprocess, preprocessFrom, classes, scores, inputShape }: FileSummary): string[] {
   const names = classes?.names ? `: ${classes.names.slice(0, 3).join('; ')}${classes.count > 3 ? '; …' : ''}` : '';
-  const lines = classes ? ['', `Classes               ${integer(classes.count)}${names}`] : [''];
+  const lines = [''];
+  if (scores) lines.push(`Scores                "${scores.output}": ${kindText(scores)}`);
+  if (classes) lines.push(`Classes               ${integer(classes.count)}${names}`);
   const [, channels] = inputShape;
   const isImage = inputShape.length === 4 && (channels === 1 || channels === 3);
   if (!preprocess && !isImage) {

@@ -2,8 +2,9 @@ import { type Engine, runOnce } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { sizeOf } from '../tensor/dims.js';
+import { isFloat } from '../tensor/dtype.js';
 import { seeded } from '../tensor/random.js';
-import { expectFloat32, float32, type Tensor } from '../tensor/tensor.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
 
 /** Seed of the random inputs. */
 const SEED = 20110601;
@@ -39,9 +40,15 @@ export async function verifyEqual(
   tolerance: number,
   batch = 2,
 ): Promise<number> {
-  const outputOf = async (graph: Graph): Promise<Float32Array> => {
+  const outputOf = async (graph: Graph): Promise<Float64Array> => {
     const results = await runOnce(engine, graph, randomFeeds(graph, batch));
-    return expectFloat32(results[graph.outputs[0]?.name ?? ''], `Output of "${graph.name}"`).data;
+    const output = results[graph.outputs[0]?.name ?? ''];
+    if (!output || !isFloat(output.dtype)) {
+      throw new ShiboriError(
+        `Comparing "${graph.name}": its first output is ${output?.dtype ?? 'missing'}, not float.`,
+      );
+    }
+    return Float64Array.from<number | bigint>(output.data, Number);
   };
   const [a, b] = [await outputOf(before), await outputOf(after)];
   let largest = 0;

@@ -12,7 +12,7 @@ import {
 import { addPredictions, NO_PREDICTIONS } from '../metrics/doubt.js';
 import { openImageLoader } from '../node/image-pool.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
-import { type LabelKind, scoresOf } from '../ops/scores/scores.js';
+import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
 import { scoreGraph } from '../passes/scores-graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { engineOf, tellNotes, type VerbContext, waitField } from './context.js';
@@ -23,6 +23,8 @@ import { runImages } from './run-images.js';
 
 /** How well a model does on a data set, and how fast. */
 export interface Evaluation extends Accuracy {
+  /** What the model's scores are, and how their classes belong together. */
+  readonly scores: { readonly kind: OutputKind; readonly labels: LabelKind };
   /** The part of the data set that was measured, such as `test`; `null` where it has none. */
   readonly part: string | null;
   /** Where only some of the images were drawn (`limit`): of how many, and by which seed. */
@@ -105,6 +107,12 @@ export async function evaluateModel(
 ): Promise<Evaluation> {
   requireLabels(dataset, 'there is no accuracy to measure; explain, compare and compress take such images');
   const { warning, by: labelsBy } = labelMap(model, dataset.source);
+  const { kind, labels: kindOfLabels, classes } = scoresOf(model.graph, model.info);
+  if (kindOfLabels === 'multi-label') {
+    context.onNote?.(
+      `Each of the ${classes} classes has a probability of its own (sigmoid): the class of the highest is the prediction, and the negative log-likelihood is the sum of ${classes} binary cross entropies, the label being right and the others wrong.`,
+    );
+  }
   if (warning) context.onWarning?.(warning);
   const total = dataset.source.items.length;
   const skipped: { path: string; reason: string }[] = [];
@@ -142,6 +150,7 @@ export async function evaluateModel(
   warnOfDoubt(predictions, model, context);
   return {
     ...accuracyOf(counts),
+    scores: { kind, labels: kindOfLabels },
     part: dataset.source.part ?? null,
     sample: dataset.sample ?? null,
     labelsBy,

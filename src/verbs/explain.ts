@@ -8,6 +8,7 @@ import { type LoadedModel, type OpenOptions, openModel } from '../node/model-fil
 import { renderTriptychs } from '../node/triptych.js';
 import type { ScoreChoice } from '../ops/scores/append.js';
 import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
+import { range } from '../tensor/dims.js';
 import { classesBeside, classesNear, classNames, resolveClass } from './classes.js';
 import { tellNotes, type VerbContext } from './context.js';
 import { type DataOptions, type Dataset, preprocessOf, withDataset } from './dataset.js';
@@ -105,10 +106,12 @@ async function explainFiles(
   const model = await openModel(file, options);
   tellNotes(model, context);
   const { classes, labels } = scoresOf(model.graph, model.info);
+  const isRegression = labels === 'none';
   const near = dataset || images[0] === undefined ? undefined : classesNear(images[0], classes);
   const known = dataset?.source.classes ?? near;
-  const names =
-    dataset && labels !== 'none'
+  const names = isRegression
+    ? range(classes).map((output) => `output ${output}`)
+    : dataset
       ? outputNames(model, dataset.source)
       : classNames(model.info.classes ?? known ?? classesBeside(file, classes), classes);
   const target =
