@@ -89,9 +89,17 @@ function strip<T extends { readonly dims: readonly number[] }>(all: ReadonlyMap<
 /** Sets of weights are listed up to this number in messages. */
 const LISTED = 12;
 
+/** Keys are shown up to this number of characters. */
+const LONGEST_KEY = 100;
+
+/** A key out of a file for a message: quoted, escaped, of bounded length. */
+function shownKey(key: string): string {
+  return JSON.stringify(key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}…` : key);
+}
+
 /** Sets of weights in words: `"model" (8 tensors), "ema" (8 tensors)`. */
 export function listSets(sets: readonly WeightSet[]): string {
-  const some = sets.slice(0, LISTED).map(({ key, tensors }) => `${JSON.stringify(key)} (${count(tensors)})`);
+  const some = sets.slice(0, LISTED).map(({ key, tensors }) => `${shownKey(key)} (${count(tensors)})`);
   return some.join(', ') + (sets.length > LISTED ? ', …' : '');
 }
 
@@ -102,7 +110,7 @@ export function noteOthers(chosen: string, others: readonly WeightSet[]): string
   const verb = others.length === 1 ? 'is' : 'are';
   return (
     `The weights are ${chosen}. The file also holds ${listSets(others)}, which ${verb} not used: ` +
-    `choose with --weights ${/^[\w.-]+$/.test(first.key) ? first.key : JSON.stringify(first.key)}.`
+    `choose with --weights ${/^[\w.-]{1,100}$/.test(first.key) ? first.key : shownKey(first.key)}.`
   );
 }
 
@@ -112,8 +120,9 @@ function count(tensors: number): string {
 
 /** The error for a key that holds no weights, with those that do. */
 export function unknownKey(key: string, known: readonly WeightSet[], fail: (problem: string) => Error): UsageError {
-  const keys = known.map((set) => set.key);
+  // The nearest is looked for letter by letter, and keys come out of the file.
+  const keys = known.map((set) => set.key).filter(({ length }) => length <= LONGEST_KEY);
   const list = known.length === 0 ? 'It holds one set of weights: leave --weights out' : `It has ${listSets(known)}`;
-  const problem = `it holds no weights under ${JSON.stringify(key)} (--weights).${suggestion(key, keys)} ${list}.`;
+  const problem = `it holds no weights under ${shownKey(key)} (--weights).${suggestion(key, keys)} ${list}.`;
   return new UsageError(fail(problem).message);
 }

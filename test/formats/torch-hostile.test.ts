@@ -5,6 +5,7 @@ import { writeSafetensors } from '../../src/formats/safetensors/write.js';
 import { PickleWriter } from '../../src/formats/torch/pickle-writer.js';
 import { readTorch } from '../../src/formats/torch/read.js';
 import { float32, tensor } from '../../src/tensor/tensor.js';
+import { checkpoint } from './checkpoint-golden.js';
 import { archiveOf, archiveOfOne, concatenate, legacyOf, pickle, pushTensor, zipOf } from './torch-craft.js';
 import { golden } from './torch-golden.js';
 
@@ -279,6 +280,24 @@ describe('damaged files', () => {
           await readTorch(bytes, name).catch((error: unknown) => expect(error).toBeInstanceOf(ShiboriError));
         }),
         { numRuns: 60 },
+      );
+    },
+  );
+});
+
+describe('checkpoints of many objects', () => {
+  it.each(['objects-legacy.pt', 'protocol0-legacy.pt', 'protocol1-legacy.pt'])(
+    '%s, with any bytes changed, gives an error or tensors, nothing else',
+    async (name) => {
+      const whole = checkpoint(name);
+      const change = fc.record({ at: fc.nat(whole.length - 1), byte: fc.nat(255) });
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 4 }), async (changes) => {
+          const bytes = whole.slice();
+          for (const { at, byte } of changes) bytes[at] = byte;
+          await readTorch(bytes, name).catch((error: unknown) => expect(error).toBeInstanceOf(ShiboriError));
+        }),
+        { numRuns: 100 },
       );
     },
   );

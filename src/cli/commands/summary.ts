@@ -4,6 +4,15 @@ import { patterns, positiveInteger } from '../parse.js';
 import { start } from '../start.js';
 import { summaryText } from '../summary-text.js';
 
+/** Names are shown up to this number of characters, and up to this number of them. */
+const [LONGEST_NAME, MOST_NAMES] = [80, 30];
+
+/** Names out of a file as a list: without control characters, of bounded length. */
+function namesText(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_NAMES).map((name) => JSON.stringify(name.slice(0, LONGEST_NAME)).slice(1, -1));
+  return shown.join(', ') + (names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : '');
+}
+
 /** `shibori summary MODEL` */
 export function summaryCommand(): Command {
   const command = new Command('summary')
@@ -29,7 +38,7 @@ export function summaryCommand(): Command {
         ...(options.train ? { train: options.train } : {}),
         ...(options.batch ? { batch: options.batch } : {}),
       });
-      if (result.ignored.length > 0) output.note(`Not part of the model, left out: ${result.ignored.join(', ')}`);
+      if (result.ignored.length > 0) output.note(`Not part of the model, left out: ${namesText(result.ignored)}`);
       output.result(result, summaryText);
     },
   );
