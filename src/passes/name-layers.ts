@@ -43,6 +43,9 @@ export function nameNodesApart(graph: Graph): { readonly graph: Graph; readonly 
   };
 }
 
+/** Parameters of layers that were decomposed here: the nodes that read them are one layer. */
+const FACTOR = /\.(factor|tt_W)\d+$/;
+
 /** Operators whose weight makes a layer. */
 const weighted: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Einsum']);
 
@@ -79,16 +82,16 @@ export function nameLayersApart(graph: Graph): Graph {
   const taken = new Set(graph.nodes.flatMap((node) => [node.name, modulePath(node)]));
   const names = new Map<Node, string>();
   for (const [path, nodes] of modules) {
-    // Nodes that are named by their path and a number are factors of one layer, written here.
-    const scoped = nodes.filter(({ name }) => name !== '' && name !== path && !name.startsWith(`${path}/`));
-    if (nodes.length < 2 || scoped.length < nodes.length) continue;
+    const isFactor = nodes.some(({ inputs }) => inputs.some((input) => input && FACTOR.test(input.name)));
+    if (nodes.length < 2 || isFactor) continue;
     for (const node of nodes) {
       const add = biasAdd(node, uses, isWeight);
       const parameters = [...node.inputs, ...(add?.inputs ?? [])].flatMap((input) =>
         input && isWeight(input) ? [input.name] : [],
       );
       const own = parameters.map((name) => nameInside(path, name)).find((name) => name !== undefined);
-      const name = freeName(`${path}.${own ?? node.name.split('/').at(-1)}`, taken);
+      const last = node.name === '' || node.name === path ? node.op : node.name.split('/').at(-1);
+      const name = freeName(`${path}.${own ?? last}`, taken);
       names.set(node, name);
       if (add) names.set(add, `${name}/1`);
     }
