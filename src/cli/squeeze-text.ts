@@ -32,6 +32,10 @@ function reasonLines(what: string, entries: readonly Reasoned[]): string[] {
   return [...groupByReason(entries)].map(([reason, names]) => `${what}: ${listNames(names)} (${reason})`);
 }
 
+/** `0.02 MB float16`. */
+const fileText = ({ onnxBytes, dtype }: SizeChange['before']): string =>
+  `${megabytes(onnxBytes)}${dtype === undefined ? '' : ` ${dtype}`}`;
+
 /** Sizes before and after, each with its own ratio. */
 function sizeText({ before, after, ratio }: SizeChange): string {
   const row = (label: string, a: string, b: string, share: number) => [label, a, b, percent(100 * share, 1)];
@@ -39,7 +43,7 @@ function sizeText({ before, after, ratio }: SizeChange): string {
     ['', 'before', 'after', 'left'],
     [
       row('parameters', integer(before.parameters), integer(after.parameters), ratio.parameters),
-      row('file', megabytes(before.onnxBytes), megabytes(after.onnxBytes), ratio.onnxBytes),
+      row('file', fileText(before), fileText(after), ratio.onnxBytes),
       row('file, gzipped', megabytes(before.gzipBytes), megabytes(after.gzipBytes), ratio.gzipBytes),
       row('multiply-adds', engineering(before.multAdds), engineering(after.multAdds), ratio.multAdds),
     ],

@@ -36,7 +36,10 @@ export function summaryText(summary: FileSummary): string {
     `Mult-adds             ${engineering(summary.multAdds)} (${integer(summary.multAdds)})`,
     `Input size            ${megabytes(summary.inputBytes)}`,
     `Forward/backward size ${megabytes(summary.activationBytes)}`,
-    `Parameter size        ${megabytes(summary.sizeBytes)}`,
+    `Parameter size        ${megabytes(summary.sizeBytes)} in float32`,
+    ...(summary.stored
+      ? [`File size             ${integer(summary.stored.bytes)} bytes, ${summary.stored.dtype}`]
+      : []),
     ...aboutFile(summary),
     ...aboutImages(summary),
     ...summary.notes.map((note) => `Note: ${note}`),

@@ -62,6 +62,17 @@ export interface Graph {
   readonly initializers: ReadonlyMap<Value, Tensor>;
 }
 
+/** Who made a model and what they wrote about it: the fields of `ModelProto` that say nothing about the computation. */
+export interface ModelAbout {
+  readonly producerName?: string;
+  readonly producerVersion?: string;
+  readonly domain?: string;
+  readonly modelVersion?: number;
+  /** `doc_string` of the model, and of its graph. */
+  readonly docString?: string;
+  readonly graphDocString?: string;
+}
+
 /** A graph with what a file says about it. */
 export interface Model {
   readonly graph: Graph;
@@ -71,6 +82,7 @@ export interface Model {
   readonly domains: Readonly<Record<string, number>>;
   /** `metadata_props`. */
   readonly metadata: Readonly<Record<string, string>>;
+  readonly about?: ModelAbout;
 }
 
 /** The operator set that graphs built here are written in: every `Reduce*` takes its axes as an input from 18 on. */

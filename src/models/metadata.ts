@@ -1,10 +1,14 @@
 import { z } from 'zod';
 import type { Preprocess } from '../data/preprocess.js';
 import { ShiboriError } from '../errors.js';
+import type { ModelAbout } from '../graph/model.js';
+import type { StorageType } from '../passes/store-weights.js';
 import { PREPROCESS_PARTS } from './preprocessing.js';
 
 /** Metadata keys under which a saved model carries what a graph cannot say. */
 const KEY = 'shibori';
+/** The version of this package that wrote a file, whoever made the model. */
+export const VERSION_KEY = 'shibori.version';
 
 const modes = z.array(z.number().int().positive()).readonly();
 const size = z.tuple([z.number().int().positive(), z.number().int().positive()]).readonly();
@@ -56,10 +60,14 @@ export type ModelInfo = z.infer<typeof schema> & {
   readonly others?: Readonly<Record<string, string>>;
   /** Names of the file's outputs in its order, where the graph in memory has others: they are written back as they were. */
   readonly outputs?: readonly string[];
+  /** Who made the model and what they wrote about it; written back as it was. */
+  readonly about?: ModelAbout;
+  /** How the weights of the file are stored, and of files that are written from it. Default: `float32`. */
+  readonly store?: StorageType;
 };
 
 /** Writes model information into metadata entries (`metadata_props` of ONNX, `__metadata__` of safetensors). */
-export function encodeInfo({ others, outputs: _, ...info }: ModelInfo): Record<string, string> {
+export function encodeInfo({ others, outputs: _, about: __, store: ___, ...info }: ModelInfo): Record<string, string> {
   return { ...others, [KEY]: JSON.stringify(info) };
 }
 
@@ -69,7 +77,7 @@ export function encodeInfo({ others, outputs: _, ...info }: ModelInfo): Record<s
  * @throws ShiboriError naming the file when the entry is not what `encodeInfo` writes.
  */
 export function decodeInfo(metadata: Readonly<Record<string, string>>, file: string): ModelInfo {
-  const { [KEY]: text, ...rest } = metadata;
+  const { [KEY]: text, [VERSION_KEY]: _, ...rest } = metadata;
   const others = Object.keys(rest).length > 0 ? { others: rest } : {};
   if (text === undefined) return others;
   let json: unknown;

@@ -6,16 +6,19 @@ import { writeSafetensors } from '../formats/safetensors/write.js';
 import { writeTorch } from '../formats/torch/write.js';
 import { type Graph, type Model, OPSET } from '../graph/model.js';
 import { architectures } from '../models/architectures.js';
-import { encodeInfo, type ModelInfo } from '../models/metadata.js';
+import { encodeInfo, type ModelInfo, VERSION_KEY } from '../models/metadata.js';
 import { stateDictOf } from '../models/state-dict.js';
 import { checkFinite } from '../passes/check-weights.js';
 import { withOutputs } from '../passes/scores-graph.js';
+import { storeWeights } from '../passes/store-weights.js';
 import { readModelConfigs } from './config-files.js';
 import { impostorOf } from './impostor.js';
 import type { Preprocessed } from './model-preprocess.js';
 import { type OnnxOrigin, openOnnx } from './open-onnx.js';
 import type { OpenOptions } from './open-options.js';
 import { openState, readSafeState, readTorchState } from './open-state.js';
+import { packageVersion } from './package.js';
+import { describeStored, mainDtype, type StoredFile } from './stored-file.js';
 
 export type { OpenOptions } from './open-options.js';
 
@@ -27,6 +30,8 @@ export interface LoadedModel {
   /** Typed graph; the batch is symbolic, or a number where the file's graph runs for no other. */
   readonly graph: Graph;
   readonly info: ModelInfo;
+  /** The file that the graph was read from, where it was. */
+  readonly stored?: StoredFile;
 }
 
 /** A model that was read from a file. */
@@ -143,9 +148,16 @@ export async function openBytes(
       `Reading ${file}: --weights ${options.weights} chooses among the weights of a checkpoint; an ONNX file has one set. Leave it out.`,
     );
   }
-  if (promised === 'onnx') return { ...common, ...openOnnx(bytes, file, options, configs), ignored: [] };
+  if (promised === 'onnx') {
+    const { dtype, ...opened } = openOnnx(bytes, file, options, configs);
+    const stored = describeStored(opened.graph, dtype, [file, ...opened.origin.externalFiles]);
+    return { ...common, ...opened, stored, ignored: [] };
+  }
   const state = promised === 'torch' ? await readTorchState(bytes, file, options) : readSafeState(bytes, file, options);
-  return { ...common, ...openState(state, file, options, configs) };
+  const opened = openState(state, file, options, configs);
+  // What else a checkpoint holds (the state of an optimizer, other weights) is no part of the model.
+  if (state.ignored.length > 0) return { ...common, ...opened };
+  return { ...common, ...opened, stored: describeStored(opened.graph, mainDtype(state.tensors.values()), [file]) };
 }
 
 /**
@@ -159,16 +171,26 @@ export function optionsForEach(files: readonly string[], options: OpenOptions): 
   return isOnnx.map((one) => (one ? others : options));
 }
 
-/** The graph as a file has it: with the outputs of the file that it came from, in their order. */
+/** The graph as a file has it: with the outputs of the file that it came from, in their order, and weights as that stored them. */
 export function fileGraph({ graph, info }: LoadedModel): Graph {
-  return info.outputs ? withOutputs(graph, info.outputs) : graph;
+  const whole = info.outputs ? withOutputs(graph, info.outputs) : graph;
+  return storeWeights(whole, info.store ?? 'float32');
 }
 
 /** The bytes of a model in a format, in chunks. */
 export async function encodeModel(model: LoadedModel, format: ModelFormat): Promise<readonly Uint8Array[]> {
-  const metadata = encodeInfo(model.info);
+  const version = packageVersion();
+  const metadata = { ...encodeInfo(model.info), [VERSION_KEY]: version };
   if (format === 'onnx') {
-    const whole: Model = { graph: fileGraph(model), opset: OPSET, domains: {}, metadata };
+    const { about } = model.info;
+    const own = { producerName: 'shibori', producerVersion: version };
+    const whole: Model = {
+      graph: fileGraph(model),
+      opset: OPSET,
+      domains: {},
+      metadata,
+      about: about?.producerName === undefined ? { ...about, ...own } : about,
+    };
     return writeOnnxChunks(whole);
   }
   const state = stateDictOf(model.graph);

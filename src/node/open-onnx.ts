@@ -13,13 +13,14 @@ import { resolvePreprocess } from '../models/preprocessing.js';
 import { freeBatch } from '../passes/free-batch.js';
 import { type ImageInput, imageInputOf, withImageInput } from '../passes/image-input.js';
 import { importGraph } from '../passes/import-graph.js';
-import { storeWeightsAsInitializers } from '../passes/stored-weights.js';
-import { isFloat } from '../tensor/dtype.js';
+import { isStoredWeight, storeWeightsAsInitializers } from '../passes/stored-weights.js';
+import { type DType, isFloat } from '../tensor/dtype.js';
 import type { ModelConfigs } from './config-files.js';
 import { externalDataOf } from './external-data.js';
 import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
 import type { OpenOptions } from './open-options.js';
 import { scoresFirst } from './scores-first.js';
+import { mainDtype } from './stored-file.js';
 
 /** A value at the border of a file's graph, as the file declares it. */
 export interface DeclaredValue {
@@ -92,6 +93,23 @@ export interface OpenedOnnx extends Preprocessed {
   readonly info: ModelInfo;
   readonly notes: readonly string[];
   readonly origin: OnnxOrigin;
+  /** The element type that most bytes of the weights are in. */
+  readonly dtype: DType;
+}
+
+/** What the file says about its model, without that this package wrote it. */
+function aboutOf({ about: { producerName, producerVersion, ...others } }: OnnxModel): Pick<ModelInfo, 'about'> {
+  const version = producerVersion === undefined ? {} : { producerVersion };
+  const producer = producerName === undefined || producerName === 'shibori' ? {} : { producerName, ...version };
+  const about = { ...producer, ...others };
+  return Object.keys(about).length > 0 ? { about } : {};
+}
+
+/** What becomes of weights in small types when a file is written. */
+function noteStorage(dtype: DType): string[] {
+  if (dtype === 'float16') return ['Its weights are float16; a file that is made of it has them in float16, too.'];
+  const isSmall = ['bfloat16', 'int8', 'uint8'].includes(dtype);
+  return isSmall ? [`Its weights are ${dtype}; a file that is made of it has them in float32 (compress --store).`] : [];
 }
 
 /**
@@ -103,7 +121,16 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
   const external = externalDataOf(file);
   const read: OnnxModel = readOnnx(bytes, file, { external: external.read });
   const model = { ...read, graph: storeWeightsAsInitializers(read.graph) };
-  const info = decodeInfo(model.metadata, file);
+  const dtype = mainDtype(
+    Array.from(model.graph.initializers)
+      .filter(([value, tensor]) => isStoredWeight(value, tensor))
+      .map(([, tensor]) => tensor),
+  );
+  const info: ModelInfo = {
+    ...decodeInfo(model.metadata, file),
+    ...aboutOf(read),
+    ...(dtype === 'float16' ? { store: dtype } : {}),
+  };
   const image = imageInputOf(model.graph, options.layout);
   const origin: OnnxOrigin = {
     opset: model.opset,
@@ -115,13 +142,13 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
   };
   try {
     checkInputs(model);
-    const notes: string[] = [...external.notes];
+    const notes: string[] = [...external.notes, ...noteStorage(dtype)];
     if (!image) {
       const imported = importGraph(model, file, evaluateNode);
       notes.push(...imported.notes);
       const graph = scoresFirst(imported.graph, info, configs, options);
       notes.push(...graph.notes);
-      return { graph: graph.graph, info: graph.info, notes, origin };
+      return { dtype, graph: graph.graph, info: graph.info, notes, origin };
     }
     const channels = channelsOf(image, options, notes);
     const facts = {
@@ -140,7 +167,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     const scores = scoresFirst(bound.graph, info, configs, options);
     notes.push(...scores.notes);
     const { graph } = scores;
-    return { graph, notes, origin, ...preprocessed(graph, scores.info, configs, resolved, notes) };
+    return { dtype, graph, notes, origin, ...preprocessed(graph, scores.info, configs, resolved, notes) };
   } catch (error) {
     throw whileReading(file, error);
   }

@@ -45,10 +45,14 @@ export interface SaveOptions {
  * @throws ShiboriError for a file that cannot be written, or is not what it should be; the file that was there before stays.
  */
 export async function saveModel(model: LoadedModel, file: string, options: SaveOptions = {}): Promise<SavedModel> {
-  const chunks = await encodeModel(model, formatOf(file));
+  const format = formatOf(file);
+  const chunks = await encodeModel(model, format);
+  const { equals, engine = nodeEngine() } = options;
   const sizeBytes = await writeFileAtomic(file, chunks, async (temporary) => {
     try {
-      await verifyFile(model, formatOf(file), temporary, options);
+      const size = model.info.preprocess?.size;
+      if (equals) await verifyOutputs(engine, { promised: model.graph, equals, size });
+      await verifyFile(model, format, temporary, engine, options.maxBytes);
     } catch (error) {
       if (!(error instanceof ShiboriError)) throw error;
       throw new ShiboriError(
@@ -61,20 +65,21 @@ export async function saveModel(model: LoadedModel, file: string, options: SaveO
 }
 
 /** Throws a ShiboriError where a written file is not the model. */
-async function verifyFile(model: LoadedModel, format: ModelFormat, path: string, options: SaveOptions): Promise<void> {
+async function verifyFile(
+  model: LoadedModel,
+  format: ModelFormat,
+  path: string,
+  engine: Engine,
+  maxBytes = Number.POSITIVE_INFINITY,
+): Promise<void> {
   const bytes = await readWhole(path, 'model');
-  const { maxBytes = Number.POSITIVE_INFINITY, equals, engine = nodeEngine() } = options;
   if (bytes.length > maxBytes) throw new ShiboriError(`it takes ${bytes.length} bytes, more than ${maxBytes}`);
-  const common = { promised: model.graph, size: model.info.preprocess?.size, ...(equals ? { equals } : {}) };
+  const common = { promised: model.graph, size: model.info.preprocess?.size };
   if (format === 'onnx') {
     const reopened = await openBytes(bytes, format, path, {});
     checkFinite(reopened.graph);
     // Scores come first in memory only: files are compared output by output as they have them.
-    const graphs = {
-      promised: fileGraph(model),
-      reopened: fileGraph(reopened),
-      ...(equals && { equals: fileGraph({ graph: equals, info: model.info }) }),
-    };
+    const graphs = { promised: fileGraph(model), reopened: fileGraph(reopened) };
     return verifyOutputs(engine, { ...common, ...graphs, onnxFile: path });
   }
   const { tensors } =
@@ -93,5 +98,6 @@ async function verifyFile(model: LoadedModel, format: ModelFormat, path: string,
 
 /** Writes an ONNX file of unfinished work, which is not verified: what comes of it is. */
 export async function saveWork(model: LoadedModel, file: string): Promise<void> {
-  await writeFileAtomic(file, await encodeModel(model, 'onnx'));
+  const info = { ...model.info, store: 'float32' } as const;
+  await writeFileAtomic(file, await encodeModel({ ...model, info }, 'onnx'));
 }

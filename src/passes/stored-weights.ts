@@ -43,9 +43,10 @@ const settings: Readonly<Record<string, readonly number[]>> = {
   DequantizeLinear: [1, 2],
 };
 
-/** The element types that weights are stored in. */
-const isStoredWeight = ({ dtype, dims }: Tensor): boolean =>
-  dims.length > 0 && (isFloat(dtype) || integerWeights.has(dtype));
+/** Whether an initializer is a weight, or the integers that stand for one. */
+export function isStoredWeight({ name }: Value, { dtype, dims }: Tensor): boolean {
+  return dims.length > 0 && !name.startsWith(CONSTANT_PREFIX) && (isFloat(dtype) || integerWeights.has(dtype));
+}
 const integerWeights: ReadonlySet<DType> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);
 
 /** The tensor that a Constant node makes, where it is one of floats or of small integers. */
@@ -98,7 +99,7 @@ export function storeWeightsAsInitializers(graph: Graph): Graph {
   visitWeights(graph, uses, (value) => {
     const node = uses.producer(value);
     const tensor = node && constantTensor(node);
-    if (tensor && isStoredWeight(tensor)) store(node);
+    if (tensor && isStoredWeight(value, tensor)) store(node);
   });
   for (const output of graph.outputs) store(uses.producer(output));
   const renamed = renamedSettings(graph, uses);

@@ -18,7 +18,7 @@ const BINS = { widths: [0.01, 0.02, 0.05, 0.1, 0.2], most: 25 } as const;
 
 /** Draws what is left of the first model's sizes and latencies. */
 export function sizeChart({ size: { before, after }, speed }: Comparison): Chart {
-  const share = (key: keyof typeof before) => (100 * after[key]) / before[key];
+  const share = (key: Exclude<keyof typeof before, 'dtype'>) => (100 * after[key]) / before[key];
   const rows = [
     { what: 'parameters', share: share('parameters') },
     { what: 'file', share: share('onnxBytes') },

@@ -4,11 +4,16 @@ import { isSameSpeed } from '../metrics/speed.js';
 import { integer, megabytes, percent, signed } from './format.js';
 import type { Provenance } from './provenance.js';
 
-/** Sizes of one model. Bytes are those of the ONNX file, raw and gzipped. */
+/**
+ * Sizes of one model. Bytes are those of the files that it was read from, or of the ONNX file that is written of it, raw
+ * and gzipped.
+ */
 export interface SizeFigures {
   readonly parameters: number;
   readonly onnxBytes: number;
   readonly gzipBytes: number;
+  /** The element type that most bytes of the weights are in: `float16`. */
+  readonly dtype?: string;
   /** For one image. */
   readonly multAdds: number;
 }

@@ -15,6 +15,8 @@ export interface FileSummary extends Summary {
   readonly file: string;
   readonly format: string;
   readonly fileBytes: number;
+  /** Bytes of the file and its external data, and the element type of most of its weights. Left out where the file holds more than the model. */
+  readonly stored?: { readonly bytes: number; readonly dtype: string };
   readonly architecture?: string;
   /** The layers that are tensor trains, and how they run. */
   readonly tensorTrains: readonly TtLayer[];
@@ -64,6 +66,7 @@ export async function summary(
     file,
     format: model.format,
     fileBytes: model.fileBytes,
+    ...(model.stored ? { stored: { bytes: model.stored.bytes, dtype: model.stored.dtype } } : {}),
     ...(info.architecture === undefined ? {} : { architecture: info.architecture }),
     ...summarize(graph, { inputDims, ...(options.train ? { trains: trainsBy(options.train) } : {}) }),
     tensorTrains: info.layers ?? [],

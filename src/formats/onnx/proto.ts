@@ -3,7 +3,8 @@ import { bytes, type Fields, float, floats, int, ints, message, messages, packed
 /*
  * The messages of ONNX, field numbers verbatim from onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto),
  * in the order of their numbers, in which they are also written. What is only recognised in order to be refused
- * (sparse tensors, type attributes) is left as bytes; documentation texts are not read.
+ * (sparse tensors, type attributes) is left as bytes, as are documentation texts, which may hold any. Those of nodes,
+ * values and tensors are not read.
  */
 
 export interface StringEntryProto {
@@ -116,6 +117,7 @@ export interface GraphProto {
   output?: ValueInfoProto[];
   valueInfo?: ValueInfoProto[];
   sparseInitializer?: Uint8Array[];
+  docString?: Uint8Array;
 }
 
 const attribute: Fields<AttributeProto> = {
@@ -146,6 +148,7 @@ const graph: Fields<GraphProto> = {
   node: messages(1, () => node),
   name: string(2),
   initializer: messages(5, () => tensorFields),
+  docString: bytes(10),
   input: messages(11, () => valueInfo),
   output: messages(12, () => valueInfo),
   valueInfo: messages(13, () => valueInfo),
@@ -166,6 +169,9 @@ export interface ModelProto {
   irVersion?: number;
   producerName?: string;
   producerVersion?: string;
+  domain?: string;
+  modelVersion?: number;
+  docString?: Uint8Array;
   graph?: GraphProto;
   opsetImport?: OperatorSetProto[];
   metadataProps?: StringEntryProto[];
@@ -179,6 +185,9 @@ export const modelFields: Fields<ModelProto> = {
   irVersion: int(1),
   producerName: string(2),
   producerVersion: string(3),
+  domain: string(4),
+  modelVersion: int(5),
+  docString: bytes(6),
   graph: message(7, () => graph),
   opsetImport: messages(8, () => operatorSet),
   metadataProps: messages(14, () => stringEntry),

@@ -1,5 +1,5 @@
 import { ShiboriError } from '../../errors.js';
-import { type Model, OPSET } from '../../graph/model.js';
+import { type Model, type ModelAbout, OPSET } from '../../graph/model.js';
 import type { ExternalReader } from './external.js';
 import { decode } from './message.js';
 import { type ModelProto, modelFields } from './proto.js';
@@ -16,12 +16,13 @@ export interface ReadOptions {
 export interface OnnxModel extends Model {
   /** Name and version of the tool that wrote the file (`pytorch 1.13.1`), or an empty string. */
   readonly producer: string;
+  readonly about: ModelAbout;
 }
 
 /**
  * Reads an ONNX file. Tensors are views into `bytes` where these are aligned. Initializers that are listed as inputs
  * too (as files before IR version 4 do) are initializers only; nodes are sorted topologically where the file does not.
- * Documentation texts, quantization annotations, training information and functions that no node calls are dropped.
+ * Documentation texts of nodes, values and tensors, quantization annotations, training information and functions that no node calls are dropped.
  *
  * @param file names the file in errors.
  * @throws ShiboriError when the file is damaged or holds what a graph here cannot express: element types such as
@@ -44,7 +45,24 @@ export function readOnnx(bytes: Uint8Array, file: string, options: ReadOptions =
     opset: opset ?? OPSET,
     domains,
     metadata: Object.fromEntries((proto.metadataProps ?? []).map(({ key, value }) => [key ?? '', value ?? ''])),
+    about: aboutOf(proto),
     producer: [proto.producerName, proto.producerVersion].filter(Boolean).join(' '),
+  };
+}
+
+const text = new TextDecoder();
+
+/** What the file says about its model; fields that it leaves out, or leaves empty, are left out. */
+function aboutOf({ producerName, producerVersion, domain, modelVersion, docString, graph }: ModelProto): ModelAbout {
+  const decoded = (bytes: Uint8Array | undefined) => bytes && text.decode(bytes);
+  const [modelDoc, graphDoc] = [decoded(docString), decoded(graph?.docString)];
+  return {
+    ...(producerName ? { producerName } : {}),
+    ...(producerVersion ? { producerVersion } : {}),
+    ...(domain ? { domain } : {}),
+    ...(modelVersion ? { modelVersion } : {}),
+    ...(modelDoc ? { docString: modelDoc } : {}),
+    ...(graphDoc ? { graphDocString: graphDoc } : {}),
   };
 }
 

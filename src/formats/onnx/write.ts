@@ -80,12 +80,20 @@ const irVersions: readonly (readonly [opset: number, irVersion: number])[] = [
 ];
 const NEWEST_IR_VERSION = 13;
 
+const text = new TextEncoder();
+
 function encodeModel(model: Model, place: Placement): Uint8Array[] {
+  const { docString, graphDocString, ...fields } = model.about ?? {};
   const domains = Object.entries({ '': model.opset, ...model.domains });
   const writer = encode(modelFields, {
     irVersion: irVersionFor(model.opset),
     producerName: 'shibori',
-    graph: graphProto(model.graph, new Scope(), place),
+    ...fields,
+    ...(docString === undefined ? {} : { docString: text.encode(docString) }),
+    graph: {
+      ...graphProto(model.graph, new Scope(), place),
+      ...(graphDocString === undefined ? {} : { docString: text.encode(graphDocString) }),
+    },
     opsetImport: domains.map(([domain, version]) => ({ domain, version })),
     metadataProps: Object.entries(model.metadata).map(([key, value]) => ({ key, value })),
   });

@@ -18,7 +18,7 @@ import type { TrainingOutcome } from '../training-outcome.js';
 import { type Cost, type Costed, squeezeWithin } from './cost.js';
 import type { Loss } from './measure.js';
 import { layersOf, layersSchema } from './remembered.js';
-import { importStored } from './stored.js';
+import { importStored, storageOf } from './stored.js';
 import { spendOptions, type Workshop } from './workshop.js';
 
 /** A squeezed model and what it came to. */
@@ -37,7 +37,7 @@ export interface Candidate {
 
 /** What costs are counted of, of a workshop. */
 export function costedOf({ original, folded, layers, plan }: Workshop): Costed {
-  return { original, folded, layers, store: plan.store ?? 'float32' };
+  return { original, folded, layers, store: storageOf(plan, original) };
 }
 
 /**
@@ -116,8 +116,9 @@ async function finished(
   const kept = trains?.filter(({ path }) => !replaced.has(path)) ?? [];
   const start = { graph, info: { ...info, ...(kept.length > 0 ? { layers: kept } : {}) } };
   const { model: float, trainTop1, outcome } = await trained(shop, start, featureKey([key, `${plan.finetune}`]));
-  const { stored, model } = importStored(float, plan.store ?? 'float32');
-  const own = featureKey([key, JSON.stringify([plan.finetune, plan.store]), ...(plan.finetune ? ['best epoch'] : [])]);
+  const store = storageOf(plan, original);
+  const { stored, model } = importStored(float, store);
+  const own = featureKey([key, JSON.stringify([plan.finetune, store]), ...(plan.finetune ? ['best epoch'] : [])]);
   const loss = await shop.lossOf(own, async () => model);
   return { stored, model, layers, loss, trainTop1, ...(outcome ? { finetuning: outcome } : {}) };
 }
@@ -146,9 +147,12 @@ async function squeezed(
 
 /** A candidate whose cost is within a limit. Throws `OutOfReach` when there is none. */
 export async function candidateWithin(shop: Workshop, cost: Cost, limit: number): Promise<Candidate> {
-  const { key, plan } = shop;
+  const { key, plan, original } = shop;
   // Of a size it decides what a parameter takes.
-  const own = featureKey([key, JSON.stringify([cost, limit, cost === 'size' ? plan.store : undefined, plan.rounds])]);
+  const own = featureKey([
+    key,
+    JSON.stringify([cost, limit, cost === 'size' ? storageOf(plan, original) : undefined, plan.rounds]),
+  ]);
   const { graph, layers } = await squeezed(shop, cost, limit, own);
   return finished(shop, graph, layers, own);
 }

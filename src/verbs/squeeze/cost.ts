@@ -3,7 +3,8 @@ import { ShiboriError } from '../../errors.js';
 import type { Graph } from '../../graph/model.js';
 import { summarizeImage } from '../../models/summary.js';
 import { encodeModel, type LoadedModel } from '../../node/model-file.js';
-import { type StorageType, storeWeights } from '../../passes/store-weights.js';
+import { findStored } from '../../node/stored-file.js';
+import type { StorageType } from '../../passes/store-weights.js';
 import { integer } from '../../report/format.js';
 import { BudgetUnreachable } from '../../squeeze/allocation.js';
 import type { Spent } from '../../squeeze/spend.js';
@@ -42,10 +43,19 @@ export class OutOfReach extends ShiboriError {
   }
 }
 
-/** What a goal comes to, and what the original costs in float32. */
+/** What a goal comes to, and what the original costs: of a size, what its file takes. */
 export async function limitOf(costed: Costed, goal: Extract<SqueezeGoal, { kind: Cost }>) {
-  const whole = await costOf(costed.original.graph, goal.kind, { ...costed, store: 'float32' });
+  const stored = goal.kind === 'size' ? findStored(costed.original) : undefined;
+  const whole = stored?.bytes ?? (await costOf(costed.original.graph, goal.kind, { ...costed, store: 'float32' }));
   return { limit: amountFrom(goal.most, whole), whole };
+}
+
+/** The most bytes that a compressed file may take, where its goal is of bytes. */
+export function bytesAllowed(original: LoadedModel, goal: SqueezeGoal): { readonly maxBytes?: number } {
+  if (goal.kind !== 'size') return {};
+  if ('amount' in goal.most) return { maxBytes: goal.most.amount };
+  const stored = findStored(original);
+  return stored ? { maxBytes: amountFrom(goal.most, stored.bytes) } : {};
 }
 
 /** `OutOfReach` as a person reads it: what was asked for, and what can be had. */
@@ -62,8 +72,7 @@ const BYTES_PER_WEIGHT: Readonly<Record<StorageType, number>> = { float32: 4, fl
 /** What a graph costs once its weights are stored. */
 export async function costOf(graph: Graph, cost: Cost, { original, store }: Costed): Promise<number> {
   if (cost === 'size') {
-    const stored = storeWeights(graph, store);
-    const chunks = await encodeModel({ graph: stored, info: original.info }, 'onnx');
+    const chunks = await encodeModel({ graph, info: { ...original.info, store } }, 'onnx');
     return chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   }
   const { parameters, multAdds } = summarizeImage(graph);

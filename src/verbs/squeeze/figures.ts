@@ -7,8 +7,11 @@ import { CONSTANT_PREFIX } from '../../graph/parameters.js';
 import { reachableFrom, usesOf } from '../../graph/uses.js';
 import { type Summary, summarize, summarizeImage } from '../../models/summary.js';
 import type { LoadedModel } from '../../node/model-file.js';
+import { findStored } from '../../node/stored-file.js';
+import { type StorageType, storeWeights } from '../../passes/store-weights.js';
 import type { SizeFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
+import type { DType } from '../../tensor/dtype.js';
 import { bytesOf, type Tensor } from '../../tensor/tensor.js';
 import { sizeOfModel } from '../compare/size.js';
 import { type LayerSpeed, layerSpeeds, type Placed } from './speed.js';
@@ -18,7 +21,7 @@ export interface SizeChange {
   readonly before: SizeFigures;
   readonly after: SizeFigures;
   /** After over before. */
-  readonly ratio: SizeFigures;
+  readonly ratio: Omit<SizeFigures, 'dtype'>;
 }
 
 /** A layer with what it takes. Its bytes are those of its weights, as they are stored. */
@@ -76,16 +79,24 @@ function sizeIn(stored: Graph, float: Summary, path: string): SizeFigures {
   };
 }
 
+/** The way of storing weights that takes what a file's element type takes. */
+function storageTypeOf(dtype: DType | undefined): StorageType {
+  if (dtype === 'float16' || dtype === 'bfloat16') return 'float16';
+  return dtype === 'int8' || dtype === 'uint8' ? 'int8' : 'float32';
+}
+
 /** What each layer takes before and after, and how fast those are that were squeezed. */
 export async function layerFigures(
   engine: Engine,
-  graphs: { readonly original: Graph; readonly folded: Graph; readonly stored: Graph; readonly float: Graph },
+  model: LoadedModel,
+  graphs: { readonly folded: Graph; readonly stored: Graph; readonly float: Graph },
   layers: readonly SqueezedLayer[],
   placed: readonly Placed[],
 ): Promise<LayerFigures[]> {
-  const { original, folded, stored, float } = graphs;
+  const { folded, stored, float } = graphs;
+  const original = storeWeights(model.graph, storageTypeOf(findStored(model)?.dtype));
   const speeds = await layerSpeeds(engine, folded, stored, placed);
-  const [before, after] = [summarizeImage(original), summarizeImage(float)];
+  const [before, after] = [summarizeImage(model.graph), summarizeImage(float)];
   return layers.map((layer) => {
     const speed = speeds.get(layer.path);
     const size = changeOf(sizeIn(original, before, layer.path), sizeIn(stored, after, layer.path));

@@ -11,6 +11,7 @@ import type { SqueezeGoal } from './goal.js';
 import type { Loss } from './measure.js';
 import { rememberTried, triedAmounts } from './remembered.js';
 import { smallestHolding, type Trial } from './search.js';
+import { storageOf } from './stored.js';
 import type { Workshop } from './workshop.js';
 
 /** A size that was tried on the way to a goal. */
@@ -132,8 +133,8 @@ async function search(
 }
 
 /** Tells budgets that were asked for of models made alike: a search may begin between them. */
-function triedKey({ key, plan }: Workshop): string {
-  return featureKey([key, JSON.stringify([plan.finetune, plan.store])]);
+function triedKey({ key, plan, original }: Workshop): string {
+  return featureKey([key, JSON.stringify([plan.finetune, storageOf(plan, original)])]);
 }
 
 /** A model as small as its bounds allow. */
@@ -149,7 +150,8 @@ async function withinLoss(shop: Workshop, bounds: readonly Bound[], context: Ver
   const dense = await denseCandidate(shop, 'every smaller form of the model lost more than the goal allows');
   const words = bounds.map(({ text }) => text(dense.loss)).join(', ');
   const held = worst(bounds, dense.loss) <= 0;
-  if (held && (folded < whole || shop.plan.store)) return { candidate: dense, trials: tried };
+  if (held && (folded < whole || storageOf(shop.plan, shop.original) !== (shop.original.info.store ?? 'float32')))
+    return { candidate: dense, trials: tried };
   const nearest = [...trials]
     .reverse()
     .flatMap(({ amount, result }) =>

@@ -45,7 +45,7 @@ export function byHandPoint({ size, accuracy, maps, name }: ByHand): CurvePoint 
 }
 
 function sizeTable({ before, after, ratio }: SizeChange) {
-  const row = (label: string, key: keyof typeof before) => [
+  const row = (label: string, key: keyof typeof ratio) => [
     label,
     integer(before[key]),
     integer(after[key]),

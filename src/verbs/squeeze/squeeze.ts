@@ -9,6 +9,7 @@ import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context.
 import { collectProvenance, filesOf, findDataOrigin } from '../provenance.js';
 import { byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';
+import { bytesAllowed } from './cost.js';
 import { type LayerFigures, layerFigures, sizeChange } from './figures.js';
 import type { SqueezePlan } from './goal.js';
 import { reachGoal } from './goals.js';
@@ -16,6 +17,7 @@ import { type SqueezeSets, type SqueezeSources, withSqueezeSets } from './images
 import { describePage, writePage } from './report.js';
 import { isSlower, type Placed, speedOf } from './speed.js';
 import type { Squeezing } from './squeezing.js';
+import { storageOf } from './stored.js';
 import { openWorkshop, type Workshop } from './workshop.js';
 
 /** Seconds that each batch size of the speed verdict is measured for. */
@@ -74,8 +76,8 @@ export async function squeezeModel(
   const { stored, loss } = candidate;
   context.onProgress?.({ stage: 'speed', done: 0, total: 1 });
   const speed = await speedOf(shop.engine, model.graph, stored.graph, SPEED_SECONDS);
-  const graphs = { original: model.graph, folded: shop.folded, stored: stored.graph, float: candidate.model.graph };
-  const layers = await layerFigures(shop.engine, graphs, candidate.layers, placedLayers(shop, candidate.layers));
+  const graphs = { folded: shop.folded, stored: stored.graph, float: candidate.model.graph };
+  const layers = await layerFigures(shop.engine, model, graphs, candidate.layers, placedLayers(shop, candidate.layers));
   context.onProgress?.({ stage: 'speed', done: 1, total: 1 });
   if (!plan.allowSlower) refuseSlower(speed, layers);
   const control = plan.control && plan.finetune ? await trainedControl(shop) : undefined;
@@ -90,7 +92,7 @@ export async function squeezeModel(
       heldOut: sets.heldOut,
       calibrationImages: (await shop.calibration()).reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0),
     },
-    store: plan.store ?? 'float32',
+    store: storageOf(plan, model),
     size: await sizeChange(await shop.size(), stored, candidate.model),
     layers,
     refused: shop.refused,
@@ -157,7 +159,7 @@ export async function squeeze(
     const { warnings, context: listening } = keepWarnings(context);
     const { model: squeezed, report } = await squeezeModel(model, sets, plan, listening, folderMemory(folder));
     context.signal?.throwIfAborted();
-    const written = await saveModel(squeezed, output, { engine: engineOf(context) });
+    const written = await saveModel(squeezed, output, { engine: engineOf(context), ...bytesAllowed(model, plan.goal) });
     const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
     const provenance = await collectProvenance(
       {

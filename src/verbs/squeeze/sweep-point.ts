@@ -6,7 +6,7 @@ import { folderMemory } from '../../node/work-memory.js';
 import type { MapFigures } from '../../report/comparison.js';
 import { tellNotes, type VerbContext } from '../context.js';
 import { candidateWithin, costedOf } from './candidate.js';
-import { type Cost, limitOf, OutOfReach } from './cost.js';
+import { bytesAllowed, type Cost, limitOf, OutOfReach } from './cost.js';
 import { type SizeChange, sizeChange } from './figures.js';
 import type { SqueezePlan } from './goal.js';
 import { type SqueezeSources, withSqueezeSets } from './images.js';
@@ -62,7 +62,10 @@ export async function sweepPoint(shop: Workshop, goal: LimitPlan['goal'], output
   const { limit } = await limitOf(costedOf(shop), goal);
   try {
     const { stored, model, layers, loss } = await candidateWithin(shop, goal.kind, limit);
-    const { file } = await saveModel(stored, join(output, `${goal.kind}-${limit}.onnx`), { engine: shop.engine });
+    const { file } = await saveModel(stored, join(output, `${goal.kind}-${limit}.onnx`), {
+      engine: shop.engine,
+      ...bytesAllowed(shop.original, goal),
+    });
     const chosen = layers.flatMap(({ path, scheme, ranks }) =>
       scheme ? [`${path}: ${scheme} ${ranks.join(', ')}`] : [],
     );

@@ -6,12 +6,12 @@ import { foldExact } from '../../squeeze/fold-exact.js';
 import { spendOnWeights, studyWeights, withinError } from '../../squeeze/weight-only.js';
 import { sizeOfModel } from '../compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from '../context.js';
-import { costOf, limitOf, OutOfReach, squeezeWithin, unreachable } from './cost.js';
+import { bytesAllowed, costOf, limitOf, OutOfReach, squeezeWithin, unreachable } from './cost.js';
 import { layerFigures, sizeChange } from './figures.js';
 import type { SqueezePlan } from './goal.js';
 import { outputOf } from './squeeze.js';
 import type { SqueezedShape } from './squeezing.js';
-import { importStored } from './stored.js';
+import { importStored, storageOf } from './stored.js';
 import { chosenLayers } from './workshop.js';
 
 /** What is measured cannot be promised without images. */
@@ -28,7 +28,8 @@ export async function squeezeModelWeights(
   context: VerbContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: SqueezedShape }> {
   const start = performance.now();
-  const { goal, store = 'float32' } = plan;
+  const { goal } = plan;
+  const store = storageOf(plan, original);
   if (goal.kind === 'accuracyDrop') throw needsImages('--max-accuracy-drop');
   if (plan.minMapSimilarity !== undefined) throw needsImages('--min-cam-similarity');
   if (plan.finetune) throw needsImages('--finetune');
@@ -56,12 +57,12 @@ export async function squeezeModelWeights(
   };
   const { graph, layers } = await squeezed();
   const { stored, model } = importStored({ ...original, graph }, store);
-  const graphs = { original: original.graph, folded, stored: stored.graph, float: model.graph };
+  const graphs = { folded, stored: stored.graph, float: model.graph };
   const report: SqueezedShape = {
     goal,
     store,
     size: await sizeChange(await sizeOfModel(original), stored, model),
-    layers: await layerFigures(engine, graphs, layers, []),
+    layers: await layerFigures(engine, original, graphs, layers, []),
     refused,
     folds,
     seconds: (performance.now() - start) / 1000,
@@ -84,6 +85,6 @@ export async function squeezeFileWeights(
   );
   const { model: squeezed, report } = await squeezeModelWeights(model, plan, context);
   context.signal?.throwIfAborted();
-  const written = await saveModel(squeezed, output, { engine: engineOf(context) });
+  const written = await saveModel(squeezed, output, { engine: engineOf(context), ...bytesAllowed(model, plan.goal) });
   return { ...report, output: written.file, outputBytes: written.sizeBytes };
 }
