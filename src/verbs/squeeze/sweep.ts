@@ -169,11 +169,12 @@ export async function sweep(
       if (jobs === 1) await oneByOne(shop, goals, output, onPoint);
       else await inThreads(files, { ...rest, goal: first }, goals, jobs, context, onPoint);
       const { train, validation } = shop.sets;
+      const calibrated = (await shop.calibration()).reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0);
       const provenance = await collectProvenance(
         {
           models: [{ name: 'original', model: shop.original, files: [file] }],
           data: [
-            findDataOrigin('calibration', train, train.source.items.length),
+            findDataOrigin('calibration', train, calibrated),
             findDataOrigin('measured', validation, accuracy.images),
           ],
           seed: plan.seed ?? 42,
