@@ -51,7 +51,8 @@ function trainingNotes({ nodes }: Graph): readonly string[] {
     (node) => node.op === 'BatchNormalization' && attributesOf('BatchNormalization', node).training_mode === 1,
   ).length;
   if (trained === 0) return [];
+  const nodesUse = trained === 1 ? '1 BatchNormalization node uses' : `${trained} BatchNormalization nodes use`;
   return [
-    `It is in training mode: ${trained} BatchNormalization nodes use the statistics of the batch, so that scores depend on the other images of a batch. Export it in evaluation mode for scores of its own.`,
+    `It is in training mode: ${nodesUse} the statistics of the batch, so that scores depend on the other images of a batch. Export the model in evaluation mode.`,
   ];
 }
