@@ -3,9 +3,9 @@ import { ttDescriptorsOf } from '../decompose/tt-layer.js';
 import { ShiboriError, whileReading } from '../errors.js';
 import { readSafetensors } from '../formats/safetensors/read.js';
 import { readTorch } from '../formats/torch/read.js';
-import { chooseByPrefix, groupByPrefix, noteOthers, unknownKey } from '../formats/weight-sets.js';
+import { chooseByPrefix, groupByPrefix, isAveraged, noteOthers, unknownKey } from '../formats/weight-sets.js';
 import type { Graph } from '../graph/model.js';
-import { architectureOf } from '../models/architectures.js';
+import { architectureOf, architectures } from '../models/architectures.js';
 import { decodeInfo, type ModelInfo } from '../models/metadata.js';
 import { resolvePreprocess } from '../models/preprocessing.js';
 import { computeWeights } from '../models/reparametrize.js';
@@ -61,8 +61,9 @@ export function readSafeState(bytes: Uint8Array, file: string, { weights }: Open
 
 /** Builds the graph of a state dict. */
 export function openState(state: ReadState, file: string, options: OpenOptions, configs: ModelConfigs): OpenedState {
-  const { info, ignored } = state;
-  const { tensors, notes: computed } = computeWeights(state.tensors, file);
+  const { info } = state;
+  const { tensors: all, notes: computed } = computeWeights(state.tensors, file);
+  const { tensors, notes: left, ignored } = knownPart(all, options.arch ?? info.architecture);
   const architecture = architectureOf(tensors, file, options.arch ?? info.architecture);
   const layers = knownLayers(info, configs);
   const known = layers.find(({ parts }) => parts.size)?.parts.size;
@@ -82,8 +83,30 @@ export function openState(state: ReadState, file: string, options: OpenOptions, 
   const resolved = resolvePreprocess(options.preprocess ?? {}, layers, facts);
   const described = { ...info, architecture: architecture.name, ...(trains.length > 0 ? { layers: trains } : {}) };
   const scores = scoresFirst(graph, described, configs, options);
-  const notes: string[] = [...state.notes, ...computed, ...scores.notes];
-  return { graph: scores.graph, notes, ignored, ...preprocessed(scores.graph, scores.info, configs, resolved, notes) };
+  const notes: string[] = [...state.notes, ...computed, ...left, ...scores.notes];
+  const opened = { graph: scores.graph, notes, ignored: [...state.ignored, ...ignored] };
+  return { ...opened, ...preprocessed(scores.graph, scores.info, configs, resolved, notes) };
+}
+
+/**
+ * The tensors that an architecture is recognised from: all, or those under one prefix, where a loss or a second network
+ * have some as well.
+ */
+function knownPart(tensors: StateDict, arch: string | undefined): Pick<ReadState, 'tensors' | 'notes' | 'ignored'> {
+  const named = architectures.filter(({ name }) => arch === undefined || arch === name);
+  const fits = (some: StateDict) => named.some(({ recognises }) => recognises(some));
+  const groups = fits(tensors) ? [] : [...groupByPrefix(tensors)].filter(([key, some]) => key !== '' && fits(some));
+  const [first, ...others] = groups.sort(([a], [b]) => Number(isAveraged(a)) - Number(isAveraged(b)));
+  if (first === undefined) return { tensors, notes: [], ignored: [] };
+  const [key, part] = first;
+  const ignored = [...tensors.keys()].filter((name) => !name.startsWith(`${key}.`));
+  const sets = others.map(([other, { size }]) => ({ key: other, tensors: size }));
+  const some = ignored.slice(0, 3).map((name) => JSON.stringify(name.slice(0, 80)));
+  const list = `${some.join(', ')}${ignored.length > some.length ? ', …' : ''}`;
+  const note =
+    noteOthers(`those under ${JSON.stringify(key.slice(0, 80))}`, sets) ??
+    `The weights are those under "${key}"; the file also holds ${list}, of which this network has no part.`;
+  return { tensors: part, notes: [note], ignored };
 }
 
 /** Builds a network, naming the file in errors. */

@@ -81,6 +81,18 @@ describe('A file of several weights', () => {
     expect(optionsForEach([onnx, onnx], { weights: 'ema' })).toEqual([{ weights: 'ema' }, { weights: 'ema' }]);
   });
 
+  it('may have tensors of a loss or of a second network next to them', async () => {
+    const loss: [string, Tensor] = ['criterion.weight', filled([4], 1)];
+    for (const name of ['loss.ckpt', 'loss.safetensors']) {
+      const opened = await openModel(await put(name, [...vgg(1, 'model.'), loss]), input);
+      expect(opened.ignored).toEqual(['criterion.weight']);
+      expect(opened.notes.join()).toMatch(/those under "model"; the file also holds "criterion\.weight"/);
+      const two = await put(`two-${name}`, [...vgg(2, 'teacher.'), ...vgg(1, 'student.')]);
+      expect((await firstWeight(two)).notes).toMatch(/those under "teacher".*"student" \(4 tensors\)/);
+      expect((await firstWeight(two, 'student')).value).toBe(1);
+    }
+  });
+
   it('loses the prefixes that all names have', async () => {
     for (const prefix of ['module.', '_orig_mod.', 'model.', 'module._orig_mod.model.']) {
       const { graph } = await openModel(await put('prefix.safetensors', vgg(1, prefix)), input);
