@@ -2,6 +2,7 @@ import { ShiboriError } from '../errors.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { usesOf } from '../graph/uses.js';
+import { describeScores } from '../ops/scores/scores.js';
 import { rewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
@@ -81,11 +82,13 @@ export function withFreshHead(
 ): { readonly graph: Graph; readonly parameters: readonly string[] } {
   const { weight, classAxis, fanIn, bias } = headOf(graph);
   const before = graph.initializers.get(weight)?.dims[classAxis];
+  // A model that tells two classes apart by one column keeps doing so.
+  const columns = classes === 2 && describeScores(graph)?.labels === 'binary' ? 1 : classes;
   const draw = linearInitializer(fanIn);
   const replaced = (old: Tensor, axis: number, position: number, by: Initializer): Tensor => {
     const { dims } = expectFloat32(old, 'A fresh head for a model of float32');
     return by(
-      dims.map((dim, i) => (i === axis ? classes : dim)),
+      dims.map((dim, i) => (i === axis ? columns : dim)),
       initialStream(seed, position),
     );
   };
@@ -98,7 +101,7 @@ export function withFreshHead(
     },
   });
   const found = fresh.outputs[0]?.type?.dims[1];
-  if (found === classes) return { graph: fresh, parameters: headParameters(graph) };
+  if (found === columns) return { graph: fresh, parameters: headParameters(graph) };
   throw refuse(
     `with ${classes} classes its first output would be [N, ${found ?? '?'}], so something after "${weight.name}" relies on ${before ?? 'the old number'}`,
   );

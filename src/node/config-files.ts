@@ -17,11 +17,16 @@ const parsers: Readonly<Record<string, (text: string, file: string) => ModelConf
 export interface ModelConfigs {
   /** The strongest first. */
   readonly layers: readonly PreprocessLayer[];
-  readonly classes?: { readonly names: readonly string[]; readonly file: string };
+  readonly classes?: {
+    readonly names: readonly string[];
+    readonly file: string;
+    /** Whether the file may as well be about something else, such as all words of a data set. */
+    readonly isGuess?: boolean;
+  };
 }
 
 /**
- * Reads `preprocessor_config.json` and `config.json` next to a model file or, where it is a link, next to the real file;
+ * Reads `preprocessor_config.json`, `config.json` and `words.txt` next to a model file or, where it is a link, next to the real file;
  * or one folder up where the model lies in a folder called `onnx`, as transformers.js lays models out.
  *
  * @throws ShiboriError naming file and field for what is not understood.
@@ -37,7 +42,23 @@ export function readModelConfigs(model: string): ModelConfigs {
     if (Object.keys(config.parts).length > 0) layers.push({ from: file, parts: config.parts });
     if (config.classes) classes ??= { names: config.classes, file };
   }
+  classes ??= readWords(folders);
   return { layers, ...(classes && { classes }) };
+}
+
+/** Reads the names in a `words.txt`: a line a class in the order of the outputs, a name, or an id, a tab and names. */
+function readWords(folders: readonly string[]): ModelConfigs['classes'] {
+  const file = folders.map((folder) => join(folder, 'words.txt')).find((path) => existsSync(path));
+  if (file === undefined) return undefined;
+  const lines = readText(file).trim().split(/\r?\n/);
+  const names = lines.map(
+    (line) =>
+      line
+        .slice(line.indexOf('\t') + 1)
+        .split(',')[0]
+        ?.trim() ?? '',
+  );
+  return { names, file, isGuess: true };
 }
 
 function readText(file: string): string {

@@ -34,7 +34,7 @@ export function preprocessed(
   const count = describeScores(graph, info)?.classes;
   const named = info.classes ? undefined : configs.classes;
   const fits = named !== undefined && named.names.length === count;
-  if (named && !fits)
+  if (named && !fits && !named.isGuess)
     notes.push(`${named.file} names ${named.names.length} classes, the model has ${count}: not used.`);
   const guessed = PREPROCESS_PARTS.filter((part) => resolved?.from[part] === 'guess');
   return {

@@ -28,21 +28,6 @@ export function classesNear(image: string, count: number): ImageClass[] | undefi
 }
 
 /**
- * The names that a `words.txt` in a model's folder gives, where it has a line for each class in the order of the outputs: a
- * name, or an id, a tab and names divided by commas.
- */
-export function classesBeside(model: string, count: number): ImageClass[] | undefined {
-  const words = join(dirname(resolve(model)), 'words.txt');
-  if (!existsSync(words)) return undefined;
-  const lines = readFileSync(words, 'utf8').trim().split(/\r?\n/);
-  if (lines.length !== count) return undefined;
-  return lines.map((line) => {
-    const [id = '', name = id] = line.split('\t');
-    return { id, name: name.split(',')[0]?.trim() ?? id };
-  });
-}
-
-/**
  * Names of a model's classes in the order of its outputs: what is known; where nothing is, those of ImageNet for as many
  * outputs as these, or `class 0`, `class 1`, …
  */

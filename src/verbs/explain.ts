@@ -9,7 +9,7 @@ import { renderTriptychs } from '../node/triptych.js';
 import type { ScoreChoice } from '../ops/scores/append.js';
 import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
 import { range } from '../tensor/dims.js';
-import { classesBeside, classesNear, classNames, resolveClass } from './classes.js';
+import { classesNear, classNames, resolveClass } from './classes.js';
 import { tellNotes, type VerbContext } from './context.js';
 import { type DataOptions, type Dataset, preprocessOf, withDataset } from './dataset.js';
 import { warnOfDoubt } from './doubt.js';
@@ -113,7 +113,7 @@ async function explainFiles(
     ? range(classes).map((output) => `output ${output}`)
     : dataset
       ? outputNames(model, dataset.source)
-      : classNames(model.info.classes ?? known ?? classesBeside(file, classes), classes);
+      : classNames(model.info.classes ?? known, classes);
   const target =
     options.target === undefined
       ? undefined

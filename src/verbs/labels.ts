@@ -4,10 +4,11 @@
  * 1. As many classes as outputs, or more classes than names: class k is output k, as PyTorch's ImageFolder numbers them.
  *    Where all names are those of the model, in another order, the names decide.
  * 2. Fewer classes than outputs: by name, where every class is named like one output (id or name, any of the synonyms
- *    that commas divide, in any case); by number, where all folders are called by numbers of outputs; else by position,
- *    with a warning.
+ *    that commas divide, in any case; the names of ImageNet for a model of 1,000 outputs that nothing else names); by
+ *    number, where all folders are called by numbers of outputs; else by position, with a warning.
  */
 import type { ImageClass, ImageSource } from '../data/dataset.js';
+import { imagenetNames } from '../models/imagenet-names.js';
 import type { LoadedModel } from '../node/model-file.js';
 import { range } from '../tensor/dims.js';
 import { classNames } from './classes.js';
@@ -72,7 +73,8 @@ export function labelMap(model: LoadedModel, source: ImageSource): LabelMap {
   const { classes } = source;
   if (classes.length === 0) return { outputs: [], by: 'position' };
   const count = countClasses(model);
-  const named = info.classes ? byName(classes, info.classes) : undefined;
+  const names = info.classes ?? imagenetNames(count);
+  const named = names && byName(classes, names);
   if (Array.isArray(named)) return { outputs: named, by: 'name' };
   const positions = range(classes.length);
   if (classes.length === count) return { outputs: positions, by: 'position' };
@@ -80,9 +82,10 @@ export function labelMap(model: LoadedModel, source: ImageSource): LabelMap {
   if (numbers.every((number) => number < count) && new Set(numbers).size === numbers.length) {
     return { outputs: numbers, by: 'number' };
   }
-  const why = named
-    ? `the model has no class called "${named.name}"`
-    : 'the names of the model’s classes are not known (id2label in a config.json beside it)';
+  const why =
+    named && info.classes
+      ? `the model has no class called "${named.name}"`
+      : 'the names of the model’s classes are not known (id2label in a config.json beside it)';
   return {
     outputs: positions,
     by: 'position',

@@ -5,9 +5,11 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeOnnxChunks } from '../../src/formats/onnx/write.js';
 import { type Graph, OPSET } from '../../src/graph/model.js';
+import { withFreshHead } from '../../src/models/fresh-head.js';
 import { IMAGENET_NAMES, imagenetNames } from '../../src/models/imagenet-names.js';
 import { openModel } from '../../src/node/model-file.js';
 import { saveModel } from '../../src/node/save-model.js';
+import { scoresOf } from '../../src/ops/scores/scores.js';
 import { evaluate } from '../../src/verbs/evaluate.js';
 import { explain } from '../../src/verbs/explain.js';
 import { summary } from '../../src/verbs/summary.js';
@@ -186,6 +188,33 @@ describe('one output column', () => {
     expect(images[0]).toMatchObject({ probability: null, targetProbability: null, top: [], targetName: 'output 0' });
     const back = await summary(at('regression.onnx'), { task: 'classification' });
     expect(back.classes?.count).toBe(2);
+  });
+});
+
+describe('classes', () => {
+  it('of a data set are found by the names of ImageNet where a model of 1,000 outputs has none', async () => {
+    cpSync(at('data', 'cats'), at('animals', 'goldfish'), { recursive: true });
+    cpSync(at('data', 'dogs'), at('animals', 'tabby'), { recursive: true });
+    const file = write('animals.onnx', network(plain, { columns: 1000 }));
+    const warnings: string[] = [];
+    const found = await evaluate(file, { ...RAW, data: at('animals') }, { onWarning: (text) => warnings.push(text) });
+    expect(found.labelsBy).toBe('name');
+    expect(warnings.join('\n')).not.toContain('taken to be outputs');
+  });
+
+  it('named beside a model are kept in the file that is made of it', async () => {
+    mkdirSync(at('kept'), { recursive: true });
+    cpSync(logits5(), at('kept', 'm.onnx'));
+    writeFileSync(at('kept', 'words.txt'), 'ape\nbee\ncat\ndog\neel\n');
+    await saveModel(await openModel(at('kept', 'm.onnx')), at('kept.onnx'));
+    expect((await summary(at('kept.onnx'))).classes).toEqual({ count: 5, names: ['ape', 'bee', 'cat', 'dog', 'eel'] });
+  });
+
+  it('a fresh head for two classes keeps one column where the model has one', () => {
+    const sigmoid: Ending = (b, z) => b.op('Sigmoid', [z]);
+    const of = (classes: number) => scoresOf(withFreshHead(network(sigmoid, { columns: 1 }), classes, 1).graph);
+    expect(of(2)).toMatchObject({ columns: 1, classes: 2, labels: 'binary' });
+    expect(of(3)).toMatchObject({ columns: 3, classes: 3, labels: 'multi-label' });
   });
 });
 
