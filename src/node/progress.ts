@@ -52,6 +52,8 @@ const TERMINAL_INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
 const BAR = { longest: 24, shortest: 6 } as const;
 const DEFAULT_COLUMNS = 80;
+/** A line that fills a terminal wraps in some; and the `^C` that a terminal echoes must not wrap either. */
+const FREE_COLUMNS = 3;
 /** The last eighths of a bar, so that it moves smoothly. */
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
@@ -154,8 +156,7 @@ export function createProgress(options: ProgressOptions): Progress {
       stream.write(`${line.head}: ${[line.counter, ...line.fields, line.time].filter(Boolean).join(' · ')}\n`);
       return;
     }
-    // The last column stays free: a line that fills it wraps in some terminals.
-    const { head, rest } = fitLine(line, (stream.columns || DEFAULT_COLUMNS) - 1);
+    const { head, rest } = fitLine(line, (stream.columns || DEFAULT_COLUMNS) - FREE_COLUMNS);
     shownWidth = displayWidth(head + rest);
     stream.write(`\r${colors.bold(head)}${colors.cyan(rest)}\x1b[K${final ? '\n' : ''}`);
     if (final) shownWidth = 0;

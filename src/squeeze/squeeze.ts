@@ -76,6 +76,7 @@ export async function studyNetwork(
   const products = engineProducts(engine);
   try {
     const studied = await studyLayers(engine, graph, layers, chunks, goal, study, products);
+    options.onProgress?.({ stage: 'curves', done: layers.length, total: layers.length });
     return { graph, chunks, goal, layers: studied };
   } finally {
     await products.dispose();

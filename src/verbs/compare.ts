@@ -14,6 +14,7 @@ import { engineOf, keepWarnings, tellNotes, type VerbContext } from './context.j
 import { countClasses, type DataOptions, type Dataset, withDataset } from './dataset.js';
 import { outputNames } from './labels.js';
 import { batchesToTime, measureSpeed } from './measure.js';
+import { planComparison } from './phases.js';
 import { collectProvenance, filesOf, findDataOrigin } from './provenance.js';
 
 /** Options of `compare`. */
@@ -52,10 +53,13 @@ export async function compareModels(
   const { warnings, context: listening } = keepWarnings(context);
   const names = outputNames(before, dataset.source);
   const found = await comparePredictions(models, dataset, names, options.batch ?? 64, listening);
+  context.onProgress?.({ stage: 'maps', done: 0, total: 1 });
   const maps = await compareMaps(before, after, dataset, names, options, context);
   const engine = engineOf(context);
   const speed = [];
-  for (const batch of batchesToTime(before.graph, after.graph)) {
+  const timed = batchesToTime(before.graph, after.graph);
+  for (const [i, batch] of timed.entries()) {
+    context.onProgress?.({ stage: 'speed', done: i, total: timed.length, fields: { batch } });
     speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
   }
   const data = findDataOrigin('measured', dataset, found.predictions.images);
@@ -108,7 +112,14 @@ export async function compare(
   const after = await openModel(afterFile, forAfter);
   for (const model of [before, after]) tellNotes(model, context);
   const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
-  return withDataset(options, 'measure', context, (dataset) =>
-    compareModels(before, after, dataset, { ...options, names, files: [filesOf(before), filesOf(after)] }, context),
-  );
+  return withDataset(options, 'measure', context, (dataset) => {
+    context.onPhases?.(planComparison(dataset.source.items.length, options.mapImages));
+    return compareModels(
+      before,
+      after,
+      dataset,
+      { ...options, names, files: [filesOf(before), filesOf(after)] },
+      context,
+    );
+  });
 }

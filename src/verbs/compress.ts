@@ -9,9 +9,11 @@ import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, openMod
 import { saveModel } from '../node/save-model.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { sizeOf } from '../tensor/dims.js';
+import { sizeOfModel } from './compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { measureSpeed } from './measure.js';
 import type { Plan } from './recipe.js';
+import { type SizeChange, sizeChange } from './squeeze/figures.js';
 import { trainsBy } from './summary.js';
 
 /** Relative error of a weight whose tensor train has all its ranks: float32 rounding. */
@@ -145,6 +147,13 @@ export async function compressModel(
   };
 }
 
+/** What `compress` did with a file. `size` is as of a goal; `before` and `after` also count what is trainable. */
+export type CompressedFile = Compression & {
+  readonly size: SizeChange;
+  readonly output: string;
+  readonly outputBytes: number;
+};
+
 /**
  * Replaces linear layers of a model file by tensor trains and writes the result.
  *
@@ -157,7 +166,7 @@ export async function compress(
   plan: Plan,
   options: OpenOptions & { readonly train?: readonly string[]; readonly output?: string } = {},
   context: VerbContext = {},
-): Promise<Compression & { readonly output: string; readonly outputBytes: number }> {
+): Promise<CompressedFile> {
   const opened = await openModel(file, options);
   tellNotes(opened, context);
   const { model, report } = await compressModel(opened, plan, options, context);
@@ -167,5 +176,6 @@ export async function compress(
     engine: engineOf(context),
     ...(isLossless ? { equals: opened.graph } : {}),
   });
-  return { ...report, output: written.file, outputBytes: written.sizeBytes };
+  const size = await sizeChange(await sizeOfModel(opened), model, model);
+  return { ...report, size, output: written.file, outputBytes: written.sizeBytes };
 }

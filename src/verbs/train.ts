@@ -16,6 +16,7 @@ import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { type DataOptions, withTrainingSets } from './dataset.js';
 import { openMetricsLog } from './finetune-log.js';
 import { type Beginning, beginningOf, openOrMake } from './fresh-model.js';
+import { planTraining } from './phases.js';
 import { checkpointFile, stageCheckpoint, type TrainingSets, trainStage } from './train-stage.js';
 import {
   type KeptEpoch,
@@ -226,6 +227,12 @@ export async function trainFile(
       );
     }
     if (!validation) context.onNote?.('without validation images the last epoch is kept; --val-data gives some');
+    const counts = {
+      train: train.source.items.length,
+      ...(validation ? { validation: validation.source.items.length } : {}),
+    };
+    const isFresh = model.isFresh === true || plan.head !== undefined || plan.init === 'scratch';
+    context.onPhases?.(planTraining(plan.stages, counts, isFresh));
     const { model: trained, report } = await trainModel(
       model,
       { train, ...(validation ? { validation } : {}) },

@@ -60,6 +60,25 @@ describe('with --json an error is one JSON document on standard output', () => {
     expect([help.code, version.code]).toEqual([0, 0]);
   });
 
+  it('compress has the same sizes under the same names with a goal and with given ranks', async () => {
+    const ranks = ['--layer', 'classifier.0', '--in', '8,8', '--out', '3,4', '--ranks', '3,6,8'];
+    const runs = [ranks, ['--params', '60%']].map(async (how, i) => {
+      const result = await shibori(['compress', 'net.onnx', ...how, '-o', `small-${i}.onnx`, '--json'], {
+        cwd: folder,
+      });
+      return JSON.parse(result.stdout);
+    });
+    const keys = ['gzipBytes', 'multAdds', 'onnxBytes', 'parameters'];
+    for (const { size, before, after, output } of await Promise.all(runs)) {
+      for (const part of [size.before, size.after, size.ratio])
+        expect(Object.keys(part)).toEqual(expect.arrayContaining(keys));
+      expect(before.parameters).toBe(size.before.parameters);
+      expect(after.parameters).toBe(size.after.parameters);
+      expect(size.ratio.parameters).toBeCloseTo(size.after.parameters / size.before.parameters, 12);
+      expect(output).toMatch(/small-\d\.onnx$/);
+    }
+  });
+
   it('without --json standard output stays empty', async () => {
     const { stdout, stderr, code } = await shibori(['summary', 'nowhere.pt'], { cwd: folder });
     expect(stdout).toBe('');

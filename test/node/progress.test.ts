@@ -80,7 +80,7 @@ describe('progress on a terminal', () => {
     }
     progress.end('completed');
     expect(written.length).toBeGreaterThan(100);
-    for (const text of written) expect(displayWidth(visible(text))).toBeLessThan(columns);
+    for (const text of written) expect(displayWidth(visible(text))).toBeLessThanOrEqual(columns - 3);
   });
 
   it('at 60 columns the time left stays, and fields give way', () => {
@@ -94,7 +94,7 @@ describe('progress on a terminal', () => {
     progress.update({ stage: 'curves', done: 0, total: 20 });
     pass(40);
     progress.update({ stage: 'curves', done: 10, total: 20, fields: { layer: 'features.28' } });
-    expect(last()).toBe('compress 1/2 curves ████···· 10/20 · 2 min 00 s left in all');
+    expect(last()).toBe('compress 1/2 curves ███··· 10/20 · 2 min 00 s left in all');
   });
 
   it('counts columns, not characters', () => {
@@ -111,7 +111,7 @@ describe('progress on a terminal', () => {
     progress.update({ stage: 'refit', done: 1, total: 2, fields: { layer: 'x'.repeat(60) } });
     stream.columns = 40;
     progress.resized();
-    // 79 columns have become two rows.
+    // 77 columns have become two rows.
     expect(written.at(-2)).toBe('\r\x1b[1A\x1b[J');
     expect(displayWidth(last())).toBeLessThan(40);
   });

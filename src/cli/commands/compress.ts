@@ -1,6 +1,8 @@
 import { Command, Option } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { Plan } from '../../verbs/recipe.js';
+import type { SizeChange } from '../../verbs/squeeze/figures.js';
+import type { SqueezedShape } from '../../verbs/squeeze/squeezing.js';
 import { rareGroup } from '../help.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
@@ -66,6 +68,12 @@ function findsRanks(options: CompressOptions): boolean {
   );
 }
 
+/** Adds the sizes under the names that a compression with given ranks has, so that both are read alike. */
+function withSizes<T extends SqueezedShape>(result: T): T & Pick<SizeChange, 'before' | 'after'> {
+  const { before, after } = result.size;
+  return { ...result, before, after };
+}
+
 /** Ranks by formula: squeezes to a goal. */
 async function squeezeFile(command: Command, file: string, options: CompressOptions): Promise<void> {
   checkSqueezeOptions(options);
@@ -82,13 +90,13 @@ async function squeezeFile(command: Command, file: string, options: CompressOpti
     const { squeezeFileWeights } = await import('../../verbs/squeeze/weights.js');
     const result = await squeezeFileWeights(file, plan, { ...openOptions(options), ...written }, context);
     finish();
-    output.result(result, weightsText);
+    output.result(withSizes(result), weightsText);
     return;
   }
   const { squeeze } = await import('../../verbs/squeeze/squeeze.js');
   const result = await squeeze(file, plan, { ...filesOf(options, options.data), ...written }, context);
   finish();
-  output.result(result, squeezeText);
+  output.result(withSizes(result), squeezeText);
 }
 
 /** Adds the options for ranks that are given instead of found. */

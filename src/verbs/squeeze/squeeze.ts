@@ -6,6 +6,7 @@ import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work
 import { describeSpeed, milliseconds, type SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context.js';
+import { planCompression } from '../phases.js';
 import { collectProvenance, filesOf, findDataOrigin } from '../provenance.js';
 import { byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';
@@ -156,6 +157,8 @@ export async function squeeze(
   const folder = workFolder(file, options.work);
   if (options.fresh) await forget(folder);
   return withSqueezeSets(options, plan.seed ?? 42, context, async (sets) => {
+    const counts = { train: sets.train.source.items.length, validation: sets.validation.source.items.length };
+    context.onPhases?.(planCompression(plan, counts));
     const { warnings, context: listening } = keepWarnings(context);
     const { model: squeezed, report } = await squeezeModel(model, sets, plan, listening, folderMemory(folder));
     context.signal?.throwIfAborted();

@@ -8,7 +8,8 @@ import type { OpenOptions } from '../../node/model-file.js';
 import { unpackError } from '../../node/packed-error.js';
 import { forget } from '../../node/work-memory.js';
 import { percent } from '../../report/format.js';
-import type { VerbContext } from '../context.js';
+import type { ProgressEvent, VerbContext } from '../context.js';
+import { planSweep } from '../phases.js';
 import { collectProvenance, findDataOrigin } from '../provenance.js';
 import { type ByHand, byHandOf } from './by-hand.js';
 import { trainedControl } from './candidate.js';
@@ -151,6 +152,13 @@ export async function sweep(
   const files: SweepFiles = { ...options, model: file, output, work };
   const jobs = jobsFor(goals.length, options.jobs);
   const points: SweepPoint[] = [];
+  let isMaking = false;
+  // What is done for a point made in this thread is shown on the one line of all points.
+  const onProgress = (event: ProgressEvent) => {
+    const done = points.filter(Boolean).length;
+    const shown = isMaking ? { stage: 'points', done, total: goals.length, fields: { now: event.stage } } : event;
+    context.onProgress?.(shown);
+  };
   const onPoint = (point: SweepPoint, index: number) => {
     points[index] = point;
     const found = point.reached;
@@ -160,11 +168,15 @@ export async function sweep(
   const { before, byHand, control, provenance } = await withWorkshop(
     files,
     { ...rest, goal: first },
-    context,
+    { ...context, onProgress },
     async (shop) => {
+      const { train: learnt, validation: measured } = shop.sets;
+      const counts = { train: learnt.source.items.length, validation: measured.source.items.length };
+      context.onPhases?.(planSweep(rest, counts, goals.length));
       // Everything that points have in common is made here, once.
       const { accuracy } = await shop.before();
       await shop.studied();
+      isMaking = true;
       context.onProgress?.({ stage: 'points', done: 0, total: goals.length });
       if (jobs === 1) await oneByOne(shop, goals, output, onPoint);
       else await inThreads(files, { ...rest, goal: first }, goals, jobs, context, onPoint);

@@ -140,6 +140,7 @@ export async function openWorkshop(
   for (const { source } of [sets.train, sets.validation]) checkLabels(original, source);
   context.onProgress?.({ stage: 'fold', done: 0, total: 1 });
   const { graph: folded, notes: folds } = await foldExact(engine, ofAnyBatch(original.graph));
+  context.onProgress?.({ stage: 'fold', done: 1, total: 1 });
   const { layers, refused } = chosenLayers(folded, plan.layers);
   const { seed = 42, schemes, calibration: wanted } = plan;
   const goal = plan.goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
