@@ -55,6 +55,12 @@ export const softmaxes: Readonly<Record<string, Ending>> = {
   'Softmax, Reshape': (b, z) => b.op('Reshape', [softmax(b, z), b.ints([-1, 5])]),
   'Softmax on [N, C, 1, 1], Flatten': (b, z) => b.op('Flatten', [softmax(b, spatial(b, z), 1)], { axis: 1 }),
   'Softmax on [N, C, 1, 1], Squeeze': (b, z) => b.op('Squeeze', [softmax(b, spatial(b, z), 1), b.ints([2, 3])]),
+  'Softmax on [N, C, 1, 1], Gather twice': (b, z) => {
+    const at = (value: Value) => b.op('Gather', [value, b.scalar(0, 'int64')], { axis: 2 });
+    return at(at(softmax(b, spatial(b, z), 1)));
+  },
+  'Softmax on [N, C, 1, 1], mean over the pixels': (b, z) =>
+    b.op('ReduceMean', [softmax(b, spatial(b, z), 1), b.ints([2, 3])], { keepdims: 0 }),
   'Softmax on [N, 1, 1, C], Reshape': (b, z) =>
     b.op('Reshape', [softmax(b, b.op('Unsqueeze', [z, b.ints([1, 2])])), b.ints([0, -1])]),
   'Softmax on [N, C, 1, 1] as it is': (b, z) => softmax(b, spatial(b, z), 1),

@@ -1,6 +1,7 @@
 import type { Dim, Graph, Node, Value } from '../../graph/model.js';
 import { type Uses, usesOf } from '../../graph/uses.js';
 import { isFloat } from '../../tensor/dtype.js';
+import { attributesOf } from '../table.js';
 
 /** Operators that only lay elements out in another way. */
 const layout = new Set([
@@ -13,6 +14,17 @@ const layout = new Set([
   'Squeeze',
   'Transpose',
   'Unsqueeze',
+]);
+
+/** Operators that change no element where the axes they remove or reduce have one element each. */
+const overOneElement = new Set([
+  'GlobalAveragePool',
+  'GlobalMaxPool',
+  'ReduceMax',
+  'ReduceMean',
+  'ReduceMin',
+  'ReduceProd',
+  'ReduceSum',
 ]);
 
 /** Constants no larger than this keep a logarithm or a quotient finite and do not change what a value is. */
@@ -72,10 +84,20 @@ export class Walk {
     for (;;) {
       const node = this.producer(current);
       const [input] = node?.inputs ?? [];
-      if (!node || !input || !layout.has(node.op) || node.outputs[0] !== current) return current;
+      if (!node || !input || node.outputs[0] !== current) return current;
+      if (!layout.has(node.op) && !this.#keepsElements(node, input, current)) return current;
       if (!this.isRow(input) && !this.isPerImage(input)) return current;
       current = input;
     }
+  }
+
+  /** Whether a node only drops axes of one element: `x[:, :, 0, 0]`, or a mean over 1×1 pixels. */
+  #keepsElements(node: Node, input: Value, output: Value): boolean {
+    if (!input.type || !output.type) return false;
+    const isAsLong = this.isRow(input) ? this.isRow(output) : this.isPerImage(input) && this.isPerImage(output);
+    if (!isAsLong || node.op !== 'Gather') return isAsLong && overOneElement.has(node.op);
+    const { axis } = attributesOf('Gather', node);
+    return input.type.dims[axis < 0 ? axis + input.type.dims.length : axis] === 1;
   }
 
   /** The number that a constant holds, where all its elements are the same. */

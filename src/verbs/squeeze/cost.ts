@@ -7,8 +7,9 @@ import { findStored } from '../../node/stored-file.js';
 import type { StorageType } from '../../passes/store-weights.js';
 import { integer } from '../../report/format.js';
 import { BudgetUnreachable } from '../../squeeze/allocation.js';
+import { describeRefusals } from '../../squeeze/refusals.js';
 import type { Spent } from '../../squeeze/spend.js';
-import { denseMultiplyAdds, type SqueezeLayer } from '../../squeeze/squeeze-layer.js';
+import { denseMultiplyAdds, type Refusal, type SqueezeLayer } from '../../squeeze/squeeze-layer.js';
 import { amountFrom, type SizeKind, type SqueezeGoal } from './goal.js';
 
 /** What a budget limits. */
@@ -58,11 +59,21 @@ export function bytesAllowed(original: LoadedModel, goal: SqueezeGoal): { readon
   return stored ? { maxBytes: amountFrom(goal.most, stored.bytes) } : {};
 }
 
-/** `OutOfReach` as a person reads it: what was asked for, and what can be had. */
-export function unreachable(kind: Cost, limit: number, whole: number, error: OutOfReach): ShiboriError {
+/**
+ * Describes a limit that cannot be reached: what was asked for, what can be had, and which layers stand in the way.
+ *
+ * @param refused the layers that no scheme takes.
+ */
+export function unreachableLimit(
+  kind: Cost,
+  { limit, whole }: { readonly limit: number; readonly whole: number },
+  refused: readonly Refusal[],
+  error: OutOfReach,
+): ShiboriError {
   const { option, text } = costs[kind];
+  const kept = describeRefusals(refused).map((sentence) => ` ${sentence}.`);
   return new ShiboriError(
-    `${option}: ${text(limit)} cannot be reached, the smallest is ${text(error.smallest)} (${percent(error.smallest / whole)} of the original). Allow that much, or widen --layers and --schemes. Nothing was written.`,
+    `${option}: ${text(limit)} cannot be reached, the smallest is ${text(error.smallest)} (${percent(error.smallest / whole)} of the original).${kept.join('')} Allow that much, or widen --layers and --schemes. Nothing was written.`,
     { cause: error },
   );
 }

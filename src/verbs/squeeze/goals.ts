@@ -6,7 +6,7 @@ import { summarize } from '../../models/summary.js';
 import { featureKey } from '../../node/feature-store.js';
 import type { VerbContext } from '../context.js';
 import { type Candidate, candidateWithin, costedOf, denseCandidate } from './candidate.js';
-import { type Cost, costOf, costs, limitOf, OutOfReach, percent, unreachable } from './cost.js';
+import { type Cost, costOf, costs, limitOf, OutOfReach, percent, unreachableLimit } from './cost.js';
 import type { SqueezeGoal } from './goal.js';
 import type { Loss } from './measure.js';
 import { rememberTried, triedAmounts } from './remembered.js';
@@ -184,7 +184,7 @@ async function withinCost(
         ? await denseCandidate(shop, 'exact savings alone are within the budget')
         : await candidateWithin(shop, goal.kind, limit);
   } catch (error) {
-    throw error instanceof OutOfReach ? unreachable(goal.kind, limit, whole, error) : error;
+    throw error instanceof OutOfReach ? unreachableLimit(goal.kind, { limit, whole }, shop.refused, error) : error;
   }
   if (goal.kind === 'params') await rememberTried(shop.memory, triedKey(shop), limit);
   if (worst(bounds, candidate.loss) <= 0) return { candidate, trials: [] };

@@ -6,7 +6,7 @@ import { foldExact } from '../../squeeze/fold-exact.js';
 import { spendOnWeights, studyWeights, withinError } from '../../squeeze/weight-only.js';
 import { sizeOfModel } from '../compare/size.js';
 import { engineOf, tellNotes, type VerbContext } from '../context.js';
-import { bytesAllowed, costOf, limitOf, OutOfReach, squeezeWithin, unreachable } from './cost.js';
+import { bytesAllowed, costOf, limitOf, OutOfReach, squeezeWithin, unreachableLimit } from './cost.js';
 import { layerFigures, sizeChange } from './figures.js';
 import type { SqueezePlan } from './goal.js';
 import { outputOf } from './squeeze.js';
@@ -52,7 +52,7 @@ export async function squeezeModelWeights(
     const amount = (most: number) => spendOnWeights(engine, study, most, options);
     if ((await costOf(folded, goal.kind, costed)) <= limit) return amount(Number.POSITIVE_INFINITY);
     return squeezeWithin(costed, goal.kind, limit, amount).catch((error: unknown) => {
-      throw error instanceof OutOfReach ? unreachable(goal.kind, limit, whole, error) : error;
+      throw error instanceof OutOfReach ? unreachableLimit(goal.kind, { limit, whole }, refused, error) : error;
     });
   };
   const { graph, layers } = await squeezed();
