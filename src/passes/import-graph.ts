@@ -9,6 +9,7 @@ import type { Noted } from './single-precision.js';
 import { toSinglePrecision } from './single-precision.js';
 import { storeWeightsAsInitializers } from './stored-weights.js';
 import { upgradeOpset } from './upgrade-opset.js';
+import { spellOutWideIntegers } from './upgrade-quantization.js';
 
 /**
  * The graph of a model file in the one form that everything here works on: float32, operator set 18, not quantised,
@@ -24,7 +25,7 @@ export function importGraph(model: Model, file: string, evaluate: EvaluateNode):
   const widened = toSinglePrecision(storeWeightsAsInitializers(named.graph));
   const upgraded = upgradeOpset({ ...model, graph: widened.graph }, file);
   const floats = dequantize(settleWeights(upgraded));
-  const graph = foldConstants(settleWeights(floats.graph), evaluate);
+  const graph = foldConstants(settleWeights(spellOutWideIntegers(floats.graph)), evaluate);
   const notes = [...named.notes, ...widened.notes, ...floats.notes, ...trainingNotes(graph)];
   const names = model.graph.outputs.map(({ name }) => name);
   return { graph: withOutputNames(nameLayersApart(graph), names), notes };

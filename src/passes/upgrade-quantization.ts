@@ -2,13 +2,14 @@
 
 import { isStatic } from '../graph/dims.js';
 import { dtypeOf, elementTypeName, elementTypeOf } from '../graph/element-types.js';
-import type { Node, Value } from '../graph/model.js';
+import type { Graph, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { quantizedRanges } from '../ops/quantization.js';
 import { castLike, numberLike } from '../ops/terms.js';
 import { normalizeAxis, sizeOf } from '../tensor/dims.js';
 import { float32, type Tensor, zeros } from '../tensor/tensor.js';
 import { numberOf } from './node-attributes.js';
+import { rewrite } from './rewrite.js';
 import { failure, type Inputs, namesOf, type Upgrade, without } from './upgrade.js';
 
 /** How float8 overflows, and the element type that results are kept in, are of no concern here. */
@@ -92,3 +93,42 @@ export const quantizeLinear: Upgrade = (node, inputs, b) => {
   }
   return without(node, [x, scale, b.initializer('constant/zero_point', zeros(dtype, dims))], b, newer);
 };
+
+const isWide = (value: Value | undefined): boolean => value?.type?.dtype === 'int16' || value?.type?.dtype === 'uint16';
+
+/** A scale or zero point that broadcasts to `x`: one number, or one for each position along the axis. */
+function broadcast(node: Node, value: Value, x: Value, b: GraphBuilder): Value {
+  const dims = x.type?.dims ?? [];
+  if (value.type?.dims.length !== 1) return value;
+  const axis = normalizeAxis(numberOf(node.attributes, 'axis') ?? 1, Math.max(1, dims.length));
+  return b.op('Reshape', [value, b.ints(dims.map((_, at) => (at === axis ? -1 : 1)))], {}, { name: node.name });
+}
+
+/**
+ * A graph of operator set 18 without QuantizeLinear and DequantizeLinear of 16 bits, which came in set 21: what
+ * `dequantize` left of them, in operators of set 18.
+ */
+export function spellOutWideIntegers(graph: Graph): Graph {
+  const isQuantization = ({ op }: Node) => op === 'QuantizeLinear' || op === 'DequantizeLinear';
+  if (!graph.nodes.some(isQuantization)) return graph;
+  return rewrite(graph, {
+    node(node, [x, scaleInput, zeroInput], b) {
+      const own = { name: node.name };
+      if (!x || !scaleInput) return undefined;
+      if (node.op === 'DequantizeLinear' && isWide(x)) {
+        const scale = broadcast(node, scaleInput, x, b);
+        const number = castLike(b, x, scale);
+        const zero = zeroInput && broadcast(node, castLike(b, zeroInput, scale), x, b);
+        return [b.op('Mul', [zero ? b.op('Sub', [number, zero], {}, own) : number, scale], {}, namesOf(node))];
+      }
+      const dtype = zeroInput?.type?.dtype;
+      const range = dtype && quantizedRanges[dtype];
+      if (node.op !== 'QuantizeLinear' || !isWide(zeroInput) || !dtype || !range) return undefined;
+      const steps = b.op('Round', [b.op('Div', [x, broadcast(node, scaleInput, x, b)], {}, own)], {}, own);
+      const zero = broadcast(node, castLike(b, zeroInput ?? scaleInput, x), x, b);
+      const [least, most] = range.map((bound) => numberLike(b, bound, x));
+      const clipped = b.op('Clip', [b.op('Add', [steps, zero], {}, own), least, most], {}, own);
+      return [b.op('Cast', [clipped], { to: elementTypeOf(dtype) }, namesOf(node))];
+    },
+  });
+}

@@ -190,6 +190,7 @@ export const resample: Readonly<Record<string, NodeCase>> = {
 
 const bytes = tensor('int8', [2, 4], Int8Array.of(1, -2, 3, -4, 5, -6, 7, -8));
 const fedBytes = { data: bytes, constant: false };
+const wide = { data: tensor('uint16', [2, 3], Uint16Array.of(0, 1, 2, 3000, 40000, 65535)), constant: false };
 const zero = constant(tensor('uint8', [], Uint8Array.of(100)));
 
 export const quantization: Readonly<Record<string, NodeCase>> = {
@@ -197,6 +198,14 @@ export const quantization: Readonly<Record<string, NodeCase>> = {
   'QuantizeLinear to int8 by its attribute': same(21, {
     inputs: [fed([2, 4]), number(0.05)],
     attributes: { output_dtype: int(3) },
+  }),
+  'QuantizeLinear to 16 bits': same(21, {
+    inputs: [fed([2, 4]), weight([4], 0.001, 0.002), constant(tensor('int16', [4], Int16Array.of(0, 5, -7, 30000)))],
+    attributes: { axis: int(1) },
+  }),
+  'DequantizeLinear of 16 bits': same(21, {
+    inputs: [wide, weight([2]), constant(tensor('uint16', [2], Uint16Array.of(3, 1000)))],
+    attributes: { axis: int(0) },
   }),
   'QuantizeLinear in blocks': same(21, {
     inputs: [fed([2, 4]), weight([2, 2], 0.02, 0.05)],
