@@ -32,6 +32,9 @@ export function denseOption(layer: SqueezeLayer, goal: Goal): LayerOption {
   return { scheme: undefined, ranks: [], parameters, multiplyAdds, cost, loss: 0, alone: 0 };
 }
 
+/** Share of a weight's mass that float32 rounding of its elements makes of an exactly low rank: (6e-8)², a few times. */
+const ROUNDING = 1e-13;
+
 /**
  * The options of a layer that no other beats, cheapest first, `dense` last: `loss` is the prediction.
  *
@@ -56,7 +59,8 @@ export async function predictedOptions(
       const multiplyAdds = scheme.multiplyAdds(layer, ranks);
       const cost = goal === 'parameters' ? parameters : multiplyAdds;
       if (cost >= dense.cost) continue;
-      options.push({ scheme, ranks, parameters, multiplyAdds, cost, loss: mass / 2, alone: mass / 2 });
+      const loss = mass <= ROUNDING * subject.stage.mass ? 0 : mass / 2;
+      options.push({ scheme, ranks, parameters, multiplyAdds, cost, loss, alone: loss });
     }
     found.push(...paretoFront(options));
   }

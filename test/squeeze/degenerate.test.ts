@@ -19,12 +19,15 @@ const CHANNELS = 12;
 type Change = (value: number, out: number, rest: number, all: Float32Array) => number;
 
 const kinds: Readonly<
-  Record<string, { weight?: Change; bias?: (out: number) => number; end?: 'times 0' | 'arg max' }>
+  Record<string, { weight?: Change; rank?: number; bias?: (out: number) => number; end?: 'times 0' | 'arg max' }>
 > = {
-  'all weights zero': { weight: () => 0 },
-  'half of the filters zero': { weight: (value, out) => (out % 2 === 0 ? value : 0) },
-  'weights of rank one': { weight: (_, out, rest) => Math.sin(1 + out) * Math.cos(2 + rest) },
-  'channels that are equal': { weight: (_, out, rest, all) => all[Math.floor(out / 3) * 108 + rest] ?? Number.NaN },
+  'all weights zero': { weight: () => 0, rank: 1 },
+  'half of the filters zero': { weight: (value, out) => (out % 2 === 0 ? value : 0), rank: 6 },
+  'weights of rank one': { weight: (_, out, rest) => Math.sin(1 + out) * Math.cos(2 + rest), rank: 1 },
+  'channels that are equal': {
+    weight: (_, out, rest, all) => all[Math.floor(out / 3) * 108 + rest] ?? Number.NaN,
+    rank: 4,
+  },
   'channels that a ReLU always makes zero': { bias: (out) => (out < 6 ? -100 : 0.1) },
   'a ReLU that makes everything zero': { bias: () => -100 },
   'an output that is multiplied by 0': { end: 'times 0' },
@@ -100,6 +103,10 @@ describe.each(Object.entries(kinds))('%s', (_, how) => {
       const { graph: squeezed, layers } = await squeezeToBudget(engine, graph, chunks, { goal, amount }, options);
       expect(summarize(squeezed).parameters).toBeLessThanOrEqual(amount);
       expect(layers.flatMap(({ path, scheme }) => (scheme ? [path] : []))).toEqual(['second']);
+      // Two matrices of the weight's exact rank and a bias are enough.
+      const { rank = CHANNELS } = how;
+      const second = layers.find(({ path }) => path === 'second');
+      expect(second?.parameters).toBeLessThanOrEqual(rank * (9 * CHANNELS + CHANNELS) + CHANNELS);
       for (const { predicted, alone } of layers) expect(predicted >= 0 && alone >= 0).toBe(true);
       expect(await difference(graph, squeezed)).toBeLessThan(SAME_WITH_IMAGES);
     },
