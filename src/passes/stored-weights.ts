@@ -12,7 +12,7 @@ import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { reachableFrom, type Uses, usesOf } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
 import { isFloat } from '../tensor/dtype.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { float32, int64, type Tensor } from '../tensor/tensor.js';
 
 /** The inputs of each operator that hold weights when they are constant. */
 export const layerWeights: Readonly<Record<string, readonly number[]>> = {
@@ -49,13 +49,24 @@ export function isStoredWeight({ name }: Value, { dtype, dims }: Tensor): boolea
 }
 const integerWeights: ReadonlySet<DType> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);
 
-/** The tensor that a Constant node makes, where it is one of floats or of small integers. */
+/** The tensor that a Constant node makes; `undefined` for what no tensor holds (strings). */
 function constantTensor({ op, domain, attributes }: Node): Tensor | undefined {
   if (op !== 'Constant' || domain !== '') return undefined;
-  const { value, value_floats: floats } = attributes;
-  if (value?.type === 'tensor') return value.value;
-  if (floats?.type !== 'floats') return undefined;
-  return { dtype: 'float32', dims: [floats.value.length], data: Float32Array.from(floats.value) };
+  const [attribute] = Object.values(attributes);
+  switch (attribute?.type) {
+    case 'tensor':
+      return attribute.value;
+    case 'float':
+      return float32([attribute.value], []);
+    case 'floats':
+      return float32(attribute.value);
+    case 'int':
+      return int64([attribute.value], []);
+    case 'ints':
+      return int64(attribute.value);
+    default:
+      return undefined;
+  }
 }
 
 /** Calls `visit` for every value that reaches the weight of a layer by constants alone. */
