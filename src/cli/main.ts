@@ -50,16 +50,16 @@ function program(output: OutputConfiguration): Command {
   return shibori;
 }
 
-/** Ends the process's command with an error: as JSON where that was asked for, otherwise as text. */
+/** Ends the process's command with an error: text on standard error, and with --json also a document. */
 function fail(error: unknown): number {
   clearProgress();
   const isAbort = error instanceof Error && error.name === 'AbortError';
   const report = isAbort ? reportInterruption() : undefined;
   const failure = report ? interruptedFailure(report) : describeFailure(error);
   if (json) printJson({ error: failure.error });
-  else if (report) process.stderr.write(`${interruptionText(report)}\n`);
-  // Commander has printed its message.
-  else if (!(error instanceof CommanderError)) process.stderr.write(`${failureText(failure)}\n`);
+  if (report) process.stderr.write(`${interruptionText(report)}\n`);
+  // Commander has printed its message unless JSON was asked for.
+  else if (json || !(error instanceof CommanderError)) process.stderr.write(`${failureText(failure)}\n`);
   return failure.exitCode;
 }
 

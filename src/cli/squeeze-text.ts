@@ -1,3 +1,4 @@
+import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { agreementText } from '../metrics/agreement.js';
 import { describeSpeed, milliseconds } from '../report/comparison.js';
 import { describeRefusals } from '../squeeze/refusals.js';
@@ -50,15 +51,21 @@ function sizeText({ before, after, ratio }: SizeChange): string {
   );
 }
 
+/** Whether a fold only stores a constant once, which no one knows by name. */
+const isConstant = ({ node }: { readonly node: string }) => node.startsWith(CONSTANT_PREFIX);
+
 /** Layers, what was left alone and what was folded, sizes. */
 function shapeText({ layers, refused, folds, size }: SqueezedShape): string[] {
+  const done = folds.filter(({ folded }) => folded);
+  const constants = done.filter(isConstant).length;
   return [
     layersText(layers),
     ...describeRefusals(refused).map((text) => `${text}.`),
     ...reasonLines(
       'Folded',
-      folds.filter(({ folded }) => folded).map(({ node, text }) => ({ name: node, reason: text })),
+      done.filter((fold) => !isConstant(fold)).map(({ node, text }) => ({ name: node, reason: text })),
     ),
+    ...(constants > 0 ? [`Folded: ${integer(constants)} constants that are equal to others`] : []),
     '',
     sizeText(size),
   ];

@@ -36,7 +36,7 @@ function quit(json: boolean): never {
   clearProgress();
   const report = reportInterruption();
   if (json) printJson({ error: interruptedFailure(report).error });
-  else process.stderr.write(`${interruptionText(report)}\n`);
+  process.stderr.write(`${interruptionText(report)}\n`);
   process.exit(EXIT.interrupted);
 }
 

@@ -10,7 +10,7 @@ import type { FinetunePlan } from './training-schema.js';
 /** Work per image, in forward passes. */
 const FACTOR = { load: 0.2, gradients: 1, curves: 4, refit: 3, train: 3, map: 6 } as const;
 /** Work that does not depend on the number of images. */
-const FIXED = { fold: 10, speed: 400 } as const;
+const FIXED = { fold: 10, curves: 2000, refit: 1500, speed: 400 } as const;
 /** As in `squeeze/images.ts`, `squeeze/workshop.ts` and `squeeze/goals.ts`, where a plan does not say otherwise. */
 const USUAL = { calibration: 2000, mapImages: 64, searched: 6 } as const;
 
@@ -59,7 +59,7 @@ const learning = (plan: Omit<SqueezePlan, 'goal'>, { train, validation = 0 }: Im
     { stage: 'evaluate original', weight: validation },
     { stage: 'load', weight: FACTOR.load * calibration },
     { stage: 'gradients', weight: FACTOR.gradients * calibration },
-    { stage: 'curves', weight: FACTOR.curves * calibration },
+    { stage: 'curves', weight: FIXED.curves + FACTOR.curves * calibration },
   ];
 };
 
@@ -68,7 +68,7 @@ const making = (plan: Omit<SqueezePlan, 'goal'>, counts: ImageCounts): Phase[] =
   const { train, validation = 0 } = counts;
   const calibration = Math.min(plan.calibration ?? USUAL.calibration, train);
   return [
-    { stage: 'refit', weight: FACTOR.refit * calibration * (plan.rounds ?? 1) },
+    { stage: 'refit', weight: (FIXED.refit + FACTOR.refit * calibration) * (plan.rounds ?? 1) },
     ...(plan.finetune ? trainingPhases({ epochs: plan.finetune }, counts, '', true) : []),
     { stage: 'evaluate', weight: validation },
     { stage: 'maps', weight: FACTOR.map * Math.min(plan.mapImages ?? USUAL.mapImages, validation) },

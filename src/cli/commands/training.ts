@@ -213,7 +213,7 @@ export async function runTraining(
     const report = reportInterruption();
     process.exitCode = EXIT.interrupted;
     output.result({ ...result, error: interruptedFailure(report).error }, textOf);
-    if (!output.json) process.stderr.write(`${interruptionText(report)}\n`);
+    process.stderr.write(`${interruptionText(report)}\n`);
     return;
   }
   finish();
