@@ -95,7 +95,7 @@ export function squeezeText(result: SqueezedFile): string {
   return [
     ...shapeText(result),
     '',
-    `Top-1    ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)} on ${integer(accuracy.after.images)} images (${data.validation})`,
+    `${accuracy ? `Top-1    ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}` : `Same     ${percent(result.agreement)} of the predictions, labels are not known,`} on ${integer(data.validationImages)} images (${data.validation})`,
     ...(result.finetuning ? [finetuningText(result.finetuning)] : []),
     `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats (${predictedDivergence(result.layers).toPrecision(2)} predicted)`,
     ...(maps ? [`Maps     correlate at ${agreementText(maps)} on ${maps.images} images (${maps.layer})`] : []),
@@ -106,12 +106,12 @@ export function squeezeText(result: SqueezedFile): string {
     `Took     ${result.seconds.toFixed(0)} s`,
     ...(result.control
       ? [
-          `Control  dense, trained alike: ${percent(result.control.accuracy.top1)}${result.control.maps ? `, maps ${agreementText(result.control.maps)}` : ''}`,
+          `Control  dense, trained alike: ${result.control.accuracy ? percent(result.control.accuracy.top1) : 'without labels'}${result.control.maps ? `, maps ${agreementText(result.control.maps)}` : ''}`,
         ]
       : []),
     ...(result.byHand
       ? [
-          `By hand  ${result.byHand.name}: ${percent(100 * result.byHand.size.ratio.parameters, 1)} of the parameters, ${percent(result.byHand.accuracy.top1)}`,
+          `By hand  ${result.byHand.name}: ${percent(100 * result.byHand.size.ratio.parameters, 1)} of the parameters${result.byHand.accuracy ? `, ${percent(result.byHand.accuracy.top1)}` : ''}`,
         ]
       : []),
     `Written to ${result.output}; report: ${result.page}`,

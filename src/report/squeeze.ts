@@ -9,8 +9,8 @@ import { makeTable, type TableContent } from './table.js';
 export interface CurvePoint {
   /** Parameters as a share of the original's, 0…1. */
   readonly size: number;
-  /** Percent. */
-  readonly top1: number;
+  /** Percent; absent where the images have no labels. */
+  readonly top1?: number;
   /** Mean correlation of the maps with the original's. */
   readonly maps?: number;
   readonly kind: 'original' | 'squeezed' | 'tried' | 'chosen' | 'by hand';
@@ -169,24 +169,28 @@ const FEWEST_POINTS = 3;
 
 function curveCharts(curve: readonly CurvePoint[]): Chart[] {
   if (curve.length < FEWEST_POINTS) return [];
-  const accuracy = curveChart(
-    curve,
-    {
-      name: 'size-top-1',
-      title: 'Accuracy by size',
-      note: 'Top-1 in percent; sizes on a log scale.',
-      axis: 'top-1, %',
-    },
-    ({ top1 }) => top1,
-  );
-  if (curve.filter(({ maps }) => maps !== undefined).length < 2) return [accuracy];
+  const accuracy = () =>
+    curveChart(
+      curve,
+      {
+        name: 'size-top-1',
+        title: 'Accuracy by size',
+        note: 'Top-1 in percent; sizes on a log scale.',
+        axis: 'top-1, %',
+      },
+      ({ top1 }) => top1,
+    );
+  const measured = (of: (point: CurvePoint) => number | undefined) =>
+    curve.filter((point) => of(point) !== undefined).length;
+  const charts = measured(({ top1 }) => top1) < 2 ? [] : [accuracy()];
+  if (measured(({ maps }) => maps) < 2) return charts;
   const content = {
     name: 'size-maps',
     title: 'Agreement of the maps by size',
     note: "Mean of Pearson's correlation with the original's maps (no unit).",
     axis: 'correlation',
   };
-  return [accuracy, curveChart(curve, content, ({ maps }) => maps)];
+  return [...charts, curveChart(curve, content, ({ maps }) => maps)];
 }
 
 /** Makes the report of a compressed model or of a sweep. */

@@ -17,6 +17,7 @@ import { type DataOptions, withTrainingSets } from './dataset.js';
 import { openMetricsLog } from './finetune-log.js';
 import { type Beginning, beginningOf, openOrMake } from './fresh-model.js';
 import { planTraining } from './phases.js';
+import { labelByTeacher } from './teacher-labels.js';
 import { checkpointFile, stageCheckpoint, type TrainingSets, trainStage } from './train-stage.js';
 import {
   type KeptEpoch,
@@ -94,7 +95,11 @@ export async function trainModel(
 ): Promise<{ readonly model: LoadedModel; readonly report: Training }> {
   const start = performance.now();
   const { work, teacher } = options;
-  const begun = beginningOf(model, beginningIn(plan), data.train, context);
+  const labelled: TrainingSets = {
+    train: await labelByTeacher(data.train, teacher, context),
+    ...(data.validation ? { validation: await labelByTeacher(data.validation, teacher, context) } : {}),
+  };
+  const begun = beginningOf(model, beginningIn(plan), labelled.train, context);
   const skipped: string[] = [];
   const history: TrainedEpoch[] = [];
   let current = begun.model;
@@ -116,7 +121,7 @@ export async function trainModel(
         .flatMap((pattern) => (pattern === 'head' ? begun.head() : [pattern]));
       const result = await trainStage(
         current,
-        data,
+        labelled,
         { ...stage, train: patterns },
         {
           label: plan.stages.length > 1 ? `stage ${i + 1}/${plan.stages.length}, ` : '',

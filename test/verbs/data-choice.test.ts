@@ -89,7 +89,7 @@ describe('A data set with parts', () => {
       { engine },
     );
     expect(squeezed.data).toMatchObject({ trainPart: 'train', validationPart: 'val', heldOut: false });
-    expect(squeezed.accuracy.after.images).toBe(15);
+    expect(squeezed.accuracy?.after.images).toBe(15);
   });
 
   it('gives its own images to a split file, whichever part they are in', async () => {
@@ -141,6 +141,68 @@ describe('Images without labels', () => {
     await expect(evaluate(at('net.onnx'), { data: at('loose') }, { engine })).rejects.toThrow(
       /"loose" has 4 images without labels: there is no accuracy to measure.*Expected a folder for each class/,
     );
+  });
+
+  describe('in numbers to calibrate with', () => {
+    const many = () => {
+      mkdirSync(at('many'), { recursive: true });
+      for (const name of ['circle', 'square', 'star']) {
+        for (let i = 0; i < 8; i++) {
+          writeFileSync(at('many', `${name}-${i}.png`), readFileSync(at('images', name, `${i}.png`)));
+        }
+      }
+      return at('many');
+    };
+    const half = { kind: 'params', most: { share: 0.5 } } as const;
+    const filesOf = (name: string) => ({ data: many(), work: at(`work-${name}`), output: at(`${name}.onnx`) });
+
+    it('compress a model by a goal of size: no accuracy, but how many predictions stay', async () => {
+      const result = await squeeze(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), { engine });
+      expect(result.accuracy).toBeUndefined();
+      expect(result.data).toMatchObject({ heldOut: true, validationImages: 2, calibrationImages: 22 });
+      expect([0, 50, 100]).toContain(result.agreement);
+      expect(result.divergence).toBeGreaterThan(0);
+      expect(readFileSync(result.page, 'utf8')).toContain('have no labels');
+      // The same, as it was kept.
+      const again = await squeeze(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), { engine });
+      expect([again.agreement, again.divergence]).toEqual([result.agreement, result.divergence]);
+    });
+
+    it('compress a model by the error of its outputs, and measure accuracy on images that have labels', async () => {
+      const goal = { kind: 'error', most: 0.5 } as const;
+      const files = { ...filesOf('error'), validation: { data: at('photos'), part: 'val' } };
+      const result = await squeeze(at('net.onnx'), { goal, allowSlower: true }, files, { engine });
+      expect(result.accuracy?.after.images).toBe(15);
+      expect(result.error).toBeLessThanOrEqual(0.5);
+    });
+
+    it('are no measure of an accuracy that may be lost', async () => {
+      const goal = { kind: 'accuracyDrop', most: 1 } as const;
+      await expect(squeeze(at('net.onnx'), { goal }, filesOf('drop'), { engine })).rejects.toThrow(
+        /images without labels: --max-accuracy-drop counts correct predictions\. Give another goal/,
+      );
+    });
+
+    it('train a model to do as a teacher does, and no other', async () => {
+      const { notes, context } = listening();
+      const alone = finetuneSchema.parse({ train: '*' });
+      await expect(finetune(at('net.onnx'), alone, filesOf('alone'), context)).rejects.toThrow(
+        /24 images without labels: a training needs them, or a model to learn from \(--teacher\)/,
+      );
+      const plan = finetuneSchema.parse({
+        train: '*',
+        epochs: 2,
+        learningRate: 1e-5,
+        dropout: false,
+        batchNorm: 'frozen',
+        distill: { labels: 0 },
+      });
+      const files = { ...filesOf('taught'), teacher: at('net.onnx') };
+      const taught = await finetune(at('net.onnx'), plan, files, context);
+      expect(notes.join()).toContain('"many" has no labels: the predictions of the teacher stand in for them');
+      // The student is the teacher to begin with.
+      expect(taught.history[0]?.trainTop1).toBe(100);
+    });
   });
 
   it('are explained', async () => {

@@ -61,7 +61,7 @@ export function sweepCommand(): Command {
         table(
           ['parameters', 'left', 'gzip', 'mult-adds', 'top-1', 'lost', 'KL', 'maps', 'file'],
           [
-            ['original', '', '', '', percent(before.top1), '', '', '', ''],
+            ['original', '', '', '', before ? percent(before.top1) : '–', '', '', '', ''],
             ...points.map(({ limit, reached }) =>
               reached
                 ? [
@@ -69,8 +69,8 @@ export function sweepCommand(): Command {
                     percent(100 * reached.size.ratio.parameters, 1),
                     percent(100 * reached.size.ratio.gzipBytes, 1),
                     percent(100 * reached.size.ratio.multAdds, 1),
-                    percent(reached.accuracy.top1),
-                    reached.top1Drop.toFixed(2),
+                    reached.accuracy ? percent(reached.accuracy.top1) : '–',
+                    reached.top1Drop?.toFixed(2) ?? '–',
                     reached.divergence.toPrecision(3),
                     reached.maps?.pearson?.mean.toFixed(3) ?? '–',
                     reached.file,
@@ -83,7 +83,9 @@ export function sweepCommand(): Command {
         ...points.flatMap(({ limit, smallest }) =>
           smallest === undefined ? [] : [`${integer(limit)} cannot be reached; the smallest is ${integer(smallest)}.`],
         ),
-        ...(control ? [`The original, trained alike: ${percent(control.accuracy.top1)}`] : []),
+        ...(control
+          ? [`The original, trained alike: ${control.accuracy ? percent(control.accuracy.top1) : 'without labels'}`]
+          : []),
         '',
         `Took ${seconds.toFixed(0)} s. Report: ${page}`,
       ].join('\n'),

@@ -11,7 +11,7 @@ import type { Workshop } from './workshop.js';
 export interface ByHand {
   readonly name: string;
   readonly size: SizeChange;
-  readonly accuracy: Accuracy;
+  readonly accuracy?: Accuracy;
   readonly maps?: MapFigures;
 }
 
@@ -22,5 +22,10 @@ export async function byHandOf(shop: Workshop, file: string): Promise<ByHand> {
   const { model } = await compressModel(original, ranks, {}, context);
   const { accuracy, maps } = await shop.lossOf(featureKey([shop.key, JSON.stringify(ranks)]), async () => model);
   const name = basename(file, extname(file));
-  return { name, size: await sizeChange(await shop.size(), model, model), accuracy, ...(maps ? { maps } : {}) };
+  return {
+    name,
+    size: await sizeChange(await shop.size(), model, model),
+    ...(accuracy ? { accuracy } : {}),
+    ...(maps ? { maps } : {}),
+  };
 }

@@ -1,6 +1,7 @@
 /** One squeezed model: made within a limit, trained a little, stored small, and measured. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isLabelled } from '../../data/dataset.js';
 import { defaultLayer } from '../../explain/layers.js';
 import type { Graph, Node } from '../../graph/model.js';
 import { parametersOf } from '../../graph/parameters.js';
@@ -83,11 +84,12 @@ async function trained(shop: Workshop, model: LoadedModel, key: string): Promise
   const { original, sets, plan, context, memory } = shop;
   const epochs = plan.finetune ?? 0;
   if (epochs === 0) return { model, trainTop1: [] };
+  const labels = isLabelled(sets.train.source) ? LEARNT.labels : 0;
   // Of a model without a layer that has a map everything is trained, and no map is learnt.
   const aim =
     shop.mapImages === undefined
-      ? { train: '*', distill: { labels: LEARNT.labels } }
-      : { train: lastStage(model.graph), distill: LEARNT };
+      ? { train: '*', distill: { labels } }
+      : { train: lastStage(model.graph), distill: { ...LEARNT, labels } };
   const stage = { ...RECOVERY, ...aim, epochs, seed: plan.seed ?? 42 };
   const work =
     memory.folder === undefined ? {} : { work: { folder: join(memory.folder, `training-best-${key}`), resume: true } };

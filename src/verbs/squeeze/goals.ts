@@ -61,12 +61,17 @@ const worst = (bounds: readonly Bound[], loss: Loss): number => Math.max(...boun
 /** Rounding of a percentage that is a ratio of two counts. */
 const POINTS_TOLERANCE = 1e-9;
 
+function dropOf({ top1Drop }: Loss): number {
+  if (top1Drop === undefined) throw new Error('unreachable: a goal of accuracy needs labels');
+  return top1Drop;
+}
+
 function boundsOf(goal: SqueezeGoal, minMapSimilarity: number | undefined): Bound[] {
   const bounds: Bound[] = [];
   if (goal.kind === 'accuracyDrop') {
     bounds.push({
-      excess: ({ top1Drop }) => (top1Drop - goal.most - POINTS_TOLERANCE) / Math.max(goal.most, 1),
-      text: ({ top1Drop }) => `${top1Drop.toFixed(2)} points of top-1 lost`,
+      excess: (loss) => (dropOf(loss) - goal.most - POINTS_TOLERANCE) / Math.max(goal.most, 1),
+      text: (loss) => `${dropOf(loss).toFixed(2)} points of top-1 lost`,
       wanted: `at most ${goal.most}`,
     });
   }
@@ -96,8 +101,8 @@ function trialOf({ amount, result, holds }: Trial<Candidate>, whole: number): Sq
     parameters: amount,
     share,
     holds,
-    top1: accuracy.top1,
-    top1Drop,
+    ...(accuracy && { top1: accuracy.top1 }),
+    ...(top1Drop === undefined ? {} : { top1Drop }),
     error,
     ...(maps?.pearson ? { mapSimilarity: maps.pearson.mean } : {}),
   };

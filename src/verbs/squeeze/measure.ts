@@ -5,8 +5,16 @@
  *   KL    = mean Σ p (log p − log p̂)   in nats
  */
 
+import { isLabelled } from '../../data/dataset.js';
 import { ShiboriError } from '../../errors.js';
-import { type Accuracy, accuracyOf, addCounts, countCorrect, NO_IMAGES } from '../../metrics/accuracy.js';
+import {
+  type Accuracy,
+  accuracyOf,
+  addCounts,
+  countCorrect,
+  NO_IMAGES,
+  predictedClasses,
+} from '../../metrics/accuracy.js';
 import { addPredictions, NO_PREDICTIONS } from '../../metrics/doubt.js';
 import type { LoadedModel } from '../../node/model-file.js';
 import { scoresOf } from '../../ops/scores/scores.js';
@@ -22,16 +30,22 @@ import { labelMap, outputNames } from '../labels.js';
 
 /** What a model says of the validation images. */
 export interface Predictions {
-  readonly accuracy: Accuracy;
+  readonly images: number;
+  /** Absent where the images have no labels. */
+  readonly accuracy?: Accuracy;
   /** `[n, classes]`, a batch each. */
   readonly logProbabilities: readonly Tensor<'float32'>[];
 }
 
 /** How a squeezed model compares with the original on the validation images. */
 export interface Loss {
-  readonly accuracy: Accuracy;
+  readonly images: number;
+  /** Absent where the images have no labels, as is what follows. */
+  readonly accuracy?: Accuracy;
   /** Points of top-1; negative when gained. */
-  readonly top1Drop: number;
+  readonly top1Drop?: number;
+  /** Images for which both predict the same, in percent. */
+  readonly agreement: number;
   /** Relative error of the outputs, and the mean KL in nats: see above. */
   readonly error: number;
   readonly divergence: number;
@@ -55,6 +69,8 @@ export async function predictionsOf(
   const logProbabilities: Tensor<'float32'>[] = [];
   const total = dataset.source.items.length;
   const stage = isFirst ? 'evaluate original' : 'evaluate';
+  const labelled = isLabelled(dataset.source);
+  let images = 0;
   let counts = NO_IMAGES;
   let stats = NO_PREDICTIONS;
   const onBad = ({ path, reason }: { path: string; reason: string }) => {
@@ -62,13 +78,14 @@ export async function predictionsOf(
   };
   for await (const found of score(model, dataset, { batch: 64, onBad }, context)) {
     logProbabilities.push(found.logProbabilities);
-    counts = addCounts(counts, countCorrect(found.logProbabilities, found.labels, found.labelKind));
-    stats = addPredictions(stats, found.logProbabilities, found.labels);
-    const top1 = `${accuracyOf(counts).top1.toFixed(2)} %`;
-    context.onProgress?.({ stage, done: counts.images, total, fields: { top1 } });
+    images += found.labels.length;
+    if (labelled) counts = addCounts(counts, countCorrect(found.logProbabilities, found.labels, found.labelKind));
+    stats = addPredictions(stats, found.logProbabilities, labelled ? found.labels : undefined);
+    const fields = labelled ? { top1: `${accuracyOf(counts).top1.toFixed(2)} %` } : {};
+    context.onProgress?.({ stage, done: images, total, fields });
   }
   if (isFirst) warnOfDoubt(stats, model, context);
-  return { accuracy: accuracyOf(counts), logProbabilities };
+  return { images, ...(labelled && { accuracy: accuracyOf(counts) }), logProbabilities };
 }
 
 /** Each row less its mean. */
@@ -119,15 +136,22 @@ export async function lossOf(
   const { labels } = scoresOf(original.graph);
   const kinds = { kind: 'log-probabilities', labels: labels === 'binary' ? 'single-label' : labels } as const;
   let divergence = 0;
+  let same = 0;
   for (const [i, p] of before.logProbabilities.entries()) {
     const q = after.logProbabilities[i];
-    if (q) divergence += summedDivergence(p, q, kinds);
+    if (!q) continue;
+    divergence += summedDivergence(p, q, kinds);
+    const theirs = predictedClasses(q);
+    same += predictedClasses(p).filter((predicted, row) => predicted === theirs[row]).length;
   }
   const loss: Loss = {
-    accuracy: after.accuracy,
-    top1Drop: before.accuracy.top1 - after.accuracy.top1,
+    images: after.images,
+    ...(before.accuracy && after.accuracy
+      ? { accuracy: after.accuracy, top1Drop: before.accuracy.top1 - after.accuracy.top1 }
+      : {}),
+    agreement: (100 * same) / after.images,
     error: outputError(before.logProbabilities, after.logProbabilities),
-    divergence: divergence / after.accuracy.images,
+    divergence: divergence / after.images,
   };
   if (mapImages === undefined) return loss;
   context.onProgress?.({ stage: 'maps', done: 0, total: 1 });

@@ -71,8 +71,10 @@ export function layersOf(found: z.infer<typeof layersSchema>): SqueezedLayer[] {
 }
 
 const lossSchema = z.object({
-  accuracy: accuracySchema,
-  top1Drop: z.number(),
+  images: z.number(),
+  accuracy: accuracySchema.exactOptional(),
+  top1Drop: z.number().exactOptional(),
+  agreement: z.number(),
   error: z.number(),
   divergence: z.number(),
   maps: z
@@ -127,17 +129,20 @@ export async function rememberedPredictions(
   name: string,
   compute: () => Promise<Predictions>,
 ): Promise<Predictions> {
-  const found = await memory.recall(name, z.object({ accuracy: accuracySchema, batches: z.number() }));
+  const found = await memory.recall(
+    name,
+    z.object({ images: z.number(), accuracy: accuracySchema.exactOptional(), batches: z.number() }),
+  );
   if (found) {
-    const { accuracy, batches } = found.value;
+    const { images, accuracy, batches } = found.value;
     const logProbabilities = Array.from({ length: batches }, (_, i) =>
       expectFloat32(found.tensors.get(`${i}`), `Predictions of batch ${i}`),
     );
-    return { accuracy, logProbabilities };
+    return { images, ...(accuracy && { accuracy }), logProbabilities };
   }
   const made = await compute();
   const tensors = new Map<string, Tensor>(made.logProbabilities.map((batch, i) => [`${i}`, batch]));
-  await memory.keep(name, { accuracy: made.accuracy, batches: tensors.size }, tensors);
+  await memory.keep(name, { images: made.images, accuracy: made.accuracy, batches: tensors.size }, tensors);
   return made;
 }
 

@@ -41,7 +41,8 @@ function spectraOf(layers: readonly SqueezedLayer[]): LayerSpectra[] {
 /** A model with hand-chosen ranks as a point of the curve. */
 export function byHandPoint({ size, accuracy, maps, name }: ByHand): CurvePoint {
   const correlation = maps?.pearson ? { maps: maps.pearson.mean } : {};
-  return { size: size.ratio.parameters, top1: accuracy.top1, ...correlation, kind: 'by hand', label: name };
+  const top1 = accuracy ? { top1: accuracy.top1 } : {};
+  return { size: size.ratio.parameters, ...top1, ...correlation, kind: 'by hand', label: name };
 }
 
 function sizeTable({ before, after, ratio }: SizeChange) {
@@ -97,13 +98,19 @@ function predictionTable(layers: readonly SqueezedLayer[]) {
   };
 }
 
-function accuracyTable({ accuracy, maps, error, divergence, layers, speed, control }: Squeezing) {
-  const { before, after } = accuracy;
+function accuracyTable({ accuracy, agreement, maps, error, divergence, layers, speed, control }: Squeezing) {
   const points = (a: number, b: number) => `${signed(b - a, 2)} points`;
-  const rows: (readonly string[])[] = [
-    ['top-1', percent(before.top1), percent(after.top1), points(before.top1, after.top1)],
-    ['top-5', percent(before.top5), percent(after.top5), points(before.top5, after.top5)],
-    ['mean NLL, nats', before.nll.toFixed(4), after.nll.toFixed(4), signed(after.nll - before.nll, 4)],
+  const rows: (readonly string[])[] = [];
+  if (accuracy) {
+    const { before, after } = accuracy;
+    rows.push(
+      ['top-1', percent(before.top1), percent(after.top1), points(before.top1, after.top1)],
+      ['top-5', percent(before.top5), percent(after.top5), points(before.top5, after.top5)],
+      ['mean NLL, nats', before.nll.toFixed(4), after.nll.toFixed(4), signed(after.nll - before.nll, 4)],
+    );
+  }
+  rows.push(
+    ['predictions as before', '–', percent(agreement), accuracy ? '' : 'the images have no labels'],
     ['difference of the outputs', '–', share(error), 'relative, of the centred log-probabilities'],
     [
       'mean KL, nats',
@@ -111,7 +118,7 @@ function accuracyTable({ accuracy, maps, error, divergence, layers, speed, contr
       divergence.toPrecision(3),
       `${predictedDivergence(layers).toPrecision(2)} predicted before fitting`,
     ],
-  ];
+  );
   if (maps) {
     const lowest = maps.lowest ? `lowest ${decimal(maps.lowest.correlation)}: ${maps.lowest.file}` : '';
     rows.push([`correlation of maps, ${maps.images} images`, '–', agreementText(maps), lowest]);
@@ -122,7 +129,8 @@ function accuracyTable({ accuracy, maps, error, divergence, layers, speed, contr
   }
   if (control) {
     const kept = control.maps ? `maps ${agreementText(control.maps)}` : '';
-    rows.push(['control: dense, trained alike, top-1', percent(before.top1), percent(control.accuracy.top1), kept]);
+    const [a, b] = [accuracy?.before, control.accuracy].map((found) => (found ? percent(found.top1) : '–'));
+    rows.push(['control: dense, trained alike, top-1', a ?? '–', b ?? '–', kept]);
   }
   return {
     name: 'accuracy-and-speed',
@@ -132,7 +140,7 @@ function accuracyTable({ accuracy, maps, error, divergence, layers, speed, contr
   };
 }
 
-function keyFigures({ accuracy, size, maps, speed, divergence }: Squeezing): KeyFigure[] {
+function keyFigures({ accuracy, agreement, size, maps, speed, divergence }: Squeezing): KeyFigure[] {
   const [first] = speed;
   return [
     {
@@ -154,11 +162,13 @@ function keyFigures({ accuracy, size, maps, speed, divergence }: Squeezing): Key
           },
         ]
       : []),
-    {
-      label: 'Top-1 accuracy',
-      value: percent(accuracy.after.top1),
-      detail: `${signed(-accuracy.top1Drop, 2)} points`,
-    },
+    accuracy
+      ? {
+          label: 'Top-1 accuracy',
+          value: percent(accuracy.after.top1),
+          detail: `${signed(-accuracy.top1Drop, 2)} points`,
+        }
+      : { label: 'Predictions as before', value: percent(agreement), detail: 'the images have no labels' },
     { label: 'Mean KL', value: divergence.toPrecision(3), detail: "nats, from the original's predictions" },
     ...(maps
       ? [
@@ -180,14 +190,15 @@ export function describePage(
 ): SqueezePage {
   const { accuracy, size, maps, data, trials, byHand } = result;
   const curve: CurvePoint[] = [
-    { size: 1, top1: accuracy.before.top1, maps: 1, kind: 'original', label: 'original' },
+    { size: 1, ...(accuracy && { top1: accuracy.before.top1 }), maps: 1, kind: 'original', label: 'original' },
     ...trials.flatMap(({ share: left, top1, mapSimilarity }): CurvePoint[] => {
       const correlation = mapSimilarity === undefined ? {} : { maps: mapSimilarity };
-      return left === undefined || top1 === undefined ? [] : [{ size: left, top1, ...correlation, kind: 'tried' }];
+      const measured = top1 === undefined ? correlation : { top1, ...correlation };
+      return left === undefined ? [] : [{ size: left, ...measured, kind: 'tried' }];
     }),
     {
       size: size.ratio.parameters,
-      top1: accuracy.after.top1,
+      ...(accuracy && { top1: accuracy.after.top1 }),
       ...(maps?.pearson ? { maps: maps.pearson.mean } : {}),
       kind: 'chosen',
       label: share(size.ratio.parameters),
@@ -196,14 +207,14 @@ export function describePage(
   ];
   return {
     title: `${name}, compressed`,
-    verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}${maps ? `, maps correlate at ${agreementText(maps)}` : ''}.`,
+    verdict: `Asked for: ${goalText(result.goal)}. ${share(size.ratio.parameters)} of the parameters and ${share(size.ratio.gzipBytes)} of the gzipped file are left; ${accuracy ? `top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}` : `${percent(result.agreement)} of the predictions stay as they were (the images have no labels)`}${maps ? `, maps correlate at ${agreementText(maps)}` : ''}.`,
     curve,
     tables: [accuracyTable(result), sizeTable(size), layerTable(result.layers), predictionTable(result.layers)],
     layers: spectraOf(result.layers),
     ...from,
     keys: keyFigures(result),
     notes: [
-      `Accuracy, KL and maps: ${integer(accuracy.after.images)} images of ${data.validation}. Statistics for the ranks: ${integer(data.calibrationImages)} images of ${data.train}. Latencies: medians of interleaved runs; their intervals are 95 % bootstrap intervals of the ratio.`,
+      `Accuracy, KL and maps: ${integer(data.validationImages)} images of ${data.validation}. Statistics for the ranks: ${integer(data.calibrationImages)} images of ${data.train}. Latencies: medians of interleaved runs; their intervals are 95 % bootstrap intervals of the ratio.`,
     ],
   };
 }

@@ -6,6 +6,7 @@ import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work
 import { describeSpeed, milliseconds, type SpeedFigures } from '../../report/comparison.js';
 import type { SqueezedLayer } from '../../squeeze/squeezed-layer.js';
 import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context.js';
+import { requireLabels } from '../dataset.js';
 import { planCompression } from '../phases.js';
 import { collectProvenance, filesOf, findDataOrigin } from '../provenance.js';
 import { byHandOf } from './by-hand.js';
@@ -70,6 +71,12 @@ export async function squeezeModel(
   memory: WorkMemory = noMemory,
 ): Promise<{ readonly model: LoadedModel; readonly report: Squeezing }> {
   const start = performance.now();
+  if (plan.goal.kind === 'accuracyDrop') {
+    requireLabels(
+      sets.validation,
+      '--max-accuracy-drop counts correct predictions. Give another goal (--params, --size, --macs, --max-error), or validation images with labels (--val-data)',
+    );
+  }
   const shop = await openWorkshop(model, sets, plan, context, memory);
   const before = await shop.before();
   const { candidate, trials } = await reachGoal(shop);
@@ -90,6 +97,7 @@ export async function squeezeModel(
       trainPart: sets.train.source.part ?? null,
       validation: sets.validation.source.name,
       validationPart: sets.validation.source.part ?? null,
+      validationImages: loss.images,
       heldOut: sets.heldOut,
       calibrationImages: (await shop.calibration()).reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0),
     },
@@ -98,7 +106,10 @@ export async function squeezeModel(
     layers,
     refused: shop.refused,
     folds: shop.folds,
-    accuracy: { before: before.accuracy, after: loss.accuracy, top1Drop: loss.top1Drop },
+    ...(before.accuracy && loss.accuracy && loss.top1Drop !== undefined
+      ? { accuracy: { before: before.accuracy, after: loss.accuracy, top1Drop: loss.top1Drop } }
+      : {}),
+    agreement: loss.agreement,
     error: loss.error,
     divergence: loss.divergence,
     ...(loss.maps ? { maps: loss.maps } : {}),
@@ -172,7 +183,7 @@ export async function squeeze(
         ],
         data: [
           findDataOrigin('calibration', sets.train, report.data.calibrationImages),
-          findDataOrigin('measured', sets.validation, report.accuracy.after.images),
+          findDataOrigin('measured', sets.validation, report.data.validationImages),
         ],
         seed: plan.seed ?? 42,
       },

@@ -30,17 +30,20 @@ export interface Squeezing extends SqueezedShape {
     readonly trainPart: string | null;
     readonly validation: string;
     readonly validationPart: string | null;
+    readonly validationImages: number;
     readonly heldOut: boolean;
     readonly calibrationImages: number;
   };
-  /** On the validation images. */
-  readonly accuracy: { readonly before: Accuracy; readonly after: Accuracy; readonly top1Drop: number };
+  /** On the validation images; absent where they have no labels. */
+  readonly accuracy?: { readonly before: Accuracy; readonly after: Accuracy; readonly top1Drop: number };
+  /** Validation images for which the model predicts as the original does, in percent. */
+  readonly agreement: number;
   /** Relative error of the outputs and mean KL in nats, on the validation images. */
   readonly error: number;
   readonly divergence: number;
   readonly maps?: MapFigures;
   /** The dense original after the same training, where it was asked for. */
-  readonly control?: { readonly accuracy: Accuracy; readonly maps?: MapFigures };
+  readonly control?: { readonly accuracy?: Accuracy; readonly maps?: MapFigures };
   /** Hand-chosen ranks, where they were given. */
   readonly byHand?: ByHand;
   /** Top-1 on the training images in each epoch. */

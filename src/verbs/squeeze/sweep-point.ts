@@ -25,8 +25,12 @@ export interface SweepPoint {
   readonly reached?: {
     readonly file: string;
     readonly size: SizeChange;
-    readonly accuracy: Accuracy;
-    readonly top1Drop: number;
+    readonly images: number;
+    /** Absent where the validation images have no labels, as is what follows. */
+    readonly accuracy?: Accuracy;
+    readonly top1Drop?: number;
+    /** Images for which both predict the same, in percent. */
+    readonly agreement: number;
     readonly error: number;
     readonly divergence: number;
     readonly maps?: MapFigures;

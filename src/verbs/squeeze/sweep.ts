@@ -43,7 +43,10 @@ export interface SweepOptions extends SqueezeSources, OpenOptions {
 
 /** A curve of sizes against what survives. */
 export interface Sweep {
-  readonly before: Accuracy;
+  /** Absent where the validation images have no labels. */
+  readonly before?: Accuracy;
+  /** Validation images. */
+  readonly images: number;
   readonly points: readonly SweepPoint[];
   readonly byHand?: ByHand;
   /** The dense original after the same training, where it was asked for. */
@@ -162,10 +165,12 @@ export async function sweep(
   const onPoint = (point: SweepPoint, index: number) => {
     points[index] = point;
     const found = point.reached;
-    const fields = found ? { size: found.size.after.parameters, top1: percent(found.accuracy.top1) } : {};
+    const fields = found
+      ? { size: found.size.after.parameters, ...(found.accuracy ? { top1: percent(found.accuracy.top1) } : {}) }
+      : {};
     context.onProgress?.({ stage: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
   };
-  const { before, byHand, control, provenance } = await withWorkshop(
+  const { before, images, byHand, control, provenance } = await withWorkshop(
     files,
     { ...rest, goal: first },
     { ...context, onProgress },
@@ -174,7 +179,7 @@ export async function sweep(
       const counts = { train: learnt.source.items.length, validation: measured.source.items.length };
       context.onPhases?.(planSweep(rest, counts, goals.length));
       // Everything that points have in common is made here, once.
-      const { accuracy } = await shop.before();
+      const { accuracy, images } = await shop.before();
       await shop.studied();
       isMaking = true;
       context.onProgress?.({ stage: 'points', done: 0, total: goals.length });
@@ -185,21 +190,19 @@ export async function sweep(
       const provenance = await collectProvenance(
         {
           models: [{ name: 'original', model: shop.original, files: [file] }],
-          data: [
-            findDataOrigin('calibration', train, calibrated),
-            findDataOrigin('measured', validation, accuracy.images),
-          ],
+          data: [findDataOrigin('calibration', train, calibrated), findDataOrigin('measured', validation, images)],
           seed: plan.seed ?? 42,
         },
         context,
       );
       const byHand = plan.beside === undefined ? undefined : await byHandOf(shop, plan.beside);
       const control = plan.control && plan.finetune ? await trainedControl(shop) : undefined;
-      return { before: accuracy, byHand, control, provenance };
+      return { before: accuracy, images, byHand, control, provenance };
     },
   );
   const found = {
-    before,
+    ...(before ? { before } : {}),
+    images,
     points,
     ...(byHand ? { byHand } : {}),
     ...(control ? { control } : {}),

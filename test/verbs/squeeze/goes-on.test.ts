@@ -101,7 +101,7 @@ describe('a squeeze that was stopped', () => {
     const { result, events } = await run('whole', { goal: { kind: 'accuracyDrop', most: 100 } });
     const [first, ...others] = result.trials;
     expect(first?.share).toBeCloseTo(before.size.ratio.parameters, 10);
-    expect(first?.top1Drop).toBe(before.accuracy.top1Drop);
+    expect(first?.top1Drop).toBe(before.accuracy?.top1Drop);
     expect(refitted(events)).toBeLessThanOrEqual(others.length);
   });
 
@@ -120,7 +120,7 @@ describe('a squeeze that was stopped', () => {
         },
         { threads: 1, workers: 0 },
       );
-      return [control?.accuracy.images, byHand?.accuracy.images];
+      return [control?.accuracy?.images, byHand?.accuracy?.images];
     };
     expect(await measured(files.images, 'first')).toEqual([36, 36]);
     expect(await measured(join(folder, 'others'), 'second')).toEqual([12, 12]);
@@ -128,7 +128,7 @@ describe('a squeeze that was stopped', () => {
 
   it('states the control, and draws a page', async () => {
     const { result } = await run('whole', { beside: files.plan });
-    expect(result.control?.accuracy.images).toBe(result.accuracy.after.images);
+    expect(result.control?.accuracy?.images).toBe(result.accuracy?.after.images);
     expect(result.byHand?.size.ratio.parameters).toBeGreaterThan(0);
     const page = await readFile(result.page, 'utf8');
     expect(page).toContain('control: dense, trained alike');
