@@ -13,8 +13,8 @@ export interface MapPair {
   readonly correlation?: number;
 }
 
-/** Widths of the bins of the histogram of correlations: the first that gives at most so many bins. */
-const BINS = { widths: [0.01, 0.02, 0.05, 0.1, 0.2], most: 25 } as const;
+/** Widths of the bins of the histogram of correlations: the first that gives at most so many bins. Fewer than ten would be a block. */
+const BINS = { widths: [0.01, 0.02, 0.05, 0.1, 0.2], most: 25, fewest: 10 } as const;
 
 /** Draws what is left of the first model's sizes and latencies. */
 export function sizeChart({ size: { before, after }, speed }: Comparison): Chart {
@@ -71,7 +71,7 @@ export function binCorrelations(correlations: readonly number[]): { from: number
   const lowest = Math.min(...correlations, 1);
   const width =
     BINS.widths.find((each) => (1 - lowest) / each <= BINS.most) ?? BINS.widths[BINS.widths.length - 1] ?? 1;
-  const bins = Math.max(1, Math.ceil((1 - lowest) / width - 1e-9));
+  const bins = Math.max(BINS.fewest, Math.ceil((1 - lowest) / width - 1e-9));
   const edge = (k: number) => 1 - (bins - k) * width;
   const counts = new Array<number>(bins).fill(0);
   for (const r of correlations) {

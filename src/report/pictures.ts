@@ -1,5 +1,5 @@
 /** Pictures of a report: an image, and the maps of both models for one class or two. */
-import { dataUrl, decimal, escapeHtml, percent } from './format.js';
+import { dataUrl, decimal, escapeHtml, percent, proseHtml } from './format.js';
 
 /** A map over its image, and what its model says of the class. */
 export interface MapPanel {
@@ -42,7 +42,7 @@ function panelHtml(picture: Picture, row: Picture['rows'][number], which: 'befor
   const mark = isPredicted && isRight(picture, row.className) ? ' ✓' : '';
   const text = `${row.className} ${percent(100 * probability, 1)}${mark}`;
   return `<div><img alt="${escapeHtml(alt)}" src="${dataUrl(overlay, 'image/webp')}"><span>${
-    isPredicted ? `<strong>${escapeHtml(text)}</strong>` : escapeHtml(text)
+    isPredicted ? `<strong>${proseHtml(text)}</strong>` : proseHtml(text)
   }</span></div>`;
 }
 

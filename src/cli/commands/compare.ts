@@ -31,8 +31,12 @@ export function compareCommand(): Command {
     .argument('<after>', 'the compressed model')
     .option('--layer <name>', 'layer whose maps are compared (default: the last spatial activation)')
     .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
-    .option('--pictures <n>', 'of these, how many are drawn (default: 8)', positiveInteger)
-    .option('-o, --output <folder>', 'where report.html and report.json go (default: shibori-out/compare)');
+    .option(
+      '--pictures <n>',
+      'images that are drawn: lowest agreement, changed predictions (default: 8)',
+      positiveInteger,
+    )
+    .option('-o, --output <folder>', 'where report.html, report.json, figures/ go (default: shibori-out/compare)');
   withRenamed(command, [{ flags: '--images <n>', to: '--map-images' }]);
   return withCommon(
     withModel(withSeed(withData(command))),
