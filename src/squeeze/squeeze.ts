@@ -65,9 +65,11 @@ export async function studyNetwork(
   options: SqueezeOptions,
 ): Promise<StudiedNetwork> {
   if (chunks.length === 0) throw new ShiboriError('Squeezing needs calibration images, found none.');
+  let hasBegun = false;
   const study: StudyOptions = {
     ...options,
     onLayer(layer, done) {
+      hasBegun = true;
       options.signal?.throwIfAborted();
       options.onProgress?.({ stage: 'curves', done, total: layers.length, layer });
     },
@@ -76,7 +78,8 @@ export async function studyNetwork(
   const products = engineProducts(engine);
   try {
     const studied = await studyLayers(engine, graph, layers, chunks, goal, study, products);
-    options.onProgress?.({ stage: 'curves', done: layers.length, total: layers.length });
+    // Nothing is reported of layers whose curves were kept.
+    if (hasBegun) options.onProgress?.({ stage: 'curves', done: layers.length, total: layers.length });
     return { graph, chunks, goal, layers: studied };
   } finally {
     await products.dispose();
