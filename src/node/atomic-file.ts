@@ -49,6 +49,20 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/**
+ * Makes a folder and those above it, where they are missing.
+ *
+ * @throws ShiboriError when it cannot be made (a file of that name, permission denied, …), naming the path.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    const reason = await describeWriteError(error, dirname(path), 'more bytes');
+    throw new ShiboriError(`Making the folder ${path}: ${reason}. Choose another path.`, { cause: error });
+  }
+}
+
 /** Temporary files that are being written. */
 const unfinished = new Set<string>();
 

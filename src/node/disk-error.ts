@@ -8,6 +8,7 @@ const plain: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   ENOENT: 'no such file or folder',
+  EEXIST: 'there is a file of that name',
   ENOTDIR: 'a part of the path is a file, not a folder',
   EISDIR: 'it is a folder',
 };

@@ -6,6 +6,7 @@ import { engineProducts } from '../engine/matrix-products.js';
 import type { Graph } from '../graph/model.js';
 import { summarize } from '../models/summary.js';
 import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
+import { refuseInputAsOutput } from '../node/output-file.js';
 import { saveModel } from '../node/save-model.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { sizeOf } from '../tensor/dims.js';
@@ -167,12 +168,14 @@ export async function compress(
   options: OpenOptions & { readonly train?: readonly string[]; readonly output?: string } = {},
   context: VerbContext = {},
 ): Promise<CompressedFile> {
+  const output = options.output ?? defaultOutput(file, 'compressed', '.onnx');
+  refuseInputAsOutput(output, [file]);
   const opened = await openModel(file, options);
   tellNotes(opened, context);
   const { model, report } = await compressModel(opened, plan, options, context);
   // At full rank nothing is lost, so that the file equals the original.
   const isLossless = report.layers.every(({ error }) => error < FULL_RANK_ERROR);
-  const written = await saveModel(model, options.output ?? defaultOutput(file, 'compressed', '.onnx'), {
+  const written = await saveModel(model, output, {
     engine: engineOf(context),
     ...(isLossless ? { equals: opened.graph } : {}),
   });

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../data/preprocess.js';
 import { initialVgg } from '../models/initial-vgg.js';
+import { makeFolder } from '../node/atomic-file.js';
 import { openModel } from '../node/model-file.js';
 import { saveModel } from '../node/save-model.js';
 import { engineOf, type VerbContext } from './context.js';
@@ -37,7 +37,7 @@ export async function demo(
   const start = performance.now();
   const output = options.output ?? join('shibori-out', 'demo');
   const seed = options.seed ?? 42;
-  await mkdir(output, { recursive: true });
+  await makeFolder(output);
   const train = await openDigits('train', seed, IMAGES.train);
   const validation = await openDigits('validation', seed, IMAGES.validation);
   const preprocess = { size: [64, 64], resize: 'stretch', mean: IMAGENET_MEAN, std: IMAGENET_STD } as const;

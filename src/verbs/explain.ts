@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { ShiboriError } from '../errors.js';
 import { writeNpy } from '../formats/npy.js';
 import { describePreprocess, type PreprocessPart } from '../models/preprocessing.js';
-import { writeFileAtomic } from '../node/atomic-file.js';
+import { makeFolder, writeFileAtomic } from '../node/atomic-file.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../node/model-file.js';
 import { renderTriptychs } from '../node/triptych.js';
 import type { ScoreChoice } from '../ops/scores/append.js';
@@ -133,7 +132,7 @@ async function explainFiles(
   noteScores(explained, context);
   warnOfDoubt(explained.predictions, model, context);
   const folder = options.output === undefined ? join('shibori-out', 'explain') : options.output;
-  for (const path of [folder, options.maps]) if (path) await mkdir(path, { recursive: true });
+  for (const path of [folder, options.maps]) if (path) await makeFolder(path);
   const taken = new Set<string>();
   const results: ExplainResult[] = [];
   for (const found of explained.images) {

@@ -1,6 +1,7 @@
 import { withExecution } from '../decompose/compress-linear.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
 import { type OpenOptions, openModel } from '../node/model-file.js';
+import { refuseInputAsOutput } from '../node/output-file.js';
 import { saveModel } from '../node/save-model.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
 import { measureSpeed } from './measure.js';
@@ -17,6 +18,7 @@ export async function exportModel(
   options: Omit<OpenOptions, 'execution'> & { readonly execution?: 'factored' | 'rebuilt' | 'auto' } = {},
   context: VerbContext = {},
 ): Promise<{ readonly file: string; readonly sizeBytes: number }> {
+  refuseInputAsOutput(out, [file]);
   const { execution, ...open } = options;
   const engine = engineOf(context);
   const model = await openModel(file, open);

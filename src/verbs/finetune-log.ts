@@ -1,8 +1,8 @@
-import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { ShiboriError } from '../errors.js';
-import { writeFileAtomic } from '../node/atomic-file.js';
+import { makeFolder, writeFileAtomic } from '../node/atomic-file.js';
 import { describeWriteError } from '../node/disk-error.js';
 import { createEventFile, type EventFile } from '../node/tensorboard.js';
 import type { FitProgress } from '../train/fit.js';
@@ -46,7 +46,7 @@ export function openMetricsLog(file: string, resumedAt: () => number): MetricsLo
   let inLine: Promise<void> = Promise.resolve();
 
   async function open(): Promise<EventFile> {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     const lastStep = resumedAt();
     await writeFileAtomic(file, lastStep === 0 ? '' : await keptLines(file, lastStep));
     return createEventFile(folder, { purgeFrom: lastStep + 1 });

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { indexOfPath, itemAt } from '../data/dataset.js';
 import { summarize } from '../models/summary.js';
-import { writeFileAtomic } from '../node/atomic-file.js';
+import { makeFolder, writeFileAtomic } from '../node/atomic-file.js';
 import { featureKey } from '../node/feature-store.js';
 import { encodeModel, type LoadedModel, openModel } from '../node/model-file.js';
 import { saveModel } from '../node/save-model.js';
@@ -101,7 +101,7 @@ export async function study(
 ): Promise<StudyResult> {
   const start = performance.now();
   const { output } = options;
-  await mkdir(output, { recursive: true });
+  await makeFolder(output);
   const doneFile = join(output, 'study.json');
   const parts = await encodeModel(model, 'safetensors');
   const key = featureKey([

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
+import { makeFolder } from '../node/atomic-file.js';
 import {
   defaultOutput,
   headPattern,
@@ -10,6 +11,7 @@ import {
   openModel,
   optionsForEach,
 } from '../node/model-file.js';
+import { refuseInputAsOutput } from '../node/output-file.js';
 import { saveModel } from '../node/save-model.js';
 import type { Measured } from '../train/best-weights.js';
 import { engineOf, tellNotes, type VerbContext } from './context.js';
@@ -216,6 +218,8 @@ export async function trainFile(
   names: { readonly verb: string; readonly done: string },
   context: VerbContext,
 ): Promise<TrainedFile> {
+  const output = options.output ?? defaultOutput(name, names.done, modelExtension(name) || '.onnx');
+  refuseInputAsOutput(output, [name, options.teacher]);
   return withTrainingSets(options, options.validation, context, async (train, validation) => {
     const parts = { train: train.source.part ?? null, validation: validation?.source.part ?? null };
     const [forModel, forTeacher] = optionsForEach([name, options.teacher ?? name], options);
@@ -251,8 +255,7 @@ export async function trainFile(
     );
     // An interrupted training is in its checkpoint; a model file is written when it is done.
     if (report.interrupted) return { ...report, parts, output: null, work: folder };
-    const output = options.output ?? defaultOutput(name, names.done, modelExtension(name) || '.onnx');
-    await mkdir(dirname(output), { recursive: true });
+    await makeFolder(dirname(output));
     await saveModel(trained, output, { engine: engineOf(context) });
     return { ...report, parts, output, work: folder };
   });

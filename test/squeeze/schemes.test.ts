@@ -238,7 +238,8 @@ describe('squeezeLayers', () => {
   it('gives a reason once, however many layers it holds for', () => {
     const refusal = (path: string, reason: string) => ({ path, reason });
     const depthwise = ['a', 'b', 'c', 'd', 'e'].map((path) => refusal(path, 'it is small'));
-    expect(describeRefusals([...depthwise, refusal('f', 'it is odd')])).toEqual([
+    // Both factors of a layer that is decomposed already are called by its name.
+    expect(describeRefusals([...depthwise, refusal('b', 'it is small'), refusal('f', 'it is odd')])).toEqual([
       'a, b, c and 2 more are left as they are: it is small',
       'f is left as it is: it is odd',
     ]);

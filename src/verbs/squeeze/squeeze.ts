@@ -1,6 +1,7 @@
 import { basename, extname, join } from 'node:path';
 import { ShiboriError, UsageError } from '../../errors.js';
 import { defaultOutput, formatOf, type LoadedModel, type OpenOptions, openModel } from '../../node/model-file.js';
+import { refuseInputAsOutput } from '../../node/output-file.js';
 import { saveModel } from '../../node/save-model.js';
 import { folderMemory, forget, noMemory, type WorkMemory } from '../../node/work-memory.js';
 import { describeSpeed, milliseconds, type SpeedFigures } from '../../report/comparison.js';
@@ -124,9 +125,10 @@ export async function squeezeModel(
   return { model: stored, report };
 }
 
-/** Where a squeezed model goes. Throws a UsageError for a file that is no ONNX file. */
+/** Where a squeezed model goes. Throws a UsageError for a file that is no ONNX file, and for the model itself. */
 export function outputOf(file: string, wanted: string | undefined): string {
   const output = wanted ?? defaultOutput(file, 'compressed', '.onnx');
+  refuseInputAsOutput(output, [file]);
   if (formatOf(output) === 'onnx') return output;
   throw new UsageError(
     `-o ${output}: only an ONNX file holds layers that were taken apart; a state dict has no graph to say how its factors belong together. Give a name ending in .onnx.`,
