@@ -11,7 +11,7 @@ import { drawPictures } from './compare/pictures.js';
 import { comparePredictions } from './compare/predictions.js';
 import { sizeOfModel } from './compare/size.js';
 import { engineOf, keepWarnings, tellNotes, type VerbContext } from './context.js';
-import { countClasses, type DataOptions, type Dataset, withDataset } from './dataset.js';
+import { countClasses, type DataOptions, type Dataset, preprocessOf, withDataset } from './dataset.js';
 import { outputNames } from './labels.js';
 import { batchesToTime, measureSpeed } from './measure.js';
 import { planComparison } from './phases.js';
@@ -46,6 +46,12 @@ export async function compareModels(
   if (countClasses(after) !== classes) {
     throw new UsageError(
       `The first model has ${classes} classes, the second ${countClasses(after)}: they cannot be compared.`,
+    );
+  }
+  const [first, second] = [before, after].map(({ graph, info }) => preprocessOf(graph, info).size.join('×'));
+  if (first !== second) {
+    throw new UsageError(
+      `The first model takes images of ${first} pixels (height × width), the second of ${second}: their maps cannot be compared. Where a size is not in the file, --input states it.`,
     );
   }
   const [firstName, secondName] = options.names ?? ['before', 'after'];

@@ -9,6 +9,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shibori-output-'));
   await writeTinyStudy(folder);
+  await shibori(['export', 'net.pt', 'net.onnx'], { cwd: folder });
   await symlink('net.onnx', join(folder, 'symbolic.onnx'));
   await link(join(folder, 'net.onnx'), join(folder, 'hard.onnx'));
   await writeFile(join(folder, 'taken'), 'a file');

@@ -171,3 +171,14 @@ describe('compare on images without labels', () => {
     expect(comparisonText(result)).not.toContain('top-1');
   });
 });
+
+describe('compare of models that take images of different sizes', () => {
+  it('is refused before anything is measured, with both sizes', async () => {
+    const graph = initialVgg({ ...tinyShape, inputSize: 16 }, 7);
+    await saveModel({ graph, info: { architecture: 'vgg' } }, at('larger.onnx'), { engine });
+    const comparison = compare(at('first.onnx'), at('larger.onnx'), { data: at('labelled'), output: null }, { engine });
+    await expect(comparison).rejects.toThrow(
+      /images of 8×8 pixels \(height × width\), the second of 16×16: their maps cannot be compared/,
+    );
+  });
+});
