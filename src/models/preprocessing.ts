@@ -57,6 +57,8 @@ export interface InputFacts {
   readonly layout: 'nchw' | 'nhwc';
   /** Whether the file takes whole numbers 0…255. */
   readonly takesBytes: boolean;
+  /** Whether the first thing that the graph does with pixels is to scale them down from 0…255. */
+  readonly rescales?: boolean;
 }
 
 /** Preprocessing, and where each part comes from: `option`, `graph`, `metadata`, a file, or `guess`. */
@@ -78,11 +80,14 @@ export function partsOf(preprocess: Preprocess, guessed: readonly PreprocessPart
   return Object.fromEntries(Object.entries(parts).filter(([part]) => !guessed.some((name) => name === part)));
 }
 
+/** Pixels as whole numbers have them. */
+const BYTES = { range: [0, 255], mean: [0], std: [1] } as const;
+
 /** What is likely, where nothing is said. */
-function guessFor({ channels, layout, takesBytes }: InputFacts): Required<Omit<PreprocessParts, 'size'>> {
+function guessFor({ channels, layout, takesBytes, rescales }: InputFacts): Required<Omit<PreprocessParts, 'size'>> {
   const rest = { resize: { resize: 'shorter-side' }, filter: 'bilinear' } as const;
   const color = channels === 1 ? 'gray' : 'rgb';
-  if (takesBytes) return { ...rest, color, normalization: { range: [0, 255], mean: [0], std: [1] } };
+  if (takesBytes || rescales) return { ...rest, color, normalization: BYTES };
   if (channels === 1) return { ...rest, color, normalization: { mean: [0], std: [1] } };
   // Most of Keras' applications take -1…1; PyTorch's take ImageNet's statistics.
   if (layout === 'nhwc') return { ...rest, color, normalization: { range: [-1, 1], mean: [0], std: [1] } };
@@ -199,7 +204,12 @@ export function resolvePreprocess(
     resize: asked ? 'option' : resize.from,
     filter: options.filter ? 'option' : filter.from,
     color: options.color ? 'option' : color.from,
-    normalization: chosenNormalization ? 'option' : normalization.from,
+    // That whole numbers are those of the pixels is no guess.
+    normalization: chosenNormalization
+      ? 'option'
+      : normalization.from === 'guess' && facts.takesBytes
+        ? 'graph'
+        : normalization.from,
   };
   const chosen = options.color ?? (facts.channels === 1 ? 'gray' : color.value);
   if ((chosen === 'gray') !== (facts.channels === 1)) {

@@ -11,10 +11,18 @@ export interface Preprocessed {
   readonly preprocessFrom?: ResolvedPreprocess['from'];
 }
 
-/** What is known of a model's preprocessing beside options, the strongest first. */
-export function knownLayers(info: ModelInfo, configs: ModelConfigs): readonly PreprocessLayer[] {
-  const own = info.preprocess && { from: 'metadata', parts: partsOf(info.preprocess, info.guessed) };
-  return own ? [own, ...configs.layers] : configs.layers;
+/**
+ * What is known of a model's preprocessing beside options, the strongest first. What was guessed when a file was written
+ * is a guess still, and comes last; but it is the same one, whatever the written graph looks like.
+ */
+export function knownLayers({ preprocess, guessed }: ModelInfo, configs: ModelConfigs): readonly PreprocessLayer[] {
+  if (!preprocess) return configs.layers;
+  const known = PREPROCESS_PARTS.filter((part) => !guessed?.includes(part));
+  return [
+    { from: 'metadata', parts: partsOf(preprocess, guessed) },
+    ...configs.layers,
+    { from: 'guess', parts: partsOf(preprocess, known) },
+  ];
 }
 
 /** A model's information with its preprocessing and classes. Files that speak of another model are told of in `notes`. */

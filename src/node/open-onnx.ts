@@ -13,6 +13,7 @@ import { resolvePreprocess } from '../models/preprocessing.js';
 import { freeBatch } from '../passes/free-batch.js';
 import { type ImageInput, imageInputOf, withImageInput } from '../passes/image-input.js';
 import { importGraph } from '../passes/import-graph.js';
+import { rescalesPixels } from '../passes/pixel-range.js';
 import { isStoredWeight, storeWeightsAsInitializers } from '../passes/stored-weights.js';
 import { type DType, isFloat } from '../tensor/dtype.js';
 import type { ModelConfigs } from './config-files.js';
@@ -155,6 +156,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
       channels,
       layout: image.layout,
       takesBytes: !isFloat(image.dtype),
+      rescales: rescalesPixels(model.graph, image.value),
       ...sizeOf(image, options),
     };
     const layers = knownLayers(info, configs);

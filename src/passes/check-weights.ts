@@ -5,15 +5,12 @@ import type { Tensor } from '../tensor/tensor.js';
 import { layerWeights } from './stored-weights.js';
 
 /** Counts the elements that are no numbers or infinite, and finds the first one. */
-function findNonFinite(
-  { data }: Tensor<'float32' | 'float64'>,
-  allowInfinite: boolean,
-): { count: number; first: number } {
+function findNonFinite({ data }: Tensor<'float32' | 'float64'>, allowMask: boolean): { count: number; first: number } {
   let [count, first] = [0, -1];
   for (let i = 0; i < data.length; i++) {
     const value = data[i] as number;
     // The difference of an infinite or undefined number from itself is NaN.
-    if (value - value === 0 || (allowInfinite && !Number.isNaN(value))) continue;
+    if (value - value === 0 || (allowMask && value === Number.NEGATIVE_INFINITY)) continue;
     if (count++ === 0) first = i;
   }
   return { count, first };
@@ -21,12 +18,14 @@ function findNonFinite(
 
 /**
  * Refuses a model whose weights hold NaN or infinite numbers, naming the first such tensor: everything it computes would
- * be NaN, and be found wherever that is looked at first. Infinite numbers are allowed where no layer multiplies with them
- * (an attention mask of -Infinity).
+ * be NaN, and be found wherever that is looked at first. -Infinity is allowed where nothing multiplies with it: it is the
+ * mask of an attention.
  */
 export function checkFinite(graph: Graph): void {
   const multiplied = new Set<Value | undefined>();
-  for (const { op, inputs } of graph.nodes) for (const i of layerWeights[op] ?? []) multiplied.add(inputs[i]);
+  for (const { op, inputs } of graph.nodes) {
+    for (const i of op === 'Mul' ? [0, 1] : (layerWeights[op] ?? [])) multiplied.add(inputs[i]);
+  }
   for (const { value, name, tensor } of parametersOf(graph)) {
     if (tensor.dtype !== 'float32' && tensor.dtype !== 'float64') continue;
     const { count, first } = findNonFinite(tensor, !multiplied.has(value));

@@ -88,8 +88,12 @@ const groupNormalization: Decomposition = (b, inputs, attributes, names = {}) =>
   }
   const [length] = dimsOf(scale, op, names);
   const perGroup = length === groups;
-  if (!perGroup && length !== channels) {
-    throw fail(`its scale has ${length} elements; expected one for each of ${groups} groups or ${channels} channels.`);
+  for (const [what, value] of Object.entries({ scale, bias })) {
+    const [count] = dimsOf(value, op, names);
+    if ((perGroup || count === channels) && count === length) continue;
+    throw fail(
+      `its ${what} "${value.name}" has ${count} elements; expected one for each of ${groups} groups or ${channels} channels.`,
+    );
   }
   const constant = (value: number) =>
     castLike(b, b.initializer('constant/groups', float32(new Float32Array(groups).fill(value))), x);

@@ -57,7 +57,8 @@ const CHANNELS_SECOND: ReadonlySet<string> = new Set([
 /** Operators that work on the last axis. */
 const CHANNELS_LAST: ReadonlySet<string> = new Set(['MatMul', 'MatMulInteger', 'LayerNormalization']);
 
-function constantsOf(graph: Graph): Constants {
+/** Builds the look-up of integers and of small constants. */
+export function constantsOf(graph: Graph): Constants {
   const uses = usesOf(graph);
   const find = (value: Value): ReturnType<Constants> => {
     const node = uses.producer(value);

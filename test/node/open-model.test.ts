@@ -60,6 +60,17 @@ function classifier(
   return b.build('classifier');
 }
 
+/** The classifier of NHWC images behind a layer that scales its pixels. */
+function rescaling(dtype: DType, scale: (b: GraphBuilder, x: Value) => Value): Graph {
+  const b = new GraphBuilder();
+  let x = b.input('image', dtype, ['N', SIDE, SIDE, 3]);
+  if (dtype !== 'float32') x = b.op('Cast', [x], { to: 1 });
+  x = b.op('Transpose', [scale(b, x)], { perm: [0, 3, 1, 2] });
+  const kernel = b.initializer('conv.weight', noise([4, 3, 3, 3]));
+  b.output(plain(b, b.op('Relu', [b.op('Conv', [x, kernel], { pads: [1, 1, 1, 1] }, { name: 'conv' })])));
+  return b.build('classifier');
+}
+
 const free: readonly Dim[] = ['N', 3, SIDE, SIDE];
 
 async function scoresOf(graph: Graph, images: ReturnType<typeof noise>) {
@@ -363,5 +374,52 @@ describe('What is known beside the graph', () => {
     const again = await openModel(saved);
     expect(again.origin?.layout).toBe('nchw');
     expect(again.graph.inputs[0]?.type?.dims).toEqual(['N', 3, SIDE, SIDE]);
+  });
+});
+
+describe('a written file takes the same pixels as the file that it was made of', () => {
+  const bytes = { range: [0, 255], mean: [0], std: [1] };
+  const number = (b: GraphBuilder, value: number) => b.initializer('constant/number', float32([value], []));
+  const means = (b: GraphBuilder) => b.initializer('constant/means', float32([123.68, 116.78, 103.94], [1, 1, 1, 3]));
+  const rows: readonly [string, Graph, object, boolean][] = [
+    ['bytes', rescaling('uint8', (b, x) => b.op('Mul', [x, number(b, 1 / 255)])), bytes, false],
+    ['a division by 255', rescaling('float32', (b, x) => b.op('Div', [x, number(b, 255)])), bytes, true],
+    ['a factor of 1/127.5', rescaling('float32', (b, x) => b.op('Mul', [number(b, 1 / 127.5), x])), bytes, true],
+    ['the means of 0…255', rescaling('float32', (b, x) => b.op('Sub', [x, means(b)])), bytes, true],
+    [
+      'a deviation of pixels in 0…1',
+      rescaling('float32', (b, x) => b.op('Div', [x, number(b, 0.225)])),
+      { range: [-1, 1], mean: [0], std: [1] },
+      true,
+    ],
+  ];
+  it.each(rows)('%s', async (_, graph, expected, isGuess) => {
+    const opened = await openModel(fileOf(graph));
+    expect(opened.info.preprocess).toMatchObject(expected);
+    expect(opened.info.guessed?.includes('normalization')).toBe(isGuess);
+    const written = join(folder, `written-${count++}.onnx`);
+    await saveModel(opened, written, { engine: nodeEngine({ threads: 1 }) });
+    const again = await openModel(written);
+    expect(again.info.preprocess).toEqual(opened.info.preprocess);
+    expect(again.info.guessed).toEqual(opened.info.guessed);
+  });
+});
+
+describe('weights that are not finite are refused by name, whatever reads them', () => {
+  const behind = (op: 'Add' | 'Mul', values: readonly number[], dims: readonly number[]): Graph =>
+    classifier(free, {
+      head: (b, x) => b.op(op, [plain(b, x), b.initializer('late', float32([...values], [...dims]))]),
+    });
+  const rows: readonly [string, Graph][] = [
+    ['Infinity in a bias', behind('Add', [0, 0, 0, 0, Number.POSITIVE_INFINITY], [CLASSES])],
+    ['Infinity in a bias of two axes', behind('Add', [0, 0, 0, 0, Number.POSITIVE_INFINITY], [1, CLASSES])],
+    ['-Infinity in a scale', behind('Mul', [1, 1, 1, 1, Number.NEGATIVE_INFINITY], [1, CLASSES])],
+  ];
+  it.each(rows)('%s', async (_, graph) => {
+    await expect(openModel(fileOf(graph))).rejects.toThrow(/The weight "late".* holds infinite numbers/);
+  });
+
+  it('a mask of -Infinity is none of them', async () => {
+    await openModel(fileOf(behind('Add', [0, 0, 0, 0, Number.NEGATIVE_INFINITY], [1, CLASSES])));
   });
 });
