@@ -21,6 +21,38 @@ const MEASURED = [
   'maps',
 ];
 
+/** Columns of the CSV file: plain numbers with the units in the header. Empty: not measured. */
+const CSV_HEADER = [
+  'goal',
+  'parameters',
+  'parameters left (%)',
+  'file left (%)',
+  'gzip left (%)',
+  'mult-adds left (%)',
+  'top-1 (%)',
+  'change of top-1 (points)',
+  'same predictions (%)',
+  'KL (nats)',
+  'map correlation',
+];
+
+/** A row of the CSV file. */
+function csvRow({ goal, reached }: SweepPoint): (string | number)[] {
+  if (!reached) return [goalText(goal), ...CSV_HEADER.slice(1).map(() => '')];
+  const { size, accuracy, top1Drop, agreement, divergence, maps } = reached;
+  const { parameters, onnxBytes, gzipBytes, multAdds } = size.ratio;
+  return [
+    goalText(goal),
+    size.after.parameters,
+    ...[parameters, onnxBytes, gzipBytes, multAdds].map((ratio) => 100 * ratio),
+    accuracy?.top1 ?? '',
+    top1Drop === undefined ? '' : -top1Drop,
+    agreement,
+    divergence,
+    maps?.pearson?.mean ?? '',
+  ];
+}
+
 /** Describes the page of a sweep. */
 export function describeSweep(
   sweep: {
@@ -81,6 +113,7 @@ export function describeSweep(
               ]
             : [goalText(goal), `not below ${integer(smallest ?? 0)}`, ...MEASURED.map(() => '–')],
         ),
+        data: { header: CSV_HEADER, rows: points.map(csvRow) },
         notes: [
           "Points: change of top-1. Same: predictions as the original's. Maps: mean of Pearson's correlation with the maps of the original.",
         ],

@@ -162,6 +162,21 @@ describe('sweep', () => {
       expect(existsSync(reached?.file ?? '')).toBe(true);
     }
     expect(await readFile(page, 'utf8')).toContain('by hand');
+    // The CSV file holds plain numbers, and nothing for what could not be reached.
+    const csv = await readFile(join(folder, 'curve', 'figures', 'points.csv'), 'utf8');
+    const [, ...lines] = csv.trim().split(/\r?\n/);
+    const cells = lines.map((line) => line.split(',').slice(1));
+    expect(cells[0]?.join('')).toBe('');
+    for (const i of [1, 2]) {
+      const { size, accuracy, agreement, divergence } = points[i]?.reached ?? {};
+      expect(Number(cells[i]?.[0])).toBe(size?.after.parameters);
+      expect([cells[i]?.[5], cells[i]?.[7], cells[i]?.[8]].map(Number)).toEqual([
+        accuracy?.top1,
+        agreement,
+        divergence,
+      ]);
+      expect(cells[i]?.map(Number).every(Number.isFinite)).toBe(true);
+    }
     const stages = new Set<string>();
     const again = await swept([0.5, 0.7, 0.8], ({ stage }) => stages.add(stage));
     expect(again.points.slice(0, 2)).toEqual(points.slice(1));
