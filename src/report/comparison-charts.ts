@@ -1,5 +1,6 @@
 /** The charts of a comparison. */
-import { type Chart, drawChart, Plot } from './chart.js';
+import { drawChart, Plot } from './chart.js';
+import type { Chart } from './chart-html.js';
 import type { Comparison } from './comparison.js';
 import { counted, percent } from './format.js';
 import { MARK, MUTED, SERIES } from './style.js';

@@ -1,5 +1,5 @@
 /** What all reports are made of: one HTML page that needs nothing from the network, and its figures as files. */
-import { type Chart, chartHtml, standaloneSvg } from './chart.js';
+import { type Chart, chartHtml, standaloneSvg } from './chart-html.js';
 import { escapeHtml, proseHtml } from './format.js';
 import { type Provenance, provenanceHtml } from './provenance.js';
 import { style } from './style.js';

@@ -1,5 +1,6 @@
 /** A compressed model, or a sweep over sizes, as a page: size against accuracy, and what each rank adds. */
-import { type Chart, drawChart, Plot } from './chart.js';
+import { drawChart, Plot } from './chart.js';
+import type { Chart } from './chart-html.js';
 import { type KeyFigure, makeReport, paragraph, type Report } from './page.js';
 import type { Provenance } from './provenance.js';
 import { MARK, MUTED, SERIES } from './style.js';

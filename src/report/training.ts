@@ -1,5 +1,6 @@
 /** The history of a training as charts. */
-import { type Chart, drawChart, Plot } from './chart.js';
+import { drawChart, Plot } from './chart.js';
+import type { Chart } from './chart-html.js';
 import { MARK, SERIES } from './style.js';
 
 /** One point of a training's history. */

@@ -51,8 +51,8 @@ describe('the package, installed from its tarball as users do', { timeout: INSTA
         'const results: Record<string, Tensor> = await session.run({ x: float32([3, 4]) });',
         "const { parameters }: { parameters: number } = await summary('net.pt');",
         'console.log(JSON.stringify([Object.values(results).map((t) => Array.from(t.data, Number)), parameters]));',
-        '// @ts-expect-error: a typo in an attribute does not compile',
-        "b.op('Softmax', [x], { axsi: 1 });",
+        '// @ts-expect-error: a typo in an attribute does not compile (and is refused when it runs)',
+        "export const typo = () => b.op('Softmax', [x], { axsi: 1 });",
       ].join('\n'),
     );
     const options = [
@@ -63,6 +63,8 @@ describe('the package, installed from its tarball as users do', { timeout: INSTA
       '--strict',
       '--types',
       'node',
+      '--skipLibCheck',
+      'false',
       '--typeRoots',
       join(root, 'node_modules/@types'),
       'use.ts',
@@ -73,6 +75,27 @@ describe('the package, installed from its tarball as users do', { timeout: INSTA
     // d(x1² + x2²) = 2x.
     expect(results).toEqual([[25], [6, 8]]);
     expect(parameters).toBeGreaterThan(0);
+  });
+
+  it('is imported with types where neither the types of Node nor those of the charts are installed', async () => {
+    await writeFile(join(folder, 'page.ts'), "export { gradient } from 'shibori';");
+    const options = [
+      '--target',
+      'es2023',
+      '--module',
+      'esnext',
+      '--moduleResolution',
+      'bundler',
+      '--lib',
+      'es2023,dom',
+      '--strict',
+      '--noEmit',
+    ];
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const { stdout } = await exec(process.execPath, [tsc, ...options, '--skipLibCheck', 'false', 'page.ts'], {
+      cwd: folder,
+    });
+    expect(stdout).toBe('');
   });
 
   it('ships what it promises and nothing from the tests', async () => {
