@@ -52,6 +52,7 @@ function sizeTable({ before, after, ratio }: SizeChange) {
     integer(after[key]),
     share(ratio[key]),
   ];
+  const cells = (label: string, key: keyof typeof ratio) => [label, before[key], after[key], 100 * ratio[key]];
   return {
     name: 'sizes',
     title: 'Sizes',
@@ -62,6 +63,15 @@ function sizeTable({ before, after, ratio }: SizeChange) {
       row('file, gzipped', 'gzipBytes'),
       row('multiply-adds', 'multAdds'),
     ],
+    data: {
+      header: ['quantity', 'before', 'after', 'left (%)'],
+      rows: [
+        cells('parameters', 'parameters'),
+        cells('file, bytes', 'onnxBytes'),
+        cells('file, gzipped (bytes)', 'gzipBytes'),
+        cells('multiply-adds', 'multAdds'),
+      ],
+    },
   };
 }
 

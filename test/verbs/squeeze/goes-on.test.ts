@@ -60,6 +60,11 @@ async function run(
 describe('a squeeze that was stopped', () => {
   it('goes on where it was, to the same file', async () => {
     const whole = await run('whole');
+    const { before, after, ratio } = whole.result.size;
+    const sizes = await readFile(join(folder, 'whole-work', 'figures', 'sizes.csv'), 'utf8');
+    expect(sizes.split(/\r?\n/)[1]).toBe(
+      `parameters,${before.parameters},${after.parameters},${100 * ratio.parameters}`,
+    );
     const controller = new AbortController();
     const stopped = run('parts', {}, controller.signal, ({ stage, done }) => {
       // After the first layer was studied.
