@@ -32,6 +32,8 @@ const schema = z.object({
   preprocess: preprocess.optional(),
   /** The parts of `preprocess` that nobody said: they are guesses still. */
   guessed: z.array(z.enum(PREPROCESS_PARTS)).readonly().optional(),
+  /** Whether the file that the model came from takes whole numbers 0…255: options of mean and std keep that range. */
+  takesBytes: z.boolean().optional(),
   /** Names of the classes, in the order of the outputs. */
   classes: z.array(z.string()).readonly().optional(),
   /** The output that a person chose as the scores. */

@@ -152,10 +152,11 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
       return { dtype, graph: graph.graph, info: graph.info, notes, origin };
     }
     const channels = channelsOf(image, options, notes);
+    const takesBytes = !isFloat(image.dtype) || info.takesBytes === true;
     const facts = {
       channels,
       layout: image.layout,
-      takesBytes: !isFloat(image.dtype),
+      takesBytes,
       rescales: rescalesPixels(model.graph, image.value),
       ...sizeOf(image, options),
     };
@@ -166,7 +167,8 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     const bound = bindImages(model, image, [channels, height, width], file);
     notes.push(...bound.notes);
     noteChanges(image, bound, notes);
-    const scores = scoresFirst(bound.graph, info, configs, options);
+    const described = takesBytes ? { ...info, takesBytes } : info;
+    const scores = scoresFirst(bound.graph, described, configs, options);
     notes.push(...scores.notes);
     const { graph } = scores;
     return { dtype, graph, notes, origin, ...preprocessed(graph, scores.info, configs, resolved, notes) };

@@ -402,6 +402,9 @@ describe('a written file takes the same pixels as the file that it was made of',
     const again = await openModel(written);
     expect(again.info.preprocess).toEqual(opened.info.preprocess);
     expect(again.info.guessed).toEqual(opened.info.guessed);
+    const asked = { preprocess: { mean: [0], std: [1] } };
+    const [before, after] = [await openModel(opened.file, asked), await openModel(written, asked)];
+    expect(after.info.preprocess).toEqual(before.info.preprocess);
   });
 });
 
