@@ -44,8 +44,8 @@ async function planOf(options: CompressOptions): Promise<Plan> {
   }
   const layer = required(options.layer, '--plan or --layer', 'compress needs to know what to squeeze');
   const modes = {
-    in: required(options.in, '--in', 'compress needs the modes of the layer’s inputs'),
-    out: required(options.out, '--out', 'compress needs the modes of the layer’s outputs'),
+    in: required(options.in, '--in', "compress needs the modes of the layer's inputs"),
+    out: required(options.out, '--out', "compress needs the modes of the layer's outputs"),
   };
   const bonds = options.ranks === undefined ? {} : { bonds: options.ranks };
   return {

@@ -35,7 +35,7 @@ export function explainCommand(): Command {
     .addOption(
       new Option(
         '--score <which>',
-        'explain logits or the model’s output (default: logits, but log-softmax as it is)',
+        "explain logits or the model's output (default: logits, but log-softmax as it is)",
       ).choices(['logits', 'output']),
     )
     .option('-o, --output <folder>', 'where the pictures go (default: shibori-out/explain)')

@@ -24,7 +24,7 @@ export function runCommand(): Command {
     .option('--data <source>', "use this data instead of the recipe's")
     .option('--train-split <file>', 'split file of the training images')
     .option('--val-split <file>', 'split file of the validation images')
-    .option('-o, --output <folder>', 'where everything goes (default: the recipe’s, or shibori-out/RECIPE)')
+    .option('-o, --output <folder>', "where everything goes (default: the recipe's, or shibori-out/RECIPE)")
     .option('--fresh', 'start over (default: resume an interrupted run)');
   return withCommon(
     command,

@@ -97,7 +97,7 @@ export function withSqueeze(command: Command): Command {
 /** Options of a goal for one model, which a sweep over many sizes does not have. */
 export function withAcceptance(command: Command): Command {
   return command
-    .option('--min-cam-similarity <r>', 'least mean correlation of Grad-CAM maps with the original’s', correlation)
+    .option('--min-cam-similarity <r>', "least mean correlation of Grad-CAM maps with the original's", correlation)
     .option('--allow-slower', 'accept a model that runs slower than the original');
 }
 

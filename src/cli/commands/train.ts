@@ -37,7 +37,10 @@ async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
 export function trainCommand(): Command {
   const command = new Command('train')
     .description('train a model from scratch or with a fresh head, in stages; resumable')
-    .argument('<model>', '.onnx, .pt/.pth or .safetensors file, or a network to make: vgg11 … vgg19, vgg16_bn …')
+    .argument(
+      '<model>',
+      '.onnx, .pt/.pth/.ckpt/.th or .safetensors file, or a network to make: vgg11 … vgg19, vgg16_bn …',
+    )
     .optionsGroup('Model and plan:')
     .option('--plan <file>', 'YAML file with the stages of the training')
     .option('--head <classes>', 'fresh last layer: a number of classes, auto or study')
