@@ -48,7 +48,7 @@ const transpose = onFirst(({ axes, sizes: from, offset }, sizes, { node }) => {
 });
 
 const reshape = onFirst(
-  (places, sizes, c) => reshapePlaces(places, sizes) ?? c.lose('groups tokens anew, across rows of patches'),
+  (places, sizes, c) => reshapePlaces(places, sizes) ?? c.lose('regroups tokens across rows of patches'),
 );
 
 /** The entries of an axis that a Slice keeps. */

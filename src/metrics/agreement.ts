@@ -1,5 +1,6 @@
 /* How well the maps of two models agree over many images. */
 import { isConstant, pearson } from './pearson.js';
+import { median } from './speed.js';
 
 /** Agreement of two models' maps, where it is defined, and how often it is not. */
 export interface Agreement {
@@ -21,12 +22,6 @@ export function correlateMaps(before: readonly Pixels[], after: readonly Pixels[
   return before.map((map, i) => pearson(map, after[i] ?? []));
 }
 
-function middle(sorted: readonly number[]): number {
-  const half = sorted.length / 2;
-  const [low, high] = [sorted[Math.ceil(half) - 1] as number, sorted[Math.floor(half)] as number];
-  return (low + high) / 2;
-}
-
 /** Summarises the agreement of the maps of two models, image by image. */
 export function measureAgreement(before: readonly Pixels[], after: readonly Pixels[]): Agreement {
   const defined = correlateMaps(before, after).filter((r) => r !== undefined);
@@ -37,7 +32,7 @@ export function measureAgreement(before: readonly Pixels[], after: readonly Pixe
     pearson:
       min === undefined
         ? null
-        : { mean: defined.reduce((sum, r) => sum + r, 0) / defined.length, min, median: middle(sorted) },
+        : { mean: defined.reduce((sum, r) => sum + r, 0) / defined.length, min, median: median(sorted) },
     undefined: before.length - defined.length,
     constantMaps: {
       before: before.filter(isConstant).length,

@@ -7,7 +7,7 @@ import { PREPROCESS_PARTS } from './preprocessing.js';
 
 /** Metadata keys under which a saved model carries what a graph cannot say. */
 const KEY = 'shibori';
-/** The version of this package that wrote a file, whoever made the model. */
+/** The version of this package that wrote a file; the file's producer is who made the model. */
 export const VERSION_KEY = 'shibori.version';
 
 const modes = z.array(z.number().int().positive()).readonly();

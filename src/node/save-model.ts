@@ -85,7 +85,7 @@ async function verifyFile(
   const { tensors } =
     format === 'torch' ? await readTorch(bytes, path, { keepNames: true }) : readSafetensors(bytes, path);
   verifyTensors(tensors, stateDictOf(model.graph));
-  // A state dict has no graph: without a known architecture, whoever opens it brings their own.
+  // A state dict has no graph: without a known architecture, the reader of the file has the graph.
   const known = model.info.architecture !== undefined || architectures.some(({ recognises }) => recognises(tensors));
   if (!known) return;
   const [, , height, width] = model.graph.inputs[0]?.type?.dims ?? [];

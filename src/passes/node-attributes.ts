@@ -1,5 +1,6 @@
 /** Attributes as a file has them, read without knowing the operator. */
-import type { Attribute } from '../graph/model.js';
+import type { Attribute, Node } from '../graph/model.js';
+import { float32, int64, type Tensor } from '../tensor/tensor.js';
 
 type Attributes = Readonly<Record<string, Attribute>>;
 
@@ -16,4 +17,27 @@ export function numberOf(attributes: Attributes, name: string): number | undefin
 export function stringOf(attributes: Attributes, name: string): string | undefined {
   const attribute = attributes[name];
   return attribute?.type === 'string' ? attribute.value : undefined;
+}
+
+/** Keeps an integer in range: the largest int64 comes as 2^63, the nearest number to it. */
+export const bounded = (value: number): number => Math.min(value, Number.MAX_SAFE_INTEGER);
+
+/** Reads the tensor that a Constant node makes; `undefined` for other nodes and for what no tensor holds (strings). */
+export function constantTensor({ op, domain, attributes }: Node): Tensor | undefined {
+  if (op !== 'Constant' || domain !== '') return undefined;
+  const [attribute] = Object.values(attributes);
+  switch (attribute?.type) {
+    case 'tensor':
+      return attribute.value;
+    case 'float':
+      return float32([attribute.value], []);
+    case 'floats':
+      return float32(attribute.value);
+    case 'int':
+      return int64([bounded(attribute.value)], []);
+    case 'ints':
+      return int64(attribute.value.map(bounded));
+    default:
+      return undefined;
+  }
 }

@@ -12,7 +12,8 @@ import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { reachableFrom, type Uses, usesOf } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
 import { isFloat } from '../tensor/dtype.js';
-import { float32, int64, type Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { constantTensor } from './node-attributes.js';
 
 /** The inputs of each operator that hold weights when they are constant. */
 export const layerWeights: Readonly<Record<string, readonly number[]>> = {
@@ -48,26 +49,6 @@ export function isStoredWeight({ name }: Value, { dtype, dims }: Tensor): boolea
   return dims.length > 0 && !name.startsWith(CONSTANT_PREFIX) && (isFloat(dtype) || integerWeights.has(dtype));
 }
 const integerWeights: ReadonlySet<DType> = new Set(['int8', 'uint8', 'int16', 'uint16', 'int32']);
-
-/** The tensor that a Constant node makes; `undefined` for what no tensor holds (strings). */
-function constantTensor({ op, domain, attributes }: Node): Tensor | undefined {
-  if (op !== 'Constant' || domain !== '') return undefined;
-  const [attribute] = Object.values(attributes);
-  switch (attribute?.type) {
-    case 'tensor':
-      return attribute.value;
-    case 'float':
-      return float32([attribute.value], []);
-    case 'floats':
-      return float32(attribute.value);
-    case 'int':
-      return int64([attribute.value], []);
-    case 'ints':
-      return int64(attribute.value);
-    default:
-      return undefined;
-  }
-}
 
 /** Calls `visit` for every value that reaches the weight of a layer by constants alone. */
 function visitWeights(graph: Graph, uses: Uses, visit: (value: Value) => void): void {

@@ -5,9 +5,8 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { isOp } from '../ops/table.js';
 import { castLike } from '../ops/terms.js';
 import { normalizeAxis } from '../tensor/dims.js';
-import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { decompositions } from './decompositions.js';
-import { intsOf, numberOf } from './node-attributes.js';
+import { bounded, constantTensor, intsOf, numberOf } from './node-attributes.js';
 import { refuse } from './refused-operators.js';
 import { type RewriteOptions, rewrite } from './rewrite.js';
 import { type Inputs, moved, namesOf, scalarLike, type Upgrade, without } from './upgrade.js';
@@ -18,28 +17,6 @@ import { batchNormalization, dropout } from './upgrade-training.js';
 
 /** The newest operator set that files are read in. */
 export const NEWEST_OPSET = 27;
-
-/** The largest int64 comes as 2^63, the nearest number to it. */
-const bounded = (value: number): number => Math.min(value, Number.MAX_SAFE_INTEGER);
-
-/** The tensor that a Constant node makes; `undefined` for what no tensor holds (strings). */
-function constantOf(node: Node): Tensor | undefined {
-  const [attribute] = Object.values(node.attributes);
-  switch (attribute?.type) {
-    case 'tensor':
-      return attribute.value;
-    case 'float':
-      return float32([attribute.value], []);
-    case 'floats':
-      return float32(attribute.value);
-    case 'int':
-      return int64([bounded(attribute.value)], []);
-    case 'ints':
-      return int64(attribute.value.map(bounded));
-    default:
-      return undefined;
-  }
-}
 
 /** `axes` moved from attribute to second input (ReduceSum, Squeeze, Unsqueeze in 13; the other Reduce* in 18). */
 const axesToInput: Upgrade = (node, inputs, b) => {
@@ -127,7 +104,7 @@ const upgrades = new Map<string, Upgrade>(
     },
     /** An initializer from the start, and by its name no parameter. */
     Constant(node, _, b) {
-      const value = constantOf(node);
+      const value = constantTensor(node);
       return value && [b.initializer(`${CONSTANT_PREFIX}${node.outputs[0]?.name ?? node.name}`, value)];
     },
     /** `starts`, `ends`, `axes` became inputs in 10. */

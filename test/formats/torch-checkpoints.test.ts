@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { ShiboriError, UsageError } from '../../src/errors.js';
+import { UsageError } from '../../src/errors.js';
 import { readTorch } from '../../src/formats/torch/read.js';
 import { toFloat32 } from '../../src/tensor/float16.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
+import { refusalOf } from '../support/refusal.js';
 import { checkpoint, type Described, expectedIn } from './checkpoint-golden.js';
 import { archiveOf, pickle, pushTensor, zipOf } from './torch-craft.js';
 
@@ -16,16 +17,6 @@ const described = (tensors: ReadonlyMap<string, Tensor>): Described =>
 
 const open = async (name: string, weights?: string) =>
   readTorch(checkpoint(name), name, weights === undefined ? {} : { weights });
-
-async function refusal(reading: Promise<unknown>): Promise<ShiboriError> {
-  try {
-    await reading;
-  } catch (error) {
-    if (!(error instanceof ShiboriError)) throw error;
-    return error;
-  }
-  throw new Error('The file was read.');
-}
 
 describe('Objects alongside the weights', () => {
   it.each([
@@ -61,7 +52,7 @@ describe('Objects alongside the weights', () => {
 
   it('are named where they are in the place of the weights', async () => {
     const object = pickle().operations('}').text('state_dict').global('my.project', 'Weights').operations(')\x81s.');
-    const { message } = await refusal(readTorch(await archiveOf(object), 'a.pt'));
+    const { message } = await refusalOf(readTorch(await archiveOf(object), 'a.pt'));
     expect(message).toMatch(
       /no named tensors, only "state_dict" \(the Python object my\.project\.Weights, whose class/,
     );
@@ -76,7 +67,7 @@ describe('Objects alongside the weights', () => {
     pushTensor(object, { length: 1, dims: [1], strides: [1] }).operations('\x85R');
     pushTensor(object.text('fc.bias'), { length: 1, dims: [1], strides: [1] }).operations('u.');
     const bytes = await archiveOf(object, new Uint8Array(4));
-    expect((await refusal(readTorch(bytes, 'a.pt'))).message).toMatch(message);
+    expect((await refusalOf(readTorch(bytes, 'a.pt'))).message).toMatch(message);
   });
 });
 
@@ -138,25 +129,25 @@ describe('The weights of a checkpoint', () => {
 
   it('are refused under a key that holds none, with the nearest and the list', async () => {
     for (const key of ['emma', 'epoch', 'optimizer', '']) {
-      const error = await refusal(open('sets.pt', key));
+      const error = await refusalOf(open('sets.pt', key));
       expect(error).toBeInstanceOf(UsageError);
       expect(error.message).toMatch(
         /It has "ema" \(9 tensors\), "my_net" \(9 tensors\), "old" \(9 tensors\), "old\.net"/,
       );
       expect(error.message.includes('Did you mean "ema"')).toBe(key === 'emma');
     }
-    expect((await refusal(open('prefixes.pt', 'model_em'))).message).toMatch(/Did you mean "model_ema"/);
-    expect((await refusal(open('nested.pt', 'ema'))).message).toMatch(/leave --weights out|It has/);
+    expect((await refusalOf(open('prefixes.pt', 'model_em'))).message).toMatch(/Did you mean "model_ema"/);
+    expect((await refusalOf(open('nested.pt', 'ema'))).message).toMatch(/leave --weights out|It has/);
   });
 });
 
 describe('Keys that a pickle has twice', () => {
   it('are refused by name', async () => {
     const twice = pickle().operations('}(').text('w').operations('N').text('w').operations('Nu.');
-    expect((await refusal(readTorch(await archiveOf(twice), 'a.pt'))).message).toMatch(/the key "w" twice/);
+    expect((await refusalOf(readTorch(await archiveOf(twice), 'a.pt'))).message).toMatch(/the key "w" twice/);
     const pairs = pickle().global('collections', 'OrderedDict').operations('](');
     pairs.text('w').operations('N\x86').text('w').operations('N\x86e\x85R.');
-    expect((await refusal(readTorch(await archiveOf(pairs), 'a.pt'))).message).toMatch(/the key "w" twice/);
+    expect((await refusalOf(readTorch(await archiveOf(pairs), 'a.pt'))).message).toMatch(/the key "w" twice/);
   });
 });
 
@@ -179,7 +170,7 @@ describe('Dictionaries made to exhaust', () => {
     ['a thousand times in a thousand', unfolding(3, 1000)],
   ])('are refused soon: %s', async (_, object) => {
     const start = performance.now();
-    const { message } = await refusal(readTorch(await archiveOf(object, new Uint8Array(4)), 'a.pt'));
+    const { message } = await refusalOf(readTorch(await archiveOf(object, new Uint8Array(4)), 'a.pt'));
     expect(message).toMatch(/contain each other|no named tensors/);
     // Generous: a second at most on a slow machine, where a search without a bound takes for ever.
     expect(performance.now() - start).toBeLessThan(10_000);
@@ -203,14 +194,14 @@ describe('Dictionaries made to exhaust', () => {
       object.text('_parameters').operations('h\x02').text('_modules').operations('h\x01');
       object.text('_buffers').operations('h\0ub');
     }
-    const { message } = await refusal(readTorch(await archiveOf(object.operations('u.'), new Uint8Array(4)), 'a.pt'));
+    const { message } = await refusalOf(readTorch(await archiveOf(object.operations('u.'), new Uint8Array(4)), 'a.pt'));
     expect(message).toMatch(/contain each other/);
   });
 
   it('have numbers of a million digits', async () => {
     const digits = `\x80\x02I${'9'.repeat(1_000_000)}\n.`;
     const bytes = Uint8Array.from(digits, (character) => character.charCodeAt(0));
-    expect((await refusal(readTorch(await zipOf({ 'a/data.pkl': bytes }), 'a.pt'))).message).toMatch(
+    expect((await refusalOf(readTorch(await zipOf({ 'a/data.pkl': bytes }), 'a.pt'))).message).toMatch(
       /an integer is no/,
     );
   });

@@ -2,10 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { ShiboriError } from '../../src/errors.js';
 import { readModelConfigs } from '../../src/node/config-files.js';
 import { openModel } from '../../src/node/model-file.js';
 import { identityGraph, rawFile } from '../formats/onnx-models.js';
+import { refusalOf } from '../support/refusal.js';
 
 const all = mkdtempSync(join(tmpdir(), 'shibori-links-'));
 afterAll(() => rmSync(all, { recursive: true, force: true }));
@@ -35,13 +35,7 @@ const weights = new Uint8Array(Float32Array.of(1.5, -2).buffer);
 
 const open = async (path: string) => openModel(join(folder, path));
 async function refusal(path: string): Promise<string> {
-  try {
-    await open(path);
-  } catch (error) {
-    if (!(error instanceof ShiboriError)) throw error;
-    return error.message;
-  }
-  throw new Error('was not refused');
+  return (await refusalOf(open(path))).message;
 }
 
 describe('A model behind links', () => {

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
-import { ShiboriError } from '../../src/errors.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
 import type { Dim, Graph, Value } from '../../src/graph/model.js';
 import { type OpenOptions, openModel } from '../../src/node/model-file.js';
@@ -15,6 +14,7 @@ import { float32 } from '../../src/tensor/tensor.js';
 import { preprocessOf } from '../../src/verbs/dataset.js';
 import { runImages } from '../../src/verbs/run-images.js';
 import { identityGraph, rawFile } from '../formats/onnx-models.js';
+import { refusalOf } from '../support/refusal.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'shibori-open-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -95,14 +95,9 @@ async function expectPlain(graph: Graph, options: OpenOptions = {}) {
 }
 
 async function refusal(file: string, options: OpenOptions = {}): Promise<string> {
-  try {
-    await openModel(file, options);
-  } catch (error) {
-    if (!(error instanceof ShiboriError)) throw error;
-    expect(error.message).toContain(file);
-    return error.message;
-  }
-  throw new Error('was not refused');
+  const { message } = await refusalOf(openModel(file, options));
+  expect(message).toContain(file);
+  return message;
 }
 
 describe('The images of an ONNX file', () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ShiboriError, UsageError } from '../../src/errors.js';
+import { UsageError } from '../../src/errors.js';
 import { writeSafetensors } from '../../src/formats/safetensors/write.js';
 import { readTorch } from '../../src/formats/torch/read.js';
 import { writeTorch } from '../../src/formats/torch/write.js';
@@ -11,6 +11,7 @@ import { modelExtension, openModel, optionsForEach } from '../../src/node/model-
 import { saveModel } from '../../src/node/save-model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
+import { refusalOf } from '../support/refusal.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'shibori-weights-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -39,16 +40,6 @@ async function firstWeight(file: string, weights?: string): Promise<{ value: num
   return { value: Number(first?.tensor.data[0]), notes: notes.join('\n') };
 }
 
-async function refusal(reading: Promise<unknown>): Promise<ShiboriError> {
-  try {
-    await reading;
-  } catch (error) {
-    if (!(error instanceof ShiboriError)) throw error;
-    return error;
-  }
-  throw new Error('was not refused');
-}
-
 describe('A file of several weights', () => {
   it.each(['two.pt', 'two.safetensors', 'two.ckpt', 'two.th', 'two.pth.tar'])(
     'opens with those that are not averaged and a note, or with those that are asked for: %s',
@@ -59,7 +50,7 @@ describe('A file of several weights', () => {
       expect(notes).toMatch(/those under "model".*also holds "ema" \(4 tensors\).*--weights ema/);
       expect((await firstWeight(file, 'ema')).value).toBe(2);
       expect((await firstWeight(file, 'model')).value).toBe(1);
-      const error = await refusal(openModel(file, { weights: 'emma' }));
+      const error = await refusalOf(openModel(file, { weights: 'emma' }));
       expect(error).toBeInstanceOf(UsageError);
       expect(error.message).toMatch(
         /no weights under "emma".*Did you mean "ema"\? It has "ema" \(4 tensors\), "model"/,
@@ -71,7 +62,7 @@ describe('A file of several weights', () => {
     const checkpoint = await put('one.pt', vgg(1));
     const onnx = join(folder, 'one.onnx');
     await saveModel(await openModel(checkpoint, input), onnx);
-    const error = await refusal(openModel(onnx, { weights: 'ema' }));
+    const error = await refusalOf(openModel(onnx, { weights: 'ema' }));
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/an ONNX file has one set/);
     expect(optionsForEach([checkpoint, onnx], { arch: 'vgg', weights: 'ema' })).toEqual([
@@ -129,21 +120,21 @@ describe('Weights without a known network', () => {
   ].map((name) => [name, filled([2, 1, 3, 3], 1)]);
 
   it('are refused with their names and shapes, and the line that exports them', async () => {
-    const { message } = await refusal(openModel(await put('net.th', resnet)));
+    const { message } = await refusalOf(openModel(await put('net.th', resnet)));
     expect(message).toMatch(/its 7 tensors \(conv1\.weight \[2, 1, 3, 3\], .*…, c \[2, 1, 3, 3\], fc\.bias/);
     expect(message).toContain('torch.onnx.export(model.eval(), torch.randn(1, 1, 224, 224), "net.onnx"');
     expect(message).not.toContain('--arch');
   });
 
   it('are refused in the same way where --arch names one that they do not fit', async () => {
-    const { message } = await refusal(openModel(await put('net.th', resnet), { arch: 'vgg' }));
+    const { message } = await refusalOf(openModel(await put('net.th', resnet), { arch: 'vgg' }));
     expect(message).toMatch(/vgg, does not have these names and shapes/);
     expect(message).toContain('torch.onnx.export');
   });
 
   it('name the tensor that a known network lacks', async () => {
     const tensors = vgg(1).filter(([name]) => name !== 'classifier.0.weight');
-    const { message } = await refusal(openModel(await put('lacks.pt', tensors), input));
+    const { message } = await refusalOf(openModel(await put('lacks.pt', tensors), input));
     expect(message).toMatch(/Reading .*lacks\.pt: Building VGG: the state dict has no "classifier\.0\.weight"/);
   });
 });

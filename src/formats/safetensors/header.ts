@@ -32,7 +32,7 @@ export function parseHeader(bytes: Uint8Array, fail: Fail): Record<string, unkno
     inner.length === 0
       ? `its header has the tensor ${JSON.stringify(entry)} twice`
       : `the description of ${JSON.stringify(entry)} in its header has ${JSON.stringify(inner.join('.'))} twice`;
-  throw fail(`${what}, and nobody knows which of the two counts. Do not trust it; write it again where it was made.`);
+  throw fail(`${what}, and it is unclear which of the two counts. Do not trust it; write it again where it was made.`);
 }
 
 function decode(bytes: Uint8Array, fail: Fail): string {

@@ -4,7 +4,7 @@ import { type Fail, quote, type Value } from './values.js';
 export function setOnce(target: Map<Value, Value>, key: Value, value: Value, fail: Fail): void {
   if (typeof key === 'string' && target.has(key)) {
     throw fail(
-      `a dictionary in its pickle has the key ${quote(key)} twice, which Python never writes, so nobody knows which of ` +
+      `a dictionary in its pickle has the key ${quote(key)} twice, which Python never writes, so it is unclear which of ` +
         'the two counts. Do not trust it; save it again where it was made.',
     );
   }

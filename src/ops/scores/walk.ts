@@ -78,7 +78,7 @@ export class Walk {
     return this.#holds(value, 1);
   }
 
-  /** The value that another one only lays out anew. */
+  /** Finds the value that another one only reshapes, transposes or casts. */
   withoutLayout(value: Value): Value {
     let current = value;
     for (;;) {
