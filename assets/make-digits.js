@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
 
-/** As in src/node/mnist.ts. */
+/** As in src/images/mnist.ts. */
 const COUNTS = { train: 6000, test: 1000 };
 const FILES = { train: 'train', test: 't10k' };
 const PIXELS = 28 * 28;

@@ -3,7 +3,7 @@
  * `node memory-of-steps.js WEIGHTS THREADS STEPS`.
  */
 import { nodeEngine } from '../dist/engine/node.js';
-import { openModel } from '../dist/node/model-file.js';
+import { openModel } from '../dist/io/models/model-file.js';
 import { images, labels } from './network.js';
 import { pacedFit } from './paced-fit.js';
 import { FULL_BATCH } from './training.js';

@@ -15,20 +15,20 @@ import { parseArgs } from 'node:util';
 
 const load = (path) => import(new URL(`../dist/${path}`, import.meta.url).href);
 const [{ openModel }, { openDataset }, { appendGradients }, { nodeEngine }] = await Promise.all(
-  ['node/model-file.js', 'verbs/dataset.js', 'autodiff/gradient.js', 'engine/node.js'].map(load),
+  ['io/models/model-file.js', 'images/dataset.js', 'autodiff/gradient.js', 'engine/node.js'].map(load),
 );
 const [{ compressModel }, { planSchema, readYaml }, { predictionsOf, lossOf }, { calibrationImages }] =
   await Promise.all(
-    ['verbs/compress.js', 'verbs/recipe.js', 'verbs/squeeze/measure.js', 'verbs/squeeze/images.js'].map(load),
+    ['workflows/compress.js', 'recipes/recipe.js', 'compression-run/measure.js', 'compression-run/images.js'].map(load),
   );
 const [{ foldExact }, { squeezeLayers }, { studyNetwork }, { spendBudget }, weights, { ofAnyBatch }, { summarize }] =
   await Promise.all(
     [
-      'squeeze/fold-exact.js',
-      'squeeze/squeeze-layer.js',
-      'squeeze/squeeze.js',
-      'squeeze/spend.js',
-      'squeeze/weight-only.js',
+      'compression/fold-exact.js',
+      'compression/squeeze-layer.js',
+      'compression/squeeze.js',
+      'compression/spend.js',
+      'compression/weight-only.js',
       'passes/rewrite.js',
       'models/summary.js',
     ].map(load),

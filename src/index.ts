@@ -6,6 +6,7 @@
  */
 
 export { appendGradients, gradient } from './autodiff/gradient.js';
+export { type Budget, type Squeezed, type SqueezeOptions, squeezeToBudget } from './compression/squeeze.js';
 export { type AugmentOptions, augment } from './data/augment.js';
 export type { RgbImage } from './data/image.js';
 export { type Color, fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from './data/preprocess.js';
@@ -77,7 +78,6 @@ export { type Noted, toSinglePrecision } from './passes/single-precision.js';
 export { upgradeOpset } from './passes/upgrade-opset.js';
 export { winogradConvolutions } from './passes/winograd.js';
 export type { Comparison } from './report/comparison.js';
-export { type Budget, type Squeezed, type SqueezeOptions, squeezeToBudget } from './squeeze/squeeze.js';
 export type { DType } from './tensor/dtype.js';
 export { MersenneTwister, randomSplit, seeded } from './tensor/random.js';
 export { float32, int64, type Tensor, tensor, zeros } from './tensor/tensor.js';

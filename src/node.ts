@@ -3,24 +3,17 @@
  *
  * @packageDocumentation
  */
+
+export type { ProgressEvent, VerbContext } from './context/context.js';
 export { nodeEngine } from './engine/node.js';
-export { decodeImage } from './node/decode-image.js';
-export { fetchNamed } from './node/fetch.js';
-export { openImageSource } from './node/image-source.js';
-export { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from './node/model-file.js';
-export { saveModel } from './node/save-model.js';
-export { renderTriptychs } from './node/triptych.js';
-export { compare, compareModels } from './verbs/compare.js';
-export { compress, compressModel } from './verbs/compress.js';
-export type { ProgressEvent, VerbContext } from './verbs/context.js';
-export { type DataOptions, type Dataset, openDataset } from './verbs/dataset.js';
-export { demo } from './verbs/demo.js';
-export { evaluate, evaluateModel } from './verbs/evaluate.js';
-export { explain } from './verbs/explain.js';
-export { explainImages } from './verbs/explained.js';
-export { exportModel } from './verbs/export.js';
-export { type Finetuning, finetune, finetuneModel } from './verbs/finetune.js';
-export { listLayers } from './verbs/layers.js';
+export { explainImages } from './evaluation/explained.js';
+export { type DataOptions, type Dataset, openDataset } from './images/dataset.js';
+export { decodeImage } from './images/decode-image.js';
+export { openImageSource } from './images/image-source.js';
+export { fetchNamed } from './io/fetch.js';
+export { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from './io/models/model-file.js';
+export { saveModel } from './io/models/save-model.js';
+export { renderTriptychs } from './pictures/triptych.js';
 export {
   type FinetunePlan,
   finetuneSchema,
@@ -28,10 +21,18 @@ export {
   planSchema,
   recipeSchema,
   trainSchema,
-} from './verbs/recipe.js';
-export { run } from './verbs/run.js';
-export { study } from './verbs/study.js';
-export { summary } from './verbs/summary.js';
+} from './recipes/recipe.js';
+export { compare, compareModels } from './workflows/compare.js';
+export { compress, compressModel } from './workflows/compress.js';
+export { demo } from './workflows/demo.js';
+export { evaluate, evaluateModel } from './workflows/evaluate.js';
+export { explain } from './workflows/explain.js';
+export { exportModel } from './workflows/export.js';
+export { type Finetuning, finetune, finetuneModel } from './workflows/finetune.js';
+export { listLayers } from './workflows/layers.js';
+export { run } from './workflows/run.js';
+export { study } from './workflows/study.js';
+export { summary } from './workflows/summary.js';
 export {
   type TrainedFile,
   type Training,
@@ -39,4 +40,4 @@ export {
   train,
   trainModel,
   type WorkFolder,
-} from './verbs/train.js';
+} from './workflows/train.js';

@@ -63,7 +63,7 @@ export function projectedGradient(
   options: Pick<GradientCheckOptions, 'wrt' | 'of' | 'seed'>,
 ): { readonly graph: Graph; readonly loss: Graph } {
   const of = options.of ?? graph.outputs[0];
-  if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`);
+  if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`, { code: 'no-gradient' });
   const build = (withGradients: boolean): Graph => {
     const { builder: b, of: moved } = startRewrite(graph, {
       outputs: [of],
@@ -99,7 +99,7 @@ function inner(a: ArrayLike<number>, b: ArrayLike<number>): number {
 
 function float64Data(source: Tensor | undefined, what: string): Float64Array {
   if (source?.dtype === 'float64') return source.data;
-  throw new ShiboriError(`${what} should be float64, found ${source?.dtype ?? 'nothing'}.`);
+  throw new ShiboriError(`${what} should be float64, found ${source?.dtype ?? 'nothing'}.`, { code: 'no-gradient' });
 }
 
 async function lossAt(session: Session, feeds: NamedTensors): Promise<number> {
@@ -130,7 +130,8 @@ export async function checkGradient(
   for (const input of built.graph.inputs) {
     const tensorOf =
       options.feeds[input.name] ?? [...wide.graph.initializers].find(([v]) => v.name === input.name)?.[1];
-    if (!tensorOf) throw new ShiboriError(`The gradient check needs a tensor for input "${input.name}".`);
+    if (!tensorOf)
+      throw new ShiboriError(`The gradient check needs a tensor for input "${input.name}".`, { code: 'no-gradient' });
     point[input.name] = toFloat64(tensorOf);
   }
   const random = seeded(options.seed ?? 0, 2);
@@ -165,6 +166,9 @@ export async function checkGradient(
     await forward.dispose();
     await backward.dispose();
   }
-  if (!worst) throw new ShiboriError('A gradient check needs a value to differentiate by (`wrt`) and a direction.');
+  if (!worst)
+    throw new ShiboriError('A gradient check needs a value to differentiate by (`wrt`) and a direction.', {
+      code: 'no-gradient',
+    });
   return worst;
 }

@@ -28,10 +28,10 @@ export function asFloat64(graph: Graph): { readonly graph: Graph; readonly of: (
   const of = (old: Value): Value => {
     const value = moved.get(old);
     if (value) return value;
-    throw new ShiboriError(`"${old.name}" is not a value of graph "${graph.name}".`);
+    throw new ShiboriError(`"${old.name}" is not a value of graph "${graph.name}".`, { code: 'no-gradient' });
   };
   for (const input of graph.inputs) {
-    if (!input.type) throw new ShiboriError(`Input "${input.name}" has no declared type.`);
+    if (!input.type) throw new ShiboriError(`Input "${input.name}" has no declared type.`, { code: 'no-gradient' });
     const dtype = input.type.dtype === 'float32' ? 'float64' : input.type.dtype;
     moved.set(input, builder.input(input.name, dtype, input.type.dims));
   }

@@ -29,6 +29,7 @@ export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly num
   if (!sameDims(staticDims(summed), dims)) {
     throw new ShiboriError(
       `A gradient of dimensions ${formatDims(from)} does not sum to ${formatDims(dims)}: the rule that made "${gradient.name}" is wrong.`,
+      { code: 'no-gradient' },
     );
   }
   return summed;
@@ -36,7 +37,7 @@ export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly num
 
 function contextOf(builder: GraphBuilder, node: Node, wanted: ReadonlySet<Value>): Omit<RuleContext<Op>, 'dy' | 'y'> {
   const fail = (message: string): ShiboriError =>
-    new ShiboriError(`Gradient of node "${node.name}" (${node.op}): ${message}`);
+    new ShiboriError(`Gradient of node "${node.name}" (${node.op}): ${message}`, { code: 'no-gradient' });
   return {
     builder,
     node,
@@ -95,6 +96,7 @@ export function appendGradients(
   if ((dtype !== 'float32' && dtype !== 'float64') || sizeOf(dims) !== 1) {
     throw new ShiboriError(
       `A gradient is that of one float32 or float64 number, but "${of.name}" is ${dtype} ${formatDims(dims)}. Reduce it to a scalar first (ReduceSum).`,
+      { code: 'no-gradient' },
     );
   }
   const one = builder.scalar(1, dtype);
@@ -123,6 +125,7 @@ export function appendGradients(
     if (!gradient) {
       throw new ShiboriError(
         `"${of.name}" does not depend on "${value.name}" (or only through operators without a gradient): there is no gradient to compute.`,
+        { code: 'no-gradient' },
       );
     }
     results.set(value, gradient);
@@ -142,6 +145,7 @@ function vectorJacobianProduct(
   if (typeof entry !== 'function' && entry.kind === 'unsupported') {
     throw new ShiboriError(
       `Node "${node.name}" (${op}) has no gradient rule: ${entry.reason} Choose a layer after it, or train only parameters after it.`,
+      { code: 'no-gradient' },
     );
   }
   if (typeof entry !== 'function' && entry.kind === 'not-differentiable') return [];
@@ -173,7 +177,7 @@ export function gradient(
   },
 ): { readonly graph: Graph; readonly gradients: readonly Value[] } {
   const of = options.of ?? graph.outputs[0];
-  if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`);
+  if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`, { code: 'no-gradient' });
   const { builder, of: moved } = startRewrite(graph, {
     outputs: [...new Set([...graph.outputs, of])],
     ...(options.inputDims ? { inputDims: options.inputDims } : {}),

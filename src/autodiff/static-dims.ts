@@ -8,5 +8,6 @@ export function staticDims(value: Value): readonly number[] {
   if (dims && isStatic(dims)) return dims;
   throw new ShiboriError(
     `Gradients need fixed dimensions, but "${value.name}" has ${formatDims(dims)}. Bind the input dimensions first (bindInputs).`,
+    { code: 'no-gradient' },
   );
 }

@@ -1,4 +1,4 @@
-import type { ExplainedFiles, ExplainResult } from '../verbs/explain.js';
+import type { ExplainedFiles, ExplainResult } from '../workflows/explain.js';
 import { percent } from './output.js';
 import { table } from './table.js';
 

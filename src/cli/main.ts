@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError, type OutputConfiguration } from 'commander';
-import { packageVersion } from '../node/package.js';
+import { packageVersion } from '../io/package.js';
 import { asksForJson } from './command-line.js';
 import { compareCommand } from './commands/compare.js';
 import { compressCommand } from './commands/compress.js';

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import type { OpenOptions } from '../node/model-file.js';
-import type { DataOptions } from '../verbs/dataset.js';
+import type { DataOptions } from '../images/dataset.js';
+import type { OpenOptions } from '../io/models/model-file.js';
 import { GROUPS, rareGroup, SEED_HELP, withShortHelp } from './help.js';
 import { count, integers, positiveInteger, randomSplit } from './parse.js';
 import { type PreprocessFlags, preprocessOptions, withPreprocess } from './preprocess-options.js';

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { OpenOptions } from '../io/models/model-file.js';
 import type { PreprocessOptions } from '../models/preprocessing.js';
-import type { OpenOptions } from '../node/model-file.js';
 import { GROUPS, rareGroup } from './help.js';
 import { withRenamed } from './renamed.js';
 

@@ -1,12 +1,12 @@
+import { describeRefusals } from '../compression/refusals.js';
+import type { LayerFigures, SizeChange } from '../compression-run/figures.js';
+import { LAYER_COLUMNS, layerCells, predictedDivergence } from '../compression-run/layer-cells.js';
+import type { SqueezedFile } from '../compression-run/squeeze.js';
+import type { SqueezedShape } from '../compression-run/squeezing.js';
+import { groupByReason, listNames, type Reasoned } from '../evaluation/group-reasons.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { agreementText } from '../metrics/agreement.js';
 import { describeSpeed, milliseconds } from '../report/comparison.js';
-import { describeRefusals } from '../squeeze/refusals.js';
-import { groupByReason, listNames, type Reasoned } from '../verbs/group-reasons.js';
-import type { LayerFigures, SizeChange } from '../verbs/squeeze/figures.js';
-import { LAYER_COLUMNS, layerCells, predictedDivergence } from '../verbs/squeeze/layer-cells.js';
-import type { SqueezedFile } from '../verbs/squeeze/squeeze.js';
-import type { SqueezedShape } from '../verbs/squeeze/squeezing.js';
 import { engineering, integer, megabytes, percent } from './output.js';
 import { table } from './table.js';
 

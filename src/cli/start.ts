@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
-import { createProgress } from '../node/progress.js';
-import type { VerbContext } from '../verbs/context.js';
+import type { VerbContext } from '../context/context.js';
 import { describeCommand } from './command-line.js';
 import { EXIT, interruptedFailure } from './failure.js';
 import { describeInterruption, type Interruption, type InterruptionReport, interruptionText } from './interruption.js';
 import type { CommonOptions } from './options.js';
 import { type Output, printJson, processOutput } from './output.js';
+import { createProgress } from './terminal/progress.js';
 
 /** Where a command prints, and the context its verb runs in: progress, warnings, Ctrl-C. */
 export interface Running {

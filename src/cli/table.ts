@@ -2,7 +2,7 @@
  * Tables for a terminal. One that is too wide loses its optional columns first; then texts are wrapped inside their
  * columns; and where even that is too wide each row becomes a block of lines.
  */
-import { displayWidth } from '../node/text-width.js';
+import { displayWidth } from './terminal/text-width.js';
 
 type Cell = string | number;
 

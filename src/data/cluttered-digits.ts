@@ -183,13 +183,16 @@ export function clutteredDigits(options: {
     throw new ShiboriError(
       `Cluttered digits: ${digitCount} labels need ${digitCount} images of 28×28 pixels, ` +
         `found ${digits.images.length} pixels.`,
+      { code: 'invalid-data' },
     );
   }
 
   /** What the item's stream decides first: the digit and where it goes. */
   const plan = (i: number) => {
     if (!Number.isInteger(i) || i < 0 || i >= count) {
-      throw new ShiboriError(`Cluttered digits: there are items 0 to ${count - 1}, but ${i} was asked for.`);
+      throw new ShiboriError(`Cluttered digits: there are items 0 to ${count - 1}, but ${i} was asked for.`, {
+        code: 'invalid-data',
+      });
     }
     const random = seeded(seed, splitKey, i);
     const digit = random.integer(digitCount);

@@ -96,6 +96,7 @@ export function findLayout(paths: readonly string[], name: string): Layout {
   if (images.length === 0) {
     throw new ShiboriError(
       `"${name}" holds no images: looked through ${paths.length} files for names ending in ${IMAGE_EXTENSIONS.join(', ')}. Expected a folder for each class with its images inside, or images without labels.`,
+      { code: 'invalid-data' },
     );
   }
   let root = '';

@@ -200,7 +200,7 @@ export function parseSplit(text: string): { path: string; line: number }[] {
 export function applySplit(source: ImageSource, splitText: string, file: string): ImageSource {
   const lookUp = createPathIndex(source);
   const lines = parseSplit(splitText);
-  if (lines.length === 0) throw new ShiboriError(`The split file "${file}" names no images.`);
+  if (lines.length === 0) throw new ShiboriError(`The split file "${file}" names no images.`, { code: 'invalid-data' });
   const found = lines.map(({ path, line }) => ({ path, line, index: lookUp(path) }));
   const missing = found.filter(({ index }) => index === undefined);
   const first = missing[0];
@@ -208,6 +208,7 @@ export function applySplit(source: ImageSource, splitText: string, file: string)
     const others = missing.length > 1 ? ` (and ${missing.length - 1} more lines are missing)` : '';
     throw new ShiboriError(
       `Line ${first.line} of the split file "${file}" names "${first.path}", which "${source.name}" does not have${others}. It was made for another data set, or the data set is incomplete.`,
+      { code: 'invalid-data' },
     );
   }
   return subset(

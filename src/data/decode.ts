@@ -33,9 +33,13 @@ type CreateJpegModule = (overrides: {
 
 /** Refuses an image that claims more pixels than allowed, before anything is allocated for it. */
 export function checkPixels(width: number, height: number, file: string): void {
-  if (!(width > 0 && height > 0)) throw new ShiboriError(`"${file}" claims to be ${width}×${height} pixels.`);
+  if (!(width > 0 && height > 0))
+    throw new ShiboriError(`"${file}" claims to be ${width}×${height} pixels.`, { code: 'invalid-data' });
   if (width * height > MAX_PIXELS) {
-    throw new ShiboriError(`"${file}" claims ${width}×${height} pixels, more than the ${MAX_PIXELS} that are allowed.`);
+    throw new ShiboriError(
+      `"${file}" claims ${width}×${height} pixels, more than the ${MAX_PIXELS} that are allowed.`,
+      { code: 'invalid-data' },
+    );
   }
 }
 
@@ -83,6 +87,7 @@ export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>):
     if (width * height > bytes.length * PIXELS_PER_BYTE) {
       throw new ShiboriError(
         `"${file}" claims ${width}×${height} pixels, which its ${bytes.length} bytes cannot hold.`,
+        { code: 'invalid-data' },
       );
     }
     loading ??= load();
@@ -98,10 +103,14 @@ export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>):
       decoded = null;
     }
     if (complaints.some((line) => line.includes('Premature end of JPEG file'))) {
-      throw new ShiboriError(`Cannot decode "${file}": its JPEG data ends too early (the file is truncated).`);
+      throw new ShiboriError(`Cannot decode "${file}": its JPEG data ends too early (the file is truncated).`, {
+        code: 'invalid-data',
+      });
     }
     if (decoded === null) {
-      throw new ShiboriError(`Cannot decode "${file}" as a JPEG image: ${complaints.at(-1) ?? 'no pixels came out'}.`);
+      throw new ShiboriError(`Cannot decode "${file}" as a JPEG image: ${complaints.at(-1) ?? 'no pixels came out'}.`, {
+        code: 'invalid-data',
+      });
     }
     if (width * height > PIXELS_WORTH_RELEASING) loading = undefined;
     return { width: decoded.width, height: decoded.height, data: dropAlpha(decoded.data) };

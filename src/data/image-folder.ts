@@ -73,7 +73,8 @@ export function annotatedItems(
     .sort(compare)
     .map((path) => {
       const label = labels.get(classOf.get(baseName(path)) ?? '');
-      if (label === undefined) throw new ShiboriError(`The annotations have no class for the image "${path}".`);
+      if (label === undefined)
+        throw new ShiboriError(`The annotations have no class for the image "${path}".`, { code: 'invalid-data' });
       return { path, label };
     });
   return { classes, items };

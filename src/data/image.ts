@@ -23,6 +23,7 @@ export function crop(image: RgbImage, { left, top, width, height }: Rectangle): 
   ) {
     throw new ShiboriError(
       `Cannot crop ${width}×${height} pixels at (${left}, ${top}) from an image of ${image.width}×${image.height} pixels.`,
+      { code: 'invalid-data' },
     );
   }
   const data = new Uint8Array(width * height * 3);

@@ -41,5 +41,7 @@ export function readJpegHeader(bytes: Uint8Array, file: string): JpegHeader {
     }
     at += 2 + view.getUint16(at + 2);
   }
-  throw new ShiboriError(`Cannot read "${file}" as a JPEG image: no frame header in its ${bytes.length} bytes.`);
+  throw new ShiboriError(`Cannot read "${file}" as a JPEG image: no frame header in its ${bytes.length} bytes.`, {
+    code: 'invalid-data',
+  });
 }

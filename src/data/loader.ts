@@ -92,6 +92,7 @@ export async function* batches(
       firstBad === undefined
         ? `"${source.name}" has no images to load.`
         : `None of the ${indices.length} images of "${source.name}" can be used. The first: ${firstBad.reason}`,
+      { code: 'invalid-data' },
     );
   }
 }

@@ -60,6 +60,7 @@ export function fitImage(image: RgbImage, preprocess: Preprocess): RgbImage {
     case 'none':
       throw new ShiboriError(
         `The model takes images of ${width}×${height} pixels, this one has ${image.width}×${image.height}, and resizing is off. Set resize to "shorter-side" or "stretch".`,
+        { code: 'invalid-data' },
       );
   }
 }
@@ -95,7 +96,7 @@ function levels([low, high]: readonly [number, number], mean: number, std: numbe
  * @throws ShiboriError for no images, or one of another size when `preprocess.resize` is `none`.
  */
 export function toTensor(images: readonly RgbImage[], preprocess: Preprocess): Tensor<'float32'> {
-  if (images.length === 0) throw new ShiboriError('Cannot make a batch of no images.');
+  if (images.length === 0) throw new ShiboriError('Cannot make a batch of no images.', { code: 'invalid-data' });
   const { color = 'rgb', range = [0, 1], mean, std } = preprocess;
   const [height, width] = preprocess.size;
   const plane = height * width;

@@ -170,12 +170,15 @@ function checkSizes(
   box: readonly [number, number, number, number],
 ): void {
   if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0)) {
-    throw new ShiboriError(`Cannot resize an image to ${width}×${height} pixels: both must be whole and positive.`);
+    throw new ShiboriError(`Cannot resize an image to ${width}×${height} pixels: both must be whole and positive.`, {
+      code: 'invalid-data',
+    });
   }
   const [left, top, right, bottom] = box;
   if (!(left >= 0 && top >= 0 && right <= image.width && bottom <= image.height && left < right && top < bottom)) {
     throw new ShiboriError(
       `Cannot resize the box [${box.join(', ')}] of an image of ${image.width}×${image.height} pixels: it must lie inside and not be empty.`,
+      { code: 'invalid-data' },
     );
   }
 }

@@ -47,6 +47,7 @@ function linearOf(graph: Graph, name: string): DenseLinear & { readonly path: st
     const list = inside.length > 0 ? ` Inside of it are ${inside.slice(0, 8).join(', ')}.` : '';
     return new ShiboriError(
       `Layer "${layer.path}" cannot be replaced by a tensor train: ${reason}. Linear layers are Gemm or MatMul with a constant weight; \`shibori summary MODEL\` lists them.${list}`,
+      { code: 'unsupported-model' },
     );
   };
   if (ttDescriptorsOf(graph).some(({ path }) => path === layer.path)) throw fail('it is one already');
@@ -124,7 +125,8 @@ export function withExecution(graph: Graph, layers: readonly TtLayer[], aim?: Co
   for (const layer of layers) {
     const { path } = layer;
     const x = moduleInput(graph, path);
-    if (!x) throw new ShiboriError(`The graph has no layer "${path}" to run in another way.`);
+    if (!x)
+      throw new ShiboriError(`The graph has no layer "${path}" to run in another way.`, { code: 'unsupported-model' });
     const parameters = [...range(coreCount(layer)).map(coreName), BIAS_NAME].flatMap(
       (name) => byName.get(`${path}.${name}`) ?? [],
     );
@@ -148,7 +150,7 @@ function emitLayer(
   layer: TtLayer,
   aim?: ContractionAim,
 ): Value {
-  if (!x) throw new ShiboriError(`Layer "${layer.path}" has no input.`);
+  if (!x) throw new ShiboriError(`Layer "${layer.path}" has no input.`, { code: 'unsupported-model' });
   b.scope = layer.path;
   const { outputName, ...unnamed } = layer;
   const y = emitOnRows(b, x, sizeOf(layer.inModes), outputName, (rows, name) =>

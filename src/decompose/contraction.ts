@@ -78,7 +78,8 @@ export function planContraction(
     let product = 1;
     for (const index of indices) {
       const size = sizes[index];
-      if (size === undefined) throw new ShiboriError(`Planning a contraction: index "${index}" has no size.`);
+      if (size === undefined)
+        throw new ShiboriError(`Planning a contraction: index "${index}" has no size.`, { code: 'unsupported-model' });
       product *= size;
     }
     return product;
@@ -89,7 +90,10 @@ export function planContraction(
 
 /** Throws unless every index is in two tensors, or in one and the output: then a step is one matrix product. */
 function expectPairs(tensors: readonly NetworkTensor[], output: readonly string[]): void {
-  if (tensors.length === 0) throw new ShiboriError('Planning a contraction: expected at least one tensor, found none.');
+  if (tensors.length === 0)
+    throw new ShiboriError('Planning a contraction: expected at least one tensor, found none.', {
+      code: 'unsupported-model',
+    });
   const counts = new Map<string, number>();
   for (const index of [...tensors.flatMap(({ indices }) => indices), ...output]) {
     counts.set(index, (counts.get(index) ?? 0) + 1);
@@ -100,6 +104,7 @@ function expectPairs(tensors: readonly NetworkTensor[], output: readonly string[
     throw new ShiboriError(
       `Planning a contraction: index "${index}" must be shared by two tensors, or be in one and in the output; ` +
         `tensors are ${tensors.map(({ indices }) => `[${indices.join(', ')}]`).join(' ')}, output [${output.join(', ')}].`,
+      { code: 'unsupported-model' },
     );
   }
 }

@@ -39,7 +39,9 @@ function nearestTo(size: number, targets: readonly number[]): number[] {
 
 function expectCount(what: string, value: number): void {
   if (Number.isSafeInteger(value) && value >= 1) return;
-  throw new ShiboriError(`Factorisation: the ${what} must be a positive integer, found ${value}.`);
+  throw new ShiboriError(`Factorisation: the ${what} must be a positive integer, found ${value}.`, {
+    code: 'unsupported-model',
+  });
 }
 
 /**

@@ -87,7 +87,7 @@ export function coreCount(shape: TtRequest): number {
 export function coreDims(shape: TtShape, k: number): number[] {
   const last = coreCount(shape) - 1;
   if (!Number.isInteger(k) || k < 0 || k > last)
-    throw new ShiboriError(`Expected a core from 0 to ${last}, found ${k}.`);
+    throw new ShiboriError(`Expected a core from 0 to ${last}, found ${k}.`, { code: 'unsupported-model' });
   const before = k === 0 ? 1 : (shape.bonds[k - 1] ?? 1);
   const after = k === last ? 1 : (shape.bonds[k] ?? 1);
   const modes =
@@ -130,6 +130,7 @@ export function shapeOfStored(dims: readonly (readonly number[])[], outModeCount
     throw new ShiboriError(
       `${coreName(k)} of a ${layout} layer: expected ${modeAxes + 2} axes, bonds included, the first of size ${before}, ` +
         `found [${core.join(', ')}]. All cores: ${dims.map((core) => `[${core.join(', ')}]`).join(' ')}.`,
+      { code: 'unsupported-model' },
     );
   });
   const modes = full.map((core) => core.slice(1, -1));
@@ -140,6 +141,7 @@ export function shapeOfStored(dims: readonly (readonly number[])[], outModeCount
   if (count === 0 || !isCount(outModeCount) || outModeCount >= count) {
     throw new ShiboriError(
       `A tt layer of ${count} cores cannot have ${outModeCount} output modes: none is left for the input.`,
+      { code: 'unsupported-model' },
     );
   }
   return { layout, outModes: modes.slice(0, outModeCount).flat(), inModes: modes.slice(outModeCount).flat(), bonds };

@@ -24,6 +24,7 @@ export function emitOnRows(
   if (shape.length === 0 || shape.filter((size) => size < 0).length > 1) {
     throw new ShiboriError(
       `A linear layer cannot be decomposed on "${x.name}" ${formatDims(dims)}: its rows are not known.`,
+      { code: 'unsupported-model' },
     );
   }
   const rows = emit(

@@ -66,12 +66,14 @@ export function fitBonds(
   bonds?: readonly number[],
 ): { bonds: number[]; clipped: ClippedBond[] } {
   expectCounts('modes', modes);
-  if (modes.length === 0) throw new ShiboriError('A tensor train needs at least one mode, found none.');
+  if (modes.length === 0)
+    throw new ShiboriError('A tensor train needs at least one mode, found none.', { code: 'unsupported-model' });
   if (bonds) expectCounts('bond dimensions', bonds);
   if (bonds && bonds.length !== modes.length - 1) {
     throw new ShiboriError(
       `A tensor train over ${modes.length} modes [${modes.join(', ')}] has ${modes.length - 1} inner bond dimensions, ` +
         `found ${bonds.length}: [${bonds.join(', ')}].`,
+      { code: 'unsupported-model' },
     );
   }
   const fitted: number[] = [];
@@ -90,7 +92,9 @@ export function fitBonds(
 /** Throws unless all are positive integers. */
 function expectCounts(what: string, counts: readonly number[]): void {
   if (counts.every((count) => Number.isSafeInteger(count) && count >= 1)) return;
-  throw new ShiboriError(`Tensor train: expected ${what} that are positive integers, found [${counts.join(', ')}].`);
+  throw new ShiboriError(`Tensor train: expected ${what} that are positive integers, found [${counts.join(', ')}].`, {
+    code: 'unsupported-model',
+  });
 }
 
 /**
@@ -111,12 +115,15 @@ export async function ttSvd(
   if (values.length !== sizeOf(modes)) {
     throw new ShiboriError(
       `Tensor train: modes [${modes.join(', ')}] make ${sizeOf(modes)} elements, found a tensor of ${values.length}.`,
+      { code: 'unsupported-model' },
     );
   }
   const source = new Float64Array(values);
   const norm = Math.sqrt(sumOfSquares(source));
   if (!Number.isFinite(norm)) {
-    throw new ShiboriError('Tensor train: the tensor holds NaN or infinite values. Check the file it comes from.');
+    throw new ShiboriError('Tensor train: the tensor holds NaN or infinite values. Check the file it comes from.', {
+      code: 'unsupported-model',
+    });
   }
 
   const cores: Core[] = [];

@@ -48,7 +48,9 @@ export function ttDescriptorOf(
   const outCount = biasDims?.length ?? outputCount(modes, inFeatures, channels) ?? 0;
   const shape = shapeOfStored(coreDims, outCount);
   if (biasDims && sizeOf(biasDims) !== sizeOf(shape.outModes)) {
-    throw new ShiboriError(`Tensor train "${path}": expected a bias of [${shape.outModes}], found [${biasDims}].`);
+    throw new ShiboriError(`Tensor train "${path}": expected a bias of [${shape.outModes}], found [${biasDims}].`, {
+      code: 'unsupported-model',
+    });
   }
   return { path, ...shape };
 }
@@ -125,7 +127,10 @@ class Emitter {
     for (const step of plan.steps) {
       const { leftFree, rightFree } = step;
       const [a, c] = [operands[step.left], operands[step.right]];
-      if (!a || !c) throw new ShiboriError('A contraction plan names an operand that it does not have.');
+      if (!a || !c)
+        throw new ShiboriError('A contraction plan names an operand that it does not have.', {
+          code: 'unsupported-model',
+        });
       const product = this.product(a, c, step);
       const indices = [...leftFree, ...rightFree];
       operands.push(
@@ -133,7 +138,7 @@ class Emitter {
       );
     }
     const result = operands.at(-1);
-    if (!result) throw new ShiboriError('A contraction plan has no operands.');
+    if (!result) throw new ShiboriError('A contraction plan has no operands.', { code: 'unsupported-model' });
     return result;
   }
 }

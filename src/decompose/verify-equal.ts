@@ -46,6 +46,7 @@ export async function verifyEqual(
     if (!output || !isFloat(output.dtype)) {
       throw new ShiboriError(
         `Comparing "${graph.name}": its first output is ${output?.dtype ?? 'missing'}, not float.`,
+        { code: 'unsupported-model' },
       );
     }
     return Float64Array.from<number | bigint>(output.data, Number);
@@ -62,5 +63,6 @@ export async function verifyEqual(
   throw new ShiboriError(
     `Rewriting "${before.name}" changed what it computes: outputs differ by ${share.toExponential(1)} of their size, ` +
       `allowed is ${tolerance}. The graph was left as it was; please report this model.`,
+    { code: 'unsupported-model' },
   );
 }

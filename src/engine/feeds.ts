@@ -20,6 +20,7 @@ export function checkFeeds(graph: Graph, feeds: NamedTensors): ReadonlyMap<strin
     if (names.includes(name)) continue;
     throw new ShiboriError(
       `Graph "${graph.name}" has no input "${name}".${suggestion(name, names)} Its inputs are ${names.join(', ') || 'none'}.`,
+      { code: 'engine-failed' },
     );
   }
   const sizes = new Map<string, number>();
@@ -29,6 +30,7 @@ export function checkFeeds(graph: Graph, feeds: NamedTensors): ReadonlyMap<strin
     if (!feed) {
       throw new ShiboriError(
         `Graph "${graph.name}" was run without its input "${input.name}"${input.type ? `: feed a ${describe(input.type)} tensor` : ''}.`,
+        { code: 'engine-failed' },
       );
     }
     checkFeed(graph, input, feed);
@@ -42,6 +44,7 @@ export function checkFeeds(graph: Graph, feeds: NamedTensors): ReadonlyMap<strin
       } else if (before !== size) {
         throw new ShiboriError(
           `Graph "${graph.name}": "${dim}" is ${before} in input "${givenBy.get(dim)}" but ${size} in input "${input.name}".`,
+          { code: 'engine-failed' },
         );
       }
     }
@@ -59,6 +62,7 @@ function checkFeed(graph: Graph, input: Value, feed: Tensor): void {
   if (fitting) return;
   throw new ShiboriError(
     `Graph "${graph.name}", input "${input.name}": expected a ${describe(type)} tensor, found ${describe(feed)}.`,
+    { code: 'engine-failed' },
   );
 }
 
@@ -78,6 +82,7 @@ export function checkInto(
     if (!names.includes(name)) {
       throw new ShiboriError(
         `Graph "${graph.name}" has no output "${name}" to write into.${suggestion(name, names)} Its outputs are ${names.join(', ')}.`,
+        { code: 'engine-failed' },
       );
     }
     const result = results[name];
@@ -89,6 +94,7 @@ export function checkInto(
     if (!fitting) {
       throw new ShiboriError(
         `Graph "${graph.name}", output "${name}": a ${describe(result)} result does not fit into a ${describe(target)} tensor.`,
+        { code: 'engine-failed' },
       );
     }
   }

@@ -47,7 +47,9 @@ export function engineProducts(engine: Engine): EngineProducts {
       const factor = (of: Matrix) => tensor('float64', [of.rows, of.cols], of.data);
       const found = await run(factor(a), factor(b), options);
       if (found?.dtype === 'float64') return matrix(rows, cols, found.data);
-      throw new ShiboriError(`${engine.name} returned a product of ${found?.dtype}, not float64.`);
+      throw new ShiboriError(`${engine.name} returned a product of ${found?.dtype}, not float64.`, {
+        code: 'engine-failed',
+      });
     },
     async multiplySingle(a, b, options) {
       const [rows, , cols] = productDims(a, b, options);

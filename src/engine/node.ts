@@ -66,7 +66,9 @@ export async function loadModelFile(path: string, graph: Graph, options: NodeEng
 function sessionOptions(options: NodeEngineOptions): InferenceSession.SessionOptions {
   const threads = options.threads ?? availableParallelism();
   if (!Number.isInteger(threads) || threads < 1) {
-    throw new ShiboriError(`An engine needs a positive number of threads, found ${threads}.`);
+    throw new ShiboriError(`An engine needs a positive number of threads, found ${threads}.`, {
+      code: 'engine-failed',
+    });
   }
   return {
     intraOpNumThreads: threads,
@@ -89,7 +91,10 @@ class NodeSession implements Session {
 
   async run(feeds: NamedTensors, into: NamedTensors = {}): Promise<Record<string, Tensor>> {
     const graph = this.#graph;
-    if (!this.#session) throw new ShiboriError(`Graph "${graph.name}" was run after its session was disposed of.`);
+    if (!this.#session)
+      throw new ShiboriError(`Graph "${graph.name}" was run after its session was disposed of.`, {
+        code: 'engine-failed',
+      });
     const sizes = checkFeeds(graph, feeds);
     checkInto(graph, into, outputTypes(graph, sizes));
     const inputs: Record<string, OrtTensor> = {};
@@ -100,6 +105,7 @@ class NodeSession implements Session {
       if (target?.data.buffer instanceof SharedArrayBuffer) {
         throw new ShiboriError(
           `ONNX Runtime cannot write output "${name}" into shared memory. Give a tensor of its own.`,
+          { code: 'engine-failed' },
         );
       }
       fetches[name] = target ? wrap(target) : null;
@@ -129,6 +135,7 @@ function checkDTypes(graph: Graph): void {
     if (type?.dtype !== 'bfloat16') continue;
     throw new ShiboriError(
       `Graph "${graph.name}": ONNX Runtime takes and returns no bfloat16 tensors in Node, but "${name}" is one. Cast it to float32 inside the graph.`,
+      { code: 'engine-failed' },
     );
   }
 }
@@ -136,7 +143,8 @@ function checkDTypes(graph: Graph): void {
 /** The same elements as ONNX Runtime takes them: without a copy, except from shared memory, which it refuses. */
 function wrap(source: Tensor): OrtTensor {
   const { dtype, dims } = source;
-  if (dtype === 'bfloat16') throw new ShiboriError('ONNX Runtime takes no bfloat16 tensors in Node.');
+  if (dtype === 'bfloat16')
+    throw new ShiboriError('ONNX Runtime takes no bfloat16 tensors in Node.', { code: 'engine-failed' });
   const shared = source.data.buffer instanceof SharedArrayBuffer;
   return new OrtTensor(dtype, shared ? source.data.slice() : source.data, [...dims]);
 }
@@ -147,7 +155,9 @@ const isReturned = (type: string): type is Exclude<DType, 'bfloat16'> => returne
 
 function unwrap(graph: Graph, name: string, output: OrtTensor | undefined): Tensor {
   if (!output || !isReturned(output.type)) {
-    throw new ShiboriError(`Graph "${graph.name}": output "${name}" came back as ${output?.type ?? 'nothing'}.`);
+    throw new ShiboriError(`Graph "${graph.name}": output "${name}" came back as ${output?.type ?? 'nothing'}.`, {
+      code: 'engine-failed',
+    });
   }
   const { data } = output;
   // Newer runtimes hold float16 in an array of its own; tensors here hold its bits.
@@ -173,6 +183,7 @@ function fail(graph: Graph, doing: 'load' | 'run', cause: unknown): never {
   const unimplemented = message.includes('Could not find an implementation');
   const next = unimplemented ? ' This operator has no kernel for that element type: cast its inputs to float32.' : '';
   throw new ShiboriError(`ONNX Runtime could not ${doing} graph "${graph.name}".${where} ${reason.trim()}${next}`, {
+    code: 'engine-failed',
     cause,
   });
 }

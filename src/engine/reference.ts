@@ -39,6 +39,7 @@ function outputTypes(node: Node, inputs: readonly (Tensor | undefined)[]): Tenso
     if (isStatic(dims)) return { dtype, dims };
     throw new ShiboriError(
       `Node "${node.name}" (${node.op}): its output dimensions ${formatDims(dims)} are not fixed.`,
+      { code: 'engine-failed' },
     );
   });
 }
@@ -60,7 +61,7 @@ export function evaluateNode(node: Node, inputs: readonly (Tensor | undefined)[]
     return kernel(attributes, inputs, types);
   } catch (cause) {
     if (!(cause instanceof ShiboriError)) throw cause;
-    throw new ShiboriError(`Node "${node.name}" (${op}): ${cause.message}`, { cause });
+    throw new ShiboriError(`Node "${node.name}" (${op}): ${cause.message}`, { code: 'engine-failed', cause });
   }
 }
 
@@ -85,7 +86,9 @@ function runGraph(graph: Graph, feeds: NamedTensors): Map<Value, Tensor> {
     const inputs = node.inputs.map((input) => {
       const tensor = input && known.get(input);
       if (input && !tensor)
-        throw new ShiboriError(`Node "${node.name}" (${node.op}) reads "${input.name}", which nothing makes.`);
+        throw new ShiboriError(`Node "${node.name}" (${node.op}) reads "${input.name}", which nothing makes.`, {
+          code: 'engine-failed',
+        });
       return tensor;
     });
     const results = evaluateNode(node, inputs);
@@ -95,6 +98,7 @@ function runGraph(graph: Graph, feeds: NamedTensors): Map<Value, Tensor> {
       if (!fits(output, result)) {
         throw new ShiboriError(
           `Node "${node.name}" (${node.op}): output "${output.name}" is declared as ${output.type?.dtype} ${formatDims(output.type?.dims)} but was computed as ${result.dtype} ${formatDims(result.dims)}.`,
+          { code: 'engine-failed' },
         );
       }
       known.set(output, result);
@@ -127,7 +131,10 @@ export function referenceEngine(): Engine {
           const results: Record<string, Tensor> = {};
           for (const output of graph.outputs) {
             const result = known.get(output);
-            if (!result) throw new ShiboriError(`Output "${output.name}" of graph "${graph.name}" is made by no node.`);
+            if (!result)
+              throw new ShiboriError(`Output "${output.name}" of graph "${graph.name}" is made by no node.`, {
+                code: 'engine-failed',
+              });
             results[output.name] = result;
           }
           checkInto(graph, into, results);

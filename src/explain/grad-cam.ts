@@ -78,7 +78,8 @@ interface Subject {
 
 function subjectOf(graph: Graph, { layer: name, score: choice, task }: GradCamOptions): Subject {
   const [input, ...others] = graph.inputs;
-  if (!input?.type) throw new ShiboriError('The model has no typed input to feed images to.');
+  if (!input?.type)
+    throw new ShiboriError('The model has no typed input to feed images to.', { code: 'unsupported-model' });
   if (others.length > 0) {
     throw new UsageError(
       `The model takes several inputs (${graph.inputs.map((one) => `"${one.name}" ${formatDims(one.type?.dims)}`).join(', ')}): Grad-CAM explains models of one input, the images. Export it with the others as constants.`,
@@ -130,7 +131,10 @@ export function appendMaps(grid: Grid) {
     const batch = Number(scores.type?.dims[0]);
     const score = b.op('ReduceSum', [b.op('Mul', [scores, picked])], { keepdims: 0 });
     const gradient = appendGradients(b, score, [activation]).get(activation);
-    if (!gradient) throw new ShiboriError('The scores do not depend on the layer whose maps are wanted.');
+    if (!gradient)
+      throw new ShiboriError('The scores do not depend on the layer whose maps are wanted.', {
+        code: 'unsupported-model',
+      });
     const weights = b.op('ReduceMean', [toChannelsFirst(b, gradient, grid, batch), b.ints([2, 3])], { keepdims: 1 });
     const weighted = b.op('Mul', [weights, toChannelsFirst(b, activation, grid, batch)]);
     return b.op('Relu', [b.op('ReduceSum', [weighted, b.ints([1])], { keepdims: 0 })]);

@@ -15,13 +15,17 @@ const EPSILON = 1e-7;
 
 function expectRank(source: Float32Tensor, rank: number, what: string): void {
   if (source.dims.length !== rank) {
-    throw new ShiboriError(`${what}: expected ${rank} axes, found dimensions [${source.dims.join(', ')}].`);
+    throw new ShiboriError(`${what}: expected ${rank} axes, found dimensions [${source.dims.join(', ')}].`, {
+      code: 'unsupported-model',
+    });
   }
 }
 
 function expectSize(height: number, width: number): void {
   if (!Number.isInteger(height) || !Number.isInteger(width) || height < 1 || width < 1) {
-    throw new ShiboriError(`Resizing a map: expected a positive whole height and width, found ${height}×${width}.`);
+    throw new ShiboriError(`Resizing a map: expected a positive whole height and width, found ${height}×${width}.`, {
+      code: 'unsupported-model',
+    });
   }
 }
 
@@ -52,6 +56,7 @@ export function gradCamMap(activation: Float32Tensor, gradient: Float32Tensor): 
     throw new ShiboriError(
       `Grad-CAM: the gradient must have the activation's dimensions [${activation.dims.join(', ')}], ` +
         `found [${gradient.dims.join(', ')}].`,
+      { code: 'unsupported-model' },
     );
   }
   const [channels = 0, height = 0, width = 0] = activation.dims;
@@ -77,7 +82,9 @@ export function gradCamMaps(activations: Float32Tensor, gradients: Float32Tensor
   expectRank(gradients, 4, 'Gradients of a batch, [N, C, h, w]');
   const [count = 0, , height = 0, width = 0] = activations.dims;
   if (gradients.dims[0] !== count) {
-    throw new ShiboriError(`Grad-CAM: ${count} activations, but ${gradients.dims[0]} gradients.`);
+    throw new ShiboriError(`Grad-CAM: ${count} activations, but ${gradients.dims[0]} gradients.`, {
+      code: 'unsupported-model',
+    });
   }
   const maps = Array.from({ length: count }, (_, i) => gradCamMap(item(activations, i), item(gradients, i)));
   return stack(maps, [height, width]);
@@ -95,6 +102,7 @@ export function minMax(map: Float32Tensor): Float32Tensor {
     if (!Number.isFinite(value)) {
       throw new ShiboriError(
         `Scaling a map: it holds ${value}. The model's activations or gradients overflow for this image.`,
+        { code: 'unsupported-model' },
       );
     }
     if (value < low) low = value;

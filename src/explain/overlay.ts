@@ -6,7 +6,9 @@ import { JET } from './colormap.js';
 function sizeOfMap(map: Tensor<'float32'>): { width: number; height: number } {
   const [height, width] = map.dims;
   if (map.dims.length !== 2 || height === undefined || width === undefined) {
-    throw new ShiboriError(`Colouring a map: expected [H, W], found dimensions [${map.dims.join(', ')}].`);
+    throw new ShiboriError(`Colouring a map: expected [H, W], found dimensions [${map.dims.join(', ')}].`, {
+      code: 'unsupported-model',
+    });
   }
   return { width, height };
 }
@@ -36,6 +38,7 @@ export function overlayMap(image: RgbImage, map: Tensor<'float32'>): RgbImage {
   if (heat.width !== image.width || heat.height !== image.height) {
     throw new ShiboriError(
       `Laying a map over an image: the image is ${image.width}×${image.height}, the map ${heat.width}×${heat.height}.`,
+      { code: 'unsupported-model' },
     );
   }
   let brightest = 1;

@@ -52,7 +52,7 @@ function readHeader(bytes: Uint8Array, fail: (problem: string) => never): { text
  */
 export function readNpy(bytes: Uint8Array, file = 'a .npy file'): Tensor {
   const fail = (problem: string): never => {
-    throw new ShiboriError(`Reading ${file}: ${problem}.`);
+    throw new ShiboriError(`Reading ${file}: ${problem}.`, { code: 'invalid-file' });
   };
   const { text, end } = readHeader(bytes, fail);
   const descr =

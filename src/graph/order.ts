@@ -32,10 +32,12 @@ export function topologicalOrder(graph: Graph, outer: Iterable<Value> = []): Nod
       else if (producer && state.get(producer) === 'open') {
         throw new ShiboriError(
           `The graph has a cycle: node "${producer.name}" (${producer.op}) waits for its own result. ONNX graphs must be acyclic.`,
+          { code: 'invalid-graph' },
         );
       } else if (!producer && !available.has(value)) {
         throw new ShiboriError(
           `Node "${top.node.name}" (${top.node.op}) reads "${value.name}", which no node, input or initializer makes. The file is damaged or was cut from a larger graph.`,
+          { code: 'invalid-graph' },
         );
       }
     }

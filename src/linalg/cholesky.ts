@@ -87,7 +87,8 @@ function invertLower({ rows: n, data }: Matrix): Matrix {
  */
 export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): Promise<Cholesky> {
   const n = a.rows;
-  if (a.cols !== n) throw new ShiboriError(`Cholesky: expected a square matrix, found ${n}×${a.cols}.`);
+  if (a.cols !== n)
+    throw new ShiboriError(`Cholesky: expected a square matrix, found ${n}×${a.cols}.`, { code: 'not-finite' });
   const lower = matrix(n, n);
   const inverses: Matrix[] = [];
   // The rows to the left are copied for every block; fresh memory each time would cost more than the products.
@@ -105,6 +106,7 @@ export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): 
     if (stuck >= 0) {
       throw new NotPositiveDefinite(
         `Cholesky: the matrix is not positive definite (row ${k + stuck} of ${n}). Damp it, or check it for NaN.`,
+        { code: 'not-finite' },
       );
     }
     const inverse = invertLower(top);

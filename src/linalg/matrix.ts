@@ -14,7 +14,9 @@ export interface Matrix {
  */
 export function matrix(rows: number, cols: number, data: Float64Array = new Float64Array(rows * cols)): Matrix {
   if (data.length !== rows * cols) {
-    throw new ShiboriError(`A ${rows}×${cols} matrix needs ${rows * cols} elements, found ${data.length}.`);
+    throw new ShiboriError(`A ${rows}×${cols} matrix needs ${rows * cols} elements, found ${data.length}.`, {
+      code: 'not-finite',
+    });
   }
   return { rows, cols, data };
 }

@@ -34,6 +34,7 @@ export function productDims(a: Shape, b: Shape, options: ProductOptions): [m: nu
   if (k !== inner) {
     throw new ShiboriError(
       `Matrix product: expected [${m}, ${k}] times [${k}, n], found a right side [${inner}, ${n}].`,
+      { code: 'not-finite' },
     );
   }
   return [m, k, n];

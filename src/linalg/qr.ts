@@ -20,7 +20,8 @@ export interface Qr {
  */
 export function qr(a: Matrix): Qr {
   const { rows: m, cols: n } = a;
-  if (m < n) throw new ShiboriError(`QR: expected at least as many rows as columns, found ${m}×${n}.`);
+  if (m < n)
+    throw new ShiboriError(`QR: expected at least as many rows as columns, found ${m}×${n}.`, { code: 'not-finite' });
   const columns = transpose(a).data;
   const h = new Float64Array(n);
   const r = matrix(n, n);

@@ -27,7 +27,8 @@ const MAX_STEPS = 100;
  */
 export function symmetricEigen(a: Matrix): SymmetricEigen {
   const n = a.rows;
-  if (a.cols !== n) throw new ShiboriError(`Eigenvalues: expected a square matrix, found ${a.rows}×${a.cols}.`);
+  if (a.cols !== n)
+    throw new ShiboriError(`Eigenvalues: expected a square matrix, found ${a.rows}×${a.cols}.`, { code: 'not-finite' });
   const { scaled, scale } = scaledCopy(a);
   const tridiagonal = tridiagonalize(scaled, n);
   const { diagonal, subdiagonal } = tridiagonal;
@@ -50,6 +51,7 @@ function scaledCopy(a: Matrix): { scaled: Float64Array; scale: number } {
       if (!(size < Number.POSITIVE_INFINITY)) {
         throw new ShiboriError(
           'Eigenvalues: the matrix holds NaN or infinite values. Check the weights it comes from.',
+          { code: 'not-finite' },
         );
       }
       if (size > largest) largest = size;
@@ -214,7 +216,8 @@ function diagonalize(d: Float64Array, e: Float64Array, q: Float64Array, n: numbe
         last++;
       }
       if (last === first) break;
-      if (step === MAX_STEPS) throw new ShiboriError(`Eigenvalues: no convergence after ${MAX_STEPS} QL steps.`);
+      if (step === MAX_STEPS)
+        throw new ShiboriError(`Eigenvalues: no convergence after ${MAX_STEPS} QL steps.`, { code: 'not-finite' });
       qlStep(d, e, first, last, rotations);
     }
   }

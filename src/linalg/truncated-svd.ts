@@ -99,11 +99,15 @@ async function project(a: Matrix, truncation: Truncation, products: MatrixProduc
   const side = Math.min(a.rows, a.cols);
   const rank = truncation.rank === undefined ? undefined : Math.min(truncation.rank, side);
   if (rank !== undefined && (!Number.isInteger(rank) || rank < 1)) {
-    throw new ShiboriError(`Truncated SVD: the rank must be a positive integer, found ${truncation.rank}.`);
+    throw new ShiboriError(`Truncated SVD: the rank must be a positive integer, found ${truncation.rank}.`, {
+      code: 'not-finite',
+    });
   }
   const tolerance = truncation.tolerance ?? 0;
   if (!(tolerance >= 0 && tolerance <= 1)) {
-    throw new ShiboriError(`Truncated SVD: the tolerance must be between 0 and 1, found ${tolerance}.`);
+    throw new ShiboriError(`Truncated SVD: the tolerance must be between 0 and 1, found ${tolerance}.`, {
+      code: 'not-finite',
+    });
   }
   const spectrum = await spectrumOf(a, rank, products);
   const kept = choose(spectrum, rank ?? side, tolerance);

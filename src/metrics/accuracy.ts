@@ -35,6 +35,7 @@ function shapeOf(logProbabilities: Tensor<'float32'>): { count: number; classes:
   if (logProbabilities.dims.length !== 2 || count === undefined || classes === undefined || classes < 1) {
     throw new ShiboriError(
       `Accuracy: expected log-probabilities [N, classes], found dimensions [${logProbabilities.dims.join(', ')}].`,
+      { code: 'invalid-data' },
     );
   }
   return { count, classes };
@@ -58,7 +59,8 @@ export function countCorrect(
   kind: LabelKind = 'single-label',
 ): AccuracyCounts {
   const { count, classes } = shapeOf(logProbabilities);
-  if (labels.length !== count) throw new ShiboriError(`Accuracy: ${count} predictions, but ${labels.length} labels.`);
+  if (labels.length !== count)
+    throw new ShiboriError(`Accuracy: ${count} predictions, but ${labels.length} labels.`, { code: 'invalid-data' });
   let top1Correct = 0;
   let top5Correct = 0;
   let nllSum = 0;
@@ -68,6 +70,7 @@ export function countCorrect(
       throw new ShiboriError(
         `Accuracy: image ${i} has label ${label}, but the model has classes 0 to ${classes - 1}. ` +
           'Is this the data set the model was trained on?',
+        { code: 'invalid-data' },
       );
     }
     const row = logProbabilities.data.subarray(i * classes, (i + 1) * classes);
@@ -76,7 +79,9 @@ export function countCorrect(
     for (let c = 0; c < classes; c++) {
       const other = row[c] as number;
       if (Number.isNaN(other)) {
-        throw new ShiboriError(`Accuracy: the model's output for image ${i} of the batch, class ${c}, is NaN.`);
+        throw new ShiboriError(`Accuracy: the model's output for image ${i} of the batch, class ${c}, is NaN.`, {
+          code: 'invalid-data',
+        });
       }
       if (other > own || (other === own && c < label)) rank++;
       if (kind === 'multi-label' && c !== label) nllSum -= logComplement(other);
@@ -105,7 +110,7 @@ export function addCounts(a: AccuracyCounts, b: AccuracyCounts): AccuracyCounts 
  */
 export function accuracyOf(counts: AccuracyCounts): Accuracy {
   const { images, top1Correct, top5Correct, nllSum } = counts;
-  if (images === 0) throw new ShiboriError('Accuracy: there was no image to evaluate.');
+  if (images === 0) throw new ShiboriError('Accuracy: there was no image to evaluate.', { code: 'invalid-data' });
   return {
     images,
     top1Correct,
@@ -159,7 +164,7 @@ export function logProbabilitiesOf(
   { kind, labels }: { readonly kind: OutputKind; readonly labels: LabelKind },
 ): Tensor<'float32'> {
   const [rows = 0, columns = 1] = scores.dims;
-  if (labels === 'none') throw new ShiboriError('A regression has no probabilities.');
+  if (labels === 'none') throw new ShiboriError('A regression has no probabilities.', { code: 'invalid-data' });
   if (labels === 'binary') {
     const pairs = Float32Array.from(Array.from(scores.data).flatMap((score) => logOfPair(score, kind)));
     return tensor('float32', [rows, 2], pairs);

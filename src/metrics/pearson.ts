@@ -24,12 +24,14 @@ export function isConstant(values: ArrayLike<number>): boolean {
  */
 export function pearson(a: ArrayLike<number>, b: ArrayLike<number>): number | undefined {
   if (a.length !== b.length || a.length === 0) {
-    throw new ShiboriError(`Correlating two maps: they have ${a.length} and ${b.length} pixels.`);
+    throw new ShiboriError(`Correlating two maps: they have ${a.length} and ${b.length} pixels.`, {
+      code: 'invalid-data',
+    });
   }
   const meanA = meanOf(a);
   const meanB = meanOf(b);
   if (!Number.isFinite(meanA) || !Number.isFinite(meanB)) {
-    throw new ShiboriError('Correlating two maps: one holds NaN or an infinity.');
+    throw new ShiboriError('Correlating two maps: one holds NaN or an infinity.', { code: 'invalid-data' });
   }
   // Asked of the values, not of the variance: a mean that rounds leaves a constant map a tiny variance of noise.
   if (isConstant(a) || isConstant(b)) return undefined;

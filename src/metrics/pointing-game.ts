@@ -5,7 +5,9 @@ import type { Tensor } from '../tensor/tensor.js';
 export function peakOf(map: Tensor<'float32'>): { x: number; y: number } | undefined {
   const width = map.dims[1];
   if (map.dims.length !== 2 || width === undefined) {
-    throw new ShiboriError(`Finding a map's peak: expected [H, W], found dimensions [${map.dims.join(', ')}].`);
+    throw new ShiboriError(`Finding a map's peak: expected [H, W], found dimensions [${map.dims.join(', ')}].`, {
+      code: 'invalid-data',
+    });
   }
   let peak = 0;
   let constant = true;

@@ -40,7 +40,9 @@ export function median(values: ArrayLike<number>): number {
  */
 export function compareLatencies(pairs: readonly (readonly [before: number, after: number])[]): LatencyRatio {
   if (pairs.length === 0)
-    throw new ShiboriError('Comparing latencies: expected at least one run of each model, found none.');
+    throw new ShiboriError('Comparing latencies: expected at least one run of each model, found none.', {
+      code: 'invalid-data',
+    });
   const before = median(pairs.map(([x]) => x));
   const after = median(pairs.map(([, y]) => y));
   const count = pairs.length;

@@ -60,6 +60,7 @@ function unknownArchitecture(tensors: StateDict, file: string, names: readonly s
       'network, in Python where its class is, with images of its size:\n' +
       `  torch.onnx.export(model.eval(), torch.randn(1, ${channels}, 224, 224), "${onnx}", input_names=["input"],\n` +
       '    output_names=["logits"], dynamic_axes={"input": {0: "N"}, "logits": {0: "N"}})',
+    { code: 'unsupported-model' },
   );
 }
 

@@ -88,9 +88,12 @@ export function decodeInfo(metadata: Readonly<Record<string, string>>, file: str
   } catch {
     throw new ShiboriError(
       `Reading ${file}: its metadata entry "${KEY}" is not JSON. Remove the entry, or save the model again.`,
+      { code: 'unsupported-model' },
     );
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return { ...parsed.data, ...others };
-  throw new ShiboriError(`Reading ${file}: its metadata entry "${KEY}" is damaged: ${z.prettifyError(parsed.error)}`);
+  throw new ShiboriError(`Reading ${file}: its metadata entry "${KEY}" is damaged: ${z.prettifyError(parsed.error)}`, {
+    code: 'unsupported-model',
+  });
 }

@@ -86,11 +86,16 @@ function parseJson(text: string, file: string): Record<string, unknown> {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ShiboriError(`Reading ${file}, the model's configuration: it is not JSON (${(error as Error).message}).`);
+    throw new ShiboriError(
+      `Reading ${file}, the model's configuration: it is not JSON (${(error as Error).message}).`,
+      { code: 'unsupported-model' },
+    );
   }
   const parsed = z.record(z.string(), z.unknown()).safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new ShiboriError(`Reading ${file}, the model's configuration: expected a JSON object.`);
+  throw new ShiboriError(`Reading ${file}, the model's configuration: expected a JSON object.`, {
+    code: 'unsupported-model',
+  });
 }
 
 /** Parses, or says which field of which file is wrong. */
@@ -101,6 +106,7 @@ function check<T>(schema: z.ZodType<T>, value: unknown, file: string, at = ''): 
   const field = [at, ...(issue?.path ?? [])].filter((part) => part !== '').join('.');
   throw new ShiboriError(
     `Reading ${file}, the model's configuration: field "${field}": ${issue?.message ?? 'not understood'}. Mend it, or move the file away and give the preprocessing as options.`,
+    { code: 'unsupported-model' },
   );
 }
 
@@ -207,6 +213,7 @@ function namesOf(
   if (missing >= 0) {
     throw new ShiboriError(
       `Reading ${file}, the model's configuration: field "${field}" names ${names.length} classes, but none has the number ${missing}.`,
+      { code: 'unsupported-model' },
     );
   }
   const placeholders = sorted.every(([id, name]) => name === `LABEL_${id}`);

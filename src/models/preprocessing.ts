@@ -169,6 +169,7 @@ function perChannel(values: readonly number[], channels: number, what: string, f
   if (channels === 1 && values.every((value) => value === first)) return [first];
   throw new ShiboriError(
     `Preprocessing (${from}): ${what} has ${values.length} numbers, the model takes images of ${channels} channel${channels === 1 ? '' : 's'}.`,
+    { code: 'unsupported-model' },
   );
 }
 
@@ -221,6 +222,7 @@ export function resolvePreprocess(
   if (fitted.shorterSide !== undefined && fitted.shorterSide < Math.min(...size)) {
     throw new ShiboriError(
       `Preprocessing (${from.resize}): images whose shorter side has ${fitted.shorterSide} pixels are too small for a cut of ${size[1]}×${size[0]}. Give --shorter-side or --resize.`,
+      { code: 'unsupported-model' },
     );
   }
   return {

@@ -60,7 +60,7 @@ export interface PlainWeights {
  * @throws ShiboriError naming the weight that cannot be computed from what the file holds.
  */
 export function computeWeights(tensors: StateDict, file: string): PlainWeights {
-  const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`);
+  const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'unsupported-model' });
   let current = tensors;
   const notes: string[] = [];
   for (const way of reparametrizations) {

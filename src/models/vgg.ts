@@ -71,7 +71,8 @@ class VggBuilder {
 
   parameter(name: string): Value {
     const tensor = this.tensors.get(name);
-    if (!tensor) throw new ShiboriError(`Building VGG: the state dict has no "${name}".`);
+    if (!tensor)
+      throw new ShiboriError(`Building VGG: the state dict has no "${name}".`, { code: 'unsupported-model' });
     return this.b.initializer(name, toFloat32(tensor));
   }
 
@@ -156,7 +157,9 @@ class VggBuilder {
 function adaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, number], path: string): Value {
   const [, channels, height, width] = x.type?.dims ?? [];
   if (typeof channels !== 'number' || typeof height !== 'number' || typeof width !== 'number') {
-    throw new ShiboriError(`Building "${path}": the spatial size before the adaptive pooling must be known.`);
+    throw new ShiboriError(`Building "${path}": the spatial size before the adaptive pooling must be known.`, {
+      code: 'unsupported-model',
+    });
   }
   if (height === size[0] && width === size[1]) return x;
   if (height % size[0] === 0 && width % size[1] === 0) {
@@ -201,6 +204,7 @@ function checkLinear(tensors: StateDict, path: string): void {
   const found = [...tensors.keys()].filter((key) => key.startsWith(`${path}.`)).map((key) => `"${key}"`);
   throw new ShiboriError(
     `Building VGG: the state dict has no "${path}.weight" (nor "${path}.tt_W0" of a tensor train), only ${found.join(', ')}.`,
+    { code: 'unsupported-model' },
   );
 }
 
@@ -226,7 +230,8 @@ function classifierInputs(tensors: StateDict, path: string, channels: number): n
  */
 export function buildVgg(tensors: StateDict, options: BuildOptions): Graph {
   const prefix = vggPrefix(tensors);
-  if (prefix === undefined) throw new ShiboriError('Building VGG: the keys and shapes are not those of a VGG.');
+  if (prefix === undefined)
+    throw new ShiboriError('Building VGG: the keys and shapes are not those of a VGG.', { code: 'unsupported-model' });
   const builder = new VggBuilder(tensors, options);
   const { b } = builder;
   const channelsIn = tensors.get(`${prefix}features.0.weight`)?.dims[1] ?? 3;
@@ -239,6 +244,7 @@ export function buildVgg(tensors: StateDict, options: BuildOptions): Graph {
   if (side * side * channels !== inFeatures) {
     throw new ShiboriError(
       `Building VGG: ${classifier.path}.${classifier.indices[0]} takes ${inFeatures} features, which is no square map of ${channels} channels.`,
+      { code: 'unsupported-model' },
     );
   }
   x = adaptiveAveragePool(b, x, [side, side], `${prefix}avgpool`);

@@ -124,7 +124,7 @@ export class GraphBuilder {
     const outputs = Array.from({ length: options.outputs ?? 1 }, (_, i) => (i === 0 ? options.outputName : undefined));
     return this.#add(op, '', name, inputs, encodeAttributes(op, attributes), outputs).map((value) => {
       if (value) return value;
-      throw new ShiboriError(`Node "${name}" (${op}) has no such output.`);
+      throw new ShiboriError(`Node "${name}" (${op}) has no such output.`, { code: 'invalid-graph' });
     });
   }
 
@@ -136,7 +136,7 @@ export class GraphBuilder {
     options: NodeOptions = {},
   ): Value {
     const [first] = this.node(op, inputs, attributes, options);
-    if (!first) throw new ShiboriError(`${op} has no output.`);
+    if (!first) throw new ShiboriError(`${op} has no output.`, { code: 'invalid-graph' });
     return first;
   }
 
@@ -214,7 +214,10 @@ export class GraphBuilder {
     const values = outputs.map((output, i) => {
       if (output === null) return undefined;
       const type: ValueType | undefined = types[i];
-      if (!type) throw new ShiboriError(`Node "${nodeName}" (${op}) has ${types.length} outputs, asked for ${i + 1}.`);
+      if (!type)
+        throw new ShiboriError(`Node "${nodeName}" (${op}) has ${types.length} outputs, asked for ${i + 1}.`, {
+          code: 'invalid-graph',
+        });
       const own = output !== undefined && this.#reserved.delete(output) ? output : undefined;
       return new GraphValue(own ?? uniqueName(this.#valueNames, output ?? `${nodeName}:${i}`), type);
     });

@@ -31,7 +31,7 @@ function spell(term: string, ellipsisAxes: number): string[] {
 export function parseEinsum(equation: string, ranks: readonly number[]): EinsumLabels {
   const [left = '', right] = equation.replaceAll(' ', '').split('->');
   const terms = left.split(',');
-  const fail = (message: string) => new ShiboriError(`equation "${equation}" ${message}.`);
+  const fail = (message: string) => new ShiboriError(`equation "${equation}" ${message}.`, { code: 'invalid-graph' });
   if (terms.length !== ranks.length) throw fail(`has ${terms.length} terms for ${ranks.length} inputs`);
   for (const term of [...terms, right ?? '']) {
     if (!/^[a-zA-Z]*(\.\.\.)?[a-zA-Z]*$/.test(term))
@@ -61,7 +61,8 @@ export function formatEinsum({ inputs, output }: EinsumLabels): string {
   const letters = new Map<string, string>();
   for (const label of used) {
     const letter: string | undefined = LETTERS.includes(label) ? label : free.next().value;
-    if (letter === undefined) throw new ShiboriError(`An Einsum of ${used.size} different axes has no equation.`);
+    if (letter === undefined)
+      throw new ShiboriError(`An Einsum of ${used.size} different axes has no equation.`, { code: 'invalid-graph' });
     letters.set(label, letter);
   }
   const term = (labels: Labels) => labels.map((label) => letters.get(label) ?? label).join('');
@@ -81,7 +82,8 @@ export function einsumSizes<D extends Dim>(inputs: readonly Labels[], dims: read
       if (size === undefined) continue;
       const before = sizes.get(label);
       const both = before === undefined ? [size] : broadcastDims([before], [size]);
-      if (!both) throw new ShiboriError(`"${label}" stands for axes of ${before} and of ${size}.`);
+      if (!both)
+        throw new ShiboriError(`"${label}" stands for axes of ${before} and of ${size}.`, { code: 'invalid-graph' });
       // Broadcasting returns one of the two.
       sizes.set(label, both[0] === size ? size : (before ?? size));
     }

@@ -91,6 +91,7 @@ export function inferContext<A>(node: Node, attributes: A, known: KnownInputs): 
         node.inputs.map((input) => (input ? `${input.name} ${formatDims(input.type?.dims)}` : 'left out')).join(', ') ||
         'none'
       }.`,
+      { code: 'invalid-graph' },
     );
   return {
     node,

@@ -50,6 +50,7 @@ export function opOf(node: Node): Op {
   const name = node.domain ? `${node.domain}.${node.op}` : node.op;
   throw new ShiboriError(
     `Node "${node.name}" uses operator ${name}, which is not supported.${suggestion(node.op, Object.keys(ops))} Export the model with standard ONNX operators; \`ops\` of the library lists those that are supported.`,
+    { code: 'invalid-graph' },
   );
 }
 
@@ -62,13 +63,16 @@ function parseAttribute(node: Node, name: string, spec: AttributeSpec<unknown>):
   const attribute = node.attributes[name];
   if (attribute === undefined) {
     if (spec.required) {
-      throw new ShiboriError(`Node "${node.name}" (${node.op}): attribute "${name}" (${spec.type}) is missing.`);
+      throw new ShiboriError(`Node "${node.name}" (${node.op}): attribute "${name}" (${spec.type}) is missing.`, {
+        code: 'invalid-graph',
+      });
     }
     return spec.fallback;
   }
   if (attribute.type !== spec.type) {
     throw new ShiboriError(
       `Node "${node.name}" (${node.op}): attribute "${name}" should be of type ${spec.type}, found ${attribute.type}.`,
+      { code: 'invalid-graph' },
     );
   }
   return attribute.type === 'float' ? Math.fround(attribute.value) : attribute.value;
@@ -100,6 +104,7 @@ export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>
       const known = Object.keys(specs);
       throw new ShiboriError(
         `${op} has no attribute "${name}".${suggestion(name, known)} It has ${known.join(', ') || 'none'}.`,
+        { code: 'invalid-graph' },
       );
     }
     encoded[name] = { type: spec.type, value } as Attribute;

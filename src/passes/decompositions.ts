@@ -28,12 +28,14 @@ export type Decomposition = (
 function input(inputs: readonly (Value | undefined)[], i: number, op: string, { name }: NodeOptions): Value {
   const value = inputs[i];
   if (value) return value;
-  throw new ShiboriError(`Node "${name ?? op}" (${op}): input ${i} is missing.`);
+  throw new ShiboriError(`Node "${name ?? op}" (${op}): input ${i} is missing.`, { code: 'unsupported-operator' });
 }
 
 function dimsOf(value: Value, op: string, { name }: NodeOptions): readonly Dim[] {
   if (value.type) return value.type.dims;
-  throw new ShiboriError(`Node "${name ?? op}" (${op}): the dimensions of "${value.name}" are not known.`);
+  throw new ShiboriError(`Node "${name ?? op}" (${op}): the dimensions of "${value.name}" are not known.`, {
+    code: 'unsupported-operator',
+  });
 }
 
 /** Everything of a name but the output's: for the nodes before the last one. */
@@ -56,6 +58,7 @@ const gelu: Decomposition = (b, inputs, attributes, names = {}) => {
   } else {
     throw new ShiboriError(
       `Node "${names.name ?? 'Gelu'}" (Gelu): attribute "approximate" should be "none" or "tanh", found "${approximate}".`,
+      { code: 'unsupported-operator' },
     );
   }
   const share = b.op('Add', [curve, like(1)], {}, own);
@@ -76,7 +79,8 @@ const groupNormalization: Decomposition = (b, inputs, attributes, names = {}) =>
   const [x, scale, bias] = [0, 1, 2].map((i) => input(inputs, i, op, names)) as [Value, Value, Value];
   const own = inner(names);
   const dims = dimsOf(x, op, names);
-  const fail = (message: string) => new ShiboriError(`Node "${names.name ?? op}" (${op}): ${message}`);
+  const fail = (message: string) =>
+    new ShiboriError(`Node "${names.name ?? op}" (${op}): ${message}`, { code: 'unsupported-operator' });
   const [channels, groups] = [dims[1], numberOf(attributes, 'num_groups') ?? 0];
   if (typeof channels !== 'number' || groups < 1 || channels % groups !== 0) {
     throw fail(`${channels} channels cannot be divided into ${groups} groups (attribute "num_groups").`);

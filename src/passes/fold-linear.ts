@@ -94,7 +94,8 @@ async function probe(graph: Graph, chain: Chain, run: Run): Promise<{ columns: F
   const [output] = gemm.outputs;
   const [, , bias] = gemm.inputs;
   const outputs = output?.type?.dims[1];
-  if (!output || typeof outputs !== 'number') throw new ShiboriError(`Node "${gemm.name}": its width is not known.`);
+  if (!output || typeof outputs !== 'number')
+    throw new ShiboriError(`Node "${gemm.name}": its width is not known.`, { code: 'unsupported-operator' });
   const probing = rewrite(graph, {
     cutAt: [start],
     outputs: [output],
@@ -103,7 +104,8 @@ async function probe(graph: Graph, chain: Chain, run: Run): Promise<{ columns: F
   });
   const [input] = probing.inputs;
   const [result] = probing.outputs;
-  if (!input || result?.type?.dims[0] !== 'N') throw new ShiboriError('it mixes the images of a batch');
+  if (!input || result?.type?.dims[0] !== 'N')
+    throw new ShiboriError('it mixes the images of a batch', { code: 'unsupported-operator' });
   const size = sizeOf(dims);
   const rows = Math.max(1, Math.min(size, Math.floor(PROBE_ELEMENTS / Math.max(widest, size))));
   const at = async (count: number, first: number | undefined): Promise<Float32Array> => {

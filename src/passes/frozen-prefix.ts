@@ -44,16 +44,21 @@ export function splitFrozenPrefix(
   trained: ReadonlySet<Value>,
   kept: readonly Value[] = [],
 ): FrozenPrefix {
-  if (trained.size === 0) throw new ShiboriError('No parameter is trained: the pattern fits none.');
+  if (trained.size === 0)
+    throw new ShiboriError('No parameter is trained: the pattern fits none.', { code: 'unsupported-operator' });
   const [input, second] = graph.inputs;
   if (!input || second) {
     const names = graph.inputs.map(({ name }) => `"${name}"`).join(', ');
-    throw new ShiboriError(`A model that is trained takes one input, the images; this one has ${names || 'none'}.`);
+    throw new ShiboriError(`A model that is trained takes one input, the images; this one has ${names || 'none'}.`, {
+      code: 'unsupported-operator',
+    });
   }
   const cut = smallestCut({ ...graph, nodes: nodesFor(graph, graph.outputs) }, input, trained, kept);
   const elements = elementsPerImage(cut, input);
   if (elements === undefined) {
-    throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`);
+    throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`, {
+      code: 'unsupported-operator',
+    });
   }
   const prefix = cut === input ? undefined : rewrite(graph, { outputs: [cut] });
   // Flattening and scaling the images is not worth keeping apart: only frozen parameters are.

@@ -76,5 +76,7 @@ export function refuse(node: Node, opset: number, rewritten: readonly string[]):
     ? `: ${reason}.`
     : `.${suggestion(node.op, [...Object.keys(ops), ...rewritten])} Export the model without it; \`ops\` of the library lists what is supported.`;
   const set = own ? ` The file is of operator set ${opset}.` : '';
-  throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported${advice}${set}`);
+  throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported${advice}${set}`, {
+    code: 'unsupported-operator',
+  });
 }

@@ -79,14 +79,19 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     if (!used.has(input)) continue;
     const dims = options.inputDims?.[input.name] ?? input.type?.dims;
     if (!input.type || !dims) {
-      throw new ShiboriError(`Input "${input.name}" has no declared type. Give its dimensions (option --input).`);
+      throw new ShiboriError(`Input "${input.name}" has no declared type. Give its dimensions (option --input).`, {
+        code: 'unsupported-operator',
+      });
     }
     moved.set(input, builder.input(input.name, input.type.dtype, dims));
   }
   for (const value of cut) {
     if (moved.has(value)) continue;
     const type = value.type ?? graph.initializers.get(value);
-    if (!type) throw new ShiboriError(`The graph cannot be cut at "${value.name}": its dimensions are not known.`);
+    if (!type)
+      throw new ShiboriError(`The graph cannot be cut at "${value.name}": its dimensions are not known.`, {
+        code: 'unsupported-operator',
+      });
     moved.set(value, builder.input(value.name, type.dtype, options.inputDims?.[value.name] ?? type.dims));
   }
   for (const [value, data] of graph.initializers) {
@@ -97,7 +102,7 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
   const of = (old: Value): Value => {
     const value = moved.get(old);
     if (value) return value;
-    throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`);
+    throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`, { code: 'unsupported-operator' });
   };
   const results = new Set<Value>(options.outputs ?? graph.outputs);
   const emitted = (standIn: Replacement, old: Value | undefined, inputs: readonly (Value | undefined)[]): Value => {

@@ -51,9 +51,13 @@ function ratioOf(graph: Graph, node: Node): number {
   if (!ratio) return 0.5;
   const known = graph.initializers.get(ratio)?.data[0];
   if (known === undefined)
-    throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be a constant to be trained.`);
+    throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be a constant to be trained.`, {
+      code: 'unsupported-operator',
+    });
   if (!(Number(known) >= 0 && Number(known) < 1)) {
-    throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be at least 0 and below 1, found ${known}.`);
+    throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be at least 0 and below 1, found ${known}.`, {
+      code: 'unsupported-operator',
+    });
   }
   return Number(known);
 }
@@ -93,6 +97,7 @@ export function startTrainingMode(
       if (other) {
         throw new ShiboriError(
           `Nodes "${other.name}" and "${node.name}" (BatchNormalization) both update "${value.name}": a module that is used twice cannot be trained. Freeze it.`,
+          { code: 'unsupported-operator' },
         );
       }
       running.set(value, node);
@@ -107,7 +112,9 @@ export function startTrainingMode(
       const [x] = inputs;
       const ratio = ratioOf(graph, node);
       if (!x?.type || !isStatic(x.type.dims)) {
-        throw new ShiboriError(`Node "${node.name}" (Dropout): its dimensions must be fixed.`);
+        throw new ShiboriError(`Node "${node.name}" (Dropout): its dimensions must be fixed.`, {
+          code: 'unsupported-operator',
+        });
       }
       if (ratio === 0) return [x];
       const mask = { name: `mask/${node.name}`, dims: x.type.dims, ratio };
@@ -129,6 +136,7 @@ function batchNormalization(
   if (!x || !scale || !bias || !mean || !variance || !meanName || !varianceName || !dims || !isStatic(dims)) {
     throw new ShiboriError(
       `Node "${node.name}" (BatchNormalization): its inputs must be complete and their dimensions fixed.`,
+      { code: 'unsupported-operator' },
     );
   }
   const { epsilon, momentum } = attributesOf('BatchNormalization', node);
@@ -137,6 +145,7 @@ function batchNormalization(
   if (count < 2) {
     throw new ShiboriError(
       `Node "${node.name}" (BatchNormalization): training needs more than one value per channel; use a batch of at least 2.`,
+      { code: 'unsupported-operator' },
     );
   }
   const axes = b.ints(range(dims.length).filter((axis) => axis !== 1));

@@ -52,6 +52,7 @@ const notTraining: Renewal = (node) => {
   if (test?.type === 'int' && test.value === 0) {
     throw new ShiboriError(
       `Node "${node.name}" (${node.op}): it is in training mode (is_test = 0). Export the model again in evaluation mode, with opset ${OPSET}.`,
+      { code: 'unsupported-operator' },
     );
   }
   return { attributes };

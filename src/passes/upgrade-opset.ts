@@ -36,6 +36,7 @@ const softmax =
     if (symbols.length > 1) {
       throw new ShiboriError(
         `Node "${node.name}" (${op}): its dimensions [${dims.join(', ')}] must be fixed but for one. Export the model again with opset ${OPSET}.`,
+        { code: 'unsupported-operator' },
       );
     }
     const flat = b.op('Flatten', inputs, { axis }, { name: node.name });
@@ -65,6 +66,7 @@ function takenBranch(
   if (typeof known !== 'number' || branch?.type !== 'graph') {
     throw new ShiboriError(
       `Node "${node.name}" (If): which branch is taken shows only when the model runs. Export the model traced instead of scripted, or with a fixed input size.`,
+      { code: 'unsupported-operator' },
     );
   }
   return inline(branch.value);
@@ -153,7 +155,7 @@ export function upgradeOpset(model: Model, file: string): Graph {
   if (model.opset > NEWEST_OPSET) {
     throw new ShiboriError(
       `Reading ${file}: it is written for ONNX operator set ${model.opset}; 1 to ${NEWEST_OPSET} are supported. Export it again with opset ${OPSET}.`,
-      { file },
+      { code: 'unsupported-operator', file },
     );
   }
   const results = new Set<Value>(model.graph.outputs);

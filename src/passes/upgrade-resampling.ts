@@ -43,6 +43,7 @@ export const resize: Upgrade = (node, inputs, b, opset) => {
     if (smaller && known?.some((scale) => typeof scale === 'number' && scale > 1)) {
       throw new ShiboriError(
         `Node "${node.name}" (Resize): operator set 10 rounds shrinking and growing axes differently; one node with both is not supported. Export the model again with opset 18.`,
+        { code: 'unsupported-operator' },
       );
     }
     const attributes = { mode: stringOf(node.attributes, 'mode') ?? 'nearest', ...asymmetric };
@@ -56,6 +57,7 @@ export const resize: Upgrade = (node, inputs, b, opset) => {
     if (attributes.mode !== 'nearest' || !before) {
       throw new ShiboriError(
         `Node "${node.name}" (Resize): "tf_half_pixel_for_nn" is of mode "nearest" only, and of nearest_mode floor. Export the model again with opset 18.`,
+        { code: 'unsupported-operator' },
       );
     }
     [coordinates, nearest_mode] = ['half_pixel', before];
@@ -112,6 +114,7 @@ export const averagePool: Upgrade = (node, [x], b) => {
   if (!x || spatial.length > 2 || !isStatic(spatial)) {
     throw new ShiboriError(
       `Node "${node.name}" (AveragePool): with dilations it takes images of one size, found [${dims.join(', ')}]. Export the model without them.`,
+      { code: 'unsupported-operator' },
     );
   }
   const window = windowOf(attributes, attributes.kernel_shape ?? [], spatial);
@@ -154,7 +157,8 @@ function wholeWindows(node: Node, kernel: readonly number[], x: Value): Record<s
 // Y = (sum of |X|^p under the window)^(1/p)
 export const lpPool: Upgrade = (node, [x], b) => {
   const kernel = node.attributes.kernel_shape;
-  if (!x || kernel?.type !== 'ints') throw new ShiboriError(`Node "${node.name}" (LpPool): it has no kernel_shape.`);
+  if (!x || kernel?.type !== 'ints')
+    throw new ShiboriError(`Node "${node.name}" (LpPool): it has no kernel_shape.`, { code: 'unsupported-operator' });
   const p = numberOf(node.attributes, 'p') ?? 2;
   const own = { name: node.name };
   const powers = b.op('Pow', [b.op('Abs', [x], {}, own), numberLike(b, p, x)], {}, own);
@@ -172,7 +176,10 @@ export const lpPool: Upgrade = (node, [x], b) => {
 // Y = (sum of |X|^p over all positions)^(1/p)
 export const globalLpPool: Upgrade = (node, [x], b) => {
   const dims = x?.type?.dims;
-  if (!x || !dims) throw new ShiboriError(`Node "${node.name}" (GlobalLpPool): its input's dimensions are not known.`);
+  if (!x || !dims)
+    throw new ShiboriError(`Node "${node.name}" (GlobalLpPool): its input's dimensions are not known.`, {
+      code: 'unsupported-operator',
+    });
   const p = numberOf(node.attributes, 'p') ?? 2;
   const axes = b.ints(range(dims.length).slice(2));
   if (p === 1 || p === 2) return [b.op(p === 1 ? 'ReduceL1' : 'ReduceL2', [x, axes], { keepdims: 1 }, namesOf(node))];

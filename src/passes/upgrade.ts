@@ -23,7 +23,7 @@ export function namesOf(node: Node): NodeOptions {
 
 /** An error that names the node and its operator. */
 export function failure(node: Node, message: string): ShiboriError {
-  return new ShiboriError(`Node "${node.name}" (${node.op}): ${message}`);
+  return new ShiboriError(`Node "${node.name}" (${node.op}): ${message}`, { code: 'unsupported-operator' });
 }
 
 /** The node without some of its attributes, and with `inputs`. */
@@ -54,5 +54,6 @@ export function scalarLike(node: Node, [x]: Inputs, b: GraphBuilder, value: numb
   if (dtype === 'float32' || dtype === 'float64') return b.scalar(value, dtype);
   throw new ShiboriError(
     `Node "${node.name}" (${node.op}): expected float32 or float64 elements, found ${dtype ?? 'an unknown type'}. Export the model again with opset ${OPSET}.`,
+    { code: 'unsupported-operator' },
   );
 }

@@ -95,7 +95,9 @@ export class MersenneTwister {
   /** `torch.randperm(n)`: a permutation of `0 … n - 1`. Throws from 2^32 / 20 on, where PyTorch draws otherwise. */
   randperm(n: number): Uint32Array {
     if (!Number.isInteger(n) || n < 0 || n >= RANDPERM_LIMIT) {
-      throw new ShiboriError(`A permutation needs a length from 0 to ${RANDPERM_LIMIT - 1}, found ${n}.`);
+      throw new ShiboriError(`A permutation needs a length from 0 to ${RANDPERM_LIMIT - 1}, found ${n}.`, {
+        code: 'invalid-graph',
+      });
     }
     const order = Uint32Array.from({ length: n }, (_, i) => i);
     for (let i = 0; i < n - 1; i++) swap(order, i, i + (this.random32() % (n - i)));

@@ -24,6 +24,7 @@ export function tensor<T extends DType>(dtype: T, dims: readonly number[], data:
   if (data.length !== sizeOf(dims)) {
     throw new ShiboriError(
       `A ${dtype} tensor [${dims.join(', ')}] needs ${sizeOf(dims)} elements, found ${data.length}.`,
+      { code: 'invalid-graph' },
     );
   }
   // One cast-free construction serves all element types because Tensor<T> is exactly this record.
@@ -68,7 +69,9 @@ export function bytesOf(source: Tensor): Uint8Array {
 /** The tensor as float32 elements, checked. Throws with `what` in the message when it holds another type. */
 export function expectFloat32(source: Tensor | undefined, what: string): Tensor<'float32'> {
   if (source?.dtype !== 'float32') {
-    throw new ShiboriError(`${what}: expected a float32 tensor, found ${source?.dtype ?? 'nothing'}.`);
+    throw new ShiboriError(`${what}: expected a float32 tensor, found ${source?.dtype ?? 'nothing'}.`, {
+      code: 'invalid-graph',
+    });
   }
   return source;
 }

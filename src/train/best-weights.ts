@@ -27,6 +27,7 @@ export function checkMeasured(measured: Measured): Measured {
   if (!Number.isNaN(measured.top1)) return measured;
   throw new ShiboriError(
     'Not one validation image could be read: the best epoch cannot be chosen. Train without validation images, or give others.',
+    { code: 'training-failed' },
   );
 }
 

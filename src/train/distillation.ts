@@ -59,11 +59,14 @@ export function comparedValues(student: Graph, distillation: Distillation | unde
 
 /** The value that is compared. Throws when a graph has none of that name, or nobody said which. */
 function layerOf(graph: Graph, which: 'teacher' | 'student', { layer }: Distillation): Value {
-  if (!layer) throw new ShiboriError('Distillation of features or maps needs to know the layer.');
+  if (!layer)
+    throw new ShiboriError('Distillation of features or maps needs to know the layer.', { code: 'training-failed' });
   const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)];
   const found = values.find((value) => value?.name === layer[which]);
   if (found) return found;
-  throw new ShiboriError(`Distillation compares "${layer[which]}", which the ${which} does not have.`);
+  throw new ShiboriError(`Distillation compares "${layer[which]}", which the ${which} does not have.`, {
+    code: 'training-failed',
+  });
 }
 
 const compares = ({ features = 0, maps }: Distillation): boolean => features > 0 || (maps?.weight ?? 0) > 0;
@@ -73,7 +76,7 @@ function teacherGraph(distillation: Distillation, batch: number): Graph {
   const { teacher, features = 0, maps } = distillation;
   const [input] = teacher.inputs;
   const [output] = teacher.outputs;
-  if (!input?.type || !output) throw new ShiboriError('The teacher has no typed input.');
+  if (!input?.type || !output) throw new ShiboriError('The teacher has no typed input.', { code: 'training-failed' });
   const layer = compares(distillation) ? layerOf(teacher, 'teacher', distillation) : undefined;
   const { builder: b, of } = startRewrite(teacher, {
     inputDims: { [input.name]: [batch, ...input.type.dims.slice(1)] },

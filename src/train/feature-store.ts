@@ -21,6 +21,7 @@ function allocateView(count: number, elements: number): Float32Array {
     const gigabytes = ((count * elements * 4) / 1e9).toFixed(1);
     throw new ShiboriError(
       `The frozen part's outputs of ${count} images take ${gigabytes} GB a view, which this machine's memory does not hold. Train fewer layers, or on fewer images.`,
+      { code: 'training-failed' },
     );
   }
 }

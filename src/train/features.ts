@@ -83,6 +83,7 @@ export function cachedFeatures(
     if (features.length === count * elements) return features;
     throw new ShiboriError(
       `The frozen prefix gave ${features.length} numbers for ${count} images, expected ${elements} each.`,
+      { code: 'training-failed' },
     );
   }
 

@@ -56,7 +56,7 @@ export function buildStepGraph(
   { batchNorm, dropout, distillation }: Pick<StepSettings, 'batchNorm' | 'dropout' | 'distillation'> = {},
 ): StepGraph {
   const input = graph.inputs[0];
-  if (!input?.type) throw new ShiboriError('The model has no typed input to train on.');
+  if (!input?.type) throw new ShiboriError('The model has no typed input to train on.', { code: 'training-failed' });
   // Before weights become inputs: their shapes decide, and gradients follow from what is written here.
   const bound = winogradConvolutions(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
   const trained = initializersNamed(bound, parameters);
@@ -65,6 +65,7 @@ export function buildStepGraph(
   if (!scores) {
     throw new ShiboriError(
       `Only classifiers are trained: the first output is ${formatDims(bound.outputs[0]?.type?.dims)}, expected [N, classes].`,
+      { code: 'training-failed' },
     );
   }
   const { classes } = scores;

@@ -245,7 +245,10 @@ export class Trainer {
   /** Validates, records and saves; false when the signal ended it before. */
   async #endEpoch(): Promise<boolean> {
     const p = this.#progress;
-    if (p.images === 0) throw new ShiboriError('Not one training image could be read: there is nothing to train on.');
+    if (p.images === 0)
+      throw new ShiboriError('Not one training image could be read: there is nothing to train on.', {
+        code: 'training-failed',
+      });
     const { loss, top1 } = meansOf(p);
     const measured = this.#validation && (await this.#validate(this.#validation, p.epoch));
     if (measured === 'aborted') return false;
@@ -296,6 +299,7 @@ export class Trainer {
     const kept = this.#hasCheckpoint ? ' The last good checkpoint is kept.' : '';
     return new ShiboriError(
       `Training stopped at step ${step + 1} (epoch ${epoch + 1}): ${what}, at a learning rate of ${learningRate.toPrecision(3)}.${kept} Try a lower learning rate, and check that the images are normalised as the model expects.`,
+      { code: 'training-failed' },
     );
   }
 
@@ -320,6 +324,7 @@ export class Trainer {
     if (state.progress.fingerprint !== this.#options.fingerprint) {
       throw new ShiboriError(
         'The checkpoint belongs to another training: model, data or options differ. Start anew without --resume, or give the options it was started with.',
+        { code: 'training-failed' },
       );
     }
     restoreArrays(namedArrays(this.#weights, this.#options.optimizer), state.tensors);

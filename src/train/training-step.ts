@@ -68,6 +68,7 @@ function labelTargets(labels: readonly number[], classes: number, smoothing: num
     if (label >= classes) {
       throw new ShiboriError(
         `The model tells ${classes} classes apart (0 to ${classes - 1}), an image is of class ${label}.`,
+        { code: 'training-failed' },
       );
     }
     if (label < 0) continue;

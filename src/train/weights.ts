@@ -73,6 +73,7 @@ export function restoreArrays(
     if (found === values.length) continue;
     throw new ShiboriError(
       `The checkpoint does not fit the model: "${name}" needs ${values.length} numbers, it has ${found ?? 'none'}. Start anew without --resume.`,
+      { code: 'training-failed' },
     );
   }
   for (const [name, values] of target) values.set(saved.get(name) ?? values);

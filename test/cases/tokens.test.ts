@@ -4,7 +4,7 @@ import { appendGradients } from '../../src/autodiff/gradient.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { finishMaps, gradCamMaps } from '../../src/explain/map.js';
 import { runOnce, startRewrite } from '../../src/index.js';
-import { openModel } from '../../src/node/model-file.js';
+import { openModel } from '../../src/io/models/model-file.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import {
   at,

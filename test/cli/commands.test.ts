@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readNpy } from '../../src/formats/npy.js';
 import { shibori } from '../support/shibori.js';
-import { SIDE, writeTinyStudy } from '../support/tiny-study.js';
+import { SIDE, writeTinyStudy } from '../support/tiny-recipe.js';
 
 const python = '/usr/bin/python3';
 const hasTorch = spawnSync(python, ['-c', 'import torch']).status === 0;

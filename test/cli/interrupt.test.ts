@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeTinyStudy } from '../support/tiny-study.js';
+import { writeTinyStudy } from '../support/tiny-recipe.js';
 
 const main = resolve(import.meta.dirname, '../../dist/cli/main.js');
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { shibori } from '../support/shibori.js';
-import { writeTinyStudy } from '../support/tiny-study.js';
+import { writeTinyStudy } from '../support/tiny-recipe.js';
 
 let folder: string;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { table, wrap } from '../../src/cli/table.js';
-import { displayWidth } from '../../src/node/text-width.js';
-import { groupByReason, listNames } from '../../src/verbs/group-reasons.js';
+import { displayWidth } from '../../src/cli/terminal/text-width.js';
+import { groupByReason, listNames } from '../../src/evaluation/group-reasons.js';
 
 const HEADER = ['layer', 'scheme', 'ranks', 'parameters', 'left', 'bytes', 'latency'];
 const ROWS = [

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { brotliCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { clutteredDigits } from '../../src/data/cluttered-digits.js';
-import { decodeDigits, readMnist } from '../../src/node/mnist.js';
+import { decodeDigits, readMnist } from '../../src/images/mnist.js';
 
 const train = await readMnist('train');
 const test = await readMnist('test');

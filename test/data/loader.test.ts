@@ -6,7 +6,7 @@ import { directLoader, type ImageLoader } from '../../src/data/image-loader.js';
 import { type BadImage, type Batch, type BatchOptions, batches } from '../../src/data/loader.js';
 import { type Preprocess, toTensor } from '../../src/data/preprocess.js';
 import { ShiboriError } from '../../src/errors.js';
-import { decodeImage } from '../../src/node/decode-image.js';
+import { decodeImage } from '../../src/images/decode-image.js';
 import { noise } from './noise.js';
 
 /** Images that are noise of the seed that is their index; `bad` ones cannot be decoded. */
@@ -32,7 +32,7 @@ function optionsOf(bad: number[] = [], found: BadImage[] = []): Options {
     batchSize: 3,
     preprocess,
     async decode([index = 0], file) {
-      if (bad.includes(index)) throw new ShiboriError(`${file} is broken`);
+      if (bad.includes(index)) throw new ShiboriError(`${file} is broken`, { code: 'invalid-file' });
       return noise(5, 4, index);
     },
     onBad: (image) => found.push(image),

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { centerCrop } from '../../src/data/image.js';
 import { fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from '../../src/data/preprocess.js';
 import { resize, resizeShorterSide } from '../../src/data/resize.js';
-import { crc32 } from '../../src/node/image-source-crc.js';
+import { crc32 } from '../../src/images/image-source-crc.js';
 import { bytesOf } from '../../src/tensor/tensor.js';
 import { noise } from './noise.js';
 

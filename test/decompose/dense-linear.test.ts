@@ -1,14 +1,14 @@
 /* Linear layers in all the ways that graphs write them: recognised, replaced at full rank, and equal to the original. */
 import { describe, expect, it } from 'vitest';
+import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
 import { decomposeLinear, replaceLinears } from '../../src/decompose/compress-linear.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { engineProducts } from '../../src/engine/matrix-products.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Dim, Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
-import { random } from '../squeeze/support.js';
+import { random } from '../compression/support.js';
 
 const [IN, OUT] = [24, 12];
 /** Float32 sums of 24 products in another order. */

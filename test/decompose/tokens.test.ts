@@ -1,5 +1,6 @@
 /* Every linear layer of transformers that PyTorch exports, as a tensor train of full rank: the network stays what it was. */
 import { describe, expect, it } from 'vitest';
+import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
 import { decomposeLinear, type LinearTrain, replaceLinears } from '../../src/decompose/compress-linear.js';
 import { suggestModes } from '../../src/decompose/factorization.js';
 import { type TtLayer, ttDescriptorsOf } from '../../src/decompose/tt-layer.js';
@@ -9,10 +10,9 @@ import { nodeEngine } from '../../src/engine/node.js';
 import { defaultLayer } from '../../src/explain/layers.js';
 import type { Graph } from '../../src/graph/model.js';
 import { withExecution } from '../../src/index.js';
-import { openModel } from '../../src/node/model-file.js';
-import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
+import { openModel } from '../../src/io/models/model-file.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
-import { random } from '../squeeze/support.js';
+import { random } from '../compression/support.js';
 
 const engine = nodeEngine({ threads: 1 });
 const folder = new URL('../golden/families/', import.meta.url);

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from '../../src/data/preprocess.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type Explainer, type Explanation, gradCam } from '../../src/explain/grad-cam.js';
+import { decodeImage } from '../../src/images/decode-image.js';
+import { openModel, readWhole } from '../../src/io/models/model-file.js';
 import { pointingGame } from '../../src/metrics/pointing-game.js';
-import { decodeImage } from '../../src/node/decode-image.js';
-import { openModel, readWhole } from '../../src/node/model-file.js';
 import { shared } from '../support/shared-data.js';
 
 const file = shared('models', 'squeezenet1_1.onnx');

@@ -5,7 +5,7 @@ import { gradCam } from '../../src/explain/grad-cam.js';
 import { defaultLayer, namedLayer, spatialLayers } from '../../src/explain/layers.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { random } from '../squeeze/support.js';
+import { random } from '../compression/support.js';
 
 const DIM = 4;
 

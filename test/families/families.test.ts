@@ -10,7 +10,7 @@ import { defaultLayer, spatialLayers } from '../../src/explain/layers.js';
 import { finishMaps } from '../../src/explain/map.js';
 import { readNpy } from '../../src/formats/npy.js';
 import type { Graph } from '../../src/graph/model.js';
-import { type OpenedModel, openModel } from '../../src/node/model-file.js';
+import { type OpenedModel, openModel } from '../../src/io/models/model-file.js';
 import { rewrite, startRewrite } from '../../src/passes/rewrite.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeTinyStudy } from '../support/tiny-study.js';
+import { writeTinyStudy } from '../support/tiny-recipe.js';
 
 const root = resolve(import.meta.dirname, '../..');
 const exec = promisify(execFile);

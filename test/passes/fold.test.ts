@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { foldExact } from '../../src/compression/fold-exact.js';
 import { verifyEqual } from '../../src/decompose/verify-equal.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
@@ -9,7 +10,6 @@ import { GraphBuilder } from '../../src/ops/builder.js';
 import { foldBatchNorms } from '../../src/passes/fold-batch-norm.js';
 import { foldLinearChains } from '../../src/passes/fold-linear.js';
 import { mergeDuplicates } from '../../src/passes/merge-duplicates.js';
-import { foldExact } from '../../src/squeeze/fold-exact.js';
 import { sizeOf } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';

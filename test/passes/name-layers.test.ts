@@ -1,11 +1,11 @@
 /* Each node has a name of its own, and each layer a module path of its own. */
 import { describe, expect, it } from 'vitest';
+import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { findLayer, modulePath } from '../../src/graph/module-path.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { nameLayersApart, nameNodesApart } from '../../src/passes/name-layers.js';
-import { squeezeLayers } from '../../src/squeeze/squeeze-layer.js';
-import { random } from '../squeeze/support.js';
+import { random } from '../compression/support.js';
 
 /** Linear layers in a row: the name of each node, and of its weight; those with a bias get an Add of their own. */
 function chain(layers: readonly { node: string; weight: string; bias?: string }[]): Graph {

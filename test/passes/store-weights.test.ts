@@ -5,11 +5,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { parametersOf } from '../../src/graph/parameters.js';
-import { openModel } from '../../src/node/model-file.js';
-import { saveModel } from '../../src/node/save-model.js';
+import { openModel } from '../../src/io/models/model-file.js';
+import { saveModel } from '../../src/io/models/save-model.js';
 import { type StorageType, storeWeights } from '../../src/passes/store-weights.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
-import { random } from '../squeeze/support.js';
+import { random } from '../compression/support.js';
 
 const families = join(import.meta.dirname, '../golden/families');
 const engine = nodeEngine({ threads: 1 });

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { summedDivergence } from '../../src/compression/divergence.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import type { Graph } from '../../src/graph/model.js';
 import { countCorrect, logProbabilitiesOf } from '../../src/metrics/accuracy.js';
 import { type ScoreKinds, scoresOf } from '../../src/ops/scores/scores.js';
 import { scoreGraph } from '../../src/passes/scores-graph.js';
-import { summedDivergence } from '../../src/squeeze/divergence.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { buildStepGraph, LOSS, TARGET } from '../../src/train/step-graph.js';
 import { type Ending, network, noise, SIDE } from './networks.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/formats/safetensors/write.js';
-import { fileCheckpoint } from '../../src/node/checkpoint.js';
+import { fileCheckpoint } from '../../src/io/checkpoint.js';
 import { float32, int64 } from '../../src/tensor/tensor.js';
 import type { TrainingState } from '../../src/train/training-state.js';
 import { bundle } from '../support/bundle.js';

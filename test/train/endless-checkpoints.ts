@@ -1,4 +1,4 @@
-import { fileCheckpoint } from '../../src/node/checkpoint.js';
+import { fileCheckpoint } from '../../src/io/checkpoint.js';
 
 /**
  * A program that is to be killed: it saves checkpoint after checkpoint, each of `ELEMENTS` times its number. Argument:

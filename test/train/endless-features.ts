@@ -1,4 +1,4 @@
-import { diskStore } from '../../src/node/feature-store.js';
+import { diskStore } from '../../src/io/feature-store.js';
 
 /**
  * A program that is to be killed: it fills a store, each record with a number of its own. Arguments: folder, records,

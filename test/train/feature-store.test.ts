@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { referenceEngine } from '../../src/engine/reference.js';
-import { diskStore, featureKey, makeRoom } from '../../src/node/feature-store.js';
+import { diskStore, featureKey, makeRoom } from '../../src/io/feature-store.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import { type FeatureStore, memoryStore } from '../../src/train/feature-store.js';

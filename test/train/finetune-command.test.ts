@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { shibori } from '../support/shibori.js';
-import { writeTinyStudy } from '../support/tiny-study.js';
+import { writeTinyStudy } from '../support/tiny-recipe.js';
 
 const main = resolve(import.meta.dirname, '../../dist/cli/main.js');
 /** Enough that a process is stopped long before the end, on any machine. */

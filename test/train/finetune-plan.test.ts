@@ -9,13 +9,13 @@ import { parametersOf } from '../../src/graph/parameters.js';
 import { summarize } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { rewrite } from '../../src/passes/rewrite.js';
+import { forTraining, scheduleOf } from '../../src/recipes/finetune-plan.js';
+import { finetuneSchema } from '../../src/recipes/recipe.js';
 import { range, sizeOf } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, type Tensor, zeros } from '../../src/tensor/tensor.js';
 import { constant } from '../../src/train/schedules.js';
 import { buildStepGraph, gradientName, TARGET } from '../../src/train/step-graph.js';
-import { forTraining, scheduleOf } from '../../src/verbs/finetune-plan.js';
-import { finetuneSchema } from '../../src/verbs/recipe.js';
 
 /** Another order of float32 sums, relative to the largest number. */
 const ROUNDING = 1e-4;

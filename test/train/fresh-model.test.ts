@@ -11,7 +11,7 @@ import { summarize } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { sizeOf } from '../../src/tensor/dims.js';
 import { expectFloat32, float32, int64, type Tensor, zeros } from '../../src/tensor/tensor.js';
-import { SIDE, tinyShape } from '../support/tiny-study.js';
+import { SIDE, tinyShape } from '../support/tiny-recipe.js';
 import { numbersOf } from './golden.js';
 
 const engine = nodeEngine({ threads: 1 });

@@ -3,9 +3,9 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.js';
 import { initialVgg } from '../../src/models/initial-vgg.js';
-import { groupsOf, scheduleOf, stepsPerEpoch } from '../../src/verbs/finetune-plan.js';
-import { finetuneSchema, parseYaml, trainSchema } from '../../src/verbs/recipe.js';
-import { tinyShape } from '../support/tiny-study.js';
+import { groupsOf, scheduleOf, stepsPerEpoch } from '../../src/recipes/finetune-plan.js';
+import { finetuneSchema, parseYaml, trainSchema } from '../../src/recipes/recipe.js';
+import { tinyShape } from '../support/tiny-recipe.js';
 
 const parse = (text: string) => parseYaml(text, 'plan.yaml', trainSchema);
 

@@ -43,7 +43,7 @@ export function compareCommand(): Command {
     'shibori compare vgg16.pt vgg16-compressed.onnx --data val.zip',
   ).action(async (before: string, after: string, options: CompareOptions) => {
     const { output, context, finish } = start(command, options);
-    const { compare } = await import('../../verbs/compare.js');
+    const { compare } = await import('../../workflows/compare.js');
     const result = await compare(
       before,
       after,

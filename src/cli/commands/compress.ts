@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
+import type { SizeChange } from '../../compression-run/figures.js';
+import type { SqueezedShape } from '../../compression-run/squeezing.js';
 import { UsageError } from '../../errors.js';
-import type { Plan } from '../../verbs/recipe.js';
-import type { SizeChange } from '../../verbs/squeeze/figures.js';
-import type { SqueezedShape } from '../../verbs/squeeze/squeezing.js';
+import type { Plan } from '../../recipes/recipe.js';
 import { rareGroup } from '../help.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
@@ -38,7 +38,7 @@ interface CompressOptions extends CommonOptions, ModelOptions, SqueezeOptions {
 async function planOf(options: CompressOptions): Promise<Plan> {
   if (options.plan !== undefined) {
     if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
-    const { planSchema, readYaml } = await import('../../verbs/recipe.js');
+    const { planSchema, readYaml } = await import('../../recipes/recipe.js');
     const plan = await readYaml(options.plan, 'plan', planSchema);
     return options.execution === undefined ? plan : { ...plan, execution: options.execution };
   }
@@ -83,17 +83,17 @@ async function squeezeFile(command: Command, file: string, options: CompressOpti
     options,
     options.data === undefined ? undefined : { resume: 'same', saved },
   );
-  const { goalOf } = await import('../../verbs/squeeze/goal.js');
+  const { goalOf } = await import('../../compression-run/goal.js');
   const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
   const written = options.output ? { output: options.output } : {};
   if (options.data === undefined) {
-    const { squeezeFileWeights } = await import('../../verbs/squeeze/weights.js');
+    const { squeezeFileWeights } = await import('../../compression-run/weights.js');
     const result = await squeezeFileWeights(file, plan, { ...openOptions(options), ...written }, context);
     finish();
     output.result(withSizes(result), weightsText);
     return;
   }
-  const { squeeze } = await import('../../verbs/squeeze/squeeze.js');
+  const { squeeze } = await import('../../compression-run/squeeze.js');
   const result = await squeeze(file, plan, { ...filesOf(options, options.data), ...written }, context);
   finish();
   output.result(withSizes(result), squeezeText);
@@ -141,7 +141,7 @@ export function compressCommand(): Command {
   ).action(async (file: string, options: CompressOptions) => {
     if (findsRanks(options)) return squeezeFile(command, file, options);
     const { output, context, finish } = start(command, options);
-    const { compress } = await import('../../verbs/compress.js');
+    const { compress } = await import('../../workflows/compress.js');
     const result = await compress(
       file,
       await planOf(options),

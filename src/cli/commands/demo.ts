@@ -16,7 +16,7 @@ export function demoCommand(): Command {
   return withCommon(command, 'shibori demo').action(
     async (options: CommonOptions & { output?: string; seed?: number }) => {
       const { output, context, finish } = start(command, options);
-      const { demo } = await import('../../verbs/demo.js');
+      const { demo } = await import('../../workflows/demo.js');
       const result = await demo(
         {
           ...(options.output ? { output: options.output } : {}),
@@ -30,7 +30,7 @@ export function demoCommand(): Command {
         (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
       );
       if (output.json || !process.stdout.isTTY) return;
-      const { terminalImage } = await import('../../node/terminal-image.js');
+      const { terminalImage } = await import('../terminal/terminal-image.js');
       process.stdout.write(await terminalImage(readFileSync(join(result.output, 'triptychs.png'))));
     },
   );

@@ -32,7 +32,7 @@ export function evaluateCommand(): Command {
     ) => {
       const { output, context, finish } = start(command, options);
       const data = required(options.data, '--data', 'evaluate needs images');
-      const { evaluate } = await import('../../verbs/evaluate.js');
+      const { evaluate } = await import('../../workflows/evaluate.js');
       const result = await evaluate(
         file,
         {

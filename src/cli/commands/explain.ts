@@ -47,7 +47,7 @@ export function explainCommand(): Command {
   ).action(async (file: string, images: string[], options: ExplainOptions) => {
     const { output, context, finish } = start(command, options);
     if (options.layer === 'list') {
-      const { listLayers } = await import('../../verbs/layers.js');
+      const { listLayers } = await import('../../workflows/layers.js');
       output.result(await listLayers(file, openOptions(options), context), (layers) =>
         table(
           ['layer', 'operator', 'activation', 'channels', 'grid', ''],
@@ -63,7 +63,7 @@ export function explainCommand(): Command {
       );
       return;
     }
-    const { explain } = await import('../../verbs/explain.js');
+    const { explain } = await import('../../workflows/explain.js');
     const result = await explain(
       file,
       images,
@@ -82,7 +82,7 @@ export function explainCommand(): Command {
     finish();
     output.result(result, explainText);
     if (output.json || !process.stdout.isTTY) return;
-    const { terminalImage } = await import('../../node/terminal-image.js');
+    const { terminalImage } = await import('../terminal/terminal-image.js');
     for (const { picture } of result.images) {
       if (picture !== null) process.stdout.write(await terminalImage(readFileSync(picture)));
     }

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { downloads, fetchNamed } from '../../node/fetch.js';
+import { downloads, fetchNamed } from '../../io/fetch.js';
 import { type CommonOptions, withCommon } from '../options.js';
 import { start } from '../start.js';
 

@@ -13,9 +13,9 @@ export function finetuneCommand(): Command {
       "shibori finetune small.onnx --data tiny-imagenet --train 'classifier.*' --epochs 5 --lr 1e-5 --max-lr 6e-5 --augment",
     ],
   }).action(async (file: string, options: TrainingOptions) => {
-    const { finetuneSchema } = await import('../../verbs/recipe.js');
+    const { finetuneSchema } = await import('../../recipes/recipe.js');
     const plan = parsed(finetuneSchema, stageOf(options));
-    const { finetune } = await import('../../verbs/finetune.js');
+    const { finetune } = await import('../../workflows/finetune.js');
     await runTraining(command, file, options, (own, context) => finetune(file, plan, own, context));
   });
 }

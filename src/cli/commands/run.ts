@@ -33,7 +33,7 @@ export function runCommand(): Command {
     const saved = `What was done is in ${workFolder('', file, options.output)}.`;
     const { output, context, finish } = start(command, options, { resume: 'same', saved });
     const { model, weights, data, trainSplit, valSplit, fresh } = options;
-    const { run } = await import('../../verbs/run.js');
+    const { run } = await import('../../workflows/run.js');
     const result = await run(
       file,
       {

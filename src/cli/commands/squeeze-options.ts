@@ -1,9 +1,9 @@
 /** The options of `compress` (and `sweep`) that say what a squeeze is to reach and from which images. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { schemeNames } from '../../compression/schemes/scheme.js';
+import type { GoalTexts, SqueezePlan } from '../../compression-run/goal.js';
+import type { SqueezeFileOptions } from '../../compression-run/squeeze.js';
 import { UsageError } from '../../errors.js';
-import { schemeNames } from '../../squeeze/schemes/scheme.js';
-import type { GoalTexts, SqueezePlan } from '../../verbs/squeeze/goal.js';
-import type { SqueezeFileOptions } from '../../verbs/squeeze/squeeze.js';
 import { rareGroup, SEED_HELP } from '../help.js';
 import {
   type CommonOptions,
@@ -121,7 +121,7 @@ export function checkSqueezeOptions({ control, finetune }: Omit<SqueezeOptions, 
 
 /** What a squeeze is told beside its goal. */
 export async function planOf(options: Omit<SqueezeOptions, keyof GoalTexts>): Promise<Omit<SqueezePlan, 'goal'>> {
-  const { schemesNamed } = await import('../../verbs/squeeze/goal.js');
+  const { schemesNamed } = await import('../../compression-run/goal.js');
   const { layers, schemes, calibration, minCamSimilarity, mapImages, rounds, finetune, control, beside } = options;
   const { store, allowSlower, seed } = options;
   return {

@@ -31,7 +31,7 @@ export function summaryCommand(): Command {
       options: CommonOptions & ModelOptions & { train?: string[]; batch?: number; output?: string },
     ) => {
       const { output } = start(command, options);
-      const { summary } = await import('../../verbs/summary.js');
+      const { summary } = await import('../../workflows/summary.js');
       const result = await summary(file, {
         ...openOptions(options),
         ...(options.output === undefined ? {} : { outputName: options.output }),

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { SweepOptions as SweepFilesOptions } from '../../verbs/squeeze/sweep.js';
+import type { SweepOptions as SweepFilesOptions } from '../../compression-run/sweep.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, withCommon, withModel } from '../options.js';
 import { integer, percent } from '../output.js';
@@ -44,7 +44,7 @@ export function sweepCommand(): Command {
     checkSqueezeOptions(options);
     const saved = `Intermediate results are in ${workFolder('compress', file, options.work)}; finished models are kept.`;
     const { output, context, finish } = start(command, options, { resume: 'same', saved });
-    const { amountsOf } = await import('../../verbs/squeeze/goal.js');
+    const { amountsOf } = await import('../../compression-run/goal.js');
     const data = required(options.data, '--data', 'a sweep needs images to learn from and to be measured on');
     const plan = { ...(await planOf(options)), ...amountsOf(options) };
     const { jobs } = options;
@@ -53,7 +53,7 @@ export function sweepCommand(): Command {
       ...(options.output ? { output: options.output } : {}),
       ...(jobs === undefined ? {} : { jobs }),
     };
-    const { sweep } = await import('../../verbs/squeeze/sweep.js');
+    const { sweep } = await import('../../compression-run/sweep.js');
     const result = await sweep(file, plan, files, context);
     finish();
     output.result(result, ({ before, points, control, page, seconds }) =>

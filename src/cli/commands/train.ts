@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { UsageError } from '../../errors.js';
-import type { TrainPlan } from '../../verbs/recipe.js';
+import type { TrainPlan } from '../../recipes/recipe.js';
 import { fieldsGiven, parsed, runTraining, stageOf, type TrainingOptions, withTraining } from './training.js';
 
 interface TrainCommandOptions extends TrainingOptions {
@@ -10,7 +10,7 @@ interface TrainCommandOptions extends TrainingOptions {
 }
 
 async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
-  const { readYaml, trainSchema } = await import('../../verbs/recipe.js');
+  const { readYaml, trainSchema } = await import('../../recipes/recipe.js');
   const { plan, head, init } = options;
   if (plan === undefined) {
     // `--head 10` is a number of classes.
@@ -54,7 +54,7 @@ export function trainCommand(): Command {
     ],
   }).action(async (model: string, options: TrainCommandOptions) => {
     const plan = await planOf(options);
-    const { train } = await import('../../verbs/train.js');
+    const { train } = await import('../../workflows/train.js');
     await runTraining(command, model, options, (own, context) => train(model, plan, own, context));
   });
 }

@@ -1,10 +1,10 @@
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
+import type { VerbContext } from '../../context/context.js';
 import { UsageError } from '../../errors.js';
 import { optimizers } from '../../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
-import type { VerbContext } from '../../verbs/context.js';
-import type { TrainedEpoch, TrainedFile, TrainOptions } from '../../verbs/train.js';
+import type { TrainedEpoch, TrainedFile, TrainOptions } from '../../workflows/train.js';
 import { EXIT, interruptedFailure } from '../failure.js';
 import { rareGroup, SEED_HELP } from '../help.js';
 import { interruptionText, workFolder } from '../interruption.js';

@@ -9,7 +9,9 @@ function wrapped(indices: Tensor, size: number): number[] {
   return integers(indices).map((index) => {
     const position = index < 0 ? index + size : index;
     if (position >= 0 && position < size) return position;
-    throw new ShiboriError(`Index ${index} is out of range for an axis of ${size} elements.`);
+    throw new ShiboriError(`Index ${index} is out of range for an axis of ${size} elements.`, {
+      code: 'engine-failed',
+    });
   });
 }
 
@@ -47,7 +49,9 @@ function blockPositions(
       const index = tuples[tuple * depth + k] ?? 0;
       const wanted = index < 0 ? index + size : index;
       if (wanted < 0 || wanted >= size) {
-        throw new ShiboriError(`Index ${index} is out of range for an axis of ${size} elements.`);
+        throw new ShiboriError(`Index ${index} is out of range for an axis of ${size} elements.`, {
+          code: 'engine-failed',
+        });
       }
       start += wanted * (strides[batchDims + k] ?? 1);
     }
@@ -64,7 +68,7 @@ function scatter(source: Tensor, positions: ArrayLike<number>, updates: Tensor, 
     return result;
   }
   const combine = scatterReductions[reduction];
-  if (!combine) throw new ShiboriError(`There is no reduction "${reduction}".`);
+  if (!combine) throw new ShiboriError(`There is no reduction "${reduction}".`, { code: 'engine-failed' });
   const values = Float64Array.from(numbers(source));
   const update = numbers(updates);
   for (let i = 0; i < positions.length; i++) {

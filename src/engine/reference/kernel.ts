@@ -26,7 +26,8 @@ export type Kernels<K extends Op> = { readonly [Name in K]: Kernel<Name> };
 /** Entry `i` of a list that is known to have it. */
 export function at<T>(list: readonly (T | undefined)[], i: number): T {
   const entry = list[i];
-  if (entry === undefined) throw new ShiboriError(`The reference engine misses entry ${i} of ${list.length}.`);
+  if (entry === undefined)
+    throw new ShiboriError(`The reference engine misses entry ${i} of ${list.length}.`, { code: 'engine-failed' });
   return entry;
 }
 
@@ -41,13 +42,16 @@ export function numbers(source: Tensor): ArrayLike<number> {
   if (source.dtype === 'float16' || source.dtype === 'bfloat16') {
     throw new ShiboriError(
       `The reference engine does not compute in ${source.dtype}. Cast the model to float32 first.`,
+      { code: 'engine-failed' },
     );
   }
   if (!isBig(source.data)) return source.data;
   return Float64Array.from(source.data as ArrayLike<bigint>, (element) => {
     const value = Number(element);
     if (Number.isSafeInteger(value)) return value;
-    throw new ShiboriError(`The reference engine computes with integers up to 2^53, found ${element}.`);
+    throw new ShiboriError(`The reference engine computes with integers up to 2^53, found ${element}.`, {
+      code: 'engine-failed',
+    });
   });
 }
 
@@ -63,6 +67,7 @@ export function fromNumbers(type: TensorType, values: ArrayLike<number>): Tensor
   if (result.dtype === 'float16' || result.dtype === 'bfloat16') {
     throw new ShiboriError(
       `The reference engine does not compute in ${result.dtype}. Cast the model to float32 first.`,
+      { code: 'engine-failed' },
     );
   }
   if (!isBig(data)) data.set(values);
@@ -70,7 +75,9 @@ export function fromNumbers(type: TensorType, values: ArrayLike<number>): Tensor
     for (let i = 0; i < data.length; i++) {
       const value = values[i] ?? 0;
       if (!Number.isSafeInteger(value)) {
-        throw new ShiboriError(`The reference engine computes with integers up to 2^53, found ${value}.`);
+        throw new ShiboriError(`The reference engine computes with integers up to 2^53, found ${value}.`, {
+          code: 'engine-failed',
+        });
       }
       data[i] = BigInt(value);
     }
@@ -128,7 +135,9 @@ export function move(from: Tensor, fromAt: ArrayLike<number>, to: Tensor, toAt: 
   } else if (!isBig(source) && !isBig(target)) {
     for (let i = 0; i < count; i++) target[toAt[i] as number] = source[fromAt[i] as number] as number;
   } else {
-    throw new ShiboriError(`Elements of ${from.dtype} cannot be moved into a ${to.dtype} tensor.`);
+    throw new ShiboriError(`Elements of ${from.dtype} cannot be moved into a ${to.dtype} tensor.`, {
+      code: 'engine-failed',
+    });
   }
 }
 

@@ -25,7 +25,8 @@ export const normalization: Kernels<keyof typeof specs> = {
   BatchNormalization: ({ epsilon, momentum, training_mode }, inputs, types) => {
     const X = at(inputs, 0);
     const [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map((i) => numbers(at(inputs, i)));
-    if (!x || !scale || !bias || !mean || !variance) throw new ShiboriError('BatchNormalization takes five inputs.');
+    if (!x || !scale || !bias || !mean || !variance)
+      throw new ShiboriError('BatchNormalization takes five inputs.', { code: 'engine-failed' });
     const channels = X.dims[1] ?? 1;
     const inner = sizeOf(X.dims.slice(2));
     const channelOf = (i: number) => Math.floor(i / inner) % channels;
@@ -110,6 +111,7 @@ export const normalization: Kernels<keyof typeof specs> = {
     if (training && (ratio ?? 0.5) !== 0) {
       throw new ShiboriError(
         'Dropout in training mode draws random numbers, which would differ from engine to engine. Feed the mask and multiply by it instead.',
+        { code: 'engine-failed' },
       );
     }
     return [at(inputs, 0), generate(at(types, 1), () => 1)];

@@ -9,7 +9,8 @@ export const quantization: Kernels<keyof typeof specs> = {
     const [X, type] = [at(inputs, 0), at(types, 0)];
     const [x, scale, zero] = [numbers(X), numbers(at(inputs, 1)), inputs[2] && numbers(inputs[2])];
     const [low, high] = quantizedRanges[type.dtype] ?? [];
-    if (low === undefined || high === undefined) throw new ShiboriError(`It does not quantise to ${type.dtype}.`);
+    if (low === undefined || high === undefined)
+      throw new ShiboriError(`It does not quantise to ${type.dtype}.`, { code: 'engine-failed' });
     const index = scaleIndex(X.dims, axis, scale.length);
     return [
       generate(type, (i) => {

@@ -60,7 +60,7 @@ export const resample: Kernels<keyof typeof specs> = {
     const extrapolated = new Map<number, ReadonlySet<number>>();
     for (const resized of resizedAxes(attributes, source.dims, { roi, scales, sizes })) {
       const weights = axisWeights(attributes, resized);
-      if (typeof weights === 'string') throw new ShiboriError(`${weights} is not known.`);
+      if (typeof weights === 'string') throw new ShiboriError(`${weights} is not known.`, { code: 'engine-failed' });
       values = productAlong(values, dims, resized.axis, weights.matrix, resized.output);
       dims[resized.axis] = resized.output;
       extrapolated.set(resized.axis, weights.outside);

@@ -30,7 +30,7 @@ export interface OnnxModel extends Model {
  */
 export function readOnnx(bytes: Uint8Array, file: string, options: ReadOptions = {}): OnnxModel {
   const proto = decode(modelFields, new WireReader(bytes, file));
-  const fail = (problem: string) => new ShiboriError(`Cannot read ${file}: ${problem}`);
+  const fail = (problem: string) => new ShiboriError(`Cannot read ${file}: ${problem}`, { code: 'invalid-file' });
   if (!proto.irVersion || !proto.graph) {
     const missing = proto.irVersion ? 'graph' : 'IR version';
     throw fail(`it holds no ${missing}. It is not an ONNX model, or it was cut short.`);

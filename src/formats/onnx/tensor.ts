@@ -36,7 +36,8 @@ export function readOnnxTensor(bytes: Uint8Array, file: string): Tensor {
  * @param what names the tensor in errors: `initializer "conv.weight"`.
  */
 export function tensorOf(proto: TensorProto, what: string, source: TensorSource): Tensor {
-  const fail = (problem: string) => new ShiboriError(`Cannot read ${source.file}: ${what}: ${problem}`);
+  const fail = (problem: string) =>
+    new ShiboriError(`Cannot read ${source.file}: ${what}: ${problem}`, { code: 'invalid-file' });
   const dtype = dtypeOf(proto.dataType ?? 0);
   if (!dtype) {
     throw fail(

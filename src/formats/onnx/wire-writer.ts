@@ -36,8 +36,10 @@ export class WireWriter {
 
   int(number: number, value: number): void {
     this.#varint(number * 8 + VARINT);
-    if (!Number.isInteger(value)) throw new ShiboriError(`Cannot write ${value} as an integer.`);
-    if (value < -(2 ** 63) || value > 2 ** 63) throw new ShiboriError(`Cannot write ${value} in 64 bits.`);
+    if (!Number.isInteger(value))
+      throw new ShiboriError(`Cannot write ${value} as an integer.`, { code: 'invalid-file' });
+    if (value < -(2 ** 63) || value > 2 ** 63)
+      throw new ShiboriError(`Cannot write ${value} in 64 bits.`, { code: 'invalid-file' });
     // 2^63 stands for the largest integer, as the reader has it.
     if (value === 2 ** 63) this.#bigVarint(2n ** 63n - 1n);
     else if (value < 0) this.#bigVarint(BigInt.asUintN(64, BigInt(value)));

@@ -48,7 +48,9 @@ export function writeGraph(graph: Graph, about: Partial<Omit<Model, 'graph'>> = 
 export function writeOnnxExternal(model: Model, dataFileName: string): { model: Uint8Array[]; data: Uint8Array[] } {
   const problem = locationProblem(dataFileName);
   if (problem) {
-    throw new ShiboriError(`Cannot write weights to "${dataFileName}": the path ${problem}. Give a file name.`);
+    throw new ShiboriError(`Cannot write weights to "${dataFileName}": the path ${problem}. Give a file name.`, {
+      code: 'invalid-file',
+    });
   }
   const data: Uint8Array[] = [];
   let offset = 0;
@@ -100,6 +102,7 @@ function encodeModel(model: Model, place: Placement): Uint8Array[] {
   if (writer.size > MAX_FILE_BYTES) {
     throw new ShiboriError(
       `The model takes ${writer.size} bytes, more than the 2 GiB that an ONNX file can hold. Save its weights in a file beside it.`,
+      { code: 'invalid-file' },
     );
   }
   return writer.chunks();
@@ -107,9 +110,12 @@ function encodeModel(model: Model, place: Placement): Uint8Array[] {
 
 function graphProto(graph: Graph, scope: Scope, place: Placement): GraphProto {
   const declare = (value: Value): void => {
-    if (value.name === '') throw new ShiboriError(`Cannot write graph "${graph.name}": a value has no name.`);
+    if (value.name === '')
+      throw new ShiboriError(`Cannot write graph "${graph.name}": a value has no name.`, { code: 'invalid-file' });
     if (!scope.declare(value)) {
-      throw new ShiboriError(`Cannot write graph "${graph.name}": two values are called "${value.name}". Rename one.`);
+      throw new ShiboriError(`Cannot write graph "${graph.name}": two values are called "${value.name}". Rename one.`, {
+        code: 'invalid-file',
+      });
     }
   };
   for (const input of graph.inputs) declare(input);
@@ -126,6 +132,7 @@ function graphProto(graph: Graph, scope: Scope, place: Placement): GraphProto {
     if (scope.find(value.name) === value) return value.name;
     throw new ShiboriError(
       `Cannot write graph "${graph.name}": ${reader} reads the value "${value.name}", which is not part of it (another one may have its name).`,
+      { code: 'invalid-file' },
     );
   };
   const outputs = new Set(graph.outputs);

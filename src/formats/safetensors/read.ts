@@ -39,7 +39,7 @@ export interface SafetensorsFile {
  * @throws ShiboriError for any other file, and when header and elements do not agree to the byte.
  */
 export function readSafetensors(bytes: Uint8Array, file: string): SafetensorsFile {
-  const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`);
+  const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file' });
   const { header, end } = readHeader(bytes, fail);
   const { __metadata__, ...described } = header;
   const metadata = metadataSchema.safeParse(__metadata__ ?? {});

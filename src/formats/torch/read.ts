@@ -53,7 +53,7 @@ export interface ReadTorchOptions {
  * @throws ShiboriError for any other file, a damaged one, and one whose weights need code; UsageError for an unknown key.
  */
 export async function readTorch(bytes: Uint8Array, file: string, options: ReadTorchOptions = {}): Promise<TorchFile> {
-  const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`);
+  const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file' });
   const container = await openerOf(bytes, fail)(bytes, fail);
   const suspicious = listSuspicious(container.called);
   const warning = `the file asks to call ${suspicious.join(', ')}, which no weights need and which is refused`;

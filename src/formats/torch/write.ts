@@ -56,6 +56,7 @@ function pickleOf(tensors: ReadonlyMap<string, Tensor>): Uint8Array {
       throw new ShiboriError(
         `Writing a PyTorch file: tensor "${name}" has ${dtype} elements, which most versions of PyTorch cannot read. ` +
           `Convert it to one of ${Object.keys(storageClasses).join(', ')}, or write .safetensors.`,
+        { code: 'invalid-file' },
       );
     }
     pickle.text(name).global('torch._utils', '_rebuild_tensor_v2').operations('((');

@@ -114,5 +114,7 @@ export function scoresOf(graph: Graph, options: { readonly task?: Task | undefin
   const scores = describeScores(graph, options);
   if (scores) return scores;
   const found = graph.outputs.map(({ name, type }) => `"${name}" ${formatDims(type?.dims)}`);
-  throw new ShiboriError(`The model is no classifier: it gives ${found.join(', ')}, none of which is [N, classes].`);
+  throw new ShiboriError(`The model is no classifier: it gives ${found.join(', ')}, none of which is [N, classes].`, {
+    code: 'invalid-graph',
+  });
 }

@@ -1,0 +1,196 @@
+/*
+ * A weight T[in, height, width, out] as a tensor train over groups of these four axes, in this order. Every core is then a
+ * convolution of its own (or a Gemm): its channels are the bonds beside it (or the layer's at the ends), its kernel the
+ * spatial axes in its group.
+ */
+import { balance } from '../../decompose/balance.js';
+import { type Core, fitBonds, reconstruct } from '../../decompose/tensor-train.js';
+import { ShiboriError } from '../../errors.js';
+import type { Value } from '../../graph/model.js';
+import { matrix } from '../../linalg/matrix.js';
+import type { GraphBuilder } from '../../ops/builder.js';
+import { range, sizeOf } from '../../tensor/dims.js';
+import { float32, type Tensor, tensor } from '../../tensor/tensor.js';
+import type { SqueezeLayer } from '../squeeze-layer.js';
+import { fitChain } from './chain-fit.js';
+import type { LayerShape, Prediction, Scheme, SchemeName, SchemeSubject } from './scheme.js';
+import type { Tails } from './tails.js';
+
+/** An axis of a weight. */
+export type Axis = 'in' | 'height' | 'width' | 'out';
+
+/** What makes one of these schemes. */
+export interface ChainGroups {
+  readonly name: SchemeName;
+  /** The axes of each core. */
+  readonly groups: readonly (readonly Axis[])[];
+  /** Which tails bound the bonds between them. */
+  readonly bonds: readonly (keyof Tails)[];
+  refuses(layer: LayerShape): string | undefined;
+}
+
+/** Sizes of the four axes. */
+function axisSizes({ inputs, outputs, kernel }: LayerShape): Readonly<Record<Axis, number>> {
+  return { in: inputs, height: kernel[0], width: kernel[1], out: outputs };
+}
+
+/** One factor: its convolution weight's dimensions `[out, in, height, width]`. */
+function factorDims({ groups }: ChainGroups, layer: LayerShape, ranks: readonly number[], k: number): number[] {
+  const group = groups[k] ?? [];
+  const sizes = axisSizes(layer);
+  const has = (axis: Axis): boolean => group.includes(axis);
+  return [
+    has('out') ? sizes.out : (ranks[k] ?? 1),
+    has('in') ? sizes.in : (ranks[k - 1] ?? 1),
+    has('height') ? sizes.height : 1,
+    has('width') ? sizes.width : 1,
+  ];
+}
+
+/** A core `[r, axes…, r′]` as the weight of its convolution, or of its Gemm for a linear layer (`[out, in]`). */
+function factorOf({ groups }: ChainGroups, layer: SqueezeLayer, core: Core, k: number): Tensor<'float32'> {
+  const [before, , after] = core.dims;
+  const group = groups[k] ?? [];
+  const sizes = axisSizes(layer);
+  const size = (axis: Axis): number => (group.includes(axis) ? sizes[axis] : 1);
+  const [ins, height, width, outs] = [size('in'), size('height'), size('width'), size('out')];
+  const [inChannels, outChannels] = [before * ins, after * outs];
+  if (core.data.length !== inChannels * height * width * outChannels) {
+    throw new ShiboriError(`Layer "${layer.path}": core ${k} has ${core.data.length} elements, which do not fit.`, {
+      code: 'unsupported-model',
+    });
+  }
+  const data = new Float32Array(core.data.length);
+  let at = 0;
+  // Of bond and channel one is 1 at either end, so that their pairs count in the order of the core.
+  for (let c = 0; c < inChannels; c++) {
+    for (let h = 0; h < height; h++) {
+      for (let w = 0; w < width; w++) {
+        for (let o = 0; o < outChannels; o++) {
+          data[((o * inChannels + c) * height + h) * width + w] = core.data[at++] as number;
+        }
+      }
+    }
+  }
+  const dims = layer.kind === 'linear' ? [outChannels, inChannels] : [outChannels, inChannels, height, width];
+  return tensor('float32', dims, data);
+}
+
+/**
+ * Ranks worth looking at: nobody needs to tell 200 from 201. Channels of convolutions are laid out in eights; rows of a
+ * matrix are not.
+ */
+function ranksUpTo(most: number, kind: LayerShape['kind']): number[] {
+  const ranks: number[] = [];
+  for (let rank = 1; rank <= most; ) {
+    ranks.push(rank);
+    if (kind === 'linear') rank += rank < 64 ? 1 : rank < 192 ? 4 : 32;
+    else rank += rank < 8 ? 1 : rank < 32 ? 4 : rank < 192 ? 8 : 32;
+  }
+  return ranks;
+}
+
+function combinations(lists: readonly (readonly number[])[]): number[][] {
+  return lists.reduce<number[][]>((all, list) => all.flatMap((before) => list.map((rank) => [...before, rank])), [[]]);
+}
+
+/** Emits a layer as its factors: Conv or Gemm nodes, the bias at the last. */
+function emitFactors(
+  { groups }: ChainGroups,
+  b: GraphBuilder,
+  layer: SqueezeLayer,
+  x: Value,
+  factors: readonly Value[],
+  bias: Value | undefined,
+): Value {
+  const { strides, pads, dilations } = layer.window;
+  let y = x;
+  for (const [k, factor] of factors.entries()) {
+    const group = groups[k] ?? [];
+    const isLast = k === factors.length - 1;
+    const last = isLast ? bias : undefined;
+    // Whoever reads the layer, or the graph's outputs, by name finds it under the name that it had.
+    const named = isLast ? { outputName: layer.output.name } : {};
+    if (layer.kind === 'linear') {
+      y = b.op('Gemm', [y, factor, last], { transB: 1 }, named);
+      continue;
+    }
+    const along = (axis: 0 | 1, value: number | undefined, otherwise: number): number =>
+      group.includes(axis === 0 ? 'height' : 'width') ? (value ?? otherwise) : otherwise;
+    const attributes = {
+      kernel_shape: (factor.type?.dims ?? []).slice(2).map(Number),
+      strides: [along(0, strides[0], 1), along(1, strides[1], 1)],
+      pads: [along(0, pads[0], 0), along(1, pads[1], 0), along(0, pads[2], 0), along(1, pads[3], 0)],
+      dilations: [along(0, dilations[0], 1), along(1, dilations[1], 1)],
+    };
+    y = b.op('Conv', [y, factor, last], attributes, named);
+  }
+  return y;
+}
+
+/** The scheme of these groups; factors are parameters `PATH.factor0`, …, and `PATH.bias`. */
+export function chainScheme(groups: ChainGroups): Scheme {
+  const count = groups.groups.length;
+  const modesOf = (layer: LayerShape): number[] => {
+    const sizes = axisSizes(layer);
+    return groups.groups.map((group) => sizeOf(group.map((axis) => sizes[axis])));
+  };
+  const fitRanks: Scheme['fitRanks'] = (layer, ranks) => fitBonds(modesOf(layer), ranks).bonds;
+
+  async function predict({ layer, tails }: SchemeSubject): Promise<Prediction[]> {
+    const bonds = groups.bonds.map((bond) => tails[bond]);
+    if (bonds.includes(undefined)) return [];
+    return combinations(fitRanks(layer).map((most) => ranksUpTo(most, layer.kind))).flatMap((ranks) => {
+      if (fitRanks(layer, ranks).some((rank, k) => rank !== ranks[k])) return [];
+      let mass = 0;
+      for (const [k, bond] of bonds.entries()) mass += bond?.[Math.min(ranks[k] ?? 0, bond.length - 1)] ?? 0;
+      return [{ ranks, mass }];
+    });
+  }
+
+  const fit: Scheme['fit'] = async (layer, ranks, stage, output, options, products) => {
+    const fitted = fitRanks(layer, ranks);
+    const chain = await fitChain(stage, modesOf(layer), fitted, options, products);
+    const { outputs, weight } = layer;
+    const last = chain.cores.at(-1);
+    const cores: Core[] = chain.cores.slice(0, -1);
+    if (last) {
+      const rows = matrix(last.data.length / outputs, outputs, last.data);
+      cores.push({ dims: last.dims, data: (await products.multiply(rows, output.inverse, {})).data });
+    }
+    const train = balance({ modes: chain.modes, bonds: chain.bonds, cores });
+    return {
+      path: layer.path,
+      scheme,
+      ranks: fitted,
+      factors: train.cores.map((core, k) => ({ name: `factor${k}`, tensor: factorOf(groups, layer, core, k) })),
+      loss: chain.loss,
+      inner: chain.inner,
+      map: async () => matrix(weight.rows, weight.cols, await reconstruct(train, products)),
+    };
+  };
+
+  const scheme: Scheme = {
+    name: groups.name,
+    bonds: groups.bonds,
+    refuses: (layer) => groups.refuses(layer),
+    fitRanks,
+    parameters: (layer, ranks) => range(count).reduce((sum, k) => sum + sizeOf(factorDims(groups, layer, ranks, k)), 0),
+    multiplyAdds(layer, ranks) {
+      let sum = 0;
+      let [height, width] = layer.inputSize;
+      // An axis is at the output's size from the factor on whose kernel runs along it.
+      for (const [k, group] of groups.groups.entries()) {
+        if (group.includes('height')) height = layer.outputSize[0];
+        if (group.includes('width')) width = layer.outputSize[1];
+        sum += sizeOf(factorDims(groups, layer, ranks, k)) * height * width;
+      }
+      return sum;
+    },
+    predict,
+    fit,
+    bias: (_, values) => ({ name: 'bias', tensor: float32(values) }),
+    emit: (b, layer, x, _, factors, bias) => emitFactors(groups, b, layer, x, factors, bias),
+  };
+  return scheme;
+}

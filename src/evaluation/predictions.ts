@@ -1,0 +1,168 @@
+import type { VerbContext } from '../context/context.js';
+import { isLabelled, itemAt } from '../data/dataset.js';
+import { ShiboriError } from '../errors.js';
+import type { Dataset } from '../images/dataset.js';
+import type { LoadedModel } from '../io/models/model-file.js';
+import {
+  type Accuracy,
+  accuracyOf,
+  addCounts,
+  countCorrect,
+  NO_IMAGES,
+  predictedClasses,
+} from '../metrics/accuracy.js';
+import { addPredictions, doubtOf, NO_PREDICTIONS, type PredictionStats } from '../metrics/doubt.js';
+import type { Comparison, Flip } from '../report/comparison.js';
+import { score } from '../workflows/evaluate.js';
+import { warnOfDoubt } from './doubt.js';
+import { labelMap } from './labels.js';
+import { preprocessText } from './provenance.js';
+
+/** The two models that are compared, and what to call them. */
+export interface ComparedModels {
+  readonly before: LoadedModel;
+  readonly after: LoadedModel;
+  readonly names: { readonly before: string; readonly after: string };
+}
+
+/** What is kept of the first model's prediction for an image. */
+interface Prediction {
+  readonly predicted: number;
+  readonly probability: number;
+}
+
+interface Evaluated {
+  /** None for images without labels. */
+  readonly accuracy: Accuracy | undefined;
+  readonly stats: PredictionStats;
+}
+
+/** Runs a model over the data set, and hands each prediction on. */
+async function evaluateOne(
+  model: LoadedModel,
+  dataset: Dataset,
+  options: { readonly batch: number; readonly stage: string; readonly isFirst: boolean },
+  context: VerbContext,
+  onImage: (image: { index: number; label: number; predicted: number; row: Float32Array }) => void,
+): Promise<Evaluated> {
+  const { batch, stage, isFirst } = options;
+  const total = dataset.source.items.length;
+  let counts = NO_IMAGES;
+  let stats = NO_PREDICTIONS;
+  let done = 0;
+  const labelled = isLabelled(dataset.source);
+  const onBad = ({ path, reason }: { path: string; reason: string }) => {
+    done++;
+    if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
+  };
+  for await (const { logProbabilities, labels, labelKind, indices } of score(
+    model,
+    dataset,
+    { batch, onBad },
+    context,
+  )) {
+    done += labels.length;
+    if (labelled) counts = addCounts(counts, countCorrect(logProbabilities, labels, labelKind));
+    stats = addPredictions(stats, logProbabilities, labelled ? labels : undefined);
+    const [, classes = 0] = logProbabilities.dims;
+    for (const [i, predicted] of predictedClasses(logProbabilities).entries()) {
+      const row = logProbabilities.data.subarray(i * classes, (i + 1) * classes);
+      onImage({ index: indices[i] as number, label: labels[i] as number, predicted, row });
+    }
+    const fields = labelled ? { top1: `${accuracyOf(counts).top1.toFixed(2)} %` } : {};
+    context.onProgress?.({ stage, done, total, fields });
+  }
+  if (stats.images === 0)
+    throw new ShiboriError(`Comparing on "${dataset.source.name}": no image could be read.`, { code: 'invalid-data' });
+  return { accuracy: labelled ? accuracyOf(counts) : undefined, stats };
+}
+
+/** Warns of what speaks against believing the accuracies; returns why the first model's says nothing, if it does not. */
+function findDoubt(
+  { before, after, names }: ComparedModels,
+  dataset: Dataset,
+  [first, second]: readonly [PredictionStats, PredictionStats],
+  context: VerbContext,
+): string | undefined {
+  const warnings = [before, after].map((model) => labelMap(model, dataset.source).warning);
+  for (const warning of new Set(warnings)) if (warning !== undefined) context.onWarning?.(warning);
+  const doubt = doubtOf(first);
+  const secondDoubt = doubtOf(second);
+  if (doubt !== undefined) warnOfDoubt(first, before, context);
+  else if (secondDoubt !== undefined) {
+    context.onWarning?.(
+      `${names.after}: ${secondDoubt}, which is not so for ${names.before}. Either the second model is damaged, or it wants its images in another form than ${preprocessText(after)}`,
+    );
+  }
+  if (warnings[0] !== undefined) return 'the classes of the data set were not found among those of the model';
+  return doubt && `${doubt[0]?.toLowerCase()}${doubt.slice(1)}`;
+}
+
+/** Evaluates both models, and finds the images whose prediction changed. */
+export async function comparePredictions(
+  models: ComparedModels,
+  dataset: Dataset,
+  classNames: readonly string[],
+  batch: number,
+  context: VerbContext,
+): Promise<Pick<Comparison, 'accuracy' | 'predictions' | 'flips'>> {
+  const labelled = isLabelled(dataset.source);
+  const firsts = new Map<number, Prediction>();
+  const flips: Flip[] = [];
+  let same = 0;
+  const nameOf = (output: number) => classNames[output] ?? String(output);
+  const before = await evaluateOne(
+    models.before,
+    dataset,
+    { batch, stage: 'evaluate before', isFirst: true },
+    context,
+    ({ index, predicted, row }) => firsts.set(index, { predicted, probability: Math.exp(row[predicted] as number) }),
+  );
+  const after = await evaluateOne(
+    models.after,
+    dataset,
+    { batch, stage: 'evaluate after', isFirst: false },
+    context,
+    ({ index, label, predicted, row }) => {
+      const first = firsts.get(index);
+      if (first === undefined) return;
+      if (first.predicted === predicted) {
+        same++;
+        return;
+      }
+      flips.push({
+        file: itemAt(dataset.source, index).path,
+        ...(labelled ? { label, labelName: nameOf(label) } : {}),
+        before: first.predicted,
+        beforeName: nameOf(first.predicted),
+        after: predicted,
+        afterName: nameOf(predicted),
+        probability: { before: first.probability, after: Math.exp(row[first.predicted] as number) },
+      });
+    },
+  );
+  const doubt = findDoubt(models, dataset, [before.stats, after.stats], context);
+  const { images } = after.stats;
+  const lost = flips.filter((flip) => flip.before === flip.label).length;
+  const gained = flips.filter((flip) => flip.after === flip.label).length;
+  const loss = ({ probability }: Flip) => probability.before - probability.after;
+  return {
+    ...(before.accuracy && after.accuracy
+      ? {
+          accuracy: {
+            before: before.accuracy,
+            after: after.accuracy,
+            top1Drop: before.accuracy.top1 - after.accuracy.top1,
+            ...(doubt === undefined ? {} : { doubt }),
+          },
+        }
+      : {}),
+    predictions: {
+      images,
+      same,
+      agreement: (100 * same) / images,
+      ...(labelled ? { changed: { lost, gained, wrong: flips.length - lost - gained } } : {}),
+    },
+    flips: flips.sort((a, b) => loss(b) - loss(a)),
+  };
+}

@@ -1,0 +1,262 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { VerbContext } from '../context/context.js';
+import { type Box, clutteredDigits } from '../data/cluttered-digits.js';
+import type { Purpose } from '../data/data-parts.js';
+import { type ImageSource, isLabelled, subset } from '../data/dataset.js';
+import type { Decode } from '../data/decode.js';
+import { IMAGENET_MEAN, IMAGENET_STD, type Preprocess } from '../data/preprocess.js';
+import { sampleByClass } from '../data/sample.js';
+import { ShiboriError, UsageError } from '../errors.js';
+import { formatDims } from '../graph/dims.js';
+import type { Graph } from '../graph/model.js';
+import { cacheFolder } from '../io/fetch.js';
+import type { LoadedModel } from '../io/models/model-file.js';
+import type { ModelInfo } from '../models/metadata.js';
+import { scoresOf } from '../ops/scores/scores.js';
+import { decodeImage } from './decode-image.js';
+import { decodeDigit } from './image-origin.js';
+import { openImageSource } from './image-source.js';
+import { readMnist } from './mnist.js';
+
+/** Data sets that are known by name. */
+export const builtInData: readonly string[] = ['tiny-imagenet', 'cluttered-digits'];
+
+/** Which images a verb works on. */
+export interface DataOptions {
+  /** A folder of class folders or of images without labels, a .zip of one, a split file, `tiny-imagenet`, `cluttered-digits`. */
+  readonly data: string;
+  /** A file that lists the images to use, in their order. */
+  readonly split?: string;
+  /** PyTorch's `random_split` of all images, and which part of it. */
+  readonly randomSplit?: { readonly fractions: readonly number[]; readonly seed: number; readonly part: number };
+  /** The part of the data set, the name of a folder such as `val`. Default: by what the images are for. */
+  readonly part?: string;
+  /** Use so many images only, drawn by the seed: the same share of every class, in the order of the data set. */
+  readonly limit?: number;
+  /** Decides the images that `limit` draws. Default: 42. */
+  readonly seed?: number;
+}
+
+/** Images, and how to decode them. */
+export interface Dataset {
+  readonly source: ImageSource;
+  readonly decode: Decode;
+  /** Where the labelled object is, in pixels of the image; known for built-in data only. */
+  box?(index: number): Box;
+  /** Where only some of the images were drawn: of how many, and by which seed. */
+  readonly sample?: { readonly of: number; readonly seed: number };
+}
+
+/** A data set that was opened, and is to be closed: archives stay open until then. */
+export interface OpenedDataset extends Dataset {
+  close(): Promise<void>;
+}
+
+/** Sizes of the parts of the built-in digits. */
+const DIGITS = { train: 8000, validation: 1000 } as const;
+
+/** The seed of everything that no option gives one for. */
+export const DEFAULT_SEED = 42;
+
+const opened = (dataset: Dataset): OpenedDataset => ({ ...dataset, close: async () => dataset.source.close?.() });
+
+/** Opens the built-in `cluttered-digits`: real handwritten digits on a cluttered canvas. */
+export async function openDigits(
+  part: 'train' | 'validation',
+  seed = 1,
+  count: number = DIGITS[part],
+): Promise<OpenedDataset> {
+  const split = part === 'train' ? 'train' : 'test';
+  const digits = clutteredDigits({ digits: await readMnist(split), seed, split, count });
+  const source: ImageSource = {
+    name: `cluttered-digits (${part})`,
+    items: Array.from({ length: count }, (_, i) => ({
+      path: `${part}/${digits.label(i)}/${i}`,
+      label: digits.label(i),
+    })),
+    classes: digits.classNames.map((name) => ({ id: name, name })),
+    read: async (index) => digits.image(index).data,
+    origin: { kind: 'digits', split, seed, count },
+    part,
+  };
+  return opened({ source, decode: decodeDigit, box: (index) => digits.box(index) });
+}
+
+/** Takes images of a data set by their positions, in this order. */
+export function takeImages(dataset: Dataset, indices: readonly number[], name = dataset.source.name): Dataset {
+  const { box } = dataset;
+  return {
+    ...dataset,
+    source: subset(dataset.source, indices, name),
+    ...(box ? { box: (index: number) => box(indices[index] ?? -1) } : {}),
+  };
+}
+
+/** Draws so many positions of a data set, stratified by class; all of them where there are no more. */
+export function sampleImages({ source }: Dataset, count: number, seed = DEFAULT_SEED): number[] {
+  return sampleByClass(
+    source.items.map(({ label }) => label),
+    count,
+    seed,
+  );
+}
+
+/** Opens what an option `data` names, all of its images. */
+async function openWhole(options: DataOptions, purpose: Purpose): Promise<Dataset> {
+  const { data, split, part } = options;
+  if (data === 'cluttered-digits') {
+    const wanted = part ?? (purpose === 'train' ? 'train' : 'validation');
+    if (wanted === 'train' || wanted === 'validation') return openDigits(wanted);
+    throw new UsageError(`--part ${wanted}: cluttered-digits has the parts "train" and "validation".`);
+  }
+  let spec = data;
+  let { randomSplit } = options;
+  const isStudy = data === 'tiny-imagenet' && split === undefined && part === undefined && !randomSplit;
+  if (data === 'tiny-imagenet') {
+    spec = join(cacheFolder(), 'tiny-imagenet-200.zip');
+    if (!existsSync(spec)) {
+      throw new ShiboriError(
+        'Tiny ImageNet is not here yet. Get it with `shibori fetch tiny-imagenet` (248 MB), then try again.',
+        { code: 'invalid-data' },
+      );
+    }
+    // The study's split: 95 % for training, 5 % for validation.
+    if (isStudy) randomSplit = { fractions: [0.95, 0.05], seed: 42, part: purpose === 'train' ? 0 : 1 };
+  } else if (!existsSync(spec)) {
+    throw new UsageError(
+      `There is no data at "${spec}". Expected a folder of class folders or of images, a .zip of one, a split file, or a built-in name (tiny-imagenet, cluttered-digits).`,
+    );
+  }
+  const source = await openImageSource(spec, {
+    purpose,
+    ...(part === undefined ? {} : { part }),
+    ...(split === undefined ? {} : { split }),
+    ...(randomSplit === undefined ? {} : { randomSplit }),
+  });
+  if (isStudy) return { source: { ...source, notes: [] }, decode: decodeImage };
+  const isWholePart =
+    source.part !== undefined && !randomSplit && split === undefined && (source.parts?.length ?? 0) > 1;
+  return { source: isWholePart ? { ...source, name: `${source.name} (${source.part})` } : source, decode: decodeImage };
+}
+
+/**
+ * Opens the images that a verb works on.
+ *
+ * @param purpose chooses among the parts of a data set where no option says which. Default: `measure`.
+ * @throws ShiboriError when there are none, UsageError for an unknown name or part.
+ */
+export async function openDataset(options: DataOptions, purpose: Purpose = 'measure'): Promise<OpenedDataset> {
+  const whole = await openWhole(options, purpose);
+  const { limit, seed = DEFAULT_SEED } = options;
+  const count = whole.source.items.length;
+  if (limit === undefined || limit >= count) return opened(whole);
+  return opened({ ...takeImages(whole, sampleImages(whole, limit, seed)), sample: { of: count, seed } });
+}
+
+/** Reports what was chosen when a data set was opened. */
+function reportChoices({ source, sample }: Dataset, context: VerbContext): void {
+  for (const note of source.notes ?? []) context.onNote?.(note);
+  if (!sample) return;
+  const strata = isLabelled(source) ? ', the same share of every class' : '';
+  context.onNote?.(
+    `"${source.name}": ${source.items.length} of ${sample.of} images are used${strata} (seed ${sample.seed}).`,
+  );
+}
+
+/** Opens images for a verb, reports what was chosen, and closes them when `use` is done or fails. */
+export async function withDataset<T>(
+  options: DataOptions,
+  purpose: Purpose,
+  context: VerbContext,
+  use: (dataset: Dataset) => Promise<T>,
+): Promise<T> {
+  const dataset = await openDataset(options, purpose);
+  try {
+    reportChoices(dataset, context);
+    return await use(dataset);
+  } finally {
+    await dataset.close();
+  }
+}
+
+/**
+ * Finds the images that validate what is learnt from others of the same data set: its part `val`, else `test`.
+ *
+ * @param train what was opened for training by these options.
+ * @returns `undefined` where options choose the images themselves, or where there is no such part.
+ */
+export function validationOf(options: DataOptions, { source }: Dataset): DataOptions | undefined {
+  if (options.split !== undefined || options.randomSplit || builtInData.includes(options.data)) return undefined;
+  const parts = (source.parts ?? []).filter(({ name, labelled }) => labelled && name !== source.part);
+  const found = parts.find(({ kind }) => kind === 'val') ?? parts.find(({ kind }) => kind === 'test');
+  return found && { ...options, part: found.name };
+}
+
+/** Opens the images of a training and those that validate it; by default the data set's own part for that. */
+export async function withTrainingSets<T>(
+  options: DataOptions,
+  validation: DataOptions | undefined,
+  context: VerbContext,
+  use: (train: Dataset, validation: Dataset | undefined) => Promise<T>,
+): Promise<T> {
+  return withDataset(options, 'train', context, async (train) => {
+    const own = validation ? undefined : validationOf(options, train);
+    const wanted = validation ?? own;
+    if (!wanted) return use(train, undefined);
+    if (own) context.onNote?.(`"${train.source.name}": its part "${own.part}" is used for validation.`);
+    return withDataset(wanted, 'validate', context, (dataset) => use(train, dataset));
+  });
+}
+
+/** Refuses images without labels where they are needed; `what` says for what. */
+export function requireLabels({ source }: Dataset, what: string): void {
+  if (isLabelled(source)) return;
+  throw new UsageError(
+    `"${source.name}"${source.part === undefined ? '' : ` (part "${source.part}")`} has ${source.items.length} images without labels: ${what}. Expected a folder for each class with its images inside.`,
+  );
+}
+
+/**
+ * How images become a model's input: what was found when its file was opened; for a graph from elsewhere, the input's
+ * size, images resized in proportion and cropped, normalised by the ImageNet means and deviations.
+ *
+ * @throws UsageError for a model that takes no images, or images of an unknown size.
+ */
+export function preprocessOf(graph: Graph, info: ModelInfo): Preprocess {
+  const dims = graph.inputs[0]?.type?.dims;
+  const [, channels, height, width] = dims ?? [];
+  const input = `The model's input "${graph.inputs[0]?.name}" is ${formatDims(dims)}`;
+  if (dims?.length !== 4) throw new UsageError(`${input}: expected images [N, 3, H, W] or [N, 1, H, W].`);
+  if (channels !== 3 && channels !== 1) {
+    throw new UsageError(
+      `${input}, images of ${channels} channels; image files are read as 3 channels (RGB) or 1 (gray). \`shibori summary\` works, and so does \`shibori compress\` without --data. If another axis holds the channels, give --image-layout.`,
+    );
+  }
+  if (info.preprocess) return info.preprocess;
+  if (typeof height !== 'number' || typeof width !== 'number') {
+    throw new UsageError(`The model takes images of any size. Say which with --input ${channels},224,224.`);
+  }
+  const size = [height, width] as const;
+  if (channels === 1) return { size, resize: 'shorter-side', color: 'gray', mean: [0], std: [1] };
+  return { size, resize: 'shorter-side', mean: IMAGENET_MEAN, std: IMAGENET_STD };
+}
+
+/** Counts the classes of a model. Throws UsageError for a regression, which has none. */
+export function countClasses({ graph, info }: LoadedModel): number {
+  const { classes, labels } = scoresOf(graph, info);
+  if (labels !== 'none') return classes;
+  throw new UsageError(
+    'The model was opened as a regression (--task regression), which has no classes: its accuracy and its predictions cannot be measured. explain, summary, export and compress without --data work; give --task classification for the rest.',
+  );
+}
+
+/** Checks that a data set's labels fit a model before hours are spent on it. */
+export function checkLabels(model: LoadedModel, source: ImageSource): void {
+  const classes = countClasses(model);
+  if (source.classes.length > classes) {
+    throw new UsageError(
+      `The data set "${source.name}" has ${source.classes.length} classes, the model tells ${classes} apart. Is this the data it was trained on?`,
+    );
+  }
+}

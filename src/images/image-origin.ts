@@ -1,0 +1,42 @@
+import { clutteredDigits } from '../data/cluttered-digits.js';
+import { baseName, type ImageOrigin } from '../data/dataset.js';
+import type { Decode } from '../data/decode.js';
+import type { ImageRequest } from '../data/image-loader.js';
+import { ShiboriError } from '../errors.js';
+import { decodeImage } from './decode-image.js';
+import { readFromFolder } from './image-source-tree.js';
+import { openZipEntries } from './image-source-zip.js';
+import { readMnist } from './mnist.js';
+
+/** Decodes cluttered digits, which are pixels already: 64×64, RGB. */
+export const decodeDigit: Decode = async (data) => ({ width: 64, height: 64, data });
+
+/** How the bytes of an origin's images become pixels. */
+export function decoderOf(origin: ImageOrigin): Decode {
+  return origin.kind === 'digits' ? decodeDigit : decodeImage;
+}
+
+/**
+ * Opens the images of an origin: what reads the bytes of one. Nothing is listed, so that it costs little to do once more
+ * in each thread. A zip archive stays open until the thread ends.
+ */
+export async function openOrigin(origin: ImageOrigin): Promise<(image: ImageRequest) => Promise<Uint8Array>> {
+  switch (origin.kind) {
+    case 'folder':
+      return ({ path }) => readFromFolder(origin.path, `${origin.root}${path}`);
+    case 'zip': {
+      const read = await openZipEntries(origin.path);
+      return async ({ path, entry }) => {
+        if (entry === undefined)
+          throw new ShiboriError(`"${path}" has no place in the zip archive "${origin.path}".`, {
+            code: 'invalid-data',
+          });
+        return read(`${origin.root}${path}`, entry);
+      };
+    }
+    case 'digits': {
+      const digits = clutteredDigits({ ...origin, digits: await readMnist(origin.split) });
+      return async ({ path }) => digits.image(Number(baseName(path))).data;
+    }
+  }
+}

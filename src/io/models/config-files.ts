@@ -1,0 +1,75 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { ShiboriError } from '../../errors.js';
+import { type ModelConfig, parseModelConfig, parsePreprocessorConfig } from '../../models/model-config.js';
+import type { PreprocessLayer } from '../../models/preprocessing.js';
+import { configFolders } from './model-folders.js';
+
+/** More than any real configuration: 21,000 classes take one megabyte. */
+const MOST_BYTES = 32e6;
+
+const parsers: Readonly<Record<string, (text: string, file: string) => ModelConfig>> = {
+  'preprocessor_config.json': parsePreprocessorConfig,
+  'config.json': parseModelConfig,
+};
+
+/** What the configuration files beside a model say. */
+export interface ModelConfigs {
+  /** The strongest first. */
+  readonly layers: readonly PreprocessLayer[];
+  readonly classes?: {
+    readonly names: readonly string[];
+    readonly file: string;
+    /** Whether the file may as well be about something else, such as all words of a data set. */
+    readonly isGuess?: boolean;
+  };
+}
+
+/**
+ * Reads `preprocessor_config.json`, `config.json` and `words.txt` next to a model file or, where it is a link, next to the real file;
+ * or one folder up where the model lies in a folder called `onnx`, as transformers.js lays models out.
+ *
+ * @throws ShiboriError naming file and field for what is not understood.
+ */
+export function readModelConfigs(model: string): ModelConfigs {
+  const folders = configFolders(model);
+  const layers: PreprocessLayer[] = [];
+  let classes: ModelConfigs['classes'];
+  for (const [name, parse] of Object.entries(parsers)) {
+    const file = folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+    if (file === undefined) continue;
+    const config = parse(readText(file), file);
+    if (Object.keys(config.parts).length > 0) layers.push({ from: file, parts: config.parts });
+    if (config.classes) classes ??= { names: config.classes, file };
+  }
+  classes ??= readWords(folders);
+  return { layers, ...(classes && { classes }) };
+}
+
+/** Reads the names in a `words.txt`: a line a class in the order of the outputs, a name, or an id, a tab and names. */
+function readWords(folders: readonly string[]): ModelConfigs['classes'] {
+  const file = folders.map((folder) => join(folder, 'words.txt')).find((path) => existsSync(path));
+  if (file === undefined) return undefined;
+  const lines = readText(file).trim().split(/\r?\n/);
+  const names = lines.map(
+    (line) =>
+      line
+        .slice(line.indexOf('\t') + 1)
+        .split(',')[0]
+        ?.trim() ?? '',
+  );
+  return { names, file, isGuess: true };
+}
+
+function readText(file: string): string {
+  try {
+    if (statSync(file).size <= MOST_BYTES) return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ShiboriError(`Reading ${file}, the model's configuration: ${(error as NodeJS.ErrnoException).code}.`, {
+      code: 'invalid-file',
+    });
+  }
+  throw new ShiboriError(`Reading ${file}, the model's configuration: it is larger than ${MOST_BYTES / 1e6} MB.`, {
+    code: 'invalid-file',
+  });
+}

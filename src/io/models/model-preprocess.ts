@@ -1,0 +1,62 @@
+import type { Graph } from '../../graph/model.js';
+import type { ModelInfo } from '../../models/metadata.js';
+import {
+  PREPROCESS_PARTS,
+  type PreprocessLayer,
+  partsOf,
+  type ResolvedPreprocess,
+} from '../../models/preprocessing.js';
+import { describeScores } from '../../ops/scores/scores.js';
+import type { ModelConfigs } from './config-files.js';
+
+/** Model information that holds preprocessing, and who said it. */
+export interface Preprocessed {
+  readonly info: ModelInfo;
+  /** Where each part of `info.preprocess` comes from. */
+  readonly preprocessFrom?: ResolvedPreprocess['from'];
+}
+
+/**
+ * What is known of a model's preprocessing beside options, the strongest first. What was guessed when a file was written
+ * is a guess still, and comes last; but it is the same one, whatever the written graph looks like.
+ */
+export function knownLayers({ preprocess, guessed }: ModelInfo, configs: ModelConfigs): readonly PreprocessLayer[] {
+  if (!preprocess) return configs.layers;
+  const known = PREPROCESS_PARTS.filter((part) => !guessed?.includes(part));
+  return [
+    { from: 'metadata', parts: partsOf(preprocess, guessed) },
+    ...configs.layers,
+    { from: 'guess', parts: partsOf(preprocess, known) },
+  ];
+}
+
+/** A model's information with its preprocessing and classes. Files that speak of another model are told of in `notes`. */
+export function preprocessed(
+  graph: Graph,
+  info: ModelInfo,
+  configs: ModelConfigs,
+  resolved: ResolvedPreprocess | undefined,
+  notes: string[],
+): Preprocessed {
+  const { preprocess: _, guessed: __, ...rest } = info;
+  const [height, width] = resolved?.preprocess.size ?? [];
+  for (const { from, parts } of resolved ? configs.layers : []) {
+    if (!parts.size || (parts.size[0] === height && parts.size[1] === width)) continue;
+    notes.push(`${from} is for images of ${parts.size[1]}×${parts.size[0]} pixels, used are ${width}×${height}.`);
+  }
+  const count = describeScores(graph, info)?.classes;
+  const named = info.classes ? undefined : configs.classes;
+  const fits = named !== undefined && named.names.length === count;
+  if (named && !fits && !named.isGuess)
+    notes.push(`${named.file} names ${named.names.length} classes, the model has ${count}: not used.`);
+  const guessed = PREPROCESS_PARTS.filter((part) => resolved?.from[part] === 'guess');
+  return {
+    info: {
+      ...rest,
+      ...(fits && { classes: named.names }),
+      ...(resolved && { preprocess: resolved.preprocess }),
+      ...(guessed.length > 0 && { guessed }),
+    },
+    ...(resolved && { preprocessFrom: resolved.from }),
+  };
+}

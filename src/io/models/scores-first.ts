@@ -1,0 +1,41 @@
+import type { Graph } from '../../graph/model.js';
+import type { ModelInfo } from '../../models/metadata.js';
+import { withScoresFirst } from '../../passes/scores-graph.js';
+import type { ModelConfigs } from './config-files.js';
+import type { OpenOptions } from './open-options.js';
+
+/**
+ * A graph with its scores first, the model's information with what a person said of them, and notes. An option is stronger
+ * than what the file remembers of an earlier one.
+ *
+ * @throws UsageError for an output that is not there or can hold no scores.
+ */
+export function scoresFirst(
+  whole: Graph,
+  info: ModelInfo,
+  configs: Pick<ModelConfigs, 'classes'>,
+  options: Pick<OpenOptions, 'outputName' | 'task'>,
+): { readonly graph: Graph; readonly info: ModelInfo; readonly notes: readonly string[] } {
+  const remembered = whole.outputs.some(({ name }) => name === info.scores) ? info.scores : undefined;
+  const name = options.outputName ?? remembered;
+  const classes = (info.classes ?? configs.classes?.names)?.length;
+  const { graph, outputs, chosen } = withScoresFirst(whole, { name, classes });
+  const { scores: _, outputs: __, task: earlier, ...rest } = info;
+  const task = options.task ?? earlier;
+  const others = whole.outputs.flatMap((output) => (output === chosen?.output ? [] : [output.name]));
+  const list = others.map((other) => `"${other}"`).join(', ');
+  const by = name === undefined ? ' (--output-name chooses another)' : '';
+  return {
+    graph,
+    info: {
+      ...rest,
+      ...(task === 'regression' && { task }),
+      ...(others.length > 0 && chosen && { scores: chosen.output.name }),
+      ...(outputs && { outputs }),
+    },
+    notes:
+      chosen && others.length > 0
+        ? [`Of its outputs, "${chosen.output.name}" holds the scores${by}; kept: ${list}.`]
+        : [],
+  };
+}

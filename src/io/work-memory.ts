@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { readSafetensors } from '../formats/safetensors/read.js';
+import { writeSafetensors } from '../formats/safetensors/write.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { writeFileAtomic } from './atomic-file.js';
+import { readWhole } from './models/model-file.js';
+
+/** Something that a long job found on its way. */
+export interface Remembered<T> {
+  readonly value: T;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
+
+/** What a long job has found so far, so that one that was stopped goes on where it was. */
+export interface WorkMemory {
+  /** The folder that other files of the job go to; `undefined`: nothing is kept. */
+  readonly folder: string | undefined;
+  /** What was kept under a name; `undefined` when nothing was, or when it cannot be read any more. */
+  recall<T>(name: string, schema: z.ZodType<T>): Promise<Remembered<T> | undefined>;
+  /** Keeps a value that JSON can hold, and tensors. */
+  keep(name: string, value: unknown, tensors?: ReadonlyMap<string, Tensor>): Promise<void>;
+}
+
+/** Keeps nothing. */
+export const noMemory: WorkMemory = { folder: undefined, recall: async () => undefined, keep: async () => {} };
+
+/** What a memory's files and folders are called: a kind, a key of 32 digits, and what else tells them apart. */
+const OWN = /^[a-z]+-[0-9a-f]{32}(-[\w.-]+)?(\.(safetensors|onnx))?$/;
+
+/** Deletes what a memory keeps in a folder, and nothing else that may be there. */
+export async function forget(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (OWN.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/** Metadata entry that holds the value as JSON. */
+const KEY = 'value';
+
+/**
+ * A memory of files `NAME.safetensors` in a folder, each replaced as a whole. One that is damaged is as good as none: what
+ * it held is computed again.
+ *
+ * @throws ShiboriError from `keep`, when the disk is full or the folder cannot be written to.
+ */
+export function folderMemory(folder: string): WorkMemory {
+  const fileOf = (name: string) => join(folder, `${name}.safetensors`);
+  return {
+    folder,
+    async recall(name, schema) {
+      const file = fileOf(name);
+      if (!existsSync(file)) return undefined;
+      try {
+        const { tensors, metadata } = readSafetensors(await readWhole(file, 'work so far'), file);
+        return { value: schema.parse(JSON.parse(metadata[KEY] ?? '')), tensors };
+      } catch {
+        return undefined;
+      }
+    },
+    async keep(name, value, tensors = new Map()) {
+      await writeFileAtomic(fileOf(name), writeSafetensors(tensors, { [KEY]: JSON.stringify(value) }));
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import { existsSync } from 'node:fs';
+import { extname } from 'node:path';
+import type { VerbContext } from '../context/context.js';
+import { UsageError } from '../errors.js';
+import { parametersOf } from '../graph/parameters.js';
+import type { Dataset } from '../images/dataset.js';
+import { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
+import { headParameters, withFreshHead } from '../models/fresh-head.js';
+import { initialVgg, vggNamed, withStudyHead } from '../models/initial-vgg.js';
+import { reinitialize } from '../models/initialize.js';
+import { stateDictOf } from '../models/state-dict.js';
+import { vggPrefix } from '../models/vgg.js';
+import { scoresOf } from '../ops/scores/scores.js';
+import type { TrainPlan } from '../recipes/training-schema.js';
+
+/** What the model of a training begins as, of which its stages are no part. */
+export type Beginning = Pick<TrainPlan, 'head' | 'init'> & { readonly seed: number };
+
+const classesOf = (head: TrainPlan['head'], dataset: Dataset): number =>
+  typeof head === 'number' ? head : dataset.source.classes.length;
+
+/**
+ * Opens a model file, or makes the network of a name (`vgg16_bn`) with fresh parameters for the classes of the data.
+ *
+ * @param options.inputSize of a network that is made. Default: 224×224.
+ * @throws UsageError for a name that is neither a file's nor a network's.
+ */
+export async function openOrMake(
+  name: string,
+  { head, seed }: Beginning,
+  dataset: Dataset,
+  options: OpenOptions,
+): Promise<LoadedModel & Pick<OpenedModel, 'notes'> & { readonly isFresh?: boolean }> {
+  if (existsSync(name) || extname(name) !== '') return openModel(name, options);
+  const [height = 224, width = 224] = options.inputSize ?? [];
+  if (height !== width) throw new UsageError(`${name} is made for square images, found ${height}×${width}.`);
+  const shape = vggNamed(name, classesOf(head, dataset), height);
+  // Hidden layers that another head is going to replace are not worth a hundred million random numbers.
+  const graph = initialVgg(head === 'study' ? { ...shape, classifier: [] } : shape, seed);
+  const classes = dataset.source.classes.map((found) => found.name);
+  return { graph, info: { architecture: 'vgg', classes }, notes: [], isFresh: true };
+}
+
+/** Replaces the last layer, or a VGG's classifier. */
+function withHead(
+  { graph, info }: LoadedModel,
+  head: NonNullable<TrainPlan['head']>,
+  classes: number,
+  seed: number,
+): { readonly graph: LoadedModel['graph']; readonly parameters: readonly string[] } {
+  if (head !== 'study') return withFreshHead(graph, classes, seed);
+  const state = stateDictOf(graph);
+  const prefix = vggPrefix(state);
+  const [height, width] = graph.inputs[0]?.type?.dims.slice(-2) ?? [];
+  if (prefix === undefined || typeof height !== 'number' || typeof width !== 'number') {
+    throw new UsageError(
+      `The study's head is for a VGG with a fixed input; this is ${info.architecture ?? 'another network'}. Use --head auto.`,
+    );
+  }
+  const fresh = withStudyHead(state, classes, seed, [height, width]);
+  const names = parametersOf(fresh).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
+  return { graph: fresh, parameters: names.filter((name) => name.startsWith(`${prefix}classifier.`)) };
+}
+
+/**
+ * The model that a training begins with: a fresh head, or everything fresh, as the plan says.
+ *
+ * @returns the model, whether parameters of it are untrained, and what the pattern `head` stands for: its last layer's parameters.
+ */
+export function beginningOf(
+  model: LoadedModel,
+  { head, init, seed }: Beginning,
+  dataset: Dataset,
+  context: VerbContext,
+): { readonly model: LoadedModel; readonly isFresh: boolean; head(): readonly string[] } {
+  let { graph, info } = model;
+  let parameters: readonly string[] | undefined;
+  if (head !== undefined) {
+    ({ graph, parameters } = withHead(model, head, classesOf(head, dataset), seed));
+    const names = dataset.source.classes.map(({ name }) => name);
+    const { classes: _, ...rest } = info;
+    info = names.length === scoresOf(graph).classes ? { ...rest, classes: names } : rest;
+  }
+  if (init === 'scratch') {
+    const { graph: fresh, kept } = reinitialize(graph, seed);
+    graph = fresh;
+    if (kept.length > 0)
+      context.onWarning?.(`kept as they are, since nothing tells what they are for: ${kept.join(', ')}`);
+  }
+  const isFresh = head !== undefined || init === 'scratch';
+  return { model: { ...model, graph, info }, isFresh, head: () => parameters ?? headParameters(graph) };
+}

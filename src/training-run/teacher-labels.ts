@@ -1,0 +1,36 @@
+import type { VerbContext } from '../context/context.js';
+import { isLabelled } from '../data/dataset.js';
+import { outputNames } from '../evaluation/labels.js';
+import { type Dataset, requireLabels } from '../images/dataset.js';
+import type { LoadedModel } from '../io/models/model-file.js';
+import { predictedClasses } from '../metrics/accuracy.js';
+import { score } from '../workflows/evaluate.js';
+
+/**
+ * Gives images without labels the classes that a teacher predicts, to be learnt from and to be counted; images with labels
+ * stay as they are. An image that cannot be read keeps no label.
+ *
+ * @throws UsageError for images without labels where nobody teaches.
+ */
+export async function labelByTeacher(
+  dataset: Dataset,
+  teacher: LoadedModel | undefined,
+  context: VerbContext,
+): Promise<Dataset> {
+  const { source } = dataset;
+  if (isLabelled(source)) return dataset;
+  if (!teacher) {
+    requireLabels(dataset, 'a training needs them, or a model to learn from (--teacher)');
+    return dataset;
+  }
+  context.onNote?.(`"${source.name}" has no labels: the predictions of the teacher stand in for them.`);
+  const labels = new Map<number, number>();
+  const total = source.items.length;
+  for await (const { indices, logProbabilities } of score(teacher, dataset, { batch: 64, onBad: () => {} }, context)) {
+    for (const [row, label] of predictedClasses(logProbabilities).entries()) labels.set(indices[row] ?? -1, label);
+    context.onProgress?.({ stage: 'labels', done: labels.size, total });
+  }
+  const items = source.items.map((item, index) => ({ ...item, label: labels.get(index) ?? item.label }));
+  const classes = outputNames(teacher, source).map((name, output) => ({ id: `${output}`, name }));
+  return { ...dataset, source: { ...source, items, classes } };
+}

@@ -1,0 +1,131 @@
+import { basename, join } from 'node:path';
+import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context/context.js';
+import { UsageError } from '../errors.js';
+import { outputNames } from '../evaluation/labels.js';
+import { compareMaps, type MapOptions } from '../evaluation/maps.js';
+import { batchesToTime, measureSpeed } from '../evaluation/measure.js';
+import { comparePredictions } from '../evaluation/predictions.js';
+import { collectProvenance, filesOf, findDataOrigin } from '../evaluation/provenance.js';
+import { sizeOfModel } from '../evaluation/size.js';
+import { countClasses, type DataOptions, type Dataset, preprocessOf, withDataset } from '../images/dataset.js';
+import { type LoadedModel, type OpenOptions, openModel, optionsForEach } from '../io/models/model-file.js';
+import { writeReport } from '../io/report-files.js';
+import { drawScale } from '../pictures/panel.js';
+import { drawPictures } from '../pictures/pictures.js';
+import type { Comparison } from '../report/comparison.js';
+import { comparisonReport, type ReportExtras } from '../report/comparison-page.js';
+import { verdictOf } from '../report/verdict.js';
+import { planComparison } from './phases.js';
+
+/** Options of `compare`. */
+export interface CompareOptions extends MapOptions {
+  /** Images that are drawn: half of them for the maps that agree least, half for changed predictions. Default: 8. */
+  readonly pictures?: number;
+  /** Positions in the data set of images to draw besides. */
+  readonly featured?: readonly number[];
+  readonly batch?: number;
+  /** Folder for `report.html`, `report.json` and `figures/`. Default: `shibori-out/compare`. `null` writes nothing. */
+  readonly output?: string | null;
+  /** Names of the two models in the report. */
+  readonly names?: readonly [before: string, after: string];
+  /** Files of the two models, whose hashes the report shows. */
+  readonly files?: readonly [before: readonly string[], after: readonly string[]];
+  /** What else the report shows: training curve, layers. */
+  readonly extras?: ReportExtras;
+}
+
+/** Compares two loaded models on an opened data set, and writes the report. */
+export async function compareModels(
+  before: LoadedModel,
+  after: LoadedModel,
+  dataset: Dataset,
+  options: CompareOptions = {},
+  context: VerbContext = {},
+): Promise<Comparison> {
+  const classes = countClasses(before);
+  if (countClasses(after) !== classes) {
+    throw new UsageError(
+      `The first model has ${classes} classes, the second ${countClasses(after)}: they cannot be compared.`,
+    );
+  }
+  const [first, second] = [before, after].map(({ graph, info }) => preprocessOf(graph, info).size.join('×'));
+  if (first !== second) {
+    throw new UsageError(
+      `The first model takes images of ${first} pixels (height × width), the second of ${second}: their maps cannot be compared. Where a size is not in the file, --input states it.`,
+    );
+  }
+  const [firstName, secondName] = options.names ?? ['before', 'after'];
+  const models = { before, after, names: { before: firstName, after: secondName } };
+  const { warnings, context: listening } = keepWarnings(context);
+  const names = outputNames(before, dataset.source);
+  const found = await comparePredictions(models, dataset, names, options.batch ?? 64, listening);
+  context.onProgress?.({ stage: 'maps', done: 0, total: 1 });
+  const maps = await compareMaps(before, after, dataset, names, options, context);
+  const engine = engineOf(context);
+  const speed = [];
+  const timed = batchesToTime(before.graph, after.graph);
+  for (const [i, batch] of timed.entries()) {
+    context.onProgress?.({ stage: 'speed', done: i, total: timed.length, fields: { batch } });
+    speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
+  }
+  const data = findDataOrigin('measured', dataset, found.predictions.images);
+  const reported = [
+    { name: firstName, model: before, files: options.files?.[0] ?? [] },
+    { name: secondName, model: after, files: options.files?.[1] ?? [] },
+  ];
+  const figures: Omit<Comparison, 'verdict'> = {
+    warnings,
+    models: models.names,
+    data: dataset.source.name,
+    part: dataset.source.part ?? null,
+    ...found,
+    size: { before: await sizeOfModel(before), after: await sizeOfModel(after) },
+    speed,
+    maps: maps.figures,
+    provenance: await collectProvenance({ models: reported, data: [data] }, context),
+  };
+  const comparison: Comparison = { verdict: verdictOf(figures), ...figures };
+  const output = options.output === undefined ? join('shibori-out', 'compare') : options.output;
+  if (output !== null) {
+    const { featured = [], pictures: count = 8, extras = {} } = options;
+    const pictures = await drawPictures(models, dataset, { maps, flips: found.flips, featured, count }, names, context);
+    const pairs = maps.pairs.map(({ before: { file, targetName }, correlation }) => ({
+      file,
+      className: targetName,
+      ...(correlation === undefined ? {} : { correlation }),
+    }));
+    await writeReport(
+      output,
+      comparisonReport(comparison, extras, { pairs, pictures, scale: await drawScale() }),
+      comparison,
+    );
+  }
+  return comparison;
+}
+
+/**
+ * Compares two model files on a data set: accuracy, sizes, speed, maps, changed predictions; writes `report.html`,
+ * `report.json` and `figures/`.
+ */
+export async function compare(
+  beforeFile: string,
+  afterFile: string,
+  options: CompareOptions & DataOptions & OpenOptions,
+  context: VerbContext = {},
+): Promise<Comparison> {
+  const [forBefore, forAfter] = optionsForEach([beforeFile, afterFile], options);
+  const before = await openModel(beforeFile, forBefore);
+  const after = await openModel(afterFile, forAfter);
+  for (const model of [before, after]) tellNotes(model, context);
+  const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
+  return withDataset(options, 'measure', context, (dataset) => {
+    context.onPhases?.(planComparison(dataset.source.items.length, options.mapImages));
+    return compareModels(
+      before,
+      after,
+      dataset,
+      { ...options, names, files: [filesOf(before), filesOf(after)] },
+      context,
+    );
+  });
+}

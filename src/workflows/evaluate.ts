@@ -1,0 +1,179 @@
+import { engineOf, tellNotes, type VerbContext, waitField } from '../context/context.js';
+import { batches } from '../data/loader.js';
+import { warnOfDoubt } from '../evaluation/doubt.js';
+import { type LabelMap, labelMap } from '../evaluation/labels.js';
+import { runImages } from '../evaluation/run-images.js';
+import type { Graph } from '../graph/model.js';
+import { type DataOptions, type Dataset, preprocessOf, requireLabels, withDataset } from '../images/dataset.js';
+import { openImageLoader } from '../images/image-pool.js';
+import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
+import {
+  type Accuracy,
+  type AccuracyCounts,
+  accuracyOf,
+  addCounts,
+  countCorrect,
+  logProbabilitiesOf,
+  NO_IMAGES,
+} from '../metrics/accuracy.js';
+import { addPredictions, NO_PREDICTIONS } from '../metrics/doubt.js';
+import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
+import { scoreGraph } from '../passes/scores-graph.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** How well a model does on a data set, and how fast. */
+export interface Evaluation extends Accuracy {
+  /** What the model's scores are, and how their classes belong together. */
+  readonly scores: { readonly kind: OutputKind; readonly labels: LabelKind };
+  /** The part of the data set that was measured, such as `test`; `null` where it has none. */
+  readonly part: string | null;
+  /** Where only some of the images were drawn (`limit`): of how many, and by which seed. */
+  readonly sample: NonNullable<Dataset['sample']> | null;
+  /** How the data set's classes were found among the model's: by position, by name, or by folders called by numbers. */
+  readonly labelsBy: LabelMap['by'];
+  /** Images that could not be read, and why. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+  readonly seconds: number;
+  readonly imagesPerSecond: number;
+  /** How long the engine had nothing to do because images were not there yet: seconds, and their share (0…1). */
+  readonly waiting: { readonly seconds: number; readonly share: number };
+  /** Threads beside the main one that loaded images. */
+  readonly workers: number;
+}
+
+/** What a model said of one batch. */
+export interface ScoredBatch {
+  /** Positions in the data set. */
+  readonly indices: readonly number[];
+  /** The output that is right for each image. */
+  readonly labels: Int32Array;
+  readonly images: Tensor<'float32'>;
+  /** `[n, classes]`. */
+  readonly logProbabilities: Tensor<'float32'>;
+  /** How the classes belong together. */
+  readonly labelKind: LabelKind;
+}
+
+/** Runs a model over a data set batch by batch. Corrupt images are skipped and told of through `onBad`. */
+export async function* score(
+  model: LoadedModel,
+  dataset: Dataset,
+  options: {
+    readonly batch: number;
+    readonly indices?: readonly number[];
+    onBad(bad: { path: string; reason: string }): void;
+    /** Told for each batch how long it was waited for, and by how many threads it was loaded. */
+    onWait?(seconds: number, workers: number): void;
+  },
+  context: VerbContext,
+): AsyncGenerator<ScoredBatch> {
+  const { graph } = model;
+  const scores = scoresOf(graph, model.info);
+  const measured = scoreGraph(graph, scores);
+  const recipe = { preprocess: preprocessOf(graph, model.info), augmentation: undefined, seed: 0 };
+  const session = await engineOf(context).load(measured);
+  const { outputs } = labelMap(model, dataset.source);
+  const loader = openImageLoader(dataset, recipe, context.workers);
+  try {
+    const loaded = batches(dataset.source, loader, {
+      batchSize: options.batch,
+      onBad: options.onBad,
+      onWait: (seconds) => options.onWait?.(seconds, loader.workers),
+      ...(options.indices ? { indices: options.indices } : {}),
+    });
+    for await (const { images, labels, indices } of loaded) {
+      context.signal?.throwIfAborted();
+      const found = await runImages(session, measured, images);
+      yield {
+        indices,
+        labels: labels.map((label) => outputs[label] ?? label),
+        images,
+        logProbabilities: logProbabilitiesOf(found, { kind: scores.source.kind, labels: scores.labels }),
+        labelKind: scores.labels,
+      };
+    }
+  } finally {
+    await loader.close();
+    await session.dispose();
+  }
+}
+
+/** Evaluates a loaded model on an opened data set. */
+export async function evaluateModel(
+  model: { readonly graph: Graph } & LoadedModel,
+  dataset: Dataset,
+  options: { readonly batch?: number } = {},
+  context: VerbContext = {},
+): Promise<Evaluation> {
+  requireLabels(dataset, 'there is no accuracy to measure; explain, compare and compress take such images');
+  const { warning, by: labelsBy } = labelMap(model, dataset.source);
+  const { kind, labels: kindOfLabels, classes } = scoresOf(model.graph, model.info);
+  if (kindOfLabels === 'multi-label') {
+    context.onNote?.(
+      `Each of the ${classes} classes has a probability of its own (sigmoid): the class of the highest is the prediction, and the negative log-likelihood is the sum of ${classes} binary cross entropies, the label being right and the others wrong.`,
+    );
+  }
+  if (warning) context.onWarning?.(warning);
+  const total = dataset.source.items.length;
+  const skipped: { path: string; reason: string }[] = [];
+  let counts: AccuracyCounts = NO_IMAGES;
+  let predictions = NO_PREDICTIONS;
+  let waited = 0;
+  let threads = 0;
+  const start = performance.now();
+  const secondsSoFar = () => (performance.now() - start) / 1000;
+  const onWait = (seconds: number, workers: number) => {
+    waited += seconds;
+    threads = workers;
+  };
+  const onBad = (bad: { path: string; reason: string }) => {
+    skipped.push(bad);
+    context.onWarning?.(`skipped ${bad.path}: ${bad.reason}`);
+  };
+  for await (const { logProbabilities, labels, labelKind } of score(
+    model,
+    dataset,
+    { batch: options.batch ?? 64, onBad, onWait },
+    context,
+  )) {
+    counts = addCounts(counts, countCorrect(logProbabilities, labels, labelKind));
+    predictions = addPredictions(predictions, logProbabilities, labels);
+    const { top1 } = accuracyOf(counts);
+    context.onProgress?.({
+      stage: 'evaluate',
+      done: counts.images + skipped.length,
+      total,
+      fields: { top1: `${top1.toFixed(2)} %`, ...waitField(waited / secondsSoFar()) },
+    });
+  }
+  const seconds = secondsSoFar();
+  warnOfDoubt(predictions, model, context);
+  return {
+    ...accuracyOf(counts),
+    scores: { kind, labels: kindOfLabels },
+    part: dataset.source.part ?? null,
+    sample: dataset.sample ?? null,
+    labelsBy,
+    skipped,
+    seconds,
+    imagesPerSecond: counts.images / seconds,
+    waiting: { seconds: waited, share: waited / seconds },
+    workers: threads,
+  };
+}
+
+/**
+ * Evaluates a model file on a data set: top-1 and top-5 (counts and percent) and the mean negative log-likelihood.
+ *
+ * @param options.batch images at a time. Default: 64.
+ * @throws ShiboriError for files that cannot be read; corrupt images are skipped and counted instead.
+ */
+export async function evaluate(
+  file: string,
+  options: DataOptions & OpenOptions & { readonly batch?: number },
+  context: VerbContext = {},
+): Promise<Evaluation> {
+  const model = await openModel(file, options);
+  tellNotes(model, context);
+  return withDataset(options, 'measure', context, (dataset) => evaluateModel(model, dataset, options, context));
+}

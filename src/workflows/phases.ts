@@ -1,0 +1,102 @@
+/**
+ * Phases of long commands, for an estimate of the time left. Weights are forward passes of one image; the factors are rough
+ * measurements of VGG16 and ResNet-20 on two cores. An estimate corrects them by the time that phases take.
+ */
+
+import type { SqueezePlan } from '../compression-run/goal.js';
+import type { Phase, PhasePlan } from '../context/phases.js';
+import type { FinetunePlan } from '../recipes/training-schema.js';
+import { BEFORE_STAGE } from '../training-run/finetune-log.js';
+
+/** Work per image, in forward passes. */
+const FACTOR = { load: 0.2, gradients: 1, curves: 4, refit: 3, train: 3, map: 6 } as const;
+/** Work that does not depend on the number of images. */
+const FIXED = { fold: 10, curves: 2000, refit: 1500, speed: 400 } as const;
+/** As in `squeeze/images.ts`, `squeeze/workshop.ts` and `squeeze/goals.ts`, where a plan does not say otherwise. */
+const USUAL = { calibration: 2000, mapImages: 64, searched: 6 } as const;
+
+/** How many images each part of a command reads. */
+export interface ImageCounts {
+  readonly train: number;
+  readonly validation?: number;
+}
+
+/** The phases of one stage of a training. Features that are kept from an earlier run take no time. */
+function trainingPhases(
+  { epochs, augment, views }: Pick<FinetunePlan, 'epochs'> & { readonly augment?: unknown; readonly views?: number },
+  { train, validation }: ImageCounts,
+  prefix: string,
+  measuresBefore: boolean,
+): Phase[] {
+  const phase = (stage: string, weight: number): Phase => ({ stage: `${prefix}${stage}`, weight });
+  const cached = augment ? Math.min(views ?? 2, epochs) : 1;
+  const phases: Phase[] = [];
+  if (validation !== undefined && measuresBefore) phases.push(phase(BEFORE_STAGE, validation));
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    if (epoch < cached) phases.push(phase(cached > 1 ? `frozen prefix, view ${epoch + 1}` : 'frozen prefix', train));
+    phases.push(phase(`epoch ${epoch + 1}/${epochs}`, FACTOR.train * train));
+    if (validation !== undefined) phases.push(phase('validate', validation));
+  }
+  return phases;
+}
+
+/** The phases of `train` and `finetune`. `patience` may end it early. */
+export function planTraining(stages: readonly FinetunePlan[], counts: ImageCounts, isFresh: boolean): PhasePlan {
+  const phases = stages.flatMap(({ epochs, augment, views }, i) =>
+    trainingPhases(
+      { epochs, augment, ...(views === undefined ? {} : { views }) },
+      counts,
+      stages.length > 1 ? `stage ${i + 1}/${stages.length}, ` : '',
+      i === 0 && !isFresh,
+    ),
+  );
+  return { phases, atMost: stages.some(({ patience }) => patience !== undefined) };
+}
+
+const learning = (plan: Omit<SqueezePlan, 'goal'>, { train, validation = 0 }: ImageCounts): Phase[] => {
+  const calibration = Math.min(plan.calibration ?? USUAL.calibration, train);
+  return [
+    { stage: 'fold', weight: FIXED.fold },
+    { stage: 'evaluate original', weight: validation },
+    { stage: 'load', weight: FACTOR.load * calibration },
+    { stage: 'gradients', weight: FACTOR.gradients * calibration },
+    { stage: 'curves', weight: FIXED.curves + FACTOR.curves * calibration },
+  ];
+};
+
+/** The phases of one model that is compressed, trained and measured. */
+const making = (plan: Omit<SqueezePlan, 'goal'>, counts: ImageCounts): Phase[] => {
+  const { train, validation = 0 } = counts;
+  const calibration = Math.min(plan.calibration ?? USUAL.calibration, train);
+  return [
+    { stage: 'refit', weight: (FIXED.refit + FACTOR.refit * calibration) * (plan.rounds ?? 1) },
+    ...(plan.finetune ? trainingPhases({ epochs: plan.finetune }, counts, '', true) : []),
+    { stage: 'evaluate', weight: validation },
+    { stage: 'maps', weight: FACTOR.map * Math.min(plan.mapImages ?? USUAL.mapImages, validation) },
+  ];
+};
+
+/** The phases of `compress` to a goal. A goal of what may be lost is searched for: at most so many models are made. */
+export function planCompression(plan: SqueezePlan, counts: ImageCounts): PhasePlan {
+  const isSearch = plan.goal.kind === 'accuracyDrop' || plan.goal.kind === 'error';
+  const models = Array.from({ length: isSearch ? USUAL.searched : 1 }, () => making(plan, counts)).flat();
+  return { phases: [...learning(plan, counts), ...models, { stage: 'speed', weight: FIXED.speed }], atMost: isSearch };
+}
+
+/** The phases of `sweep`, whose models are one phase. */
+export function planSweep(plan: Omit<SqueezePlan, 'goal'>, counts: ImageCounts, points: number): PhasePlan {
+  const weight = points * making(plan, counts).reduce((sum, phase) => sum + phase.weight, 0);
+  return { phases: [...learning(plan, counts), { stage: 'points', weight }] };
+}
+
+/** The phases of `compare`. */
+export function planComparison(images: number, mapImages: number = USUAL.mapImages): PhasePlan {
+  return {
+    phases: [
+      { stage: 'evaluate before', weight: images },
+      { stage: 'evaluate after', weight: images },
+      { stage: 'maps', weight: FACTOR.map * Math.min(mapImages, images) },
+      { stage: 'speed', weight: FIXED.speed },
+    ],
+  };
+}

@@ -1,0 +1,93 @@
+import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
+import { tellNotes, type VerbContext } from '../context/context.js';
+import { UsageError } from '../errors.js';
+import { filesOf } from '../evaluation/provenance.js';
+import { builtInData, type DataOptions, type Dataset, withDataset } from '../images/dataset.js';
+import { openModel } from '../io/models/model-file.js';
+import { type Recipe, readYaml, recipeSchema } from '../recipes/recipe.js';
+import { type StudyResult, study } from './study.js';
+
+/** What may be given in place of what a recipe says. Paths are relative to the working folder. */
+export interface RunOptions {
+  readonly model?: string;
+  /** Key of the weights to take from a checkpoint that holds several. */
+  readonly weights?: string;
+  readonly data?: string;
+  readonly trainSplit?: string;
+  readonly validationSplit?: string;
+  readonly output?: string;
+  /** Start anew even if a study of this recipe was interrupted in the output folder. */
+  readonly fresh?: boolean;
+}
+
+/** The two halves of a recipe's data. */
+function halves(
+  recipe: Recipe,
+  file: string,
+  options: RunOptions,
+): { train: DataOptions | undefined; validation: DataOptions } {
+  // Paths in a recipe are relative to the recipe, so that it can be run from anywhere.
+  const here = (path: string) => (isAbsolute(path) || builtInData.includes(path) ? path : resolve(dirname(file), path));
+  const data = options.data ?? (recipe.data && here(recipe.data.source));
+  if (data === undefined)
+    throw new UsageError(`${file}: no data. Add data: { source: … } to the recipe, or give --data.`);
+  const trainSplit = options.trainSplit ?? (recipe.data?.train && here(recipe.data.train));
+  const validationSplit = options.validationSplit ?? (recipe.data?.validation && here(recipe.data.validation));
+  // A split given by hand takes the place of a random one.
+  const random = trainSplit === undefined && validationSplit === undefined ? recipe.data?.randomSplit : undefined;
+  const part = (split: string | undefined, index: number): DataOptions => ({
+    data,
+    ...(split === undefined ? {} : { split }),
+    ...(random ? { randomSplit: { ...random, part: index } } : {}),
+  });
+  const hasTrain = trainSplit !== undefined || random !== undefined || builtInData.includes(data);
+  return { train: hasTrain ? part(trainSplit, 0) : undefined, validation: part(validationSplit, 1) };
+}
+
+/** The part for training of the data set that the validation images are a part of. */
+function trainingPartOf(validation: DataOptions, { source }: Dataset): DataOptions | undefined {
+  const found = source.parts?.find(({ kind, name }) => kind === 'train' && name !== source.part);
+  return validation.split === undefined && !validation.randomSplit && found
+    ? { ...validation, part: found.name }
+    : undefined;
+}
+
+/**
+ * Does the whole study that a recipe declares.
+ *
+ * @throws UsageError for a mistake in the recipe, with its line; ShiboriError for what goes wrong on the way.
+ */
+export async function run(file: string, options: RunOptions = {}, context: VerbContext = {}): Promise<StudyResult> {
+  const recipe = await readYaml(file, 'recipe', recipeSchema);
+  const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
+  if (modelFile === undefined)
+    throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);
+  const name = basename(file, extname(file));
+  const { train, validation } = halves(recipe, file, options);
+  const { arch } = recipe;
+  const weights = options.weights ?? recipe.weights;
+  const model = await openModel(modelFile, { ...(arch && { arch }), ...(weights && { weights }) });
+  tellNotes(model, context);
+  return withDataset(validation, 'validate', context, async (held) => {
+    const own = train ?? trainingPartOf(validation, held);
+    if (recipe.finetune && !own) {
+      throw new UsageError(
+        `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, give --train-split, or data with a folder "train" beside the one for validation.`,
+      );
+    }
+    const studied = (trained?: Dataset) =>
+      study(
+        model,
+        { validation: held, ...(trained ? { train: trained } : {}) },
+        recipe,
+        {
+          output: options.output ?? recipe.output ?? join('shibori-out', name),
+          title: name,
+          files: filesOf(model),
+          ...(options.fresh ? { fresh: true } : {}),
+        },
+        context,
+      );
+    return recipe.finetune && own ? withDataset(own, 'train', context, studied) : studied();
+  });
+}

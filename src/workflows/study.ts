@@ -1,0 +1,198 @@
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { engineOf, type VerbContext } from '../context/context.js';
+import { indexOfPath, itemAt } from '../data/dataset.js';
+import { explainImages, triptychRow } from '../evaluation/explained.js';
+import { outputNames } from '../evaluation/labels.js';
+import type { Dataset } from '../images/dataset.js';
+import { makeFolder, writeFileAtomic } from '../io/atomic-file.js';
+import { featureKey } from '../io/feature-store.js';
+import { encodeModel, type LoadedModel, openModel } from '../io/models/model-file.js';
+import { saveModel } from '../io/models/save-model.js';
+import { summarize } from '../models/summary.js';
+import { renderTriptychs } from '../pictures/triptych.js';
+import type { Recipe } from '../recipes/recipe.js';
+import type { Comparison } from '../report/comparison.js';
+import { range } from '../tensor/dims.js';
+import { compareModels } from './compare.js';
+import { type Compression, compressModel } from './compress.js';
+import { type Evaluation, evaluateModel } from './evaluate.js';
+import { type Finetuning, finetuneModel } from './finetune.js';
+
+/** What a whole study found. */
+export interface StudyResult {
+  /** Folder with models, pictures and report. */
+  readonly output: string;
+  readonly compression: Compression;
+  /** Accuracy after squeezing, before fine-tuning. */
+  readonly squeezed: Evaluation;
+  readonly finetuning: Finetuning | undefined;
+  readonly comparison: Comparison;
+  readonly seconds: number;
+}
+
+/** Results of the stages that are done, kept in `study.json`: an interrupted study goes on after them. */
+interface Done {
+  readonly key: string;
+  readonly compression?: Compression;
+  readonly squeezed?: Evaluation;
+  readonly finetuning?: Finetuning;
+}
+
+async function readDone(file: string, key: string): Promise<Done> {
+  try {
+    const done = JSON.parse(await readFile(file, 'utf8')) as Done;
+    if (done.key === key) return done;
+  } catch {
+    // No study was begun here, or its notes are damaged: everything is done anew.
+  }
+  return { key };
+}
+
+/** Pictures of a study that names none. */
+const PICTURES = 8;
+
+/** Finds the positions in a data set of the images that a recipe names. */
+function positionsOf(dataset: Dataset, images: NonNullable<Recipe['explain']['images']>): number[] {
+  return images.map((image) => (typeof image === 'number' ? image : indexOfPath(dataset.source, image)));
+}
+
+/** Draws the triptychs of images at these positions into one PNG. */
+async function drawTriptychs(
+  model: LoadedModel,
+  dataset: Dataset,
+  positions: readonly number[],
+  layer: string | undefined,
+  context: VerbContext,
+): Promise<Uint8Array> {
+  const names = outputNames(model, dataset.source);
+  const entries = await Promise.all(
+    positions.map(async (position) => {
+      const { path } = itemAt(dataset.source, position);
+      return { file: path, image: await dataset.decode(await dataset.source.read(position), path) };
+    }),
+  );
+  const explained = await explainImages(model, entries, { names, ...(layer === undefined ? {} : { layer }) }, context);
+  return renderTriptychs(
+    explained.images.map((image) => triptychRow(image)),
+    { layer: explained.layer },
+  );
+}
+
+/**
+ * Does a whole study on a loaded model: summary, triptychs, squeezing, fine-tuning, comparison, saving.
+ *
+ * Everything goes to `output`: `summary.json`, `triptychs.png`, `compressed.onnx`, `training/`, the final model as
+ * `model.onnx`, `model.safetensors` and `model.pt`, `report.html` and `report.json`. A study that was interrupted goes on
+ * where it was, unless `fresh` is set.
+ */
+export async function study(
+  model: LoadedModel,
+  data: { readonly train?: Dataset; readonly validation: Dataset },
+  recipe: Recipe,
+  options: {
+    readonly output: string;
+    readonly title: string;
+    readonly fresh?: boolean;
+    readonly files?: readonly string[];
+  },
+  context: VerbContext = {},
+): Promise<StudyResult> {
+  const start = performance.now();
+  const { output } = options;
+  await makeFolder(output);
+  const doneFile = join(output, 'study.json');
+  const parts = await encodeModel(model, 'safetensors');
+  const key = featureKey([
+    JSON.stringify(recipe),
+    ...parts,
+    data.validation.source.items.map(({ path }) => path).join(),
+  ]);
+  let done: Done = options.fresh ? { key } : await readDone(doneFile, key);
+  const keep = async (more: Partial<Done>) => {
+    done = { ...done, ...more };
+    await writeFileAtomic(doneFile, `${JSON.stringify(done, null, 2)}\n`);
+  };
+  const file = (name: string) => join(output, name);
+  // A training that another study left here could not be gone on with.
+  if (done.compression === undefined) await rm(file('training'), { recursive: true, force: true });
+
+  await writeFileAtomic(file('summary.json'), `${JSON.stringify(summarize(model.graph), null, 2)}\n`);
+  const featured = positionsOf(data.validation, recipe.explain.images ?? []);
+  const total = data.validation.source.items.length;
+  // Spread over the data set, which may be sorted by class.
+  const spread = range(Math.min(PICTURES, total)).map((i) => Math.floor((i * total) / Math.min(PICTURES, total)));
+  const positions = recipe.explain.images ? featured : spread;
+  await writeFileAtomic(
+    file('triptychs.png'),
+    await drawTriptychs(model, data.validation, positions, recipe.explain.layer, context),
+  );
+
+  let squeezed: LoadedModel;
+  if (done.compression && existsSync(file('compressed.onnx'))) squeezed = await openModel(file('compressed.onnx'));
+  else {
+    const result = await compressModel(model, recipe.compress, {}, context);
+    squeezed = result.model;
+    await saveModel(squeezed, file('compressed.onnx'), { engine: engineOf(context) });
+    await keep({ compression: result.report });
+  }
+  if (!done.squeezed) await keep({ squeezed: await evaluateModel(squeezed, data.validation, {}, context) });
+
+  let final = squeezed;
+  if (recipe.finetune && data.train) {
+    if (done.finetuning && existsSync(file('model.onnx'))) final = await openModel(file('model.onnx'));
+    else {
+      const result = await finetuneModel(
+        squeezed,
+        { train: data.train, validation: data.validation },
+        recipe.finetune,
+        { work: { folder: file('training'), resume: true } },
+        context,
+      );
+      if (result.report.interrupted)
+        throw new DOMException('The study was interrupted; run it again to go on.', 'AbortError');
+      final = result.model;
+      await saveModel(final, file('model.onnx'), { engine: engineOf(context) });
+      await keep({ finetuning: result.report });
+    }
+  }
+  for (const extension of ['onnx', 'safetensors', 'pt'])
+    await saveModel(final, file(`model.${extension}`), { engine: engineOf(context) });
+
+  const { compression, squeezed: evaluation, finetuning } = done;
+  if (!compression || !evaluation) throw new Error('unreachable: both stages were done above');
+  const comparison = await compareModels(
+    model,
+    final,
+    data.validation,
+    {
+      output,
+      names: ['original', finetuning ? 'compressed, fine-tuned' : 'compressed'],
+      featured,
+      files: [options.files ?? [], [file('model.onnx')]],
+      mapImages: recipe.compare.images,
+      ...(recipe.explain.layer === undefined ? {} : { layer: recipe.explain.layer }),
+      extras: {
+        title: options.title,
+        layers: compression.layers,
+        squeezedTop1: evaluation.top1,
+        ...(finetuning
+          ? {
+              history: [...(finetuning.before ? [finetuning.before] : []), ...finetuning.history],
+              keptEpoch: finetuning.kept.epoch,
+            }
+          : {}),
+      },
+    },
+    context,
+  );
+  return {
+    output,
+    compression,
+    squeezed: evaluation,
+    finetuning,
+    comparison,
+    seconds: (performance.now() - start) / 1000,
+  };
+}

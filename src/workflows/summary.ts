@@ -1,0 +1,87 @@
+import type { Preprocess } from '../data/preprocess.js';
+import type { TtLayer } from '../decompose/tt-layer.js';
+import { fitsPattern } from '../graph/module-path.js';
+import { type OpenOptions, openModel } from '../io/models/model-file.js';
+import type { OnnxOrigin } from '../io/models/open-onnx.js';
+import type { PreprocessPart } from '../models/preprocessing.js';
+import { type Summary, summarize } from '../models/summary.js';
+import { describeScores, type LabelKind, type OutputKind } from '../ops/scores/scores.js';
+
+/** Height and width where nothing says any. */
+const ASSUMED_SIDE = 224;
+
+/** The summary of a model file. */
+export interface FileSummary extends Summary {
+  readonly file: string;
+  readonly format: string;
+  readonly fileBytes: number;
+  /** Bytes of the file and its external data, and the element type of most of its weights. Left out where the file holds more than the model. */
+  readonly stored?: { readonly bytes: number; readonly dtype: string };
+  readonly architecture?: string;
+  /** The layers that are tensor trains, and how they run. */
+  readonly tensorTrains: readonly TtLayer[];
+  /** Entries of the file that are not part of the model. */
+  readonly ignored: readonly string[];
+  /** What an ONNX file says about itself: operator set, producer, inputs and outputs as declared. */
+  readonly origin?: OnnxOrigin;
+  /** How images become the model's input; `null` for a model of no images, or of images of an unknown size. */
+  readonly preprocess: Preprocess | null;
+  /** Where each part of it comes from: `option`, `graph`, `metadata`, a configuration file, or `guess`. */
+  readonly preprocessFrom: Readonly<Record<PreprocessPart, string>> | null;
+  /** Number of classes, and their names where they are known; `null` for a model that is no classifier. */
+  readonly classes: { readonly count: number; readonly names: readonly string[] | null } | null;
+  /**
+   * The output that holds the scores, what they are and how the classes belong together (`none`: a regression); `null` where
+   * no output can hold any.
+   */
+  readonly scores: { readonly output: string; readonly kind: OutputKind; readonly labels: LabelKind } | null;
+  /** What was changed or assumed to open the file, in sentences. */
+  readonly notes: readonly string[];
+}
+
+/** A predicate from patterns such as `classifier.*`: whether a training changes a parameter. */
+export function trainsBy(patterns: readonly string[]): (parameter: string) => boolean {
+  return (parameter) => patterns.some((pattern) => fitsPattern(parameter, pattern));
+}
+
+/**
+ * Summarises a model file as torchinfo does: layers with output shapes, parameters and multiply-adds, totals, sizes.
+ *
+ * @param options.batch size of the first dimension. Default: 1.
+ * @param options.train patterns of the parameters to count as trainable. Default: all.
+ */
+export async function summary(
+  file: string,
+  options: OpenOptions & { readonly batch?: number; readonly train?: readonly string[] } = {},
+): Promise<FileSummary> {
+  const model = await openModel(file, options);
+  const { graph, info, origin } = model;
+  const dims = graph.inputs[0]?.type?.dims ?? [];
+  const batch = typeof dims[0] === 'number' ? dims[0] : (options.batch ?? 1);
+  const isOpen = dims.some((dim, axis) => axis > 0 && typeof dim !== 'number');
+  const inputDims = dims.map((dim, axis) => (axis === 0 ? batch : typeof dim === 'number' ? dim : ASSUMED_SIDE));
+  const scores = describeScores(graph, info);
+  const size = `Its images may have any size: counted for ${ASSUMED_SIDE}×${ASSUMED_SIDE}. Give another with --input.`;
+  return {
+    file,
+    format: model.format,
+    fileBytes: model.fileBytes,
+    ...(model.stored ? { stored: { bytes: model.stored.bytes, dtype: model.stored.dtype } } : {}),
+    ...(info.architecture === undefined ? {} : { architecture: info.architecture }),
+    ...summarize(graph, { inputDims, ...(options.train ? { trains: trainsBy(options.train) } : {}) }),
+    tensorTrains: info.layers ?? [],
+    ignored: model.ignored,
+    ...(origin && { origin }),
+    preprocess: info.preprocess ?? null,
+    preprocessFrom: model.preprocessFrom ?? null,
+    classes: scores && scores.labels !== 'none' ? { count: scores.classes, names: info.classes ?? null } : null,
+    scores: scores
+      ? {
+          output: info.scores ?? origin?.outputs[0]?.name ?? scores.output.name,
+          kind: scores.kind,
+          labels: scores.labels,
+        }
+      : null,
+    notes: isOpen ? [...model.notes, size] : model.notes,
+  };
+}

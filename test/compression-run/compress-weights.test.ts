@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SqueezePlan } from '../../src/compression-run/goal.js';
+import { squeezeFileWeights } from '../../src/compression-run/weights.js';
+import { runOnce } from '../../src/engine/engine.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { openModel } from '../../src/io/models/model-file.js';
+import { expectFloat32 } from '../../src/tensor/tensor.js';
+import { random } from '../compression/support.js';
+import { shibori } from '../support/shibori.js';
+import { writeTinyStudy } from '../support/tiny-recipe.js';
+
+let folder: string;
+let files: Awaited<ReturnType<typeof writeTinyStudy>>;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'shibori-weights-'));
+  files = await writeTinyStudy(folder, 2);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const squeezed = (plan: SqueezePlan, name: string) =>
+  squeezeFileWeights(files.onnx, plan, { inputSize: [8, 8], output: join(folder, name) }, { threads: 1 });
+
+async function outputs(file: string): Promise<Float32Array> {
+  const { graph } = await openModel(file, { inputSize: [8, 8] });
+  const input = graph.inputs[0]?.name ?? '';
+  const found = await runOnce(nodeEngine({ threads: 1 }), graph, { [input]: random([2, 3, 8, 8], 4) });
+  return expectFloat32(found[graph.outputs[0]?.name ?? ''], 'outputs').data;
+}
+
+describe('squeezing without images', () => {
+  it.each([
+    ['params', 0.75],
+    // Of the bytes of the file as it came: in one of 6 kB, what is written about the model takes 5 %.
+    ['size', 0.8],
+    ['macs', 0.75],
+  ] as const)('keeps a limit of %s', async (kind, share) => {
+    const { size, output } = await squeezed({ goal: { kind, most: { share } } }, `${kind}.onnx`);
+    const ratio = { params: size.ratio.parameters, size: size.ratio.onnxBytes, macs: size.ratio.multAdds }[kind];
+    expect(ratio).toBeLessThanOrEqual(share);
+    expect((await outputs(output)).every(Number.isFinite)).toBe(true);
+  });
+
+  it('keeps the relative error of every weight, and loses the less the less is allowed', async () => {
+    const before = await outputs(files.onnx);
+    const far: number[] = [];
+    for (const most of [0.6, 0.2, 0.01]) {
+      const { layers, output } = await squeezed({ goal: { kind: 'error', most } }, `error-${most}.onnx`);
+      for (const { predicted } of layers) expect(Math.sqrt(2 * predicted)).toBeLessThanOrEqual(most);
+      far.push(Math.max(...(await outputs(output)).map((value, i) => Math.abs(value - (before[i] ?? Number.NaN)))));
+    }
+    expect(far[0]).toBeGreaterThanOrEqual(far[1] ?? Number.NaN);
+    expect(far[1]).toBeGreaterThanOrEqual(far[2] ?? Number.NaN);
+    expect(far[2]).toBeLessThan(0.05);
+  });
+
+  it('refuses what is measured on images, and what cannot be reached', async () => {
+    const goal = { kind: 'params', most: { share: 0.75 } } as const;
+    await expect(squeezed({ goal: { kind: 'accuracyDrop', most: 1 } }, 'a.onnx')).rejects.toThrow('give --data');
+    await expect(squeezed({ goal, minMapSimilarity: 0.9 }, 'a.onnx')).rejects.toThrow('--min-cam-similarity');
+    await expect(squeezed({ goal, finetune: 1 }, 'a.onnx')).rejects.toThrow('--finetune');
+    await expect(squeezed({ goal, rounds: 2 }, 'a.onnx')).rejects.toThrow('--rounds');
+    await expect(squeezed({ goal: { kind: 'params', most: { amount: 5 } } }, 'a.onnx')).rejects.toThrow(
+      /cannot be reached, the smallest is \d+ parameters/,
+    );
+    expect(existsSync(join(folder, 'a.onnx'))).toBe(false);
+  });
+
+  it('warns that nobody knows what it costs, as a process', async () => {
+    const output = join(folder, 'process.onnx');
+    const { code, stderr, stdout } = await shibori([
+      'compress',
+      files.onnx,
+      '--input',
+      '3,8,8',
+      '--params',
+      '75%',
+      '-o',
+      output,
+    ]);
+    expect([code, existsSync(output)]).toEqual([0, true]);
+    expect(stderr).toContain('without images');
+    expect(stdout).toContain('no image was seen');
+  });
+});

@@ -1,0 +1,242 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { squeeze } from '../../src/compression-run/squeeze.js';
+import { nodeEngine } from '../../src/engine/node.js';
+import { type DataOptions, openDataset, withDataset, withTrainingSets } from '../../src/images/dataset.js';
+import { openModel } from '../../src/io/models/model-file.js';
+import { saveModel } from '../../src/io/models/save-model.js';
+import { initialVgg } from '../../src/models/initial-vgg.js';
+import { finetuneSchema } from '../../src/recipes/recipe.js';
+import { compare } from '../../src/workflows/compare.js';
+import { evaluate } from '../../src/workflows/evaluate.js';
+import { explain } from '../../src/workflows/explain.js';
+import { finetune } from '../../src/workflows/finetune.js';
+import { makeZip } from '../data/zip.js';
+import { tinyShape, writeImages, writeTinyStudy } from '../support/tiny-recipe.js';
+
+const root = mkdtempSync(join(tmpdir(), 'shibori-choice-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const at = (...parts: string[]) => join(root, ...parts);
+const engine = nodeEngine({ threads: 1 });
+
+/** An archive of a folder's files. */
+function zipOf(folder: string, name: string): void {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const entries = files.map((entry) => {
+    const path = join(entry.parentPath, entry.name);
+    return { name: path.slice(root.length + 1), data: readFileSync(path) };
+  });
+  writeFileSync(at(name), makeZip(entries));
+}
+
+beforeAll(async () => {
+  await writeTinyStudy(root, 8);
+  await writeImages(at('photos', 'train'), 10);
+  await writeImages(at('photos', 'val'), 5);
+  await writeImages(at('photos', 'test'), 4);
+  zipOf(at('photos'), 'photos.zip');
+  mkdirSync(at('loose'));
+  for (let i = 0; i < 4; i++) writeFileSync(at('loose', `${i}.png`), readFileSync(at('images', 'star', `${i}.png`)));
+});
+
+/** A context that keeps its notes. */
+function listening() {
+  const notes: string[] = [];
+  return { notes, context: { engine, onNote: (text: string) => void notes.push(text) } };
+}
+
+describe('A data set with parts', () => {
+  it.each(['photos', 'photos.zip'])('is measured on test, with a note and in the result: %s', async (name) => {
+    const { notes, context } = listening();
+    const result = await evaluate(at('net.onnx'), { data: at(name) }, context);
+    expect(result).toMatchObject({ images: 12, part: 'test' });
+    expect(notes.join()).toContain('has the parts "test", "train", "val": "test" is used (--part takes another)');
+  });
+
+  it('is measured on the part of an option', async () => {
+    const result = await evaluate(at('net.onnx'), { data: at('photos'), part: 'val' }, { engine });
+    expect(result).toMatchObject({ images: 15, part: 'val' });
+    await expect(evaluate(at('net.onnx'), { data: at('photos'), part: 'vall' })).rejects.toThrow(
+      /no such part\. Did you mean "val"\? It has "test", "train", "val"/,
+    );
+  });
+
+  it('is explained and compared on test', async () => {
+    const explained = await explain(at('net.onnx'), [], { data: at('photos'), output: null }, { engine });
+    expect(explained.part).toBe('test');
+    // Eight images, spread over the three classes.
+    const classes = explained.images.map(({ file }) => file.split('/')[1]);
+    expect(classes.filter((name) => name === 'circle').length).toBeGreaterThanOrEqual(2);
+    expect(new Set(classes).size).toBe(3);
+    const compared = await compare(at('net.onnx'), at('net.onnx'), { data: at('photos'), output: null }, { engine });
+    expect(compared).toMatchObject({ part: 'test', data: 'photos (test)' });
+  });
+
+  it('is learnt from on train, and validated on val: training and compression', async () => {
+    const { notes, context } = listening();
+    const plan = finetuneSchema.parse({ train: '*', epochs: 1, learningRate: 1e-4 });
+    const files = { data: at('photos'), work: at('work-train'), output: at('trained.onnx') };
+    const trained = await finetune(at('net.onnx'), plan, files, context);
+    expect(trained.parts).toEqual({ train: 'train', validation: 'val' });
+    expect(trained.history[0]?.validationTop1).toBeDefined();
+    expect(notes.join()).toContain('its part "val" is used for validation');
+    const squeezed = await squeeze(
+      at('net.onnx'),
+      { goal: { kind: 'params', most: { share: 0.6 } }, allowSlower: true },
+      { data: at('photos'), work: at('work-squeeze'), output: at('squeezed.onnx') },
+      { engine },
+    );
+    expect(squeezed.data).toMatchObject({ trainPart: 'train', validationPart: 'val', heldOut: false });
+    expect(squeezed.accuracy?.after.images).toBe(15);
+  });
+
+  it('gives its own images to a split file, whichever part they are in', async () => {
+    writeFileSync(at('list.txt'), 'val/star/1.png\nval/circle/0.png\n');
+    await withDataset({ data: at('photos'), split: at('list.txt') }, 'measure', {}, async ({ source }) => {
+      expect(source.items.map(({ label }) => label)).toEqual([2, 0]);
+      expect(source.part).toBe('val');
+    });
+  });
+});
+
+describe('A limit', () => {
+  it('draws the same share of every class, the same images for every model, and is reported', async () => {
+    const options: DataOptions = { data: at('photos'), part: 'train', limit: 9 };
+    const { notes, context } = listening();
+    const pathsOf = (more: Partial<DataOptions> = {}) =>
+      withDataset({ ...options, ...more }, 'measure', context, async ({ source }) => source.items);
+    const items = await pathsOf();
+    expect([0, 1, 2].map((label) => items.filter((item) => item.label === label).length)).toEqual([3, 3, 3]);
+    expect(await pathsOf()).toEqual(items);
+    expect(await pathsOf({ seed: 7 })).not.toEqual(items);
+    expect(notes[0]).toBe('"photos (train)": 9 of 30 images are used, the same share of every class (seed 42).');
+    const result = await evaluate(at('net.onnx'), options, { engine });
+    expect(result).toMatchObject({ images: 9, sample: { of: 30, seed: 42 } });
+  });
+
+  it('draws from the images of a split file, in its order', async () => {
+    const all = ['star', 'circle', 'square'].flatMap((name) => [0, 1, 2, 3].map((i) => `train/${name}/${i}.png`));
+    writeFileSync(at('order.txt'), all.join('\n'));
+    const options = { data: at('photos'), split: at('order.txt'), limit: 6 };
+    await withDataset(options, 'measure', {}, async ({ source }) => {
+      const paths = source.items.map(({ path }) => path);
+      expect(paths).toEqual(all.filter((path) => paths.includes(path)));
+      expect(paths.filter((path) => path.includes('star'))).toHaveLength(2);
+    });
+  });
+
+  it('of a training holds for the part that validates it, too', async () => {
+    await withTrainingSets({ data: at('photos'), limit: 6 }, undefined, {}, async (train, validation) => {
+      expect([train, validation].map((dataset) => dataset?.source.items.length)).toEqual([6, 6]);
+    });
+  });
+});
+
+describe('Images without labels', () => {
+  it('are opened, and have no accuracy to measure', async () => {
+    const dataset = await openDataset({ data: at('loose') });
+    expect(dataset.source.items.map(({ label }) => label)).toEqual([-1, -1, -1, -1]);
+    await expect(evaluate(at('net.onnx'), { data: at('loose') }, { engine })).rejects.toThrow(
+      /"loose" has 4 images without labels: there is no accuracy to measure.*Expected a folder for each class/,
+    );
+  });
+
+  describe('in numbers to calibrate with', () => {
+    const many = () => {
+      mkdirSync(at('many'), { recursive: true });
+      for (const name of ['circle', 'square', 'star']) {
+        for (let i = 0; i < 8; i++) {
+          writeFileSync(at('many', `${name}-${i}.png`), readFileSync(at('images', name, `${i}.png`)));
+        }
+      }
+      return at('many');
+    };
+    const half = { kind: 'params', most: { share: 0.5 } } as const;
+    const filesOf = (name: string) => ({ data: many(), work: at(`work-${name}`), output: at(`${name}.onnx`) });
+
+    it('compress a model by a goal of size: no accuracy, but how many predictions stay', async () => {
+      const result = await squeeze(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), { engine });
+      expect(result.accuracy).toBeUndefined();
+      expect(result.data).toMatchObject({ heldOut: true, validationImages: 2, calibrationImages: 22 });
+      expect([0, 50, 100]).toContain(result.agreement);
+      expect(result.divergence).toBeGreaterThan(0);
+      expect(readFileSync(result.page, 'utf8')).toContain('have no labels');
+      // The same, as it was kept.
+      const again = await squeeze(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), { engine });
+      expect([again.agreement, again.divergence]).toEqual([result.agreement, result.divergence]);
+    });
+
+    it('compress a model by the error of its outputs, and measure accuracy on images that have labels', async () => {
+      const goal = { kind: 'error', most: 0.5 } as const;
+      const files = { ...filesOf('error'), validation: { data: at('photos'), part: 'val' } };
+      const result = await squeeze(at('net.onnx'), { goal, allowSlower: true }, files, { engine });
+      expect(result.accuracy?.after.images).toBe(15);
+      expect(result.error).toBeLessThanOrEqual(0.5);
+    });
+
+    it('are no measure of an accuracy that may be lost', async () => {
+      const goal = { kind: 'accuracyDrop', most: 1 } as const;
+      await expect(squeeze(at('net.onnx'), { goal }, filesOf('drop'), { engine })).rejects.toThrow(
+        /images without labels: --max-accuracy-drop counts correct predictions\. Give another goal/,
+      );
+    });
+
+    it('train a model to do as a teacher does, and no other', async () => {
+      const { notes, context } = listening();
+      const alone = finetuneSchema.parse({ train: '*' });
+      await expect(finetune(at('net.onnx'), alone, filesOf('alone'), context)).rejects.toThrow(
+        /24 images without labels: a training needs them, or a model to learn from \(--teacher\)/,
+      );
+      const plan = finetuneSchema.parse({
+        train: '*',
+        epochs: 2,
+        learningRate: 1e-5,
+        dropout: false,
+        batchNorm: 'frozen',
+        distill: { labels: 0 },
+      });
+      const files = { ...filesOf('taught'), teacher: at('net.onnx') };
+      const taught = await finetune(at('net.onnx'), plan, files, context);
+      expect(notes.join()).toContain('"many" has no labels: the predictions of the teacher stand in for them');
+      // The student is the teacher to begin with.
+      expect(taught.history[0]?.trainTop1).toBe(100);
+    });
+  });
+
+  it('are explained', async () => {
+    const { images } = await explain(at('net.onnx'), [], { data: at('loose'), output: null }, { engine });
+    expect(images).toHaveLength(4);
+  });
+});
+
+describe('Data sets', () => {
+  const openFiles = () => readdirSync('/proc/self/fd').length;
+  const canCount = process.platform === 'linux';
+
+  it.skipIf(!canCount)('are closed by every verb, also when it fails: no file stays open', async () => {
+    // Five classes for the images of three: measured, and four classes fewer: refused.
+    await saveModel(
+      { graph: initialVgg({ ...tinyShape, classes: 2 }, 7), info: { architecture: 'vgg' } },
+      at('two.onnx'),
+    );
+    const data = { data: at('photos.zip') };
+    await openModel(at('net.onnx'));
+    const before = openFiles();
+    await evaluate(at('net.onnx'), data, { engine });
+    await compare(at('net.onnx'), at('net.onnx'), { ...data, output: null }, { engine });
+    await explain(at('net.onnx'), [], { ...data, output: null }, { engine });
+    expect(openFiles()).toBe(before);
+    await expect(evaluate(at('two.onnx'), data, { engine })).rejects.toThrow(/3 classes/);
+    await expect(compare(at('two.onnx'), at('two.onnx'), { ...data, output: null }, { engine })).rejects.toThrow();
+    await expect(explain(at('net.onnx'), ['nothing.png'], { ...data, output: null }, { engine })).rejects.toThrow();
+    const plan = finetuneSchema.parse({ train: 'nothing.*' });
+    await expect(finetune(at('net.onnx'), plan, { ...data, work: at('work-none') }, { engine })).rejects.toThrow();
+    const goal = { kind: 'params', most: { amount: 1 } } as const;
+    await expect(
+      squeeze(at('net.onnx'), { goal }, { ...data, work: at('w'), output: at('o.onnx') }, { engine }),
+    ).rejects.toThrow();
+    expect(openFiles()).toBe(before);
+  });
+});
