@@ -203,9 +203,9 @@ describe('a process with worker threads', () => {
     });
   const dist = new URL('../../dist/', import.meta.url);
   const head = `
-    import { openImageSource } from ${JSON.stringify(new URL('node/image-source.js', dist))};
-    import { decodeImage } from ${JSON.stringify(new URL('node/decode-image.js', dist))};
-    import { openImageLoader, pooledLoader } from ${JSON.stringify(new URL('node/image-pool.js', dist))};
+    import { openImageSource } from ${JSON.stringify(new URL('images/image-source.js', dist))};
+    import { decodeImage } from ${JSON.stringify(new URL('images/decode-image.js', dist))};
+    import { openImageLoader, pooledLoader } from ${JSON.stringify(new URL('images/image-pool.js', dist))};
     import { batches } from ${JSON.stringify(new URL('data/loader.js', dist))};
     const source = await openImageSource('set.zip');
     const recipe = ${JSON.stringify(recipe)};
