@@ -6,13 +6,18 @@
  */
 
 export { appendGradients, gradient } from './autodiff/gradient.js';
-export { type Budget, type Squeezed, type SqueezeOptions, squeezeToBudget } from './compression/squeeze.js';
+export {
+  type Budget,
+  type CompressedGraph,
+  type CompressToBudgetOptions,
+  compressToBudget,
+} from './compression/compress-to-budget.js';
 export { type AugmentOptions, augment } from './data/augment.js';
 export type { RgbImage } from './data/image.js';
 export { type Color, fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from './data/preprocess.js';
 export type { Filter } from './data/resize.js';
-export { decomposeLinear, type LinearTrain, replaceLinears, withExecution } from './decompose/compress-linear.js';
 export { planContraction } from './decompose/contraction.js';
+export { decomposeLinear, type LinearTrain, replaceLinears, withExecution } from './decompose/decompose-linear.js';
 export { ttSvd } from './decompose/tensor-train.js';
 export type { TtLayer } from './decompose/tt-layer.js';
 export { type Engine, type NamedTensors, runOnce, type Session } from './engine/engine.js';
@@ -20,7 +25,7 @@ export { engineProducts } from './engine/matrix-products.js';
 export { evaluateNode, referenceEngine } from './engine/reference.js';
 export { ShiboriError, UsageError } from './errors.js';
 export { type Explainer, type Explanation, gradCam } from './explain/grad-cam.js';
-export { type SpatialLayer, spatialLayers } from './explain/layers.js';
+export { findSpatialLayers, type SpatialLayer } from './explain/layers.js';
 export { overlayMap } from './explain/overlay.js';
 export type { Grid } from './explain/spatial.js';
 export { readNpy, writeNpy } from './formats/npy.js';
@@ -34,20 +39,20 @@ export type { Attribute, Dim, Graph, Model, Node, ValueType } from './graph/mode
 export { Value } from './graph/model.js';
 export { findLayer, fitsPattern, layersOf } from './graph/module-path.js';
 export { type Parameter, parametersOf } from './graph/parameters.js';
-export { accuracyOf, countCorrect } from './metrics/accuracy.js';
+export { computeAccuracy, countAccuracy } from './metrics/accuracy.js';
 export { type Agreement, measureAgreement } from './metrics/agreement.js';
 export { pearson } from './metrics/pearson.js';
 export { pointingGame } from './metrics/pointing-game.js';
 export { withFreshHead } from './models/fresh-head.js';
-export { initialVgg, vggNamed, withStudyHead } from './models/initial-vgg.js';
+export { buildInitialVgg, findVggShape, withCompactHead } from './models/initial-vgg.js';
 export { reinitialize } from './models/initialize.js';
 export {
   describePreprocess,
   type InputFacts,
-  type PreprocessLayer,
   type PreprocessOptions,
   type PreprocessPart,
   type PreprocessParts,
+  type PreprocessSource,
   type ResolvedPreprocess,
   resolvePreprocess,
 } from './models/preprocessing.js';
@@ -67,16 +72,16 @@ export {
 } from './ops/scores/scores.js';
 export { ops } from './ops/table.js';
 export { dequantize } from './passes/dequantize.js';
-export { type EvaluateNode, foldConstants } from './passes/fold-constants.js';
-export { type FreedBatch, freeBatch } from './passes/free-batch.js';
+export { foldConstants, type NodeEvaluator } from './passes/fold-constants.js';
+export { type FreeBatchResult, freeBatch } from './passes/free-batch.js';
 export { splitFrozenPrefix } from './passes/frozen-prefix.js';
-export { type ImageInput, type ImageLayout, imageInputOf, withImageInput } from './passes/image-input.js';
+export { type ImageInput, type ImageLayout, readImageInput, withImageInput } from './passes/image-input.js';
 export { importGraph } from './passes/import-graph.js';
 export { bindInputs, rewrite, startRewrite } from './passes/rewrite.js';
 export { withScoresFirst } from './passes/scores-graph.js';
-export { type Noted, toSinglePrecision } from './passes/single-precision.js';
+export { type PassResult, toSinglePrecision } from './passes/single-precision.js';
 export { upgradeOpset } from './passes/upgrade-opset.js';
-export { winogradConvolutions } from './passes/winograd.js';
+export { applyWinograd } from './passes/winograd.js';
 export type { Comparison } from './report/comparison.js';
 export type { DType } from './tensor/dtype.js';
 export { MersenneTwister, randomSplit, seeded } from './tensor/random.js';

@@ -23,7 +23,7 @@ export {
   trainSchema,
 } from './recipes/recipe.js';
 export { compare, compareModels } from './workflows/compare.js';
-export { compress, compressModel } from './workflows/compress.js';
+export { compressModelWithRanks, compressWithRanks } from './workflows/compress-with-ranks.js';
 export { demo } from './workflows/demo.js';
 export { evaluate, evaluateModel } from './workflows/evaluate.js';
 export { explain } from './workflows/explain.js';

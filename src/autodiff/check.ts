@@ -65,7 +65,7 @@ export function projectedGradient(
   const of = options.of ?? graph.outputs[0];
   if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`, { code: 'no-gradient' });
   const build = (withGradients: boolean): Graph => {
-    const { builder: b, of: moved } = startRewrite(graph, {
+    const { builder: b, mapValue: moved } = startRewrite(graph, {
       outputs: [of],
       cutAt: options.wrt.filter((value) => graph.initializers.has(value)),
     });

@@ -178,7 +178,7 @@ export function gradient(
 ): { readonly graph: Graph; readonly gradients: readonly Value[] } {
   const of = options.of ?? graph.outputs[0];
   if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`, { code: 'no-gradient' });
-  const { builder, of: moved } = startRewrite(graph, {
+  const { builder, mapValue: moved } = startRewrite(graph, {
     outputs: [...new Set([...graph.outputs, of])],
     ...(options.inputDims ? { inputDims: options.inputDims } : {}),
   });

@@ -1,4 +1,4 @@
-import { constantMapsText } from '../metrics/agreement.js';
+import { describeConstantMaps } from '../metrics/agreement.js';
 import { type Comparison, comparisonRows, type MapFigures } from '../report/comparison.js';
 import { decimal } from '../report/format.js';
 import { percent } from './output.js';
@@ -24,7 +24,7 @@ export function comparisonText(comparison: Comparison): string {
     ),
     '',
     mapsText(maps),
-    ...(constantMapsText(maps) === undefined ? [] : [`${constantMapsText(maps)}.`]),
+    ...(describeConstantMaps(maps) === undefined ? [] : [`${describeConstantMaps(maps)}.`]),
     ...(pointing
       ? [
           `Pointing game: the map's peak is inside the object's box for ${percent(100 * pointing.before, 1)} of the images before, ${percent(100 * pointing.after, 1)} after`,

@@ -5,15 +5,15 @@ import { saveModel } from '../io/models/save-model.js';
 import { folderMemory } from '../io/work-memory.js';
 import type { Accuracy } from '../metrics/accuracy.js';
 import type { MapFigures } from '../report/comparison.js';
-import { candidateWithin, costedOf } from './candidate.js';
-import { bytesAllowed, type Cost, limitOf, OutOfReach } from './cost.js';
-import { type SizeChange, sizeChange } from './figures.js';
-import type { SqueezePlan } from './goal.js';
-import { type SqueezeSources, withSqueezeSets } from './images.js';
-import { openWorkshop, type Workshop } from './workshop.js';
+import { makeCandidateWithin, toCostedModel } from './compression-candidate.js';
+import { type CompressionSources, withCompressionDatasets } from './compression-images.js';
+import type { CompressionPlan } from './compression-plan.js';
+import { type CompressionSession, openCompressionSession } from './compression-session.js';
+import { type Cost, computeLimit, getMaxBytes, LimitUnreachable } from './cost-limit.js';
+import { measureSizeChange, type SizeChange } from './size-figures.js';
 
 /** A plan whose goal is a limit of its cost. */
-export type LimitPlan = SqueezePlan & { readonly goal: { readonly kind: Cost } };
+export type LimitPlan = CompressionPlan & { readonly goal: { readonly kind: Cost } };
 
 /** One size of a sweep, and what it came to. */
 export interface SweepPoint {
@@ -40,7 +40,7 @@ export interface SweepPoint {
 }
 
 /** Files of a sweep, in a form that another thread can be told. */
-export interface SweepFiles extends SqueezeSources, OpenOptions {
+export interface SweepFiles extends CompressionSources, OpenOptions {
   readonly model: string;
   /** Where squeezed models go, and where the work is kept. */
   readonly output: string;
@@ -48,27 +48,31 @@ export interface SweepFiles extends SqueezeSources, OpenOptions {
 }
 
 /** Opens what points are made from, runs something with it, and closes the images. */
-export async function withWorkshop<T>(
+export async function withCompressionSession<T>(
   files: SweepFiles,
-  plan: SqueezePlan,
+  plan: CompressionPlan,
   context: VerbContext,
-  use: (shop: Workshop) => Promise<T>,
+  use: (shop: CompressionSession) => Promise<T>,
 ): Promise<T> {
   const model = await openModel(files.model, files);
   tellNotes(model, context);
-  return withSqueezeSets(files, plan.seed ?? 42, context, async (sets) =>
-    use(await openWorkshop(model, sets, plan, context, folderMemory(files.work))),
+  return withCompressionDatasets(files, plan.seed ?? 42, context, async (sets) =>
+    use(await openCompressionSession(model, sets, plan, context, folderMemory(files.work))),
   );
 }
 
 /** Makes, measures and saves one point. */
-export async function sweepPoint(shop: Workshop, goal: LimitPlan['goal'], output: string): Promise<SweepPoint> {
-  const { limit } = await limitOf(costedOf(shop), goal);
+export async function makeSweepPoint(
+  session: CompressionSession,
+  goal: LimitPlan['goal'],
+  output: string,
+): Promise<SweepPoint> {
+  const { limit } = await computeLimit(toCostedModel(session), goal);
   try {
-    const { stored, model, layers, loss } = await candidateWithin(shop, goal.kind, limit);
+    const { stored, model, layers, loss } = await makeCandidateWithin(session, goal.kind, limit);
     const { file } = await saveModel(stored, join(output, `${goal.kind}-${limit}.onnx`), {
-      engine: shop.engine,
-      ...bytesAllowed(shop.original, goal),
+      engine: session.engine,
+      ...getMaxBytes(session.original, goal),
     });
     const chosen = layers.flatMap(({ path, scheme, ranks }) =>
       scheme ? [`${path}: ${scheme} ${ranks.join(', ')}`] : [],
@@ -76,10 +80,15 @@ export async function sweepPoint(shop: Workshop, goal: LimitPlan['goal'], output
     return {
       goal,
       limit,
-      reached: { file, size: await sizeChange(await shop.size(), stored, model), ...loss, layers: chosen },
+      reached: {
+        file,
+        size: await measureSizeChange(await session.measureOriginalSize(), stored, model),
+        ...loss,
+        layers: chosen,
+      },
     };
   } catch (error) {
-    if (error instanceof OutOfReach) return { goal, limit, smallest: error.smallest };
+    if (error instanceof LimitUnreachable) return { goal, limit, smallest: error.smallest };
     throw error;
   }
 }

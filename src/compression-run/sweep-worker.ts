@@ -4,14 +4,20 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type PackedError, packError } from '../io/packed-error.js';
-import type { SqueezePlan } from './goal.js';
-import { type LimitPlan, type SweepFiles, type SweepPoint, sweepPoint, withWorkshop } from './sweep-point.js';
-import type { Workshop } from './workshop.js';
+import type { CompressionPlan } from './compression-plan.js';
+import type { CompressionSession } from './compression-session.js';
+import {
+  type LimitPlan,
+  makeSweepPoint,
+  type SweepFiles,
+  type SweepPoint,
+  withCompressionSession,
+} from './sweep-point.js';
 
 /** What a thread is started with. */
 export interface SweepWorkerData {
   readonly files: SweepFiles;
-  readonly plan: SqueezePlan;
+  readonly plan: CompressionPlan;
   readonly threads: number;
 }
 
@@ -26,13 +32,13 @@ const send = (message: SweepMessage): void => parentPort?.postMessage(message);
 const context = { threads, workers: 0, onProgress: ({ stage }: { readonly stage: string }) => send({ stage }) };
 
 /** Goals as they come, until the port is closed. */
-function serve(shop: Workshop): Promise<never> {
-  let line = Promise.resolve();
+function serveGoals(session: CompressionSession): Promise<never> {
+  let queue = Promise.resolve();
   return new Promise((_, reject) => {
     parentPort?.on('message', (goal: LimitPlan['goal']) => {
-      line = line.then(async () => send({ point: await sweepPoint(shop, goal, files.output) })).catch(reject);
+      queue = queue.then(async () => send({ point: await makeSweepPoint(session, goal, files.output) })).catch(reject);
     });
   });
 }
 
-withWorkshop(files, plan, context, serve).catch((error: unknown) => send({ error: packError(error) }));
+withCompressionSession(files, plan, context, serveGoals).catch((error: unknown) => send({ error: packError(error) }));

@@ -8,7 +8,7 @@ import type { RandomStream } from '../tensor/random.js';
 import { roundHalfToEven } from '../tensor/round.js';
 import { adjustHue, adjustSaturation } from './color.js';
 import { crop, type Rectangle, type RgbImage } from './image.js';
-import { resize } from './resize.js';
+import { resizeImage } from './resize.js';
 
 export interface RandomResizedCropOptions {
   /** Side of the square result, in pixels. */
@@ -111,7 +111,7 @@ export function augment(image: RgbImage, options: AugmentOptions, random: Random
   let view = image;
   if (randomResizedCrop !== undefined) {
     const { size } = randomResizedCrop;
-    view = resize(crop(view, drawCrop(view.width, view.height, randomResizedCrop, random)), size, size);
+    view = resizeImage(crop(view, drawCrop(view.width, view.height, randomResizedCrop, random)), size, size);
   }
   if (horizontalFlip > 0 && random.uniform() < horizontalFlip) view = flipHorizontally(view);
   if (saturation > 0 || hue > 0) {

@@ -27,11 +27,11 @@ export interface ClutteredDigits {
   /** `0` … `9`, by class index. */
   readonly classNames: readonly string[];
   /** 64×64 RGB. */
-  image(i: number): RgbImage;
+  drawImage(i: number): RgbImage;
   /** The digit's class index. */
-  label(i: number): number;
+  getLabel(i: number): number;
   /** The smallest box around the digit's ink. */
-  box(i: number): Box;
+  getBox(i: number): Box;
 }
 
 const DIGIT_SIDE = 28;
@@ -43,7 +43,7 @@ const CANVAS = 64;
 /** Length of the longer side of the digit's ink, in pixels, shortest and longest. */
 const DIGIT_LENGTH = [26, 30] as const;
 /** Pixels between a digit and the edge of the canvas, at least. Fragments reach the edge. */
-const MARGIN = 10;
+const CANVAS_MARGIN = 10;
 const FRAGMENT_SIDE = [5, 8] as const;
 const FRAGMENTS = [4, 7] as const;
 /** The texture's grid: random colours at this many points a side, interpolated between. */
@@ -61,21 +61,22 @@ const INK = 32;
 type Rgb = readonly [number, number, number];
 
 /** The luma of ITU-R BT.601. */
-const lumaOf = ([r, g, b]: Rgb) => 0.299 * r + 0.587 * g + 0.114 * b;
+const computeLuma = ([r, g, b]: Rgb) => 0.299 * r + 0.587 * g + 0.114 * b;
 
-const between = (random: RandomStream, [low, high]: readonly [number, number]) => low + random.integer(high - low + 1);
+const drawBetween = (random: RandomStream, [low, high]: readonly [number, number]) =>
+  low + random.integer(high - low + 1);
 
 /** A random colour whose luma lies in a range; one in twenty or more of all colours does. */
-function colorOfLuma(random: RandomStream, [low, high]: readonly [number, number]): Rgb {
+function drawColorOfLuma(random: RandomStream, [low, high]: readonly [number, number]): Rgb {
   for (;;) {
     const color: Rgb = [random.integer(256), random.integer(256), random.integer(256)];
-    const luma = lumaOf(color);
+    const luma = computeLuma(color);
     if (luma >= low && luma <= high) return color;
   }
 }
 
 /** The smallest box around the ink of a digit whose pixels begin at `start`. */
-function inkBox(images: Uint8Array, start: number): Box {
+function findInkBox(images: Uint8Array, start: number): Box {
   let [x0, y0, x1, y1] = [DIGIT_SIDE, DIGIT_SIDE, 0, 0];
   for (let y = 0; y < DIGIT_SIDE; y++) {
     for (let x = 0; x < DIGIT_SIDE; x++) {
@@ -152,13 +153,13 @@ function placeAnywhere(random: RandomStream, width: number, height: number, marg
 /** Paints a square cut from a digit's ink, at its own size. */
 function paintFragment(canvas: Uint8Array, random: RandomStream, digits: Digits): void {
   const start = random.integer(digits.labels.length) * DIGIT_SIDE ** 2;
-  const ink = inkBox(digits.images, start);
-  const width = Math.min(between(random, FRAGMENT_SIDE), ink.x1 - ink.x0);
-  const height = Math.min(between(random, FRAGMENT_SIDE), ink.y1 - ink.y0);
+  const ink = findInkBox(digits.images, start);
+  const width = Math.min(drawBetween(random, FRAGMENT_SIDE), ink.x1 - ink.x0);
+  const height = Math.min(drawBetween(random, FRAGMENT_SIDE), ink.y1 - ink.y0);
   const x0 = ink.x0 + random.integer(ink.x1 - ink.x0 - width + 1);
   const y0 = ink.y0 + random.integer(ink.y1 - ink.y0 - height + 1);
   const to = placeAnywhere(random, width, height, 0);
-  const color = colorOfLuma(random, FRAGMENT_LUMA);
+  const color = drawColorOfLuma(random, FRAGMENT_LUMA);
   paintInk(canvas, digits.images, start, { x0, y0, x1: x0 + width, y1: y0 + height }, to, color);
 }
 
@@ -169,7 +170,7 @@ function paintFragment(canvas: Uint8Array, random: RandomStream, digits: Digits)
  *
  * @throws ShiboriError when `digits` is empty or holds other than 784 pixels a label.
  */
-export function clutteredDigits(options: {
+export function createClutteredDigits(options: {
   readonly digits: Digits;
   readonly split: 'train' | 'test';
   /** An integer, 0 or more. */
@@ -188,7 +189,7 @@ export function clutteredDigits(options: {
   }
 
   /** What the item's stream decides first: the digit and where it goes. */
-  const plan = (i: number) => {
+  const drawPlacement = (i: number) => {
     if (!Number.isInteger(i) || i < 0 || i >= count) {
       throw new ShiboriError(`Cluttered digits: there are items 0 to ${count - 1}, but ${i} was asked for.`, {
         code: 'invalid-data',
@@ -196,28 +197,28 @@ export function clutteredDigits(options: {
     }
     const random = seeded(seed, splitKey, i);
     const digit = random.integer(digitCount);
-    const from = inkBox(digits.images, digit * DIGIT_SIDE ** 2);
+    const from = findInkBox(digits.images, digit * DIGIT_SIDE ** 2);
     const [width, height] = [from.x1 - from.x0, from.y1 - from.y0];
-    const scale = between(random, DIGIT_LENGTH) / Math.max(width, height);
+    const scale = drawBetween(random, DIGIT_LENGTH) / Math.max(width, height);
     const scaled = (length: number) => Math.max(Math.round(length * scale), 1);
-    const box = placeAnywhere(random, scaled(width), scaled(height), MARGIN);
+    const box = placeAnywhere(random, scaled(width), scaled(height), CANVAS_MARGIN);
     return { random, digit, from, box };
   };
 
   return {
     count,
     classNames: Array.from({ length: 10 }, (_, digit) => `${digit}`),
-    label: (i) => digits.labels[plan(i).digit] ?? 0,
-    box: (i) => plan(i).box,
-    image: (i) => {
-      const { random, digit, from, box } = plan(i);
+    getLabel: (i) => digits.labels[drawPlacement(i).digit] ?? 0,
+    getBox: (i) => drawPlacement(i).box,
+    drawImage: (i) => {
+      const { random, digit, from, box } = drawPlacement(i);
       const data = new Uint8Array(CANVAS * CANVAS * 3);
-      const background = colorOfLuma(random, CANVAS_LUMA);
+      const background = drawColorOfLuma(random, CANVAS_LUMA);
       paintTexture(data, random, background);
-      const fragments = between(random, FRAGMENTS);
+      const fragments = drawBetween(random, FRAGMENTS);
       for (let k = 0; k < fragments; k++) paintFragment(data, random, digits);
       // The digit last: nothing covers it.
-      paintInk(data, digits.images, digit * DIGIT_SIDE ** 2, from, box, colorOfLuma(random, INK_LUMA));
+      paintInk(data, digits.images, digit * DIGIT_SIDE ** 2, from, box, drawColorOfLuma(random, INK_LUMA));
       return { width: CANVAS, height: CANVAS, data };
     },
   };

@@ -10,13 +10,13 @@ import type { RgbImage } from './image.js';
 
 const fround = Math.fround;
 
-const luma = (r: number, g: number, b: number): number => (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+const computeGreyLevel = (r: number, g: number, b: number): number => (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
 
 /** The grey levels of an image, one byte a pixel: Pillow's `convert('L')`. */
-export function greyOf({ data }: RgbImage): Uint8Array {
+export function toGrey({ data }: RgbImage): Uint8Array {
   const grey = new Uint8Array(data.length / 3);
   for (let i = 0, from = 0; i < grey.length; i++, from += 3) {
-    grey[i] = luma(data[from] as number, data[from + 1] as number, data[from + 2] as number);
+    grey[i] = computeGreyLevel(data[from] as number, data[from + 1] as number, data[from + 2] as number);
   }
   return grey;
 }
@@ -35,7 +35,7 @@ export function adjustSaturation(image: RgbImage, factor: number): RgbImage {
     const r = source[i] as number;
     const g = source[i + 1] as number;
     const b = source[i + 2] as number;
-    const grey = luma(r, g, b);
+    const grey = computeGreyLevel(r, g, b);
     data[i] = blend(grey, r, alpha);
     data[i + 1] = blend(grey, g, alpha);
     data[i + 2] = blend(grey, b, alpha);
@@ -68,13 +68,13 @@ export function adjustHue(image: RgbImage, factor: number): RgbImage {
       data[i] = data[i + 1] = data[i + 2] = value;
       continue;
     }
-    writeHsv(data, i, (hueOf(r, g, b, value, range) + shift) & 255, saturation, value);
+    writeHsv(data, i, (computeHue(r, g, b, value, range) + shift) & 255, saturation, value);
   }
   return { width: image.width, height: image.height, data };
 }
 
 /** Hue in 0…255. Pillow's intermediate values are single precision, its sums with constants double. */
-function hueOf(r: number, g: number, b: number, value: number, range: number): number {
+function computeHue(r: number, g: number, b: number, value: number, range: number): number {
   const fromRed = fround((value - r) / range);
   const fromGreen = fround((value - g) / range);
   const fromBlue = fround((value - b) / range);

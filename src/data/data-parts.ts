@@ -3,14 +3,14 @@
  * is measured on images that it was not trained on.
  */
 import { ShiboriError, suggestion, UsageError } from '../errors.js';
-import type { DataPart, PartKind } from './dataset.js';
 import { IMAGE_EXTENSIONS, isImagePath } from './image-folder.js';
+import type { DataPart, PartKind } from './image-items.js';
 
 /** What images are wanted for: learning (training, calibration), choosing (validation), or a final measurement. */
 export type Purpose = 'train' | 'validate' | 'measure';
 
 /** The names that folders of parts have, in any case. */
-const kinds: Readonly<Record<string, PartKind>> = {
+const kindsByFolder: Readonly<Record<string, PartKind>> = {
   train: 'train',
   training: 'train',
   val: 'val',
@@ -21,20 +21,24 @@ const kinds: Readonly<Record<string, PartKind>> = {
 };
 
 /** The parts that serve a purpose, the best first. */
-const order: Readonly<Record<Purpose, readonly PartKind[]>> = {
+const preferredKinds: Readonly<Record<Purpose, readonly PartKind[]>> = {
   train: ['train'],
   validate: ['val', 'test', 'train'],
   measure: ['test', 'val', 'train'],
 };
 
 /** What an error calls a purpose. */
-const uses: Readonly<Record<Purpose, string>> = { train: 'training', validate: 'validation', measure: 'measuring' };
+const purposeNames: Readonly<Record<Purpose, string>> = {
+  train: 'training',
+  validate: 'validation',
+  measure: 'measuring',
+};
 
 /** Labels of images that lie in one folder, as in Tiny ImageNet's `val`. */
 export const ANNOTATIONS = 'val_annotations.txt';
 
 /** Where a data set lies in a tree. */
-export interface Layout {
+export interface DataSetLayout {
   /** The data set's folder, empty or ending in `/`: paths of images and split files are relative to it. */
   readonly root: string;
   /** Its parts; none where the folders in `root` are classes. */
@@ -53,7 +57,7 @@ export interface ChosenPart {
 }
 
 /** The folders directly in `root` that hold images, and how many images lie in `root` itself. */
-function foldersIn(images: readonly string[], root: string): { folders: Set<string>; loose: number } {
+function listFolders(images: readonly string[], root: string): { folders: Set<string>; loose: number } {
   const folders = new Set<string>();
   let loose = 0;
   for (const path of images) {
@@ -66,16 +70,16 @@ function foldersIn(images: readonly string[], root: string): { folders: Set<stri
 }
 
 /** The parts of the data set in `root`; none where its folders are classes. */
-function partsIn(paths: readonly string[], images: readonly string[], root: string, folders: ReadonlySet<string>) {
+function findParts(paths: readonly string[], images: readonly string[], root: string, folders: ReadonlySet<string>) {
   const named = [...folders].sort().flatMap((name) => {
-    const kind = kinds[name.toLowerCase()];
-    return kind ? [{ name, kind, classes: foldersIn(images, `${root}${name}/`).folders }] : [];
+    const kind = kindsByFolder[name.toLowerCase()];
+    return kind ? [{ name, kind, classes: listFolders(images, `${root}${name}/`).folders }] : [];
   });
   // A folder of images alone is a class that happens to be called so (trains), unless all are called like parts.
   const withClasses = named.filter(({ classes }) => classes.size > 0);
-  const kindsOf = (list: typeof named) => new Set(list.map(({ kind }) => kind)).size;
-  const all = named.length === folders.size && (withClasses.length > 0 || kindsOf(named) > 1);
-  if (!all && !withClasses.some(({ kind }) => kind === 'train') && kindsOf(withClasses) < 2) return [];
+  const countKinds = (list: typeof named) => new Set(list.map(({ kind }) => kind)).size;
+  const all = named.length === folders.size && (withClasses.length > 0 || countKinds(named) > 1);
+  if (!all && !withClasses.some(({ kind }) => kind === 'train') && countKinds(withClasses) < 2) return [];
   const trained = new Set(named.filter(({ kind }) => kind === 'train').flatMap(({ classes }) => [...classes]));
   return named.map(({ name, kind, classes }): DataPart => {
     const isClass = (folder: string) =>
@@ -91,7 +95,7 @@ function partsIn(paths: readonly string[], images: readonly string[], root: stri
  * @param name names the tree in errors.
  * @throws ShiboriError when there are no images.
  */
-export function findLayout(paths: readonly string[], name: string): Layout {
+export function findLayout(paths: readonly string[], name: string): DataSetLayout {
   const images = paths.filter(isImagePath);
   if (images.length === 0) {
     throw new ShiboriError(
@@ -101,35 +105,41 @@ export function findLayout(paths: readonly string[], name: string): Layout {
   }
   let root = '';
   for (;;) {
-    const { folders, loose } = foldersIn(images, root);
-    const parts = partsIn(paths, images, root, folders);
+    const { folders, loose } = listFolders(images, root);
+    const parts = findParts(paths, images, root, folders);
     if (parts.length > 0) return { root, parts, labelled: true };
     const [only] = folders;
     const isLonely = only !== undefined && folders.size === 1 && loose === 0;
-    if (!isLonely || foldersIn(images, `${root}${only}/`).folders.size === 0) {
+    if (!isLonely || listFolders(images, `${root}${only}/`).folders.size === 0) {
       return { root, parts: [], labelled: folders.size > 0 || paths.includes(`${root}${ANNOTATIONS}`) };
     }
     root = `${root}${only}/`;
   }
 }
 
-const list = (names: Iterable<string>): string => [...names].map((name) => `"${name}"`).join(', ');
+const quoteNames = (names: Iterable<string>): string => [...names].map((name) => `"${name}"`).join(', ');
 
 /** The part that is asked for by name: a folder, or the usual name of its kind. */
-function namedPart({ root, parts }: Layout, images: readonly string[], name: string, wanted: string): DataPart {
+function findNamedPart(
+  { root, parts }: DataSetLayout,
+  images: readonly string[],
+  name: string,
+  wanted: string,
+): DataPart {
   const key = wanted.toLowerCase();
-  const found = parts.find((part) => part.name.toLowerCase() === key) ?? parts.find(({ kind }) => kind === kinds[key]);
+  const found =
+    parts.find((part) => part.name.toLowerCase() === key) ?? parts.find(({ kind }) => kind === kindsByFolder[key]);
   if (found) return found;
-  const { folders } = foldersIn(images, root);
+  const { folders } = listFolders(images, root);
   // Folders of class folders are parts whatever they are called.
-  if (folders.has(wanted) && foldersIn(images, `${root}${wanted}/`).folders.size > 0) {
+  if (folders.has(wanted) && listFolders(images, `${root}${wanted}/`).folders.size > 0) {
     return { name: wanted, kind: 'test', labelled: true };
   }
   const names = parts.map((part) => part.name);
   throw new UsageError(
     names.length === 0
-      ? `--part ${wanted}: "${name}" has no parts: expected folders such as train, val and test with class folders inside, found ${list([...folders].slice(0, 5)) || 'images without folders'}.`
-      : `--part ${wanted}: "${name}" has no such part.${suggestion(wanted, names)} It has ${list(names)}.`,
+      ? `--part ${wanted}: "${name}" has no parts: expected folders such as train, val and test with class folders inside, found ${quoteNames([...folders].slice(0, 5)) || 'images without folders'}.`
+      : `--part ${wanted}: "${name}" has no such part.${suggestion(wanted, names)} It has ${quoteNames(names)}.`,
   );
 }
 
@@ -141,40 +151,40 @@ function namedPart({ root, parts }: Layout, images: readonly string[], name: str
  * @throws UsageError for a part that does not exist, and where several parts are there and none serves the purpose.
  */
 export function choosePart(
-  layout: Layout,
+  layout: DataSetLayout,
   paths: readonly string[],
   name: string,
   request: { readonly part?: string; readonly purpose: Purpose },
 ): ChosenPart {
   const { root, parts } = layout;
   const images = paths.filter(isImagePath);
-  const taken = (part: DataPart, notes: readonly string[]): ChosenPart => ({
+  const takePart = (part: DataPart, notes: readonly string[]): ChosenPart => ({
     itemRoot: `${root}${part.name}/`,
     labelled: part.labelled,
     part: part.name,
     notes,
   });
-  if (request.part !== undefined) return taken(namedPart(layout, images, name, request.part), []);
+  if (request.part !== undefined) return takePart(findNamedPart(layout, images, name, request.part), []);
   if (parts.length === 0) {
-    const { loose } = foldersIn(images, root);
+    const { loose } = listFolders(images, root);
     const left = layout.labelled && loose > 0 && !paths.includes(`${root}${ANNOTATIONS}`);
     const notes = left ? [`"${name}": ${loose} images that lie in no class folder are left out.`] : [];
     return { itemRoot: root, labelled: layout.labelled, notes };
   }
   const { purpose } = request;
-  const candidates = order[purpose].flatMap((kind) => parts.filter((part) => part.kind === kind));
+  const candidates = preferredKinds[purpose].flatMap((kind) => parts.filter((part) => part.kind === kind));
   const [only] = parts;
   const part = candidates.find(({ labelled }) => labelled) ?? candidates[0] ?? (parts.length === 1 ? only : undefined);
   const names = parts.map((each) => each.name);
   if (!part) {
     throw new UsageError(
-      `"${name}" has no part for ${uses[purpose]}, found ${list(names)}. Say which with --part, or give other images with --data.`,
+      `"${name}" has no part for ${purposeNames[purpose]}, found ${quoteNames(names)}. Say which with --part, or give other images with --data.`,
     );
   }
   const unlabelled = candidates.filter((each) => !each.labelled && each !== part).map((each) => each.name);
-  const skipped = unlabelled.length > 0 ? `; ${list(unlabelled)} has no labels` : '';
+  const skipped = unlabelled.length > 0 ? `; ${quoteNames(unlabelled)} has no labels` : '';
   const others = names.length > 1 ? ' (--part takes another)' : '';
-  const usual = order[purpose][0] === part.kind && names.length === 1;
-  const note = `"${name}" has the part${names.length > 1 ? 's' : ''} ${list(names)}: "${part.name}" is used${others}${skipped}.`;
-  return taken(part, usual ? [] : [note]);
+  const usual = preferredKinds[purpose][0] === part.kind && names.length === 1;
+  const note = `"${name}" has the part${names.length > 1 ? 's' : ''} ${quoteNames(names)}: "${part.name}" is used${others}${skipped}.`;
+  return takePart(part, usual ? [] : [note]);
 }

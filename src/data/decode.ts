@@ -8,7 +8,7 @@ import type { RgbImage } from './image.js';
 import { isJpeg, readJpegHeader } from './jpeg-header.js';
 
 /** Decodes the bytes of an image file; `file` names it in errors. Throws a ShiboriError for what it cannot decode. */
-export type Decode = (bytes: Uint8Array, file: string) => Promise<RgbImage>;
+export type ImageDecoder = (bytes: Uint8Array, file: string) => Promise<RgbImage>;
 
 /** The most pixels an image may claim: 100 million, 300 MB of RGB. */
 export const MAX_PIXELS = 100_000_000;
@@ -61,7 +61,7 @@ function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
  *
  * @param loadWasm where `@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm` comes from. Default: fetched from beside its script.
  */
-export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>): Decode {
+export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>): ImageDecoder {
   const complaints: string[] = [];
   let loading: Promise<JpegModule> | undefined;
 
@@ -118,7 +118,7 @@ export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>):
 }
 
 /** A decoder that takes grey and colour JPEG files to `jpeg`, everything else (CMYK included) to `others`. */
-export function combineDecoders(jpeg: Decode, others: Decode): Decode {
+export function combineDecoders(jpeg: ImageDecoder, others: ImageDecoder): ImageDecoder {
   return async (bytes, file) =>
     isJpeg(bytes) && readJpegHeader(bytes, file).components !== 4 ? jpeg(bytes, file) : others(bytes, file);
 }

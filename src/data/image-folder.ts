@@ -3,7 +3,7 @@
  * the places where data sets keep it, and Tiny ImageNet's `val` folder with its annotations.
  */
 import { ShiboriError } from '../errors.js';
-import { baseName, type ImageItem, UNLABELLED } from './dataset.js';
+import { getBaseName, type ImageItem, UNLABELLED } from './image-items.js';
 
 /** The endings `torchvision.datasets.ImageFolder` takes for images, in any case. */
 export const IMAGE_EXTENSIONS = ['.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'] as const;
@@ -16,11 +16,11 @@ export function isImagePath(path: string): boolean {
 }
 
 /** By code unit, as Python sorts strings of the basic plane. */
-function compare(a: string, b: string): number {
+function compareByCodeUnit(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function folderOf(path: string): string {
+function getFolder(path: string): string {
   return path.slice(0, path.lastIndexOf('/') + 1);
 }
 
@@ -30,21 +30,24 @@ function folderOf(path: string): string {
  *
  * @param knownClasses all classes of the data set, when they are known from elsewhere. Default: the folders there are.
  */
-export function imageFolderItems(
+export function listImageFolderItems(
   paths: Iterable<string>,
   knownClasses: readonly string[] = [],
 ): { classes: string[]; items: ImageItem[] } {
   const images = [...paths]
     .filter((path) => isImagePath(path) && path.includes('/'))
-    .map((path) => ({ path, id: path.slice(0, path.indexOf('/')), folder: folderOf(path) }));
+    .map((path) => ({ path, id: path.slice(0, path.indexOf('/')), folder: getFolder(path) }));
   const folders = new Set(images.map(({ id }) => id));
   const known = new Set(knownClasses);
   // A list that lacks a folder belongs to other data, and would give its images no label.
   const ids = [...folders].every((id) => known.has(id)) ? known : folders;
-  const classes = [...ids].sort(compare);
+  const classes = [...ids].sort(compareByCodeUnit);
   const labels = new Map(classes.map((id, label) => [id, label]));
   const items = images
-    .sort((a, b) => compare(a.id, b.id) || compare(a.folder, b.folder) || compare(a.path, b.path))
+    .sort(
+      (a, b) =>
+        compareByCodeUnit(a.id, b.id) || compareByCodeUnit(a.folder, b.folder) || compareByCodeUnit(a.path, b.path),
+    )
     .map(({ path, id }) => ({ path, label: labels.get(id) ?? 0 }));
   return { classes, items };
 }
@@ -54,25 +57,25 @@ export function imageFolderItems(
  *
  * @throws ShiboriError for an image without a label.
  */
-export function annotatedItems(
+export function listAnnotatedItems(
   paths: Iterable<string>,
   annotations: string,
   knownClasses: readonly string[],
 ): { classes: string[]; items: ImageItem[] } {
-  const classOf = new Map<string, string>();
+  const classByFile = new Map<string, string>();
   for (const line of annotations.split(/\r?\n/)) {
     const [file, id] = line.split('\t');
-    if (file && id) classOf.set(file, id);
+    if (file && id) classByFile.set(file, id);
   }
   const known = new Set(knownClasses);
-  const ids = new Set(classOf.values());
-  const classes = [...([...ids].every((id) => known.has(id)) ? known : ids)].sort(compare);
+  const ids = new Set(classByFile.values());
+  const classes = [...([...ids].every((id) => known.has(id)) ? known : ids)].sort(compareByCodeUnit);
   const labels = new Map(classes.map((id, label) => [id, label]));
   const items = [...paths]
     .filter(isImagePath)
-    .sort(compare)
+    .sort(compareByCodeUnit)
     .map((path) => {
-      const label = labels.get(classOf.get(baseName(path)) ?? '');
+      const label = labels.get(classByFile.get(getBaseName(path)) ?? '');
       if (label === undefined)
         throw new ShiboriError(`The annotations have no class for the image "${path}".`, { code: 'invalid-data' });
       return { path, label };
@@ -81,9 +84,9 @@ export function annotatedItems(
 }
 
 /** Images without labels, sorted by path. */
-export function unlabelledItems(paths: Iterable<string>): ImageItem[] {
+export function listUnlabelledItems(paths: Iterable<string>): ImageItem[] {
   return [...paths]
     .filter(isImagePath)
-    .sort(compare)
+    .sort(compareByCodeUnit)
     .map((path) => ({ path, label: UNLABELLED }));
 }

@@ -6,16 +6,16 @@ import { ShiboriError } from '../errors.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type AugmentOptions, augment } from './augment.js';
-import { type ImageSource, itemAt, type ZipEntry } from './dataset.js';
-import type { Decode } from './decode.js';
+import type { ImageDecoder } from './decode.js';
 import type { RgbImage } from './image.js';
+import { getItem, type ImageSource, type ZipEntry } from './image-items.js';
 import { fitImage, type Preprocess, toTensor } from './preprocess.js';
 
 /** Third key of the random streams that augmentation draws from; order and masks use others. */
 const AUGMENT_STREAM = 3;
 
 /** Images as a model sees them: how they are cut to size and normalised, and what is random about them. */
-export interface ImageRecipe {
+export interface ImageTransform {
   readonly preprocess: Preprocess;
   /** `undefined`: every view is the image as it is. */
   readonly augmentation: AugmentOptions | undefined;
@@ -46,7 +46,7 @@ export interface ImageLoader {
    */
   load(indices: readonly number[], view: number): Promise<LoadedImages>;
   /** How many batches it pays to ask for before they are needed. */
-  readonly ahead: number;
+  readonly batchesAhead: number;
   /** Threads beside the caller's that load. */
   readonly workers: number;
   /** Ends what is still being loaded. The source stays open. */
@@ -62,7 +62,7 @@ export async function loadImages(
   requests: readonly ImageRequest[],
   view: number,
   readImage: (request: ImageRequest) => Promise<RgbImage>,
-  { preprocess, augmentation, seed }: ImageRecipe,
+  { preprocess, augmentation, seed }: ImageTransform,
 ): Promise<LoadedImages> {
   const [height, width] = preprocess.size;
   const reasons = new Map<number, string>();
@@ -86,20 +86,20 @@ export async function loadImages(
 }
 
 /** Images to load by their numbers. Throws a UsageError for a number that the source does not have. */
-export function requestsOf(source: ImageSource, indices: readonly number[]): ImageRequest[] {
+export function buildImageRequests(source: ImageSource, indices: readonly number[]): ImageRequest[] {
   return indices.map((index) => {
-    const { path } = itemAt(source, index);
+    const { path } = getItem(source, index);
     const entry = source.entryOf?.(index);
     return entry === undefined ? { index, path } : { index, path, entry };
   });
 }
 
 /** Loads on the caller's thread; the next batch is prepared while the caller waits for something else. */
-export function directLoader(source: ImageSource, decode: Decode, recipe: ImageRecipe): ImageLoader {
+export function createDirectLoader(source: ImageSource, decode: ImageDecoder, transform: ImageTransform): ImageLoader {
   const readImage = async ({ index, path }: ImageRequest) => decode(await source.read(index), path);
   return {
-    load: async (indices, view) => loadImages(requestsOf(source, indices), view, readImage, recipe),
-    ahead: 1,
+    load: async (indices, view) => loadImages(buildImageRequests(source, indices), view, readImage, transform),
+    batchesAhead: 1,
     workers: 0,
     close: async () => {},
   };

@@ -5,9 +5,9 @@
  */
 import { ShiboriError } from '../errors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import { greyOf } from './color.js';
+import { toGrey } from './color.js';
 import { centerCrop, type RgbImage } from './image.js';
-import { type Filter, resize, resizeShorterSide } from './resize.js';
+import { type Filter, resizeImage, resizeShorterSide } from './resize.js';
 
 /** Channel means of ImageNet's pixels in 0…1. */
 export const IMAGENET_MEAN: readonly number[] = [0.485, 0.456, 0.406];
@@ -49,12 +49,12 @@ export function fitImage(image: RgbImage, preprocess: Preprocess): RgbImage {
   const { filter = 'bilinear' } = preprocess;
   switch (preprocess.resize) {
     case 'stretch': {
-      if (!preprocess.stretchSize) return resize(image, width, height, { filter });
+      if (!preprocess.stretchSize) return resizeImage(image, width, height, { filter });
       const [fullHeight, fullWidth] = preprocess.stretchSize;
-      return centerCrop(resize(image, fullWidth, fullHeight, { filter }), width, height);
+      return centerCrop(resizeImage(image, fullWidth, fullHeight, { filter }), width, height);
     }
     case 'shorter-side': {
-      const side = preprocess.shorterSide ?? coveringSide(image, width, height);
+      const side = preprocess.shorterSide ?? computeCoveringSide(image, width, height);
       return centerCrop(resizeShorterSide(image, side, filter), width, height);
     }
     case 'none':
@@ -66,7 +66,7 @@ export function fitImage(image: RgbImage, preprocess: Preprocess): RgbImage {
 }
 
 /** The least shorter side with which the image, in proportion, covers `width` × `height`. */
-function coveringSide(image: RgbImage, width: number, height: number): number {
+function computeCoveringSide(image: RgbImage, width: number, height: number): number {
   const shorter = Math.min(image.width, image.height);
   const covering = Math.max((width * shorter) / image.width, (height * shorter) / image.height);
   // The longer side is rounded down when resized, so one more may be needed.
@@ -78,10 +78,10 @@ function coveringSide(image: RgbImage, width: number, height: number): number {
 }
 
 /** Where the model's channels are in an image's pixels; `gray` is made of all three. */
-const channelsOf: { readonly [C in Color]: readonly number[] } = { rgb: [0, 1, 2], bgr: [2, 1, 0], gray: [0] };
+const channelOrder: { readonly [C in Color]: readonly number[] } = { rgb: [0, 1, 2], bgr: [2, 1, 0], gray: [0] };
 
 /** The 256 values that a channel's pixels become. */
-function levels([low, high]: readonly [number, number], mean: number, std: number): Float32Array {
+function computeLevels([low, high]: readonly [number, number], mean: number, std: number): Float32Array {
   const float32Mean = Math.fround(mean);
   const float32Std = Math.fround(std);
   return Float32Array.from({ length: 256 }, (_, pixel) =>
@@ -100,13 +100,13 @@ export function toTensor(images: readonly RgbImage[], preprocess: Preprocess): T
   const { color = 'rgb', range = [0, 1], mean, std } = preprocess;
   const [height, width] = preprocess.size;
   const plane = height * width;
-  const channels = channelsOf[color];
-  const tables = channels.map((_, i) => levels(range, mean[i] ?? mean[0] ?? 0, std[i] ?? std[0] ?? 1));
+  const channels = channelOrder[color];
+  const tables = channels.map((_, i) => computeLevels(range, mean[i] ?? mean[0] ?? 0, std[i] ?? std[0] ?? 1));
   const values = new Float32Array(images.length * channels.length * plane);
   const stride = color === 'gray' ? 1 : 3;
   images.forEach((image, n) => {
     const fitted = fitImage(image, preprocess);
-    const data = color === 'gray' ? greyOf(fitted) : fitted.data;
+    const data = color === 'gray' ? toGrey(fitted) : fitted.data;
     tables.forEach((table, channel) => {
       const start = (n * channels.length + channel) * plane;
       for (let i = 0, from = channels[channel] ?? 0; i < plane; i++, from += stride) {

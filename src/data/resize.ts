@@ -26,11 +26,11 @@ export interface ResizeOptions {
 const PRECISION_BITS = 32 - 8 - 2;
 const ONE_HALF = 1 << (PRECISION_BITS - 1);
 
-type Averaging = Exclude<Filter, 'nearest'>;
+type AveragingFilter = Exclude<Filter, 'nearest'>;
 
 const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
 
-const filters: { readonly [F in Averaging]: { readonly support: number; weight(distance: number): number } } = {
+const filters: { readonly [F in AveragingFilter]: { readonly support: number; weight(distance: number): number } } = {
   box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   hamming: {
@@ -50,14 +50,20 @@ const filters: { readonly [F in Averaging]: { readonly support: number; weight(d
 };
 
 /** Of each output position: the first input position, how many there are, and their weights, `stride` apart. */
-interface Taps {
+interface FilterTaps {
   readonly stride: number;
   readonly first: Int32Array;
   readonly count: Int32Array;
   readonly weights: Int32Array;
 }
 
-function computeTaps(inputSize: number, from: number, to: number, outputSize: number, filter: Averaging): Taps {
+function computeTaps(
+  inputSize: number,
+  from: number,
+  to: number,
+  outputSize: number,
+  filter: AveragingFilter,
+): FilterTaps {
   const { support: unitSupport, weight } = filters[filter];
   const scale = Math.fround(to - from) / outputSize;
   const stretch = Math.max(scale, 1);
@@ -88,7 +94,7 @@ function computeTaps(inputSize: number, from: number, to: number, outputSize: nu
 }
 
 /** Of each output position, the input position under its centre. Pillow adds step by step, and so does this. */
-function nearestPositions(from: number, to: number, outputSize: number): Int32Array {
+function computeNearestPositions(from: number, to: number, outputSize: number): Int32Array {
   const scale = (to - from) / outputSize;
   const positions = new Int32Array(outputSize);
   for (let x = 0, at = from + scale * 0.5; x < outputSize; x++, at += scale) positions[x] = Math.trunc(at);
@@ -110,13 +116,13 @@ function pickNearest(image: RgbImage, columns: Int32Array, rows: Int32Array): Rg
   return { width, height, data };
 }
 
-function clamp(sum: number): number {
+function clampToByte(sum: number): number {
   const value = sum >> PRECISION_BITS;
   return value < 0 ? 0 : Math.min(value, 255);
 }
 
 /** Resamples `rows` rows of a picture, from row `top` on. */
-function resampleRows(source: Uint8Array, width: number, top: number, rows: number, taps: Taps): Uint8Array {
+function resampleRows(source: Uint8Array, width: number, top: number, rows: number, taps: FilterTaps): Uint8Array {
   const { stride, first, count, weights } = taps;
   const outputWidth = first.length;
   const output = new Uint8Array(outputWidth * rows * 3);
@@ -133,16 +139,16 @@ function resampleRows(source: Uint8Array, width: number, top: number, rows: numb
         g = (g + Math.imul(source[from + 1] as number, weight)) | 0;
         b = (b + Math.imul(source[from + 2] as number, weight)) | 0;
       }
-      output[to++] = clamp(r);
-      output[to++] = clamp(g);
-      output[to++] = clamp(b);
+      output[to++] = clampToByte(r);
+      output[to++] = clampToByte(g);
+      output[to++] = clampToByte(b);
     }
   }
   return output;
 }
 
 /** Resamples the columns of a picture whose first row is what the taps count as row `top`. */
-function resampleColumns(source: Uint8Array, width: number, top: number, taps: Taps): Uint8Array {
+function resampleColumns(source: Uint8Array, width: number, top: number, taps: FilterTaps): Uint8Array {
   const { stride, first, count, weights } = taps;
   const height = first.length;
   const line = width * 3;
@@ -157,7 +163,7 @@ function resampleColumns(source: Uint8Array, width: number, top: number, taps: T
       for (let tap = y * stride; tap < lastTap; tap++, from += line) {
         sum = (sum + Math.imul(source[from] as number, weights[tap] as number)) | 0;
       }
-      output[to++] = clamp(sum);
+      output[to++] = clampToByte(sum);
     }
   }
   return output;
@@ -188,7 +194,7 @@ function checkSizes(
  *
  * Returns the image itself when nothing changes. Throws when a size is not positive or the box reaches outside.
  */
-export function resize(image: RgbImage, width: number, height: number, options: ResizeOptions = {}): RgbImage {
+export function resizeImage(image: RgbImage, width: number, height: number, options: ResizeOptions = {}): RgbImage {
   const { filter = 'bilinear', box = [0, 0, image.width, image.height] } = options;
   checkSizes(image, width, height, box);
   // Pillow keeps the box in single precision.
@@ -202,7 +208,11 @@ export function resize(image: RgbImage, width: number, height: number, options: 
   const changesColumns = height !== image.height || top !== 0 || bottom !== height;
   if (!changesRows && !changesColumns) return image;
   if (filter === 'nearest') {
-    return pickNearest(image, nearestPositions(left, right, width), nearestPositions(top, bottom, height));
+    return pickNearest(
+      image,
+      computeNearestPositions(left, right, width),
+      computeNearestPositions(top, bottom, height),
+    );
   }
   const columnTaps = computeTaps(image.height, top, bottom, height, filter);
   const lastRow = height - 1;
@@ -229,5 +239,5 @@ export function resize(image: RgbImage, width: number, height: number, options: 
 export function resizeShorterSide(image: RgbImage, size: number, filter: Filter = 'bilinear'): RgbImage {
   const { width, height } = image;
   const longer = Math.trunc((size * Math.max(width, height)) / Math.min(width, height));
-  return width <= height ? resize(image, size, longer, { filter }) : resize(image, longer, size, { filter });
+  return width <= height ? resizeImage(image, size, longer, { filter }) : resizeImage(image, longer, size, { filter });
 }

@@ -21,27 +21,27 @@ export function balance<T extends TensorTrain>(train: T): T {
     changed = false;
     for (let k = 0; k + 1 < cores.length; k++) {
       const [left, right] = [cores[k], cores[k + 1]];
-      if (left && right && balanceBond(left, right)) changed = true;
+      if (left && right && balanceNeighbours(left, right)) changed = true;
     }
   }
   return { ...train, cores };
 }
 
 /** Balances one bond in place. Returns whether anything changed. */
-function balanceBond(left: Core, right: Core): boolean {
-  const bond = left.dims[2];
-  const rowLength = right.data.length / bond;
-  const leftSquares = new Float64Array(bond);
+function balanceNeighbours(left: Core, right: Core): boolean {
+  const rank = left.dims[2];
+  const rowLength = right.data.length / rank;
+  const leftSquares = new Float64Array(rank);
   for (let at = 0; at < left.data.length; ) {
-    for (let j = 0; j < bond; j++, at++) leftSquares[j] = (leftSquares[j] as number) + (left.data[at] as number) ** 2;
+    for (let j = 0; j < rank; j++, at++) leftSquares[j] = (leftSquares[j] as number) + (left.data[at] as number) ** 2;
   }
-  const factors = new Float64Array(bond).fill(1);
+  const factors = new Float64Array(rank).fill(1);
   let changed = false;
-  for (let j = 0; j < bond; j++) {
+  for (let j = 0; j < rank; j++) {
     let rightSquares = 0;
     for (let at = j * rowLength; at < (j + 1) * rowLength; at++) rightSquares += (right.data[at] as number) ** 2;
     // Mean squares, not sums: see above.
-    const ratio = ((rightSquares / rowLength) * (left.data.length / bond)) / (leftSquares[j] as number);
+    const ratio = ((rightSquares / rowLength) * (left.data.length / rank)) / (leftSquares[j] as number);
     const exponent = Math.round(Math.log2(ratio) / 4);
     if (!Number.isFinite(exponent) || exponent === 0) continue;
     factors[j] = 2 ** exponent;
@@ -51,7 +51,7 @@ function balanceBond(left: Core, right: Core): boolean {
   }
   if (!changed) return false;
   for (let at = 0; at < left.data.length; ) {
-    for (let j = 0; j < bond; j++, at++) left.data[at] = (left.data[at] as number) * (factors[j] as number);
+    for (let j = 0; j < rank; j++, at++) left.data[at] = (left.data[at] as number) * (factors[j] as number);
   }
   return true;
 }

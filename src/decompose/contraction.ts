@@ -29,34 +29,34 @@ export interface ContractionStep {
   /** Indices of the right operand that stay, in its order. */
   readonly rightFree: readonly string[];
   /** Multiply-adds at run time; 0 between constants. */
-  readonly cost: number;
+  readonly macs: number;
   /** Elements of both operands and the result. */
-  readonly peak: number;
+  readonly peakElements: number;
 }
 
 /** An order of contraction. */
 export interface ContractionPlan {
   readonly steps: readonly ContractionStep[];
   /** Multiply-adds at run time. */
-  readonly cost: number;
+  readonly macs: number;
   /** The largest `peak` of a step, in elements. */
-  readonly peak: number;
+  readonly peakElements: number;
 }
 
 /** Subsets of this many tensors are searched in some 20 ms; the time triples with every further one. */
 const EXACT_LIMIT = 14;
 
 /** Which tensors are contracted with which: a tensor's number, or a pair. */
-type Tree = number | readonly [Tree, Tree];
+type ContractionTree = number | readonly [ContractionTree, ContractionTree];
 
 /** A tensor of the network, or what is left of several. */
-interface Part {
-  readonly tree: Tree;
+interface PartialContraction {
+  readonly tree: ContractionTree;
   readonly indices: readonly string[];
   readonly constant: boolean;
 }
 
-type SizeOf = (indices: Iterable<string>) => number;
+type ElementCounter = (indices: Iterable<string>) => number;
 
 /**
  * The order of contraction with the fewest multiply-adds: exact up to 14 tensors; of longer networks, the cheapest
@@ -74,7 +74,7 @@ export function planContraction(
   output: readonly string[],
 ): ContractionPlan {
   expectPairs(tensors, output);
-  const sizeOf: SizeOf = (indices) => {
+  const countElements: ElementCounter = (indices) => {
     let product = 1;
     for (const index of indices) {
       const size = sizes[index];
@@ -84,8 +84,14 @@ export function planContraction(
     }
     return product;
   };
-  const parts = tensors.map(({ indices, constant }, tree): Part => ({ tree, indices, constant: constant === true }));
-  return planOf(cheapestTree(mergedToLimit(parts, sizeOf), sizeOf), parts, sizeOf);
+  const parts = tensors.map(
+    ({ indices, constant }, tree): PartialContraction => ({ tree, indices, constant: constant === true }),
+  );
+  return buildContractionPlan(
+    findCheapestTree(mergeToLimit(parts, countElements), countElements),
+    parts,
+    countElements,
+  );
 }
 
 /** Throws unless every index is in two tensors, or in one and the output: then a step is one matrix product. */
@@ -110,14 +116,17 @@ function expectPairs(tensors: readonly NetworkTensor[], output: readonly string[
 }
 
 /** The parts with the cheapest two neighbours contracted, again and again, until the exact search can take over. */
-function mergedToLimit(parts: readonly Part[], sizeOf: SizeOf): readonly Part[] {
+function mergeToLimit(
+  parts: readonly PartialContraction[],
+  countElements: ElementCounter,
+): readonly PartialContraction[] {
   const merged = [...parts];
   while (merged.length > EXACT_LIMIT) {
     let best = { cost: Number.POSITIVE_INFINITY, i: 0, j: 1 };
     for (const [i, a] of merged.entries()) {
       for (const [j, b] of merged.entries()) {
         if (j <= i || !a.indices.some((index) => b.indices.includes(index))) continue;
-        const cost = sizeOf(new Set([...a.indices, ...b.indices]));
+        const cost = countElements(new Set([...a.indices, ...b.indices]));
         if (cost < best.cost) best = { cost, i, j };
       }
     }
@@ -129,7 +138,7 @@ function mergedToLimit(parts: readonly Part[], sizeOf: SizeOf): readonly Part[] 
   return merged;
 }
 
-function contract(a: Part, b: Part): Part {
+function contract(a: PartialContraction, b: PartialContraction): PartialContraction {
   return {
     tree: [a.tree, b.tree],
     indices: [
@@ -141,7 +150,7 @@ function contract(a: Part, b: Part): Part {
 }
 
 /** The optimum over all trees, by dynamic programming over subsets, which are bit masks here. */
-function cheapestTree(parts: readonly Part[], sizeOf: SizeOf): Tree {
+function findCheapestTree(parts: readonly PartialContraction[], countElements: ElementCounter): ContractionTree {
   const full = 2 ** parts.length - 1;
   const constants = parts.reduce((mask, { constant }, i) => (constant ? mask | (1 << i) : mask), 0);
   const size = new Float64Array(full + 1).fill(1);
@@ -152,7 +161,7 @@ function cheapestTree(parts: readonly Part[], sizeOf: SizeOf): Tree {
       if ((mask & (1 << i)) === 0) return;
       for (const index of indices) if (!open.delete(index)) open.add(index);
     });
-    size[mask] = sizeOf(open);
+    size[mask] = countElements(open);
   }
   const cost = new Float64Array(full + 1);
   const folded = new Float64Array(full + 1);
@@ -180,24 +189,28 @@ function cheapestTree(parts: readonly Part[], sizeOf: SizeOf): Tree {
     cost[mask] = bestCost;
     folded[mask] = bestFolded;
   }
-  const treeOf = (mask: number): Tree => {
+  const buildTree = (mask: number): ContractionTree => {
     const a = split[mask] as number;
-    return a === 0 ? (parts[31 - Math.clz32(mask)]?.tree ?? 0) : [treeOf(a), treeOf(mask ^ a)];
+    return a === 0 ? (parts[31 - Math.clz32(mask)]?.tree ?? 0) : [buildTree(a), buildTree(mask ^ a)];
   };
-  return treeOf(full);
+  return buildTree(full);
 }
 
 /** Lists the contractions of a tree, operands first. */
-function planOf(tree: Tree, tensors: readonly Part[], sizeOf: SizeOf): ContractionPlan {
+function buildContractionPlan(
+  tree: ContractionTree,
+  tensors: readonly PartialContraction[],
+  countElements: ElementCounter,
+): ContractionPlan {
   const steps: ContractionStep[] = [];
-  type Operand = Part & { readonly operand: number; readonly first: number };
-  const emit = (node: Tree): Operand => {
+  type Operand = PartialContraction & { readonly operand: number; readonly first: number };
+  const emit = (node: ContractionTree): Operand => {
     if (typeof node === 'number') {
       const { indices, constant } = tensors[node] ?? { indices: [], constant: false };
       return { tree: node, indices, constant, operand: node, first: node };
     }
     // What varies from run to run goes to the left, constants to the right.
-    const [left, right] = ordered(emit(node[0]), emit(node[1]));
+    const [left, right] = orderOperands(emit(node[0]), emit(node[1]));
     const leftFree = left.indices.filter((index) => !right.indices.includes(index));
     const contracted = left.indices.filter((index) => right.indices.includes(index));
     const rightFree = right.indices.filter((index) => !left.indices.includes(index));
@@ -208,12 +221,12 @@ function planOf(tree: Tree, tensors: readonly Part[], sizeOf: SizeOf): Contracti
       leftFree,
       contracted,
       rightFree,
-      cost: result.constant ? 0 : sizeOf([...leftFree, ...contracted, ...rightFree]),
-      peak: sizeOf(left.indices) + sizeOf(right.indices) + sizeOf(result.indices),
+      macs: result.constant ? 0 : countElements([...leftFree, ...contracted, ...rightFree]),
+      peakElements: countElements(left.indices) + countElements(right.indices) + countElements(result.indices),
     });
     return { ...result, operand: tensors.length + steps.length - 1, first: Math.min(left.first, right.first) };
   };
-  const ordered = (a: Operand, b: Operand): [Operand, Operand] => {
+  const orderOperands = (a: Operand, b: Operand): [Operand, Operand] => {
     const keeps = a.constant === b.constant ? a.first < b.first : b.constant;
     return keeps ? [a, b] : [b, a];
   };
@@ -221,10 +234,10 @@ function planOf(tree: Tree, tensors: readonly Part[], sizeOf: SizeOf): Contracti
   let cost = 0;
   let peak = 0;
   for (const step of steps) {
-    cost += step.cost;
-    peak = Math.max(peak, step.peak);
+    cost += step.macs;
+    peak = Math.max(peak, step.peakElements);
   }
-  return { steps, cost, peak };
+  return { steps, macs: cost, peakElements: peak };
 }
 
 /** Which tensors a tensor-train layer consists of, by index names: `n` the batch, `o*`, `i*` modes, `r*` bonds. */
@@ -239,7 +252,7 @@ export interface LayerNetwork {
 }
 
 /** The network of y = x Wᵀ with W a tensor train in a layout; cores have the axes that they are stored with. */
-export function networkOf(layer: TtShape, batch: number): LayerNetwork {
+export function buildLayerNetwork(layer: TtShape, batch: number): LayerNetwork {
   const outs = layer.outModes.map((_, k) => `o${k}`);
   const ins = layer.inModes.map((_, k) => `i${k}`);
   const sizes: Record<string, number> = { n: batch };
@@ -249,8 +262,8 @@ export function networkOf(layer: TtShape, batch: number): LayerNetwork {
   layer.inModes.forEach((mode, k) => {
     sizes[`i${k}`] = mode;
   });
-  layer.bonds.forEach((bond, k) => {
-    sizes[`r${k + 1}`] = bond;
+  layer.bonds.forEach((rank, k) => {
+    sizes[`r${k + 1}`] = rank;
   });
   const modes =
     layer.layout === 'tt' ? [...outs, ...ins].map((mode) => [mode]) : outs.map((out, k) => [out, ins[k] ?? '']);
@@ -262,13 +275,13 @@ export function networkOf(layer: TtShape, batch: number): LayerNetwork {
 }
 
 /** The cheapest order of contracting an input `[n, i0, …]` (tensor 0) with the cores, which are constants. */
-export function planFactored(layer: TtShape, batch: number): ContractionPlan {
-  const { input, cores, sizes, output } = networkOf(layer, batch);
+export function planFactorised(layer: TtShape, batch: number): ContractionPlan {
+  const { input, cores, sizes, output } = buildLayerNetwork(layer, batch);
   return planContraction([input, ...cores], sizes, output);
 }
 
 /** The cheapest order of contracting the cores to the dense weight `[o0, …, i0, …]`; no cost at run time. */
-export function planRebuilt(layer: TtShape): ContractionPlan {
-  const { cores, sizes, weight } = networkOf(layer, 1);
+export function planReconstructed(layer: TtShape): ContractionPlan {
+  const { cores, sizes, weight } = buildLayerNetwork(layer, 1);
   return planContraction(cores, sizes, weight);
 }

@@ -29,7 +29,7 @@ export interface DenseLinear {
 }
 
 /** The matrix with its axes exchanged, its elements times a factor. */
-function transposed({ dims, data }: Tensor<'float32'>, factor: number): Tensor<'float32'> {
+function transposeAndScale({ dims, data }: Tensor<'float32'>, factor: number): Tensor<'float32'> {
   const [rows = 0, columns = 0] = dims;
   const out = new Float32Array(data.length);
   for (let i = 0; i < rows; i++)
@@ -37,7 +37,7 @@ function transposed({ dims, data }: Tensor<'float32'>, factor: number): Tensor<'
   return tensor('float32', [columns, rows], out);
 }
 
-const scaled = (source: Tensor<'float32'>, factor: number): Tensor<'float32'> =>
+const scaleTensor = (source: Tensor<'float32'>, factor: number): Tensor<'float32'> =>
   factor === 1
     ? source
     : tensor(
@@ -47,13 +47,13 @@ const scaled = (source: Tensor<'float32'>, factor: number): Tensor<'float32'> =>
       );
 
 /** The tensor of a float32 initializer. */
-function parameter(graph: Graph, value: Value | undefined): Tensor<'float32'> | undefined {
+function getFloat32Initializer(graph: Graph, value: Value | undefined): Tensor<'float32'> | undefined {
   const data = value && graph.initializers.get(value);
   return data?.dtype === 'float32' ? data : undefined;
 }
 
 /** The name of another node that reads a weight of this one: decomposing it would store both. */
-export function sharedWith(graph: Graph, node: Node, uses: Uses): string | undefined {
+export function findOtherReader(graph: Graph, node: Node, uses: Uses): string | undefined {
   for (const input of node.inputs) {
     const matrix = input && (graph.initializers.get(input)?.dims.length ?? 0) > 1;
     const other = matrix && uses.consumers(input).find((reader) => reader !== node);
@@ -63,28 +63,28 @@ export function sharedWith(graph: Graph, node: Node, uses: Uses): string | undef
 }
 
 /** A bias as `[out]`: one number for all outputs is repeated. `undefined` where it differs by row. */
-function biasRow(data: Tensor<'float32'>, outputs: number): Tensor<'float32'> | undefined {
+function toBiasRow(data: Tensor<'float32'>, outputs: number): Tensor<'float32'> | undefined {
   if (data.dims.slice(0, -1).some((size) => size !== 1)) return undefined;
   if (data.data.length === outputs) return float32(data.data, [outputs]);
   return data.data.length === 1 ? float32(new Float32Array(outputs).fill(data.data[0] as number)) : undefined;
 }
 
 /** The product of a node: what is multiplied, and the weight `[out, in]`. */
-interface Product {
+interface LinearProduct {
   readonly x: Value;
   readonly weight: Tensor<'float32'>;
 }
 
 /** Reads x and W of a MatMul or Einsum of two factors, or says what else it is. */
-function productOf(graph: Graph, node: Node): Product | string {
+function readLinearProduct(graph: Graph, node: Node): LinearProduct | string {
   const [left, right] = node.inputs;
-  const x = parameter(graph, left) ? right : left;
-  const stored = parameter(graph, left) ?? parameter(graph, right);
+  const x = getFloat32Initializer(graph, left) ? right : left;
+  const stored = getFloat32Initializer(graph, left) ?? getFloat32Initializer(graph, right);
   if (!left || !right || node.inputs.length !== 2 || !x || !stored) return 'its weight is no float32 constant';
   if (stored.dims.length !== 2) return `its weight has ${stored.dims.length} axes, only a matrix is supported`;
   if (node.op === 'MatMul') {
     if (x === right) return 'its weight stands on the left, and mixes rows instead of features';
-    return { x, weight: transposed(stored, 1) };
+    return { x, weight: transposeAndScale(stored, 1) };
   }
   const ranks = [left, right].map(({ type }) => type?.dims.length ?? 0);
   const { inputs, output } = parseEinsum(attributesOf('Einsum', node).equation, ranks);
@@ -95,23 +95,23 @@ function productOf(graph: Graph, node: Node): Product | string {
   if (!matrix.includes(summed) || output.join() !== expected.join()) {
     return 'its Einsum is no product of the last axis with a matrix';
   }
-  return { x, weight: matrix[0] === summed ? transposed(stored, 1) : stored };
+  return { x, weight: matrix[0] === summed ? transposeAndScale(stored, 1) : stored };
 }
 
 /** Reads a Gemm. */
-function gemmOf(graph: Graph, node: Node): (Product & Pick<DenseLinear, 'bias'>) | string {
+function readGemm(graph: Graph, node: Node): (LinearProduct & Pick<DenseLinear, 'bias'>) | string {
   const [x, w, b] = node.inputs;
-  const stored = parameter(graph, w);
+  const stored = getFloat32Initializer(graph, w);
   const { alpha, beta, transA, transB } = attributesOf('Gemm', node);
   if (!x || !stored) return 'its weight is no float32 constant';
   if (graph.initializers.has(x)) return 'its weight stands on the left, and mixes rows instead of features';
   if (transA) return 'its Gemm transposes its input';
-  const weight = transB ? scaled(stored, alpha) : transposed(stored, alpha);
+  const weight = transB ? scaleTensor(stored, alpha) : transposeAndScale(stored, alpha);
   if (!b) return { x, weight, bias: undefined };
-  const own = parameter(graph, b);
-  const bias = own && biasRow(own, weight.dims[0] as number);
+  const own = getFloat32Initializer(graph, b);
+  const bias = own && toBiasRow(own, weight.dims[0] as number);
   if (!bias) return own ? 'its bias differs by row' : 'its bias is no float32 constant';
-  return { x, weight, bias: scaled(bias, beta) };
+  return { x, weight, bias: scaleTensor(bias, beta) };
 }
 
 /**
@@ -120,11 +120,11 @@ function gemmOf(graph: Graph, node: Node): (Product & Pick<DenseLinear, 'bias'>)
  * @param node Gemm, MatMul or Einsum.
  * @returns the layer, or why it is none; `undefined` for a product of two activations.
  */
-export function denseLinear(graph: Graph, node: Node, uses: Uses): DenseLinear | string | undefined {
+export function readDenseLinear(graph: Graph, node: Node, uses: Uses): DenseLinear | string | undefined {
   if (!node.inputs.some((input) => input && graph.initializers.has(input))) return undefined;
   const [product] = node.outputs;
-  const gemm = node.op === 'Gemm' ? gemmOf(graph, node) : undefined;
-  const found = gemm ?? productOf(graph, node);
+  const gemm = node.op === 'Gemm' ? readGemm(graph, node) : undefined;
+  const found = gemm ?? readLinearProduct(graph, node);
   if (typeof found === 'string') return found;
   const dims = found.x.type?.dims ?? [];
   if (!product || dims.length < 2) return 'its input has fewer than two axes';
@@ -137,9 +137,9 @@ export function denseLinear(graph: Graph, node: Node, uses: Uses): DenseLinear |
   // A bias comes as an Add of its own.
   const [add, other] = uses.consumers(product);
   const addend = add?.op === 'Add' && !other ? add.inputs.find((value) => value !== product) : undefined;
-  const own = parameter(graph, addend);
+  const own = getFloat32Initializer(graph, addend);
   const fits = own && own.dims.length > 0 && own.dims.length <= dims.length;
-  const bias = fits ? biasRow(own, weight.dims[0] as number) : undefined;
+  const bias = fits ? toBiasRow(own, weight.dims[0] as number) : undefined;
   const sum = add?.outputs[0];
   if (!bias || !sum || graph.outputs.includes(product)) {
     return { node, x, weight, bias: undefined, storedBias: undefined, output: product, rows };

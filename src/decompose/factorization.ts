@@ -1,7 +1,7 @@
 /* Whole numbers as ordered products of a given number of factors, chosen by a distance on a logarithmic scale. */
 import { ShiboriError } from '../errors.js';
 
-function divisorsOf(size: number): number[] {
+function listDivisors(size: number): number[] {
   const small: number[] = [];
   const large: number[] = [];
   for (let divisor = 1; divisor * divisor <= size; divisor++) {
@@ -13,13 +13,13 @@ function divisorsOf(size: number): number[] {
 }
 
 /** The ordered factorisation of `size` whose factors are nearest to `targets`, by the sum of squared log ratios. */
-function nearestTo(size: number, targets: readonly number[]): number[] {
-  const divisors = divisorsOf(size);
+function findNearestFactorization(size: number, targets: readonly number[]): number[] {
+  const divisors = listDivisors(size);
   const best = new Map<string, { cost: number; factors: number[] }>();
   const search = (remaining: number, k: number): { cost: number; factors: number[] } => {
     const target = targets[k] ?? 1;
-    const costOf = (factor: number): number => Math.log(factor / target) ** 2;
-    if (k === targets.length - 1) return { cost: costOf(remaining), factors: [remaining] };
+    const computeCost = (factor: number): number => Math.log(factor / target) ** 2;
+    if (k === targets.length - 1) return { cost: computeCost(remaining), factors: [remaining] };
     const key = `${remaining},${k}`;
     const known = best.get(key);
     if (known) return known;
@@ -28,7 +28,7 @@ function nearestTo(size: number, targets: readonly number[]): number[] {
       if (divisor > remaining) break;
       if (remaining % divisor !== 0) continue;
       const tail = search(remaining / divisor, k + 1);
-      const cost = costOf(divisor) + tail.cost;
+      const cost = computeCost(divisor) + tail.cost;
       if (cost < found.cost) found = { cost, factors: [divisor, ...tail.factors] };
     }
     best.set(key, found);
@@ -53,7 +53,7 @@ function expectCount(what: string, value: number): void {
 export function suggestModes(size: number, count: number): number[] {
   expectCount('size', size);
   expectCount('number of modes', count);
-  return nearestTo(size, new Array<number>(count).fill(size ** (1 / count))).sort((a, b) => a - b);
+  return findNearestFactorization(size, new Array<number>(count).fill(size ** (1 / count))).sort((a, b) => a - b);
 }
 
 /**
@@ -61,10 +61,10 @@ export function suggestModes(size: number, count: number): number[] {
  *
  * @example nearestModes(25088, [112, 225]) // [112, 224]
  */
-export function nearestModes(size: number, modes: readonly number[]): number[] {
+export function findNearestModes(size: number, modes: readonly number[]): number[] {
   expectCount('size', size);
   expectCount('number of modes', modes.length);
-  return nearestTo(
+  return findNearestFactorization(
     size,
     modes.map((mode) => Math.max(1, mode)),
   );

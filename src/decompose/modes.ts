@@ -7,13 +7,13 @@
  */
 import { ShiboriError, UsageError } from '../errors.js';
 import { range, sizeOf } from '../tensor/dims.js';
-import { nearestModes } from './factorization.js';
+import { findNearestModes } from './factorization.js';
 
-export type Layout = 'tt' | 'tt-matrix';
+export type TtLayout = 'tt' | 'tt-matrix';
 
 /** The shape of a tensor-train layer: everything about it but its numbers. */
 export interface TtShape {
-  readonly layout: Layout;
+  readonly layout: TtLayout;
   /** Product: the output features. */
   readonly outModes: readonly number[];
   /** Product: the input features. As many as `outModes` for `tt-matrix`. */
@@ -28,7 +28,7 @@ export interface TtRequest extends Omit<TtShape, 'bonds'> {
 }
 
 /** The modes n(1) … n(d) of the train: one a core. */
-export function trainModes({ layout, outModes, inModes }: TtRequest): number[] {
+export function getTrainModes({ layout, outModes, inModes }: TtRequest): number[] {
   return layout === 'tt' ? [...outModes, ...inModes] : outModes.map((mode, k) => mode * (inModes[k] ?? 1));
 }
 
@@ -49,7 +49,7 @@ export function checkRequest(layer: string, request: TtRequest, outFeatures: num
     );
   }
   if (!bonds) return;
-  const expected = trainModes(request).length - 1;
+  const expected = getTrainModes(request).length - 1;
   if (bonds.length !== expected) {
     throw new UsageError(
       `Layer "${layer}": a train of ${expected + 1} cores has ${expected} bond dimensions, ` +
@@ -74,18 +74,18 @@ function checkModes(layer: string, side: 'out' | 'in', modes: readonly number[],
   if (sizeOf(modes) === features) return;
   throw new UsageError(
     `Layer "${layer}": the product of the ${side} modes must be its ${features} ${side === 'in' ? 'input' : 'output'} ` +
-      `features, ${found} with product ${sizeOf(modes)}. Try [${nearestModes(features, modes).join(', ')}].`,
+      `features, ${found} with product ${sizeOf(modes)}. Try [${findNearestModes(features, modes).join(', ')}].`,
   );
 }
 
 /** Number of cores. */
-export function coreCount(shape: TtRequest): number {
+export function countCores(shape: TtRequest): number {
   return shape.layout === 'tt' ? shape.outModes.length + shape.inModes.length : shape.outModes.length;
 }
 
 /** Dimensions of core `k` (from 0) with both bonds: `[r, n, r′]` for tt, `[r, o, i, r′]` for tt-matrix. */
-export function coreDims(shape: TtShape, k: number): number[] {
-  const last = coreCount(shape) - 1;
+export function getCoreDims(shape: TtShape, k: number): number[] {
+  const last = countCores(shape) - 1;
   if (!Number.isInteger(k) || k < 0 || k > last)
     throw new ShiboriError(`Expected a core from 0 to ${last}, found ${k}.`, { code: 'unsupported-model' });
   const before = k === 0 ? 1 : (shape.bonds[k - 1] ?? 1);
@@ -98,13 +98,13 @@ export function coreDims(shape: TtShape, k: number): number[] {
 }
 
 /** Dimensions core `k` is stored with: `coreDims` without the outer bonds of 1. The elements are the same. */
-export function storedShape(shape: TtShape, k: number): number[] {
-  const dims = coreDims(shape, k);
-  return dims.slice(k === 0 ? 1 : 0, k === coreCount(shape) - 1 ? -1 : undefined);
+export function getStoredCoreDims(shape: TtShape, k: number): number[] {
+  const dims = getCoreDims(shape, k);
+  return dims.slice(k === 0 ? 1 : 0, k === countCores(shape) - 1 ? -1 : undefined);
 }
 
 /** Name of the parameter that stores core `k`: `tt_W0`, `tt_W1`, … */
-export function coreName(k: number): string {
+export function getCoreName(k: number): string {
   return `tt_W${k}`;
 }
 
@@ -119,16 +119,16 @@ export const BIAS_NAME = 'B';
  * @param outModeCount how many modes are output modes (the number of axes of the bias); needed for layout tt.
  * @throws ShiboriError naming the first core that does not fit its neighbours.
  */
-export function shapeOfStored(dims: readonly (readonly number[])[], outModeCount: number): TtShape {
+export function readTtShape(dims: readonly (readonly number[])[], outModeCount: number): TtShape {
   const count = dims.length;
-  const layout: Layout = count === 1 || dims[0]?.length === 3 ? 'tt-matrix' : 'tt';
+  const layout: TtLayout = count === 1 || dims[0]?.length === 3 ? 'tt-matrix' : 'tt';
   const modeAxes = layout === 'tt' ? 1 : 2;
   const full = dims.map((stored, k) => [...(k === 0 ? [1] : []), ...stored, ...(k === count - 1 ? [1] : [])]);
   full.forEach((core, k) => {
     const before = k === 0 ? 1 : full[k - 1]?.at(-1);
     if (core.length === modeAxes + 2 && core[0] === before && core.every(isCount)) return;
     throw new ShiboriError(
-      `${coreName(k)} of a ${layout} layer: expected ${modeAxes + 2} axes, bonds included, the first of size ${before}, ` +
+      `${getCoreName(k)} of a ${layout} layer: expected ${modeAxes + 2} axes, bonds included, the first of size ${before}, ` +
         `found [${core.join(', ')}]. All cores: ${dims.map((core) => `[${core.join(', ')}]`).join(' ')}.`,
       { code: 'unsupported-model' },
     );
@@ -148,8 +148,8 @@ export function shapeOfStored(dims: readonly (readonly number[])[], outModeCount
 }
 
 /** Number of weights in all cores, the bias not counted. */
-export function weightCount(shape: TtShape): number {
+export function countCoreWeights(shape: TtShape): number {
   let count = 0;
-  for (const k of range(coreCount(shape))) count += sizeOf(coreDims(shape, k));
+  for (const k of range(countCores(shape))) count += sizeOf(getCoreDims(shape, k));
   return count;
 }

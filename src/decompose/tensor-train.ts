@@ -21,12 +21,12 @@ export interface TensorTrain {
   /** n(1) … n(d). */
   readonly modes: readonly number[];
   /** The inner bond dimensions r(1) … r(d−1). */
-  readonly bonds: readonly number[];
+  readonly ranks: readonly number[];
   readonly cores: readonly Core[];
 }
 
 /** A bond dimension that was larger than its unfolding allows. */
-export interface ClippedBond {
+export interface ClippedRank {
   /** Position k of r(k), from 1. */
   readonly bond: number;
   readonly requested: number;
@@ -38,12 +38,12 @@ export interface TruncatedTrain extends TensorTrain {
   /** Frobenius norm of the tensor. */
   readonly norm: number;
   /** Frobenius norm of tensor − train, measured by rebuilding the tensor; exactly 0 at full rank. */
-  readonly error: number;
+  readonly absoluteError: number;
   /** `error / norm`, 0 for a zero tensor. */
   readonly relativeError: number;
   /** What theory promises for `error`: root of the summed squares of all discarded singular values, plus rounding. */
-  readonly bound: number;
-  readonly clipped: readonly ClippedBond[];
+  readonly absoluteBound: number;
+  readonly clipped: readonly ClippedRank[];
 }
 
 /**
@@ -53,7 +53,7 @@ export interface TruncatedTrain extends TensorTrain {
 const GRAM_ROUNDING = 64 * Number.EPSILON;
 
 /** Elements that are rebuilt at a time when the error is measured (32 MiB). */
-const REBUILD_BLOCK = 2 ** 22;
+const RECONSTRUCTION_BLOCK = 2 ** 22;
 
 /**
  * The bond dimensions cut to what the unfoldings allow, r(k) ≤ min(r(k−1) n(k), n(k+1)…n(d)), and which were cut.
@@ -61,27 +61,27 @@ const REBUILD_BLOCK = 2 ** 22;
  *
  * @throws ShiboriError when a mode or a bond is not a positive integer or the number of bonds is not one less than d.
  */
-export function fitBonds(
+export function clipRanks(
   modes: readonly number[],
-  bonds?: readonly number[],
-): { bonds: number[]; clipped: ClippedBond[] } {
+  ranks?: readonly number[],
+): { bonds: number[]; clipped: ClippedRank[] } {
   expectCounts('modes', modes);
   if (modes.length === 0)
     throw new ShiboriError('A tensor train needs at least one mode, found none.', { code: 'unsupported-model' });
-  if (bonds) expectCounts('bond dimensions', bonds);
-  if (bonds && bonds.length !== modes.length - 1) {
+  if (ranks) expectCounts('bond dimensions', ranks);
+  if (ranks && ranks.length !== modes.length - 1) {
     throw new ShiboriError(
       `A tensor train over ${modes.length} modes [${modes.join(', ')}] has ${modes.length - 1} inner bond dimensions, ` +
-        `found ${bonds.length}: [${bonds.join(', ')}].`,
+        `found ${ranks.length}: [${ranks.join(', ')}].`,
       { code: 'unsupported-model' },
     );
   }
   const fitted: number[] = [];
-  const clipped: ClippedBond[] = [];
+  const clipped: ClippedRank[] = [];
   let before = 1;
   for (let k = 0; k < modes.length - 1; k++) {
     const most = Math.min(before * (modes[k] ?? 1), sizeOf(modes.slice(k + 1)));
-    const requested = bonds?.[k] ?? most;
+    const requested = ranks?.[k] ?? most;
     before = Math.min(requested, most);
     fitted.push(before);
     if (requested > before) clipped.push({ bond: k + 1, requested, kept: before });
@@ -102,16 +102,16 @@ function expectCounts(what: string, counts: readonly number[]): void {
  * clipped and reported; a bond that is not truncated costs nothing (its core is an identity, the rest is reshaped).
  *
  * @param values the `n(1)…n(d)` elements; neither kept nor changed.
- * @param bonds r(1) … r(d−1). `undefined`: full rank.
+ * @param ranks r(1) … r(d−1). `undefined`: full rank.
  * @throws ShiboriError when sizes do not fit or the tensor holds NaN or infinite values.
  */
 export async function ttSvd(
   values: Float32Array | Float64Array,
   modes: readonly number[],
-  bonds: readonly number[] | undefined,
+  ranks: readonly number[] | undefined,
   products: MatrixProducts,
 ): Promise<TruncatedTrain> {
-  const fitted = fitBonds(modes, bonds);
+  const fitted = clipRanks(modes, ranks);
   if (values.length !== sizeOf(modes)) {
     throw new ShiboriError(
       `Tensor train: modes [${modes.join(', ')}] make ${sizeOf(modes)} elements, found a tensor of ${values.length}.`,
@@ -134,7 +134,7 @@ export async function ttSvd(
   for (const [k, after] of fitted.bonds.entries()) {
     const mode = modes[k] ?? 1;
     const unfolding = matrix(before * mode, sizeOf(modes.slice(k + 1)), rest);
-    const untouched = untruncated(unfolding, modes, fitted.bonds, k);
+    const untouched = findTrivialSplit(unfolding, modes, fitted.bonds, k);
     if (!untouched) {
       exact = false;
       squaredBound += GRAM_ROUNDING * norm * norm;
@@ -147,30 +147,30 @@ export async function ttSvd(
   }
   cores.push({ dims: [before, modes.at(-1) ?? 1, 1], data: rest });
 
-  const error = exact ? 0 : await distance(source, cores, products);
+  const error = exact ? 0 : await measureDistance(source, cores, products);
   return {
     modes: [...modes],
-    bonds: fitted.bonds,
+    ranks: fitted.bonds,
     cores,
     norm,
-    error,
+    absoluteError: error,
     relativeError: norm === 0 ? 0 : error / norm,
-    bound: Math.sqrt(squaredBound),
+    absoluteBound: Math.sqrt(squaredBound),
     clipped: fitted.clipped,
   };
 }
 
 /** The trivial factors of unfolding `k` where its bond is full, otherwise `undefined`. */
-function untruncated(
+function findTrivialSplit(
   unfolding: Matrix,
   modes: readonly number[],
-  bonds: readonly number[],
+  ranks: readonly number[],
   k: number,
 ): { left: Matrix; right: Matrix; discarded: number } | undefined {
   const { rows, cols } = unfolding;
-  if (bonds[k] === rows) return { left: identity(rows), right: unfolding, discarded: 0 };
+  if (ranks[k] === rows) return { left: identity(rows), right: unfolding, discarded: 0 };
   // Here the left factor is not orthonormal, so that nothing after it may be truncated either.
-  const fullToTheEnd = bonds.every((bond, j) => j < k || bond === sizeOf(modes.slice(j + 1)));
+  const fullToTheEnd = ranks.every((rank, j) => j < k || rank === sizeOf(modes.slice(j + 1)));
   return fullToTheEnd ? { left: unfolding, right: identity(cols), discarded: 0 } : undefined;
 }
 
@@ -194,7 +194,11 @@ async function contractFrom(cores: readonly Core[], first: number, products: Mat
 }
 
 /** ‖source − train‖, rebuilding a block of rows at a time. */
-async function distance(source: Float64Array, cores: readonly Core[], products: MatrixProducts): Promise<number> {
+async function measureDistance(
+  source: Float64Array,
+  cores: readonly Core[],
+  products: MatrixProducts,
+): Promise<number> {
   // Cores that are identities only reshape: the last product starts at the first that is not.
   const first = cores.findIndex((core) => !isIdentity(unfoldLeft(core)));
   const core = cores[first];
@@ -202,7 +206,7 @@ async function distance(source: Float64Array, cores: readonly Core[], products: 
   const left = unfoldLeft(core);
   const tail = first === cores.length - 1 ? new Float64Array([1]) : await contractFrom(cores, first + 1, products);
   const right = matrix(left.cols, tail.length / left.cols, tail);
-  const blockRows = Math.max(1, Math.floor(REBUILD_BLOCK / right.cols));
+  const blockRows = Math.max(1, Math.floor(RECONSTRUCTION_BLOCK / right.cols));
   let squares = 0;
   for (let row = 0; row < left.rows; row += blockRows) {
     const end = Math.min(left.rows, row + blockRows);
@@ -218,7 +222,7 @@ async function distance(source: Float64Array, cores: readonly Core[], products: 
 }
 
 /** The elements of the tensor that a train stands for, row-major over its modes. */
-export async function reconstruct(train: TensorTrain, products: MatrixProducts): Promise<Float64Array> {
+export async function reconstructTensor(train: TensorTrain, products: MatrixProducts): Promise<Float64Array> {
   const values = await contractFrom(train.cores, 0, products);
   return train.cores.some((core) => core.data === values) ? values.slice() : values;
 }

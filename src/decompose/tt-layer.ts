@@ -10,8 +10,8 @@ import type { Graph, Value } from '../graph/model.js';
 import { moduleInput } from '../graph/module-path.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { sizeOf } from '../tensor/dims.js';
-import { type ContractionPlan, type ContractionStep, networkOf, planContraction } from './contraction.js';
-import { BIAS_NAME, coreName, shapeOfStored, type TtShape } from './modes.js';
+import { buildLayerNetwork, type ContractionPlan, type ContractionStep, planContraction } from './contraction.js';
+import { BIAS_NAME, getCoreName, readTtShape, type TtShape } from './modes.js';
 
 /** How a tensor-train layer runs. */
 export type Execution = 'factored' | 'rebuilt';
@@ -37,7 +37,7 @@ export interface TtLayer extends TtDescriptor {
  * @param inFeatures number of inputs, used when there is no bias; `undefined`: any that is `channels` times a square.
  * @throws ShiboriError when the shapes do not fit together.
  */
-export function ttDescriptorOf(
+export function readTtDescriptor(
   path: string,
   coreDims: readonly (readonly number[])[],
   biasDims: readonly number[] | undefined,
@@ -45,8 +45,8 @@ export function ttDescriptorOf(
   channels = 1,
 ): TtDescriptor {
   const modes = coreDims.map((dims, k) => dims[k === 0 ? 0 : 1] ?? 1);
-  const outCount = biasDims?.length ?? outputCount(modes, inFeatures, channels) ?? 0;
-  const shape = shapeOfStored(coreDims, outCount);
+  const outCount = biasDims?.length ?? findOutputModeCount(modes, inFeatures, channels) ?? 0;
+  const shape = readTtShape(coreDims, outCount);
   if (biasDims && sizeOf(biasDims) !== sizeOf(shape.outModes)) {
     throw new ShiboriError(`Tensor train "${path}": expected a bias of [${shape.outModes}], found [${biasDims}].`, {
       code: 'unsupported-model',
@@ -55,7 +55,11 @@ export function ttDescriptorOf(
   return { path, ...shape };
 }
 
-function outputCount(modes: readonly number[], inFeatures: number | undefined, channels: number): number | undefined {
+function findOutputModeCount(
+  modes: readonly number[],
+  inFeatures: number | undefined,
+  channels: number,
+): number | undefined {
   for (let count = 1; count < modes.length; count++) {
     const inputs = sizeOf(modes.slice(count));
     const side = Math.sqrt(inputs / channels);
@@ -79,50 +83,53 @@ export interface ContractionAim {
 const INFERENCE: ContractionAim = { batch: 1, trained: false };
 
 /** A value whose axes are named; `n` is the batch, whose size may be open. */
-interface Named {
+interface IndexedValue {
   readonly value: Value;
   readonly indices: readonly string[];
 }
 
 /** Emits the nodes of a contraction plan. Axes are regrouped only where an operand does not already have them so. */
-class Emitter {
+class ContractionEmitter {
   constructor(
     readonly b: GraphBuilder,
     readonly sizes: Readonly<Record<string, number>>,
     readonly trained: boolean,
   ) {}
 
-  sizeOf(indices: readonly string[]): number {
-    return indices.includes('n') ? -1 : indices.reduce((product, index) => product * (this.sizes[index] ?? 1), 1);
+  computeGroupSize(indices: readonly string[]): number {
+    return indices.includes('n')
+      ? -1
+      : indices.reduce((emitProduct, index) => emitProduct * (this.sizes[index] ?? 1), 1);
   }
 
   /** The operand's axes in another order; nothing is emitted when they have it already. */
-  ordered({ value, indices }: Named, order: readonly string[]): Value {
+  emitOrdered({ value, indices }: IndexedValue, order: readonly string[]): Value {
     const perm = order.map((index) => indices.indexOf(index));
     return perm.every((axis, i) => axis === i) ? value : this.b.op('Transpose', [value], { perm });
   }
 
   /** The operand as a matrix of two groups of axes. */
-  matrix(operand: Named, rows: readonly string[], columns: readonly string[]): Value {
-    const value = this.ordered(operand, [...rows, ...columns]);
+  emitMatrix(operand: IndexedValue, rows: readonly string[], columns: readonly string[]): Value {
+    const value = this.emitOrdered(operand, [...rows, ...columns]);
     if (rows.length === 1 && columns.length === 1) return value;
-    return this.b.op('Reshape', [value, this.b.ints([this.sizeOf(rows), this.sizeOf(columns)])]);
+    return this.b.op('Reshape', [value, this.b.ints([this.computeGroupSize(rows), this.computeGroupSize(columns)])]);
   }
 
-  product(a: Named, c: Named, { leftFree, contracted, rightFree }: ContractionStep): Value {
-    const left = this.matrix(a, leftFree, contracted);
+  product(a: IndexedValue, c: IndexedValue, { leftFree, contracted, rightFree }: ContractionStep): Value {
+    const left = this.emitMatrix(a, leftFree, contracted);
     // A constant is transposed once, when the model is loaded; a trained core, and its gradient, would be every time.
     const lies = [...rightFree, ...contracted].every((index, axis) => c.indices[axis] === index);
-    if (this.trained && lies) return this.b.op('Gemm', [left, this.matrix(c, rightFree, contracted)], { transB: 1 });
-    return this.b.op('MatMul', [left, this.matrix(c, contracted, rightFree)]);
+    if (this.trained && lies)
+      return this.b.op('Gemm', [left, this.emitMatrix(c, rightFree, contracted)], { transB: 1 });
+    return this.b.op('MatMul', [left, this.emitMatrix(c, contracted, rightFree)]);
   }
 
-  shaped(value: Value, indices: readonly string[]): Named {
+  emitReshaped(value: Value, indices: readonly string[]): IndexedValue {
     const dims = indices.map((index) => (index === 'n' ? -1 : (this.sizes[index] ?? 1)));
     return { value: this.b.op('Reshape', [value, this.b.ints(dims)]), indices };
   }
 
-  run(plan: ContractionPlan, tensors: readonly Named[]): Named {
+  emitPlan(plan: ContractionPlan, tensors: readonly IndexedValue[]): IndexedValue {
     const operands = [...tensors];
     for (const step of plan.steps) {
       const { leftFree, rightFree } = step;
@@ -134,7 +141,9 @@ class Emitter {
       const product = this.product(a, c, step);
       const indices = [...leftFree, ...rightFree];
       operands.push(
-        indices.length === 2 && leftFree.length === 1 ? { value: product, indices } : this.shaped(product, indices),
+        indices.length === 2 && leftFree.length === 1
+          ? { value: product, indices }
+          : this.emitReshaped(product, indices),
       );
     }
     const result = operands.at(-1);
@@ -160,16 +169,16 @@ export function emitTtLinear(
   layer: TtLayer,
   aim: ContractionAim = INFERENCE,
 ): Value {
-  const network = networkOf(layer, aim.batch);
-  const emitter = new Emitter(b, network.sizes, aim.trained);
+  const network = buildLayerNetwork(layer, aim.batch);
+  const emitter = new ContractionEmitter(b, network.sizes, aim.trained);
   const named = cores.map((value, k) => ({ value, indices: network.cores[k]?.indices ?? [] }));
   const outFeatures = sizeOf(layer.outModes);
   const last = layer.outputName === undefined ? {} : { outputName: layer.outputName };
   const flatBias = bias && layer.outModes.length > 1 ? b.op('Reshape', [bias, b.ints([outFeatures])]) : bias;
   if (layer.execution === 'rebuilt') {
     const plan = planContraction(network.cores, network.sizes, network.weight);
-    const dense = emitter.run(plan, named);
-    const ordered = emitter.ordered(dense, network.weight);
+    const dense = emitter.emitPlan(plan, named);
+    const ordered = emitter.emitOrdered(dense, network.weight);
     const weight = b.op('Reshape', [ordered, b.ints([outFeatures, sizeOf(layer.inModes)])]);
     return b.op('Gemm', [x, weight, flatBias], { transB: 1 }, last);
   }
@@ -178,9 +187,9 @@ export function emitTtLinear(
   const input =
     layer.inModes.length === 1
       ? { value: x, indices: network.input.indices }
-      : emitter.shaped(x, network.input.indices);
-  const result = emitter.run(plan, [input, ...named]);
-  const ordered = emitter.ordered(result, network.output);
+      : emitter.emitReshaped(x, network.input.indices);
+  const result = emitter.emitPlan(plan, [input, ...named]);
+  const ordered = emitter.emitOrdered(result, network.output);
   const unbiased = flatBias ? {} : last;
   const flat =
     layer.outModes.length === 1 ? ordered : b.op('Reshape', [ordered, b.ints([-1, outFeatures])], {}, unbiased);
@@ -188,16 +197,16 @@ export function emitTtLinear(
 }
 
 /** The tensor-train layers of a graph, found by the names of their cores (`PATH.tt_W0`, …, `PATH.B`). */
-export function ttDescriptorsOf(graph: Graph): TtDescriptor[] {
+export function findTtDescriptors(graph: Graph): TtDescriptor[] {
   const byName = new Map([...graph.initializers].map(([value, tensor]) => [value.name, tensor.dims]));
-  const first = `.${coreName(0)}`;
+  const first = `.${getCoreName(0)}`;
   return [...byName.keys()].flatMap((name) => {
     if (!name.endsWith(first)) return [];
     const path = name.slice(0, -first.length);
     const cores: (readonly number[])[] = [];
-    for (let dims = byName.get(name); dims; dims = byName.get(`${path}.${coreName(cores.length)}`)) cores.push(dims);
+    for (let dims = byName.get(name); dims; dims = byName.get(`${path}.${getCoreName(cores.length)}`)) cores.push(dims);
     const features = moduleInput(graph, path)?.type?.dims.at(-1);
     const bias = byName.get(`${path}.${BIAS_NAME}`);
-    return [ttDescriptorOf(path, cores, bias, typeof features === 'number' ? features : undefined)];
+    return [readTtDescriptor(path, cores, bias, typeof features === 'number' ? features : undefined)];
   });
 }

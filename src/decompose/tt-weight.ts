@@ -1,8 +1,8 @@
 /* Between the dense weight of a linear layer and a tensor train, in both layouts of `modes.ts`. */
 import type { MatrixProducts } from '../linalg/products.js';
 import { stridesOf } from '../tensor/dims.js';
-import { checkRequest, type TtRequest, type TtShape, trainModes } from './modes.js';
-import { type Core, reconstruct, type TruncatedTrain, ttSvd } from './tensor-train.js';
+import { checkRequest, getTrainModes, type TtRequest, type TtShape } from './modes.js';
+import { type Core, reconstructTensor, type TruncatedTrain, ttSvd } from './tensor-train.js';
 
 type Floats = Float32Array | Float64Array;
 
@@ -27,7 +27,7 @@ function permute<T extends Floats>(source: T, dims: readonly number[], order: re
 }
 
 /** For every axis of the paired tensor `[o1, i1, o2, i2, …]`, its axis in `[o1, …, od, i1, …, id]`. */
-function pairedOrder(count: number): number[] {
+function buildPairedOrder(count: number): number[] {
   return Array.from({ length: 2 * count }, (_, axis) => (axis % 2 === 0 ? axis / 2 : count + (axis - 1) / 2));
 }
 
@@ -38,14 +38,14 @@ function pairedOrder(count: number): number[] {
 export function toTrainOrder<T extends Floats>(weight: T, shape: TtRequest): T {
   if (shape.layout === 'tt') return weight;
   const { outModes, inModes } = shape;
-  return permute(weight, [...outModes, ...inModes], pairedOrder(outModes.length), weight.slice() as T);
+  return permute(weight, [...outModes, ...inModes], buildPairedOrder(outModes.length), weight.slice() as T);
 }
 
 /** The elements of the train's tensor as the weight `[out, in]`: the inverse of `toTrainOrder`. */
 export function fromTrainOrder<T extends Floats>(values: T, shape: TtRequest): T {
   if (shape.layout === 'tt') return values;
   const { outModes, inModes } = shape;
-  const order = pairedOrder(outModes.length);
+  const order = buildPairedOrder(outModes.length);
   const dims = order.map((axis) => [...outModes, ...inModes][axis] ?? 1);
   const inverse = order.map((_, axis) => order.indexOf(axis));
   return permute(values, dims, inverse, values.slice() as T);
@@ -73,23 +73,23 @@ export async function decomposeWeight(
 ): Promise<TtWeight> {
   checkRequest(layer, request, weight.rows, weight.cols);
   const { layout, outModes, inModes } = request;
-  const train = await ttSvd(toTrainOrder(weight.data, request), trainModes(request), request.bonds, products);
-  return { shape: { layout, outModes, inModes, bonds: train.bonds }, train };
+  const train = await ttSvd(toTrainOrder(weight.data, request), getTrainModes(request), request.bonds, products);
+  return { shape: { layout, outModes, inModes, bonds: train.ranks }, train };
 }
 
 /** The dense weight `[out, in]`, row-major, that cores stand for. */
-export async function denseWeight(
+export async function reconstructWeight(
   shape: TtShape,
   cores: readonly Float64Array[],
   products: MatrixProducts,
 ): Promise<Float64Array> {
-  const modes = trainModes(shape);
-  const bonds = [1, ...shape.bonds, 1];
+  const modes = getTrainModes(shape);
+  const ranks = [1, ...shape.bonds, 1];
   const train = modes.map(
     (mode, k): Core => ({
-      dims: [bonds[k] ?? 1, mode, bonds[k + 1] ?? 1],
+      dims: [ranks[k] ?? 1, mode, ranks[k + 1] ?? 1],
       data: cores[k] ?? new Float64Array(0),
     }),
   );
-  return fromTrainOrder(await reconstruct({ modes, bonds: shape.bonds, cores: train }, products), shape);
+  return fromTrainOrder(await reconstructTensor({ modes, ranks: shape.bonds, cores: train }, products), shape);
 }

@@ -7,13 +7,13 @@ import { seeded } from '../tensor/random.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 
 /** Seed of the random inputs. */
-const SEED = 20110601;
+const INPUT_SEED = 20110601;
 
-function randomFeeds(graph: Graph, batch: number): Record<string, Tensor> {
+function buildRandomFeeds(graph: Graph, batch: number): Record<string, Tensor> {
   return Object.fromEntries(
     graph.inputs.map(({ name, type }, i) => {
       const dims = (type?.dims ?? []).map((dim) => (typeof dim === 'number' ? dim : batch));
-      const stream = seeded(SEED, i);
+      const stream = seeded(INPUT_SEED, i);
       return [
         name,
         float32(
@@ -40,8 +40,8 @@ export async function verifyEqual(
   tolerance: number,
   batch = 2,
 ): Promise<number> {
-  const outputOf = async (graph: Graph): Promise<Float64Array> => {
-    const results = await runOnce(engine, graph, randomFeeds(graph, batch));
+  const computeOutput = async (graph: Graph): Promise<Float64Array> => {
+    const results = await runOnce(engine, graph, buildRandomFeeds(graph, batch));
     const output = results[graph.outputs[0]?.name ?? ''];
     if (!output || !isFloat(output.dtype)) {
       throw new ShiboriError(
@@ -51,7 +51,7 @@ export async function verifyEqual(
     }
     return Float64Array.from<number | bigint>(output.data, Number);
   };
-  const [a, b] = [await outputOf(before), await outputOf(after)];
+  const [a, b] = [await computeOutput(before), await computeOutput(after)];
   let largest = 0;
   let difference = a.length === b.length ? 0 : Number.NaN;
   for (let i = 0; i < a.length; i++) {

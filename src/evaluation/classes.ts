@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { type ImageClass, parseWords } from '../data/dataset.js';
+import { type ImageClass, parseWords } from '../data/image-items.js';
 import { suggestion, UsageError } from '../errors.js';
-import { imagenetNames } from '../models/imagenet-names.js';
+import { findImagenetNames } from '../models/imagenet-names.js';
 
 /** How far up from an image its data set's `words.txt` is looked for. */
 const LEVELS = 5;
@@ -32,7 +32,7 @@ export function classesNear(image: string, count: number): ImageClass[] | undefi
  * outputs as these, or `class 0`, `class 1`, …
  */
 export function classNames(known: readonly ImageClass[] | readonly string[] | undefined, count: number): string[] {
-  const names = known ?? imagenetNames(count);
+  const names = known ?? findImagenetNames(count);
   return Array.from({ length: count }, (_, index) => {
     const entry = names?.[index];
     return (typeof entry === 'string' ? entry : entry?.name) ?? `class ${index}`;

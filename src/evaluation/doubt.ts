@@ -1,7 +1,7 @@
 import type { VerbContext } from '../context/context.js';
 import { preprocessOf } from '../images/dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import { doubtOf, type PredictionStats } from '../metrics/doubt.js';
+import { findPredictionProblem, type PredictionStats } from '../metrics/prediction-stats.js';
 import { describePreprocess } from '../models/preprocessing.js';
 
 /**
@@ -9,7 +9,7 @@ import { describePreprocess } from '../models/preprocessing.js';
  * trained on; says which form that was and which options change it.
  */
 export function warnOfDoubt(stats: PredictionStats, model: LoadedModel, context: VerbContext): void {
-  const doubt = doubtOf(stats);
+  const doubt = findPredictionProblem(stats);
   if (doubt === undefined) return;
   const { size, resize, filter, color, normalization } = describePreprocess(preprocessOf(model.graph, model.info));
   const guessed = model.info.guessed ?? [];

@@ -6,9 +6,9 @@ import { fitImage, toTensor } from '../data/preprocess.js';
 import { type Explanation, gradCam } from '../explain/grad-cam.js';
 import { preprocessOf } from '../images/dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import { logProbabilitiesOf } from '../metrics/accuracy.js';
-import { addPredictions, NO_PREDICTIONS, type PredictionStats } from '../metrics/doubt.js';
-import { isConstant } from '../metrics/pearson.js';
+import { computeLogProbabilities } from '../metrics/accuracy.js';
+import { isConstantMap } from '../metrics/pearson.js';
+import { addPredictions, NO_PREDICTIONS, type PredictionStats } from '../metrics/prediction-stats.js';
 import type { ScoreChoice } from '../ops/scores/append.js';
 import type { OutputKind, Scores } from '../ops/scores/scores.js';
 import type { TriptychRow } from '../pictures/triptych.js';
@@ -78,7 +78,7 @@ export async function explainImages(
   const { layer, score, names } = options;
   const explainer = await gradCam(engineOf(context), model.graph, { layer, score, task: model.info.task });
   for (const note of explainer.notes) context.onNote?.(note);
-  const { described, explained: kind } = explainer;
+  const { scores: described, explainedKind: kind } = explainer;
   const found: ExplainedImage[] = [];
   let predictions = NO_PREDICTIONS;
   try {
@@ -111,7 +111,7 @@ export async function explainImages(
 
 /** Log-probabilities of one image `[1, classes]`; none for a regression. */
 function logarithms({ source }: Explanation, { labels, source: { kind } }: Scores): Tensor<'float32'> | undefined {
-  return labels === 'none' ? undefined : logProbabilitiesOf(float32(source, [1, source.length]), { kind, labels });
+  return labels === 'none' ? undefined : computeLogProbabilities(float32(source, [1, source.length]), { kind, labels });
 }
 
 function describe(
@@ -144,7 +144,7 @@ function describe(
     targetProbability,
     targetScore: scores[target] ?? Number.NaN,
     top: scored.toSorted((a, b) => b.probability - a.probability || a.index - b.index).slice(0, TOP),
-    isZero: isConstant(map.data),
+    isZero: isConstantMap(map.data),
     isSaturated: kind !== 'logits' && targetProbability !== null && 1 - targetProbability < SATURATED,
     map,
     image: entry.image,

@@ -7,10 +7,10 @@
  *    that commas divide, in any case; the names of ImageNet for a model of 1,000 outputs that nothing else names); by
  *    number, where all folders are called by numbers of outputs; else by position, with a warning.
  */
-import type { ImageClass, ImageSource } from '../data/dataset.js';
+import type { ImageClass, ImageSource } from '../data/image-items.js';
 import { checkLabels, countClasses } from '../images/dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import { imagenetNames } from '../models/imagenet-names.js';
+import { findImagenetNames } from '../models/imagenet-names.js';
 import { range } from '../tensor/dims.js';
 import { classNames } from './classes.js';
 
@@ -73,7 +73,7 @@ export function labelMap(model: LoadedModel, source: ImageSource): LabelMap {
   const { classes } = source;
   if (classes.length === 0) return { outputs: [], by: 'position' };
   const count = countClasses(model);
-  const names = info.classes ?? imagenetNames(count);
+  const names = info.classes ?? findImagenetNames(count);
   const named = names && byName(classes, names);
   if (Array.isArray(named)) return { outputs: named, by: 'name' };
   const positions = range(classes.length);

@@ -1,7 +1,7 @@
 import type { VerbContext } from '../context/context.js';
-import { itemAt } from '../data/dataset.js';
 import type { RgbImage } from '../data/image.js';
-import { defaultLayer } from '../explain/layers.js';
+import { getItem } from '../data/image-items.js';
+import { findDefaultLayer } from '../explain/layers.js';
 import { findLayer } from '../graph/module-path.js';
 import type { Dataset } from '../images/dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
@@ -56,7 +56,7 @@ export async function explainWithBoth(
 ): Promise<{ readonly layer: string; readonly pairs: readonly MapPair[] }> {
   const entries: (MapTarget & { file: string; image: RgbImage })[] = [];
   for (const target of targets) {
-    const { path } = itemAt(dataset.source, target.index);
+    const { path } = getItem(dataset.source, target.index);
     try {
       const image = await dataset.decode(await dataset.source.read(target.index), path);
       entries.push({ ...target, file: path, image });
@@ -97,7 +97,7 @@ export async function compareMaps(
   options: MapOptions,
   context: VerbContext,
 ): Promise<ComparedMaps> {
-  const wanted = options.layer ?? defaultLayer(before.graph).path;
+  const wanted = options.layer ?? findDefaultLayer(before.graph).path;
   // The same layer must be there to look at in both.
   findLayer(after.graph, findLayer(before.graph, wanted).path);
   // Spread over the data set, which may be sorted by class.

@@ -1,17 +1,22 @@
 import type { VerbContext } from '../context/context.js';
-import { isLabelled, itemAt } from '../data/dataset.js';
+import { getItem, isLabelled } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
 import type { Dataset } from '../images/dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import {
   type Accuracy,
-  accuracyOf,
   addCounts,
-  countCorrect,
+  computeAccuracy,
+  computePredictedClasses,
+  countAccuracy,
   NO_IMAGES,
-  predictedClasses,
 } from '../metrics/accuracy.js';
-import { addPredictions, doubtOf, NO_PREDICTIONS, type PredictionStats } from '../metrics/doubt.js';
+import {
+  addPredictions,
+  findPredictionProblem,
+  NO_PREDICTIONS,
+  type PredictionStats,
+} from '../metrics/prediction-stats.js';
 import type { Comparison, Flip } from '../report/comparison.js';
 import { score } from '../workflows/evaluate.js';
 import { warnOfDoubt } from './doubt.js';
@@ -62,19 +67,19 @@ async function evaluateOne(
     context,
   )) {
     done += labels.length;
-    if (labelled) counts = addCounts(counts, countCorrect(logProbabilities, labels, labelKind));
+    if (labelled) counts = addCounts(counts, countAccuracy(logProbabilities, labels, labelKind));
     stats = addPredictions(stats, logProbabilities, labelled ? labels : undefined);
     const [, classes = 0] = logProbabilities.dims;
-    for (const [i, predicted] of predictedClasses(logProbabilities).entries()) {
+    for (const [i, predicted] of computePredictedClasses(logProbabilities).entries()) {
       const row = logProbabilities.data.subarray(i * classes, (i + 1) * classes);
       onImage({ index: indices[i] as number, label: labels[i] as number, predicted, row });
     }
-    const fields = labelled ? { top1: `${accuracyOf(counts).top1.toFixed(2)} %` } : {};
+    const fields = labelled ? { top1: `${computeAccuracy(counts).top1.toFixed(2)} %` } : {};
     context.onProgress?.({ stage, done, total, fields });
   }
   if (stats.images === 0)
     throw new ShiboriError(`Comparing on "${dataset.source.name}": no image could be read.`, { code: 'invalid-data' });
-  return { accuracy: labelled ? accuracyOf(counts) : undefined, stats };
+  return { accuracy: labelled ? computeAccuracy(counts) : undefined, stats };
 }
 
 /** Warns of what speaks against believing the accuracies; returns why the first model's says nothing, if it does not. */
@@ -86,8 +91,8 @@ function findDoubt(
 ): string | undefined {
   const warnings = [before, after].map((model) => labelMap(model, dataset.source).warning);
   for (const warning of new Set(warnings)) if (warning !== undefined) context.onWarning?.(warning);
-  const doubt = doubtOf(first);
-  const secondDoubt = doubtOf(second);
+  const doubt = findPredictionProblem(first);
+  const secondDoubt = findPredictionProblem(second);
   if (doubt !== undefined) warnOfDoubt(first, before, context);
   else if (secondDoubt !== undefined) {
     context.onWarning?.(
@@ -131,7 +136,7 @@ export async function comparePredictions(
         return;
       }
       flips.push({
-        file: itemAt(dataset.source, index).path,
+        file: getItem(dataset.source, index).path,
         ...(labelled ? { label, labelName: nameOf(label) } : {}),
         before: first.predicted,
         beforeName: nameOf(first.predicted),

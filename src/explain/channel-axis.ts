@@ -9,7 +9,7 @@ import { reachableFrom } from '../graph/uses.js';
 import { normalizeAxis } from '../tensor/dims.js';
 
 /** Operators whose input and output are `[N, C, …]`. */
-const channelsFirst = new Set([
+const channelsFirstOperators = new Set([
   'Conv',
   'ConvTranspose',
   'MaxPool',
@@ -26,10 +26,10 @@ const channelsFirst = new Set([
 ]);
 
 /** Element-wise operators whose constant may be a value per channel. */
-const scales = new Set(['Add', 'Sub', 'Mul', 'Div', 'PRelu']);
+const scalingOperators = new Set(['Add', 'Sub', 'Mul', 'Div', 'PRelu']);
 
 /** Operators that move elements between axes or make new ones: nothing is known across them. */
-const rearranging = new Set([
+const rearrangingOperators = new Set([
   'Reshape',
   'Flatten',
   'Squeeze',
@@ -44,7 +44,7 @@ const rearranging = new Set([
 /** What structure tells about activations. */
 export interface ChannelAxes {
   /** The axis of a value's channels; `undefined` when nothing tells. */
-  axisOf(value: Value): number | undefined;
+  findAxis(value: Value): number | undefined;
   /** Whether a value is a constant with an entry for each place of one axis: a bias or a scale. */
   isPerChannel(value: Value): boolean;
   /** Whether a node multiplies two activations, as attention does. */
@@ -53,37 +53,37 @@ export interface ChannelAxes {
   isAttention(value: Value): boolean;
 }
 
-interface Link {
+interface AxisLink {
   readonly to: Value;
   /** For each axis here, the axis there. */
   readonly axes: readonly number[];
 }
 
-const rankOf = (value: Value | undefined): number => value?.type?.dims.length ?? 0;
+const getRank = (value: Value | undefined): number => value?.type?.dims.length ?? 0;
 
-const sameDims = (a: Value, b: Value): boolean => a.type?.dims.join() === b.type?.dims.join();
+const hasSameDims = (a: Value, b: Value): boolean => a.type?.dims.join() === b.type?.dims.join();
 
 /** The one axis of a constant with more than one entry, counted from the end; `undefined` for scalars and maps. */
-function onlyAxis(constant: Value): number | undefined {
+function findOnlyAxis(constant: Value): number | undefined {
   const dims = constant.type?.dims ?? [];
   const wide = dims.flatMap((size, axis) => (size === 1 ? [] : [axis - dims.length]));
   return wide.length === 1 ? wide[0] : undefined;
 }
 
-function axesAcross(node: Node, input: Value, output: Value): readonly number[] | undefined {
-  const rank = rankOf(input);
-  if (rank !== rankOf(output)) return undefined;
+function mapAxes(node: Node, input: Value, output: Value): readonly number[] | undefined {
+  const rank = getRank(input);
+  if (rank !== getRank(output)) return undefined;
   const identity = Array.from({ length: rank }, (_, axis) => axis);
   if (node.op === 'Transpose') {
     const { perm } = node.attributes;
     return perm?.type === 'ints' ? identity.map((axis) => perm.value.indexOf(axis)) : identity.reverse();
   }
-  return rearranging.has(node.op) && !sameDims(input, output) ? undefined : identity;
+  return rearrangingOperators.has(node.op) && !hasSameDims(input, output) ? undefined : identity;
 }
 
-class Analysis implements ChannelAxes {
+class ChannelAnalysis implements ChannelAxes {
   readonly #axes = new Map<Value, number>();
-  readonly #links = new Map<Value, Link[]>();
+  readonly #links = new Map<Value, AxisLink[]>();
   readonly #attention = new Set<Value>();
   readonly #activations: ReadonlySet<Value>;
 
@@ -96,7 +96,7 @@ class Analysis implements ChannelAxes {
     }
   }
 
-  axisOf(value: Value): number | undefined {
+  findAxis(value: Value): number | undefined {
     return this.#axes.get(value);
   }
 
@@ -105,7 +105,7 @@ class Analysis implements ChannelAxes {
   }
 
   isPerChannel(value: Value): boolean {
-    return !this.#activations.has(value) && onlyAxis(value) !== undefined;
+    return !this.#activations.has(value) && findOnlyAxis(value) !== undefined;
   }
 
   mixes(node: Node): boolean {
@@ -126,9 +126,11 @@ class Analysis implements ChannelAxes {
     if (!output) return;
     const inputs = this.#inputs(node);
     // A residual connection brings the activation itself back.
-    const plain = inputs.some((input) => !this.#attention.has(input) && sameDims(input, output));
+    const plain = inputs.some((input) => !this.#attention.has(input) && hasSameDims(input, output));
     const passes =
-      node.op !== 'MatMul' && !channelsFirst.has(node.op) && inputs.some((input) => axesAcross(node, input, output));
+      node.op !== 'MatMul' &&
+      !channelsFirstOperators.has(node.op) &&
+      inputs.some((input) => mapAxes(node, input, output));
     const fromAttention = inputs.some((input) => this.#attention.has(input));
     if (this.mixes(node) || (fromAttention && passes && !plain)) {
       for (const one of this.#outputs(node)) this.#attention.add(one);
@@ -136,10 +138,10 @@ class Analysis implements ChannelAxes {
   }
 
   #link(node: Node): void {
-    if (channelsFirst.has(node.op) || this.mixes(node)) return;
+    if (channelsFirstOperators.has(node.op) || this.mixes(node)) return;
     for (const input of this.#inputs(node)) {
       for (const output of this.#outputs(node)) {
-        const axes = axesAcross(node, input, output);
+        const axes = mapAxes(node, input, output);
         if (!axes || this.#attention.has(input) || this.#attention.has(output)) continue;
         this.#addLink(input, output, axes);
         this.#addLink(
@@ -173,14 +175,14 @@ class Analysis implements ChannelAxes {
   }
 
   #seedFirst(node: Node): void {
-    if (!channelsFirst.has(node.op)) return;
+    if (!channelsFirstOperators.has(node.op)) return;
     this.#set(node.inputs[0], 1);
     this.#set(node.outputs[0], 1);
   }
 
   #seedNorm(node: Node): void {
     const axis = node.attributes.axis;
-    const rank = rankOf(node.inputs[0]);
+    const rank = getRank(node.inputs[0]);
     if (node.op !== 'LayerNormalization' || normalizeAxis(axis?.type === 'int' ? axis.value : -1, rank) !== rank - 1)
       return;
     this.#set(node.inputs[0], rank - 1);
@@ -190,21 +192,21 @@ class Analysis implements ChannelAxes {
   #seedScale(node: Node): void {
     const [x] = this.#inputs(node);
     const constant = node.inputs.find((input) => input && !this.#activations.has(input));
-    const axis = constant && onlyAxis(constant);
-    if (!scales.has(node.op) || axis === undefined || !x || rankOf(x) + axis < 1) return;
-    this.#set(x, rankOf(x) + axis);
-    this.#set(node.outputs[0], rankOf(x) + axis);
+    const axis = constant && findOnlyAxis(constant);
+    if (!scalingOperators.has(node.op) || axis === undefined || !x || getRank(x) + axis < 1) return;
+    this.#set(x, getRank(x) + axis);
+    this.#set(node.outputs[0], getRank(x) + axis);
   }
 
   #seedProduct(node: Node): void {
     const [x, weight] = node.inputs;
-    if (node.op !== 'MatMul' || !x || !weight || this.#activations.has(weight) || rankOf(weight) !== 2) return;
-    this.#set(x, rankOf(x) - 1);
-    this.#set(node.outputs[0], rankOf(x) - 1);
+    if (node.op !== 'MatMul' || !x || !weight || this.#activations.has(weight) || getRank(weight) !== 2) return;
+    this.#set(x, getRank(x) - 1);
+    this.#set(node.outputs[0], getRank(x) - 1);
   }
 }
 
 /** Finds the channels of every activation of a typed graph. Linear in nodes and edges. */
-export function channelAxes(graph: Graph): ChannelAxes {
-  return new Analysis(graph);
+export function findChannelAxes(graph: Graph): ChannelAxes {
+  return new ChannelAnalysis(graph);
 }

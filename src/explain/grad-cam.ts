@@ -18,8 +18,8 @@ import { appendClassScores, appendColumns, explainedScores, type ScoreChoice } f
 import { type OutputKind, type Scores, scoresOf, type Task } from '../ops/scores/scores.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { expectFloat32, float32, int64, type Tensor } from '../tensor/tensor.js';
-import { defaultLayer, namedLayer, type SpatialLayer, unclearLayers } from './layers.js';
-import { finishMaps, gradCamMaps } from './map.js';
+import { describeUnclearLayers, findDefaultLayer, findNamedLayer, type SpatialLayer } from './layers.js';
+import { computeGradCamMaps, finishMaps } from './map.js';
 import { type Grid, toChannelsFirst } from './spatial.js';
 
 /** The class score of one image, and the map that explains it. */
@@ -45,9 +45,9 @@ export interface Explainer {
   /** What a user should know of the choice of the layer, in sentences. */
   readonly notes: readonly string[];
   /** What the model's scores are. */
-  readonly described: Scores;
+  readonly scores: Scores;
   /** What the maps explain. */
-  readonly explained: OutputKind;
+  readonly explainedKind: OutputKind;
   /**
    * @param images `[N, C, H, W]` float32, preprocessed.
    * @param targets class per image; `undefined` explains the predicted class.
@@ -76,7 +76,7 @@ interface Subject {
   readonly layer: Omit<SpatialLayer, 'isDefault'>;
 }
 
-function subjectOf(graph: Graph, { layer: name, score: choice, task }: GradCamOptions): Subject {
+function findSubject(graph: Graph, { layer: name, score: choice, task }: GradCamOptions): Subject {
   const [input, ...others] = graph.inputs;
   if (!input?.type)
     throw new ShiboriError('The model has no typed input to feed images to.', { code: 'unsupported-model' });
@@ -91,28 +91,32 @@ function subjectOf(graph: Graph, { layer: name, score: choice, task }: GradCamOp
       'The graph shows no logits in front of its probabilities: explain its output (--score output).',
     );
   }
-  const layer = name === undefined ? defaultLayer(graph) : namedLayer(graph, name);
+  const layer = name === undefined ? findDefaultLayer(graph) : findNamedLayer(graph, name);
   return { input, scores, choice, layer };
 }
 
-function explainingGraph(graph: Graph, { input, layer, scores: described, choice }: Subject, batch: number): Graph {
+function buildExplainingGraph(
+  graph: Graph,
+  { input, layer, scores: described, choice }: Subject,
+  batch: number,
+): Graph {
   const { classes, source } = described;
-  const { builder: b, of } = startRewrite(graph, {
+  const { builder: b, mapValue } = startRewrite(graph, {
     inputDims: { [input.name]: [batch, ...(input.type?.dims.slice(1) ?? [])] },
     outputs: [described.output, source.value, layer.output],
   });
   b.scope = 'grad-cam';
-  const scores = appendClassScores(b, of, described, choice);
+  const scores = appendClassScores(b, mapValue, described, choice);
   const target = b.input('target', 'int64', [batch]);
   const predicted = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
   const chosen = b.op('Where', [b.op('Less', [target, b.scalar(0, 'int64')]), predicted, target]);
   const values = b.initializer('constant/one-hot', float32([0, 1]));
   const oneHot = b.op('OneHot', [chosen, b.ints([classes]), values], { axis: 1 });
   const score = b.op('ReduceSum', [b.op('Mul', [scores, oneHot])], { keepdims: 0 });
-  const a = of(layer.output);
+  const a = mapValue(layer.output);
   const gradient = appendGradients(b, score, [a]).get(a);
   b.output(b.op('Identity', [scores], {}, { outputName: 'grad-cam/scores' }));
-  b.output(b.op('Identity', [appendColumns(b, of(source.value))], {}, { outputName: 'grad-cam/source' }));
+  b.output(b.op('Identity', [appendColumns(b, mapValue(source.value))], {}, { outputName: 'grad-cam/source' }));
   b.output(b.op('Identity', [chosen], {}, { outputName: 'grad-cam/target' }));
   for (const [name, value] of Object.entries({ activation: a, gradient })) {
     if (!value) continue;
@@ -126,7 +130,7 @@ function explainingGraph(graph: Graph, { input, layer, scores: described, choice
  * Makes what adds Grad-CAM's raw maps `[B, h, w]` to a graph, for a layer on this grid: of the scores `[B, classes]` that
  * one-hot rows pick. What it adds can be differentiated again, so that a map can be part of a loss.
  */
-export function appendMaps(grid: Grid) {
+export function createMapAppender(grid: Grid) {
   return (b: GraphBuilder, scores: Value, picked: Value, activation: Value): Value => {
     const batch = Number(scores.type?.dims[0]);
     const score = b.op('ReduceSum', [b.op('Mul', [scores, picked])], { keepdims: 0 });
@@ -148,13 +152,13 @@ export function appendMaps(grid: Grid) {
  * @throws UsageError for a layer that is unknown or has no map, and for a model of several inputs.
  */
 export async function gradCam(engine: Engine, graph: Graph, options: GradCamOptions = {}): Promise<Explainer> {
-  const subject = subjectOf(graph, options);
+  const subject = findSubject(graph, options);
   const { input, layer, scores: described } = subject;
   const { classes, columns } = described;
   // Fails now rather than with the first image, where an operator after the layer has no gradient.
   const declared = fixedBatchOf(graph);
-  explainingGraph(graph, subject, declared ?? 1);
-  const sessions = new BatchSessions(engine, (batch) => explainingGraph(graph, subject, batch));
+  buildExplainingGraph(graph, subject, declared ?? 1);
+  const sessions = new BatchSessions(engine, (batch) => buildExplainingGraph(graph, subject, batch));
   const explainBatch = async (images: Tensor<'float32'>, wanted: readonly number[]): Promise<Explanation[]> => {
     const [batch = 0, , height = 0, width = 0] = images.dims;
     const session = await sessions.of(batch);
@@ -163,7 +167,7 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
     const source = expectFloat32(results['grad-cam/source'], 'Scores');
     const activation = expectFloat32(results['grad-cam/activation'], 'Grad-CAM activations');
     const gradient = expectFloat32(results['grad-cam/gradient'], 'Grad-CAM gradients');
-    const maps = finishMaps(gradCamMaps(activation, gradient), height, width);
+    const maps = finishMaps(computeGradCamMaps(activation, gradient), height, width);
     const chosen = results['grad-cam/target'];
     const size = height * width;
     return wanted.map((_, i) => {
@@ -177,13 +181,13 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
       };
     });
   };
-  const unclear = options.layer === undefined ? unclearLayers(graph) : undefined;
+  const unclear = options.layer === undefined ? describeUnclearLayers(graph) : undefined;
   return {
     layer: layer.path,
     classes,
     notes: unclear === undefined ? [] : [unclear],
-    described,
-    explained: explainedScores(described, options.score).kind,
+    scores: described,
+    explainedKind: explainedScores(described, options.score).kind,
     async explain(images, targets = []) {
       const [count = 0] = images.dims;
       const wanted = Array.from({ length: count }, (_, i) => targets[i] ?? -1);

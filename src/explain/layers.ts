@@ -6,12 +6,12 @@ import type { Graph, Value } from '../graph/model.js';
 import { findLayer, layersOf } from '../graph/module-path.js';
 import { nodesFor, reachableFrom } from '../graph/uses.js';
 import { scoresOf } from '../ops/scores/scores.js';
-import { type ChannelAxes, channelAxes } from './channel-axis.js';
+import { type ChannelAxes, findChannelAxes } from './channel-axis.js';
 import { reachesScores } from './reach.js';
-import { type Grid, type Grids, gridsOf, isGrid } from './spatial.js';
+import { findGrids, type Grid, type Grids, isGrid } from './spatial.js';
 
 /** Operators whose output is an activation in the sense of Grad-CAM: features, neither pooled nor only laid out anew. */
-const activations = new Set([
+const activationOperators = new Set([
   'Add',
   'BatchNormalization',
   'Celu',
@@ -37,7 +37,7 @@ const activations = new Set([
 ]);
 
 /** Operators that hold weights, where one of their inputs is constant. */
-const weighted = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+const weightOperators = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 
 /** A layer whose output lies on a grid over the image. */
 export interface SpatialLayer {
@@ -52,22 +52,22 @@ export interface SpatialLayer {
 }
 
 /** The values that a weight is applied to on the way to the outputs. */
-function beforeWeights(graph: Graph): Set<Value> {
+function findUpstreamOfWeights(graph: Graph): Set<Value> {
   const images = reachableFrom(graph, graph.inputs);
-  const before = new Set<Value>();
+  const upstream = new Set<Value>();
   for (const { op, inputs, outputs } of graph.nodes.toReversed()) {
-    const holds = weighted.has(op) && inputs.some((input) => input && !images.has(input));
-    if (!holds && !outputs.some((output) => output && before.has(output))) continue;
-    for (const input of inputs) if (input) before.add(input);
+    const holds = weightOperators.has(op) && inputs.some((input) => input && !images.has(input));
+    if (!holds && !outputs.some((output) => output && upstream.has(output))) continue;
+    for (const input of inputs) if (input) upstream.add(input);
   }
-  return before;
+  return upstream;
 }
 
 /** A layer, and the position of the node that ends it. */
-type Candidate = Omit<SpatialLayer, 'isDefault'> & { readonly index: number };
+type LayerCandidate = Omit<SpatialLayer, 'isDefault'> & { readonly index: number };
 
 /** Whether a layer ends with a normalisation: `LayerNormalization`, or the scale and shift of one spelled out. */
-function endsNorm(graph: Graph, axes: ChannelAxes, { op, output }: Candidate): boolean {
+function endsWithNorm(graph: Graph, axes: ChannelAxes, { op, output }: LayerCandidate): boolean {
   if (op !== 'Add') return op === 'LayerNormalization';
   const inputs = graph.nodes.find(({ outputs }) => outputs.includes(output))?.inputs ?? [];
   const scaled = graph.nodes.find(({ outputs }) => inputs.some((input) => input && outputs.includes(input)));
@@ -75,34 +75,41 @@ function endsNorm(graph: Graph, axes: ChannelAxes, { op, output }: Candidate): b
 }
 
 /** Where class tokens are read, patches count up to the last attention only: the norm in front of it. */
-function beforeLastAttention(graph: Graph, axes: ChannelAxes, candidates: readonly Candidate[]): Candidate | undefined {
+function findUpstreamOfLastAttention(
+  graph: Graph,
+  axes: ChannelAxes,
+  candidates: readonly LayerCandidate[],
+): LayerCandidate | undefined {
   const last = graph.nodes.findLastIndex((node) => axes.mixes(node));
   const before = candidates.filter(({ index }) => index < last);
-  return before.findLast((candidate) => endsNorm(graph, axes, candidate)) ?? before.at(-1);
+  return before.findLast((candidate) => endsWithNorm(graph, axes, candidate)) ?? before.at(-1);
 }
 
-function chooseDefault({ own: graph, axes, grids }: Analysed, layers: readonly Candidate[]): Candidate | undefined {
+function chooseDefault(
+  { own: graph, axes, grids }: AnalysedGraph,
+  layers: readonly LayerCandidate[],
+): LayerCandidate | undefined {
   const { columns } = scoresOf(graph);
-  const candidates = layers.filter(({ op }) => activations.has(op));
-  const unfinished = beforeWeights(graph);
-  const isClassMap = ({ grid, output }: Candidate) => grid.channels === columns && !unfinished.has(output);
+  const candidates = layers.filter(({ op }) => activationOperators.has(op));
+  const unfinished = findUpstreamOfWeights(graph);
+  const isClassMap = ({ grid, output }: LayerCandidate) => grid.channels === columns && !unfinished.has(output);
   const last = candidates.findLast((candidate) => !isClassMap(candidate)) ?? candidates.at(-1);
   if (last?.grid.layout !== 'tokens' || reachesScores(graph, axes, grids, last.output)) return last;
-  return beforeLastAttention(graph, axes, candidates) ?? last;
+  return findUpstreamOfLastAttention(graph, axes, candidates) ?? last;
 }
 
 /** A graph cut down to what its scores depend on, with all that structure tells of it. */
-interface Analysed {
+interface AnalysedGraph {
   readonly own: Graph;
   readonly axes: ChannelAxes;
   readonly grids: Grids;
 }
 
-function analyse(graph: Graph): Analysed {
+function analyseGraph(graph: Graph): AnalysedGraph {
   const { output: scores } = scoresOf(graph);
   const own: Graph = { ...graph, nodes: nodesFor(graph, [scores]), outputs: [scores] };
-  const axes = channelAxes(own);
-  return { own, axes, grids: gridsOf(own, axes) };
+  const axes = findChannelAxes(own);
+  return { own, axes, grids: findGrids(own, axes) };
 }
 
 /**
@@ -113,13 +120,13 @@ function analyse(graph: Graph): Analysed {
  * (SqueezeNet ends in a convolution with one channel a class: the layer before it is looked at). A transformer that
  * reads its class token gives the last block's first norm, after which patches do not reach the scores.
  */
-export function spatialLayers(graph: Graph): SpatialLayer[] {
-  const analysed = analyse(graph);
+export function findSpatialLayers(graph: Graph): SpatialLayer[] {
+  const analysed = analyseGraph(graph);
   const { own, grids } = analysed;
   const order = new Map(own.nodes.map((node, index) => [node, index]));
   const layers = layersOf(own)
-    .flatMap(({ path, nodes, output }): Candidate[] => {
-      const grid = grids.gridOf(output);
+    .flatMap(({ path, nodes, output }): LayerCandidate[] => {
+      const grid = grids.findGrid(output);
       const node = nodes.find(({ outputs }) => outputs.includes(output));
       return isGrid(grid) && node ? [{ path, op: node.op, output, grid, index: order.get(node) ?? 0 }] : [];
     })
@@ -134,10 +141,11 @@ export function spatialLayers(graph: Graph): SpatialLayer[] {
  *
  * @throws UsageError when the graph has no spatial activation.
  */
-export function defaultLayer(graph: Graph): SpatialLayer {
-  const layer = spatialLayers(graph).find(({ isDefault }) => isDefault);
+export function findDefaultLayer(graph: Graph): SpatialLayer {
+  const layer = findSpatialLayers(graph).find(({ isDefault }) => isDefault);
   if (layer) return layer;
-  const unclear = unclearLayers(graph) ?? 'Where its input has no fixed height and width, give them with --input.';
+  const unclear =
+    describeUnclearLayers(graph) ?? 'Where its input has no fixed height and width, give them with --input.';
   throw new UsageError(`This model has no activation on a grid over the image that Grad-CAM could look at. ${unclear}`);
 }
 
@@ -146,14 +154,14 @@ export function defaultLayer(graph: Graph): SpatialLayer {
  *
  * @throws UsageError when there is none, with the nearest name, and when it has no map, with those that have one.
  */
-export function namedLayer(graph: Graph, name: string): Omit<SpatialLayer, 'isDefault'> {
+export function findNamedLayer(graph: Graph, name: string): Omit<SpatialLayer, 'isDefault'> {
   const { path: module, output } = findLayer(graph, name);
   const path = module === name || module.endsWith(`.${name}`) ? module : name;
-  const { own, grids } = analyse(graph);
+  const { own, grids } = analyseGraph(graph);
   const node = own.nodes.find(({ outputs }) => outputs.includes(output));
-  const grid = grids.gridOf(output);
+  const grid = grids.findGrid(output);
   if (node && isGrid(grid)) return { path, op: node.op, output, grid };
-  const others = spatialLayers(graph)
+  const others = findSpatialLayers(graph)
     .slice(-8)
     .map((layer) => layer.path);
   const why = node && !isGrid(grid) ? `has no map: ${grid.reason}` : 'does not lead to the scores';
@@ -166,14 +174,14 @@ export function namedLayer(graph: Graph, name: string): Omit<SpatialLayer, 'isDe
  * Says in a sentence which layers behind the default one (all, where there is none) have no map because the graph does not
  * show where their tokens lie; `undefined` where there are none.
  */
-export function unclearLayers(graph: Graph): string | undefined {
-  const { own, grids } = analyse(graph);
-  const chosen = spatialLayers(graph).find(({ isDefault }) => isDefault)?.output;
+export function describeUnclearLayers(graph: Graph): string | undefined {
+  const { own, grids } = analyseGraph(graph);
+  const chosen = findSpatialLayers(graph).find(({ isDefault }) => isDefault)?.output;
   const start = own.nodes.findIndex(({ outputs }) => chosen && outputs.includes(chosen));
-  const behind = new Set(own.nodes.slice(start + 1).flatMap(({ outputs }) => outputs));
+  const downstream = new Set(own.nodes.slice(start + 1).flatMap(({ outputs }) => outputs));
   const unclear = layersOf(own).flatMap(({ path, output }) => {
-    const found = grids.gridOf(output);
-    return behind.has(output) && !isGrid(found) && found.isUnclear ? [{ path, reason: found.reason }] : [];
+    const found = grids.findGrid(output);
+    return downstream.has(output) && !isGrid(found) && found.isUnclear ? [{ path, reason: found.reason }] : [];
   });
   const [first] = unclear;
   if (!first) return undefined;

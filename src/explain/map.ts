@@ -30,13 +30,13 @@ function expectSize(height: number, width: number): void {
 }
 
 /** Item `index` of the first axis, as a view on the same elements. */
-function item(batch: Float32Tensor, index: number): Float32Tensor {
+function sliceItem(batch: Float32Tensor, index: number): Float32Tensor {
   const dims = batch.dims.slice(1);
   const size = sizeOf(dims);
   return tensor('float32', dims, batch.data.subarray(index * size, (index + 1) * size));
 }
 
-function stack(maps: readonly Float32Tensor[], dims: readonly number[]): Float32Tensor {
+function stackMaps(maps: readonly Float32Tensor[], dims: readonly number[]): Float32Tensor {
   const result = zeros('float32', [maps.length, ...dims]);
   const size = sizeOf(dims);
   maps.forEach((map, i) => {
@@ -50,7 +50,7 @@ function stack(maps: readonly Float32Tensor[], dims: readonly number[]): Float32
  *
  * @throws ShiboriError when the two do not have the same three dimensions.
  */
-export function gradCamMap(activation: Float32Tensor, gradient: Float32Tensor): Float32Tensor {
+export function computeGradCamMap(activation: Float32Tensor, gradient: Float32Tensor): Float32Tensor {
   expectRank(activation, 3, 'Activations of one image, [C, h, w]');
   if (activation.dims.join() !== gradient.dims.join()) {
     throw new ShiboriError(
@@ -77,7 +77,7 @@ export function gradCamMap(activation: Float32Tensor, gradient: Float32Tensor): 
 }
 
 /** The raw maps `[N, h, w]` of a batch of activations and gradients `[N, C, h, w]`. */
-export function gradCamMaps(activations: Float32Tensor, gradients: Float32Tensor): Float32Tensor {
+export function computeGradCamMaps(activations: Float32Tensor, gradients: Float32Tensor): Float32Tensor {
   expectRank(activations, 4, 'Activations of a batch, [N, C, h, w]');
   expectRank(gradients, 4, 'Gradients of a batch, [N, C, h, w]');
   const [count = 0, , height = 0, width = 0] = activations.dims;
@@ -86,8 +86,10 @@ export function gradCamMaps(activations: Float32Tensor, gradients: Float32Tensor
       code: 'unsupported-model',
     });
   }
-  const maps = Array.from({ length: count }, (_, i) => gradCamMap(item(activations, i), item(gradients, i)));
-  return stack(maps, [height, width]);
+  const maps = Array.from({ length: count }, (_, i) =>
+    computeGradCamMap(sliceItem(activations, i), sliceItem(gradients, i)),
+  );
+  return stackMaps(maps, [height, width]);
 }
 
 /**
@@ -95,7 +97,7 @@ export function gradCamMaps(activations: Float32Tensor, gradients: Float32Tensor
  *
  * @throws ShiboriError when the map holds NaN or an infinity.
  */
-export function minMax(map: Float32Tensor): Float32Tensor {
+export function scaleMinMax(map: Float32Tensor): Float32Tensor {
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   for (const value of map.data) {
@@ -117,7 +119,10 @@ export function minMax(map: Float32Tensor): Float32Tensor {
 }
 
 /** For each output position of one axis: the two source positions it lies between, and the weight of the second. */
-function taps(from: number, to: number): { first: Int32Array; second: Int32Array; weight: Float64Array } {
+function computeBilinearTaps(
+  from: number,
+  to: number,
+): { first: Int32Array; second: Int32Array; weight: Float64Array } {
   const first = new Int32Array(to);
   const second = new Int32Array(to);
   const weight = new Float64Array(to);
@@ -140,8 +145,8 @@ export function resizeBilinear(map: Float32Tensor, height: number, width: number
   const [fromHeight = 0, fromWidth = 0] = map.dims;
   expectSize(fromHeight, fromWidth);
   if (fromHeight === height && fromWidth === width) return map;
-  const x = taps(fromWidth, width);
-  const y = taps(fromHeight, height);
+  const x = computeBilinearTaps(fromWidth, width);
+  const y = computeBilinearTaps(fromHeight, height);
   const result = zeros('float32', [height, width]);
   const source = map.data;
   for (let i = 0; i < height; i++) {
@@ -162,12 +167,12 @@ export function resizeBilinear(map: Float32Tensor, height: number, width: number
 
 /** A raw map `[h, w]` as it is shown: scaled to 0…1, resized to `[height, width]`, scaled again. Zeros stay zeros. */
 export function finishMap(raw: Float32Tensor, height: number, width: number): Float32Tensor {
-  return minMax(resizeBilinear(minMax(raw), height, width));
+  return scaleMinMax(resizeBilinear(scaleMinMax(raw), height, width));
 }
 
 /** Raw maps `[N, h, w]` finished one by one (each by its own minimum and maximum) to `[N, height, width]`. */
 export function finishMaps(raw: Float32Tensor, height: number, width: number): Float32Tensor {
   expectRank(raw, 3, 'Maps of a batch, [N, h, w]');
-  const maps = Array.from({ length: raw.dims[0] ?? 0 }, (_, i) => finishMap(item(raw, i), height, width));
-  return stack(maps, [height, width]);
+  const maps = Array.from({ length: raw.dims[0] ?? 0 }, (_, i) => finishMap(sliceItem(raw, i), height, width));
+  return stackMaps(maps, [height, width]);
 }

@@ -3,7 +3,7 @@ import { ShiboriError } from '../errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { JET } from './colormap.js';
 
-function sizeOfMap(map: Tensor<'float32'>): { width: number; height: number } {
+function getMapSize(map: Tensor<'float32'>): { width: number; height: number } {
   const [height, width] = map.dims;
   if (map.dims.length !== 2 || height === undefined || width === undefined) {
     throw new ShiboriError(`Colouring a map: expected [H, W], found dimensions [${map.dims.join(', ')}].`, {
@@ -15,7 +15,7 @@ function sizeOfMap(map: Tensor<'float32'>): { width: number; height: number } {
 
 /** A map `[H, W]` (0…1, values outside are clamped) in jet colours: blue is 0, red is 1. */
 export function colorizeMap(map: Tensor<'float32'>): RgbImage {
-  const { width, height } = sizeOfMap(map);
+  const { width, height } = getMapSize(map);
   const data = new Uint8Array(width * height * 3);
   for (let p = 0; p < map.data.length; p++) {
     // Truncated, not rounded: the reference casts 255 x to an 8-bit integer.

@@ -6,11 +6,11 @@
  */
 
 /** Distance from a row to the next: larger than any width. */
-export const ROW = 2 ** 24;
+export const ROW_STRIDE = 2 ** 24;
 
 /** The row of a place, and its column. */
-export const rowOf = (place: number): number => Math.round(place / ROW);
-export const columnOf = (place: number): number => place - rowOf(place) * ROW;
+export const getRow = (place: number): number => Math.round(place / ROW_STRIDE);
+export const getColumn = (place: number): number => place - getRow(place) * ROW_STRIDE;
 
 /** What the entries of an axis add to the place; `undefined` where all are alike (channels, the batch). */
 export type AxisPlaces = readonly number[] | undefined;
@@ -24,28 +24,28 @@ export interface Places {
 }
 
 /** An activation whose places could not be followed, and why. */
-export interface Lost {
+export interface LostPlaces {
   readonly lost: string;
 }
 
 /** What is known of a value: `undefined` where it does not depend on the pixels. */
-export type Traced = Places | Lost | undefined;
+export type TracedPlaces = Places | LostPlaces | undefined;
 
 /** Whether places were followed to a value in vain. */
-export function isLost(traced: Traced): traced is Lost {
+export function isLost(traced: TracedPlaces): traced is LostPlaces {
   return traced !== undefined && 'lost' in traced;
 }
 
 /** Describes an activation without places. */
-export function placeless(sizes: readonly number[]): Places {
+export function createPlaceless(sizes: readonly number[]): Places {
   return { sizes, axes: sizes.map(() => undefined), offset: undefined };
 }
 
 /** Describes a map: rows along one axis, columns along another. */
-export function mapPlaces(sizes: readonly number[], rowAxis: number, columnAxis: number): Places {
+export function createMapPlaces(sizes: readonly number[], rowAxis: number, columnAxis: number): Places {
   const axes = sizes.map((size, axis): AxisPlaces => {
     if (size === 1 || (axis !== rowAxis && axis !== columnAxis)) return undefined;
-    return Array.from({ length: size }, (_, i) => (axis === rowAxis ? i * ROW : i));
+    return Array.from({ length: size }, (_, i) => (axis === rowAxis ? i * ROW_STRIDE : i));
   });
   return { sizes, axes, offset: undefined };
 }
@@ -61,21 +61,21 @@ export function addPlaces(a: number | undefined, b: number | undefined): number 
 }
 
 /** Whether two axes give the same places but for where they begin, as a padded map and the map itself do. */
-export function sameUpToShift(a: readonly number[], b: readonly number[]): boolean {
+export function isSameUpToShift(a: readonly number[], b: readonly number[]): boolean {
   const at = a.findIndex((place) => !Number.isNaN(place));
   const shift = at < 0 ? 0 : (b[at] as number) - (a[at] as number);
   return a.length === b.length && a.every((place, i) => Object.is(place + shift, b[i]));
 }
 
 /** The places of an element-wise result (under broadcasting); `undefined` where the parts disagree. */
-export function unify(sizes: readonly number[], parts: readonly Places[]): Places | undefined {
+export function unifyPlaces(sizes: readonly number[], parts: readonly Places[]): Places | undefined {
   const axes: AxisPlaces[] = [];
   for (const [axis, size] of sizes.entries()) {
     let known: AxisPlaces;
     for (const part of parts) {
       const own = part.axes[axis - (sizes.length - part.sizes.length)];
       if (own?.length !== size) continue;
-      if (known && !sameUpToShift(known, own)) return undefined;
+      if (known && !isSameUpToShift(known, own)) return undefined;
       known ??= own;
     }
     axes.push(known);
@@ -160,7 +160,7 @@ export function concatPlaces(parts: readonly Places[], axis: number, sizes: read
   const joined = parts.flatMap(({ axes, sizes: own, offset }) =>
     Array.from({ length: own[axis] as number }, (_, i) => addPlaces(axes[axis]?.[i], offset) ?? Number.NaN),
   );
-  const others = unify(
+  const others = unifyPlaces(
     sizes.map((size, k) => (k === axis ? 1 : size)),
     parts.map((part) => ({ ...withAxis(part, axis, undefined, 1), offset: undefined })),
   );

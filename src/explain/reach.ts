@@ -6,18 +6,18 @@ import type { Graph, Node, Value } from '../graph/model.js';
 import type { ChannelAxes } from './channel-axis.js';
 import { isLost, isPlaceless } from './places.js';
 import type { Grids } from './spatial.js';
-import { moves } from './trace-moves.js';
+import { moveRules } from './trace-moves.js';
 
 /** How many axes of a value run over places. */
-function spread({ placesOf }: Grids, value: Value): number {
-  const traced = placesOf(value);
+function countPlaceAxes({ findPlaces }: Grids, value: Value): number {
+  const traced = findPlaces(value);
   return traced && !isLost(traced) ? traced.axes.filter((axis) => axis !== undefined).length : 0;
 }
 
 /** Whether every entry of a node's output may depend on every place of its input. */
 function mixesPlaces(node: Node, input: Value, output: Value, axes: ChannelAxes, grids: Grids): boolean {
   if (axes.mixes(node)) return true;
-  return moves[node.op] === undefined && spread(grids, output) < spread(grids, input);
+  return moveRules[node.op] === undefined && countPlaceAxes(grids, output) < countPlaceAxes(grids, input);
 }
 
 /** Whether any patch of an activation reaches the scores, in a graph whose one output they are. */
@@ -28,7 +28,7 @@ export function reachesScores(graph: Graph, axes: ChannelAxes, grids: Grids, act
   for (const node of graph.nodes) {
     for (const output of node.outputs) {
       if (!output || output === activation) continue;
-      const traced = grids.placesOf(output);
+      const traced = grids.findPlaces(output);
       for (const input of node.inputs) {
         if (!input) continue;
         if (mixed.has(input) || (own.has(input) && mixesPlaces(node, input, output, axes, grids))) mixed.add(output);

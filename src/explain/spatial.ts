@@ -8,7 +8,7 @@ import type { Dim, Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { ChannelAxes } from './channel-axis.js';
-import { type AxisPlaces, columnOf, isLost, mergeAxes, ROW, rowOf, type Traced } from './places.js';
+import { type AxisPlaces, getColumn, getRow, isLost, mergeAxes, ROW_STRIDE, type TracedPlaces } from './places.js';
 import { tracePlaces } from './trace.js';
 
 /** An activation as maps over the image. */
@@ -34,9 +34,9 @@ export interface NoGrid {
 
 /** Tells of each value of a typed graph whether it is a grid, or why not. */
 export interface Grids {
-  gridOf(value: Value): Grid | NoGrid;
+  findGrid(value: Value): Grid | NoGrid;
   /** What is known of where a value's elements lie. */
-  placesOf(value: Value): Traced;
+  findPlaces(value: Value): TracedPlaces;
 }
 
 /** Whether an activation is a grid. */
@@ -45,58 +45,59 @@ export function isGrid(found: Grid | NoGrid): found is Grid {
 }
 
 /** Sorted distinct numbers. */
-const distinct = (numbers: readonly number[]): number[] => [...new Set(numbers)].sort((a, b) => a - b);
+const sortDistinct = (numbers: readonly number[]): number[] => [...new Set(numbers)].sort((a, b) => a - b);
 
 /** Whether sorted numbers come in even steps. */
-function isEven(sorted: readonly number[]): boolean {
+function isEvenlySpaced(sorted: readonly number[]): boolean {
   const [first = 0, second = first] = sorted;
   return sorted.every((value, i) => value === first + i * (second - first));
 }
 
 /** Whether an axis has no places, or such that follow each other in steps of some units. */
-function inOrder(axis: AxisPlaces, unit: number): boolean {
+function isInOrder(axis: AxisPlaces, unit: number): boolean {
   if (!axis) return true;
   const [first = 0, second = first + unit] = axis;
   const step = second - first;
-  const isUnit = unit === 1 ? step < ROW : step % unit === 0;
+  const isUnit = unit === 1 ? step < ROW_STRIDE : step % unit === 0;
   return step > 0 && isUnit && axis.every((place, i) => place === first + i * step);
 }
 
 /** Arranges places as rows and columns: which entry lies where. `undefined` where they do not fill a grid once. */
 function arrange(places: readonly number[]): { height: number; width: number; order: number[] } | undefined {
   const located = places.filter((place) => !Number.isNaN(place));
-  const rows = distinct(located.map(rowOf));
-  const columns = distinct(located.map(columnOf));
-  if (rows.length * columns.length !== located.length || !isEven(rows) || !isEven(columns)) return undefined;
+  const rows = sortDistinct(located.map(getRow));
+  const columns = sortDistinct(located.map(getColumn));
+  if (rows.length * columns.length !== located.length || !isEvenlySpaced(rows) || !isEvenlySpaced(columns))
+    return undefined;
   const entryAt = new Map(places.map((place, i) => [place, i]));
-  const order = rows.flatMap((row) => columns.flatMap((column) => entryAt.get(row * ROW + column) ?? []));
+  const order = rows.flatMap((row) => columns.flatMap((column) => entryAt.get(row * ROW_STRIDE + column) ?? []));
   return order.length === located.length ? { height: rows.length, width: columns.length, order } : undefined;
 }
 
 /** The fields of a grid that say where its entries lie. */
-function orderOf(order: readonly number[]): Pick<Grid, 'prefix' | 'order'> {
+function toOrderFields(order: readonly number[]): Pick<Grid, 'prefix' | 'order'> {
   const prefix = order.reduce((least, entry) => Math.min(least, entry), Number.POSITIVE_INFINITY);
   return order.every((entry, i) => entry === prefix + i) ? { prefix } : { prefix, order };
 }
 
 /** Whether the entries of an axis are the pixels of one patch: nearer to each other than patches are. */
-function insidePatch(axis: AxisPlaces, places: readonly number[]): boolean {
+function isInsidePatch(axis: AxisPlaces, places: readonly number[]): boolean {
   if (!axis) return true;
   const located = places.filter((place) => !Number.isNaN(place));
   const apart = (numbers: readonly number[]): number => {
-    const [first = 0, second = Number.POSITIVE_INFINITY] = distinct(numbers);
+    const [first = 0, second = Number.POSITIVE_INFINITY] = sortDistinct(numbers);
     return second - first;
   };
-  const [rows, columns] = [apart(located.map(rowOf)), apart(located.map(columnOf))];
+  const [rows, columns] = [apart(located.map(getRow)), apart(located.map(getColumn))];
   const extent = (numbers: readonly number[]): number => {
-    const sorted = distinct(numbers);
+    const sorted = sortDistinct(numbers);
     return (sorted.at(-1) ?? 0) - (sorted[0] ?? 0);
   };
-  return extent(axis.map(rowOf)) < rows && extent(axis.map(columnOf)) < columns;
+  return extent(axis.map(getRow)) < rows && extent(axis.map(getColumn)) < columns;
 }
 
 /** Tokens `[N, T, C]`, the batch in either of the first two axes. */
-function tokensGrid(value: Value, batchAxis: number, traced: Traced): Grid | NoGrid {
+function findTokenGrid(value: Value, batchAxis: number, traced: TracedPlaces): Grid | NoGrid {
   const axis = 1 - batchAxis;
   const channels = value.type?.dims[2];
   if (isLost(traced))
@@ -106,14 +107,14 @@ function tokensGrid(value: Value, batchAxis: number, traced: Traced): Grid | NoG
   const found = arrange(places);
   if (!found) return { reason: `its ${places.length} tokens do not fill one grid of patches`, isUnclear: true };
   if (found.order.length < 2) return { reason: 'it has one place' };
-  if (!insidePatch(traced.axes[2], places)) return { reason: 'both of its axes run over tokens' };
+  if (!isInsidePatch(traced.axes[2], places)) return { reason: 'both of its axes run over tokens' };
   const { height, width, order } = found;
   const where = batchAxis === 0 ? {} : { batchAxis };
-  return { layout: 'tokens', channels, height, width, ...orderOf(order), ...where };
+  return { layout: 'tokens', channels, height, width, ...toOrderFields(order), ...where };
 }
 
 /** Maps: where places are known they decide which entry lies where, rolled maps included. */
-function mapGrid(dims: readonly number[], axis: number, traced: Traced): Grid | NoGrid {
+function findMapGrid(dims: readonly number[], axis: number, traced: TracedPlaces): Grid | NoGrid {
   const [rowAxis, columnAxis] = axis === 1 ? [2, 3] : [1, 2];
   const [channels = 0, height = 0, width = 0] = [axis, rowAxis, columnAxis].map((k) => dims[k - 1]);
   if (height * width < 2) return { reason: 'it has one place' };
@@ -121,18 +122,18 @@ function mapGrid(dims: readonly number[], axis: number, traced: Traced): Grid | 
   const grid: Grid = { layout, channels, height, width, prefix: 0 };
   if (!traced || isLost(traced)) return grid;
   const [rows, columns] = [traced.axes[rowAxis], traced.axes[columnAxis]];
-  if (inOrder(rows, ROW) && inOrder(columns, 1)) return grid;
+  if (isInOrder(rows, ROW_STRIDE) && isInOrder(columns, 1)) return grid;
   const found = arrange(mergeAxes([height, width], [rows, columns]) ?? []);
   if (found?.height !== height || found.width !== width) return { reason: 'its last axes are no rows and columns' };
-  const { order } = orderOf(found.order);
+  const { order } = toOrderFields(found.order);
   return order ? { ...grid, order } : grid;
 }
 
 /** Finds the grids of a typed graph. Sizes must be fixed, the batch may be a symbol. */
-export function gridsOf(graph: Graph, axes: ChannelAxes): Grids {
+export function findGrids(graph: Graph, axes: ChannelAxes): Grids {
   const batch: Dim | undefined = graph.inputs[0]?.type?.dims[0];
-  const placesOf = tracePlaces(graph);
-  const gridOf = (value: Value): Grid | NoGrid => {
+  const findPlaces = tracePlaces(graph);
+  const findGrid = (value: Value): Grid | NoGrid => {
     const dims = value.type?.dims ?? [];
     const shape = `it gives ${formatDims(value.type?.dims)}, which is no grid over the image`;
     if (axes.isAttention(value)) return { reason: 'it holds attention between tokens' };
@@ -141,14 +142,14 @@ export function gridsOf(graph: Graph, axes: ChannelAxes): Grids {
     const batchAxis = isBatch(dims[0]) ? 0 : typeof batch === 'string' && isBatch(dims[1]) ? 1 : -1;
     const sizes = dims.flatMap((dim, k) => (k !== batchAxis && typeof dim === 'number' ? [dim] : []));
     if (batchAxis < 0 || sizes.length !== dims.length - 1) return { reason: shape };
-    const axis = axes.axisOf(value);
+    const axis = axes.findAxis(value);
     // Indices of tokens are no features.
     if (value.type && !isFloat(value.type.dtype)) return { reason: shape };
-    if (dims.length === 3) return axis === 2 ? tokensGrid(value, batchAxis, placesOf(value)) : { reason: shape };
+    if (dims.length === 3) return axis === 2 ? findTokenGrid(value, batchAxis, findPlaces(value)) : { reason: shape };
     if (dims.length !== 4 || batchAxis !== 0 || (axis !== 1 && axis !== 3)) return { reason: shape };
-    return mapGrid(sizes, axis, placesOf(value));
+    return findMapGrid(sizes, axis, findPlaces(value));
   };
-  return { gridOf, placesOf };
+  return { findGrid, findPlaces };
 }
 
 /** Lays a grid out as `[N, C, H, W]`; tokens of no patch are left out. */

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VerbContext } from '../context/context.js';
-import { type Box, clutteredDigits } from '../data/cluttered-digits.js';
+import { type Box, createClutteredDigits } from '../data/cluttered-digits.js';
 import type { Purpose } from '../data/data-parts.js';
-import { type ImageSource, isLabelled, subset } from '../data/dataset.js';
-import type { Decode } from '../data/decode.js';
+import type { ImageDecoder } from '../data/decode.js';
+import { type ImageSource, isLabelled, takeSubset } from '../data/image-items.js';
 import { IMAGENET_MEAN, IMAGENET_STD, type Preprocess } from '../data/preprocess.js';
 import { sampleByClass } from '../data/sample.js';
 import { ShiboriError, UsageError } from '../errors.js';
@@ -41,7 +41,7 @@ export interface DataOptions {
 /** Images, and how to decode them. */
 export interface Dataset {
   readonly source: ImageSource;
-  readonly decode: Decode;
+  readonly decode: ImageDecoder;
   /** Where the labelled object is, in pixels of the image; known for built-in data only. */
   box?(index: number): Box;
   /** Where only some of the images were drawn: of how many, and by which seed. */
@@ -68,19 +68,19 @@ export async function openDigits(
   count: number = DIGITS[part],
 ): Promise<OpenedDataset> {
   const split = part === 'train' ? 'train' : 'test';
-  const digits = clutteredDigits({ digits: await readMnist(split), seed, split, count });
+  const digits = createClutteredDigits({ digits: await readMnist(split), seed, split, count });
   const source: ImageSource = {
     name: `cluttered-digits (${part})`,
     items: Array.from({ length: count }, (_, i) => ({
-      path: `${part}/${digits.label(i)}/${i}`,
-      label: digits.label(i),
+      path: `${part}/${digits.getLabel(i)}/${i}`,
+      label: digits.getLabel(i),
     })),
     classes: digits.classNames.map((name) => ({ id: name, name })),
-    read: async (index) => digits.image(index).data,
+    read: async (index) => digits.drawImage(index).data,
     origin: { kind: 'digits', split, seed, count },
     part,
   };
-  return opened({ source, decode: decodeDigit, box: (index) => digits.box(index) });
+  return opened({ source, decode: decodeDigit, box: (index) => digits.getBox(index) });
 }
 
 /** Takes images of a data set by their positions, in this order. */
@@ -88,7 +88,7 @@ export function takeImages(dataset: Dataset, indices: readonly number[], name = 
   const { box } = dataset;
   return {
     ...dataset,
-    source: subset(dataset.source, indices, name),
+    source: takeSubset(dataset.source, indices, name),
     ...(box ? { box: (index: number) => box(indices[index] ?? -1) } : {}),
   };
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { Metadata, Sharp } from 'sharp';
-import { checkPixels, combineDecoders, createJpegDecoder, type Decode, MAX_PIXELS } from '../data/decode.js';
+import { checkPixels, combineDecoders, createJpegDecoder, type ImageDecoder, MAX_PIXELS } from '../data/decode.js';
 import type { RgbImage } from '../data/image.js';
 import { ShiboriError } from '../errors.js';
 
@@ -43,7 +43,7 @@ function cmykToRgb(cmyk: Uint8Array): Uint8Array {
   return rgb;
 }
 
-const decodeOthers: Decode = async (bytes, file): Promise<RgbImage> => {
+const decodeOthers: ImageDecoder = async (bytes, file): Promise<RgbImage> => {
   const { image, metadata } = await openImage(bytes, file);
   const { format, space, width, height } = metadata;
   if (!formats.has(format)) {
@@ -75,4 +75,4 @@ const decodeOthers: Decode = async (bytes, file): Promise<RgbImage> => {
  * Not rotated by EXIF, alpha dropped, the first frame of several; 16-bit channels keep their upper 8 bits (PIL clips
  * 16-bit grey instead). Throws a ShiboriError that names `file` for what it cannot decode and beyond 100 million pixels.
  */
-export const decodeImage: Decode = combineDecoders(createJpegDecoder(loadJpegWasm), decodeOthers);
+export const decodeImage: ImageDecoder = combineDecoders(createJpegDecoder(loadJpegWasm), decodeOthers);

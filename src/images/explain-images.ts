@@ -3,9 +3,9 @@ import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { VerbContext } from '../context/context.js';
-import { indexOfPath, itemAt, parseSplit } from '../data/dataset.js';
 import type { RgbImage } from '../data/image.js';
 import { isImagePath } from '../data/image-folder.js';
+import { findIndexByPath, getItem, parseSplit } from '../data/image-items.js';
 import { UsageError } from '../errors.js';
 import { readWhole } from '../io/models/model-file.js';
 import { range } from '../tensor/dims.js';
@@ -47,7 +47,7 @@ async function listImages(spec: string): Promise<{ readonly files: readonly stri
 }
 
 async function readItem(dataset: Dataset, index: number): Promise<NamedImage> {
-  const { path } = itemAt(dataset.source, index);
+  const { path } = getItem(dataset.source, index);
   return { file: path, image: await dataset.decode(await dataset.source.read(index), path) };
 }
 
@@ -84,7 +84,7 @@ export async function readImages(
       return Promise.all(chosen.map((index) => readItem(dataset, index)));
     }
     // A bare number is a position in the data set.
-    const indexOf = (spec: string) => (/^\d+$/.test(spec) ? Number(spec) : indexOfPath(dataset.source, spec));
+    const indexOf = (spec: string) => (/^\d+$/.test(spec) ? Number(spec) : findIndexByPath(dataset.source, spec));
     return Promise.all(specs.map((spec) => readItem(dataset, indexOf(spec))));
   }
   if (specs.length === 0) {

@@ -1,6 +1,6 @@
-import { clutteredDigits } from '../data/cluttered-digits.js';
-import { baseName, type ImageOrigin } from '../data/dataset.js';
-import type { Decode } from '../data/decode.js';
+import { createClutteredDigits } from '../data/cluttered-digits.js';
+import type { ImageDecoder } from '../data/decode.js';
+import { getBaseName, type ImageOrigin } from '../data/image-items.js';
 import type { ImageRequest } from '../data/image-loader.js';
 import { ShiboriError } from '../errors.js';
 import { decodeImage } from './decode-image.js';
@@ -9,10 +9,10 @@ import { openZipEntries } from './image-source-zip.js';
 import { readMnist } from './mnist.js';
 
 /** Decodes cluttered digits, which are pixels already: 64×64, RGB. */
-export const decodeDigit: Decode = async (data) => ({ width: 64, height: 64, data });
+export const decodeDigit: ImageDecoder = async (data) => ({ width: 64, height: 64, data });
 
 /** How the bytes of an origin's images become pixels. */
-export function decoderOf(origin: ImageOrigin): Decode {
+export function decoderOf(origin: ImageOrigin): ImageDecoder {
   return origin.kind === 'digits' ? decodeDigit : decodeImage;
 }
 
@@ -35,8 +35,8 @@ export async function openOrigin(origin: ImageOrigin): Promise<(image: ImageRequ
       };
     }
     case 'digits': {
-      const digits = clutteredDigits({ ...origin, digits: await readMnist(origin.split) });
-      return async ({ path }) => digits.image(Number(baseName(path))).data;
+      const digits = createClutteredDigits({ ...origin, digits: await readMnist(origin.split) });
+      return async ({ path }) => digits.drawImage(Number(getBaseName(path))).data;
     }
   }
 }

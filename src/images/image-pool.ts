@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { ImageOrigin, ImageSource } from '../data/dataset.js';
-import type { Decode } from '../data/decode.js';
+import type { ImageDecoder } from '../data/decode.js';
+import type { ImageOrigin, ImageSource } from '../data/image-items.js';
 import {
-  directLoader,
+  buildImageRequests,
+  createDirectLoader,
   type ImageLoader,
-  type ImageRecipe,
+  type ImageTransform,
   type LoadedImages,
-  requestsOf,
 } from '../data/image-loader.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { unpackError } from '../io/packed-error.js';
@@ -87,7 +87,7 @@ class ImageThread {
 export function pooledLoader(
   source: ImageSource,
   origin: ImageOrigin,
-  recipe: ImageRecipe,
+  recipe: ImageTransform,
   workers: number,
   entry: URL = ENTRY,
 ): ImageLoader {
@@ -116,14 +116,14 @@ export function pooledLoader(
 
   return {
     async load(indices, view) {
-      const images = requestsOf(source, indices);
+      const images = buildImageRequests(source, indices);
       if (ended) throw ended;
       if (threads.length === 0) threads = start();
       // Sent at once, also to a busy thread: while an engine computes, this thread could not hand on the next batch.
       const least = threads.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a));
       return new Promise((resolve, reject) => least.send({ id: sent++, images, view }, { resolve, reject }));
     },
-    ahead: workers + BATCHES_READY,
+    batchesAhead: workers + BATCHES_READY,
     workers,
     close: () =>
       end(
@@ -142,8 +142,8 @@ export function pooledLoader(
  * @throws UsageError for a number of threads that is none.
  */
 export function openImageLoader(
-  { source, decode }: { readonly source: ImageSource; readonly decode: Decode },
-  recipe: ImageRecipe,
+  { source, decode }: { readonly source: ImageSource; readonly decode: ImageDecoder },
+  recipe: ImageTransform,
   workers: number = source.items.length < WORTH_A_THREAD ? 0 : defaultWorkers(),
 ): ImageLoader {
   if (!(Number.isInteger(workers) && workers >= 0)) {
@@ -152,5 +152,7 @@ export function openImageLoader(
   const { origin } = source;
   // Another decoder than the origin's own is a function, and stays on its thread.
   const canShare = origin !== undefined && decode === decoderOf(origin) && existsSync(ENTRY);
-  return workers > 0 && canShare ? pooledLoader(source, origin, recipe, workers) : directLoader(source, decode, recipe);
+  return workers > 0 && canShare
+    ? pooledLoader(source, origin, recipe, workers)
+    : createDirectLoader(source, decode, recipe);
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ZipEntry } from '../data/dataset.js';
+import type { ZipEntry } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
 
 /** Files under relative paths with forward slashes: a folder or an archive. */

@@ -8,7 +8,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { inflateRaw } from 'node:zlib';
-import type { ZipEntry } from '../data/dataset.js';
+import type { ZipEntry } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
 import { crc32 } from './image-source-crc.js';
 import type { FileTree } from './image-source-tree.js';

@@ -1,17 +1,24 @@
 import { existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ANNOTATIONS, type ChosenPart, choosePart, findLayout, type Layout, type Purpose } from '../data/data-parts.js';
+import {
+  ANNOTATIONS,
+  type ChosenPart,
+  choosePart,
+  type DataSetLayout,
+  findLayout,
+  type Purpose,
+} from '../data/data-parts.js';
+import { isImagePath, listAnnotatedItems, listImageFolderItems, listUnlabelledItems } from '../data/image-folder.js';
 import {
   applySplit,
+  getItem,
   type ImageSource,
-  itemAt,
   normalizePath,
   parseSplit,
   parseWords,
-  subset,
-} from '../data/dataset.js';
-import { annotatedItems, imageFolderItems, isImagePath, unlabelledItems } from '../data/image-folder.js';
+  takeSubset,
+} from '../data/image-items.js';
 import { suggestion, UsageError } from '../errors.js';
 import { randomSplit } from '../tensor/random.js';
 import { type FileTree, openFolder } from './image-source-tree.js';
@@ -79,7 +86,7 @@ async function readText(tree: FileTree, root: string, itemRoot: string, name: st
 }
 
 /** Classes that a data set has by its `wnids.txt`, or those of the part that is for training. */
-async function knownClasses(tree: FileTree, { root, parts }: Layout, itemRoot: string): Promise<string[]> {
+async function knownClasses(tree: FileTree, { root, parts }: DataSetLayout, itemRoot: string): Promise<string[]> {
   const listed = await readText(tree, root, itemRoot, 'wnids.txt');
   if (listed !== undefined) return listed.split(/\s+/).filter((id) => id !== '');
   const train = `${root}${parts.find(({ kind }) => kind === 'train')?.name ?? 'train'}/`;
@@ -99,7 +106,7 @@ interface PartRequest {
 }
 
 /** The part that a split file is of. */
-function partHolding({ root, parts }: Layout, paths: readonly string[], split: string): string | undefined {
+function partHolding({ root, parts }: DataSetLayout, paths: readonly string[], split: string): string | undefined {
   const path = normalizePath(split);
   const agrees = (own: string) => own === path || own.endsWith(`/${path}`) || path.endsWith(`/${own}`);
   const holds = (folder: string) => paths.some((each) => each.startsWith(folder) && agrees(each.slice(root.length)));
@@ -107,13 +114,13 @@ function partHolding({ root, parts }: Layout, paths: readonly string[], split: s
 }
 
 /** The images of what was chosen, and their classes. */
-async function itemsOf(tree: FileTree, layout: Layout, { itemRoot, labelled }: ChosenPart) {
+async function itemsOf(tree: FileTree, layout: DataSetLayout, { itemRoot, labelled }: ChosenPart) {
   const paths = tree.paths.filter((path) => path.startsWith(itemRoot)).map((path) => path.slice(itemRoot.length));
-  if (!labelled) return { classes: [], items: unlabelledItems(paths) };
+  if (!labelled) return { classes: [], items: listUnlabelledItems(paths) };
   const known = await knownClasses(tree, layout, itemRoot);
-  if (!paths.includes(ANNOTATIONS)) return imageFolderItems(paths, known);
+  if (!paths.includes(ANNOTATIONS)) return listImageFolderItems(paths, known);
   const annotations = new TextDecoder().decode(await tree.read(`${itemRoot}${ANNOTATIONS}`));
-  return annotatedItems(paths, annotations, known);
+  return listAnnotatedItems(paths, annotations, known);
 }
 
 async function sourceOfTree(tree: FileTree, kind: 'folder' | 'zip', request: PartRequest): Promise<ImageSource> {
@@ -129,7 +136,7 @@ async function sourceOfTree(tree: FileTree, kind: 'folder' | 'zip', request: Par
   const items = inFolder.map(({ path, label }) => ({ path: `${prefix}${path}`, label }));
   const words = parseWords((await readText(tree, root, itemRoot, 'words.txt')) ?? '', classes);
   const name = basename(resolve(tree.name)).replace(/\.zip$/i, '');
-  const pathOf = (index: number) => `${root}${itemAt({ name, items }, index).path}`;
+  const pathOf = (index: number) => `${root}${getItem({ name, items }, index).path}`;
   return {
     name,
     items,
@@ -246,7 +253,7 @@ function takePart(
   if (indices === undefined) {
     throw new UsageError(`The random split has parts 0…${fractions.length - 1}, there is no part ${part}.`);
   }
-  return subset(source, indices);
+  return takeSubset(source, indices);
 }
 
 /**

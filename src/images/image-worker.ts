@@ -3,15 +3,15 @@
  * sends their pixels back without a copy. Started by image-pool.ts.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { ImageOrigin } from '../data/dataset.js';
-import { type ImageRecipe, type ImageRequest, type LoadedImages, loadImages } from '../data/image-loader.js';
+import type { ImageOrigin } from '../data/image-items.js';
+import { type ImageRequest, type ImageTransform, type LoadedImages, loadImages } from '../data/image-loader.js';
 import { type PackedError, packError } from '../io/packed-error.js';
 import { decoderOf, openOrigin } from './image-origin.js';
 
 /** What a thread is started with. */
 export interface ImageWorkerData {
   readonly origin: ImageOrigin;
-  readonly recipe: ImageRecipe;
+  readonly recipe: ImageTransform;
 }
 
 /** A batch that is asked for. */

@@ -8,7 +8,7 @@ type LabelKind = 'single-label' | 'binary' | 'multi-label' | 'none';
 /** Keeps the logarithm of a probability that was rounded to 0 finite. */
 const LEAST_PROBABILITY = 1e-30;
 
-/** Sums over images, which batches can add up: see {@link countCorrect}. */
+/** Sums over images, which batches can add up: see {@link countAccuracy}. */
 export interface AccuracyCounts {
   readonly images: number;
   readonly top1Correct: number;
@@ -30,7 +30,7 @@ export interface Accuracy {
 /** The counts of no images. */
 export const NO_IMAGES: AccuracyCounts = { images: 0, top1Correct: 0, top5Correct: 0, nllSum: 0 };
 
-function shapeOf(logProbabilities: Tensor<'float32'>): { count: number; classes: number } {
+function getScoreShape(logProbabilities: Tensor<'float32'>): { count: number; classes: number } {
   const [count, classes] = logProbabilities.dims;
   if (logProbabilities.dims.length !== 2 || count === undefined || classes === undefined || classes < 1) {
     throw new ShiboriError(
@@ -42,7 +42,7 @@ function shapeOf(logProbabilities: Tensor<'float32'>): { count: number; classes:
 }
 
 /** log(1 − p), of log p. */
-const logComplement = (log: number): number => Math.log(Math.max(-Math.expm1(log), LEAST_PROBABILITY));
+const computeLogComplement = (log: number): number => Math.log(Math.max(-Math.expm1(log), LEAST_PROBABILITY));
 
 /**
  * Counts of a batch: `logProbabilities` is `[N, classes]`, `labels` has N class indices. Of equal scores the lower class
@@ -53,12 +53,12 @@ const logComplement = (log: number): number => Math.log(Math.max(-Math.expm1(log
  *   Default: `single-label`.
  * @throws ShiboriError for a label outside the classes, and for NaN scores, which have no order.
  */
-export function countCorrect(
+export function countAccuracy(
   logProbabilities: Tensor<'float32'>,
   labels: ArrayLike<number>,
   kind: LabelKind = 'single-label',
 ): AccuracyCounts {
-  const { count, classes } = shapeOf(logProbabilities);
+  const { count, classes } = getScoreShape(logProbabilities);
   if (labels.length !== count)
     throw new ShiboriError(`Accuracy: ${count} predictions, but ${labels.length} labels.`, { code: 'invalid-data' });
   let top1Correct = 0;
@@ -84,7 +84,7 @@ export function countCorrect(
         });
       }
       if (other > own || (other === own && c < label)) rank++;
-      if (kind === 'multi-label' && c !== label) nllSum -= logComplement(other);
+      if (kind === 'multi-label' && c !== label) nllSum -= computeLogComplement(other);
     }
     if (rank < 1) top1Correct++;
     if (rank < 5) top5Correct++;
@@ -108,7 +108,7 @@ export function addCounts(a: AccuracyCounts, b: AccuracyCounts): AccuracyCounts 
  *
  * @throws ShiboriError when there were no images.
  */
-export function accuracyOf(counts: AccuracyCounts): Accuracy {
+export function computeAccuracy(counts: AccuracyCounts): Accuracy {
   const { images, top1Correct, top5Correct, nllSum } = counts;
   if (images === 0) throw new ShiboriError('Accuracy: there was no image to evaluate.', { code: 'invalid-data' });
   return {
@@ -122,8 +122,8 @@ export function accuracyOf(counts: AccuracyCounts): Accuracy {
 }
 
 /** The predicted class of each row of `[N, classes]` scores; of equal scores the lowest class. */
-export function predictedClasses(scores: Tensor<'float32'>): Int32Array {
-  const { count, classes } = shapeOf(scores);
+export function computePredictedClasses(scores: Tensor<'float32'>): Int32Array {
+  const { count, classes } = getScoreShape(scores);
   return Int32Array.from({ length: count }, (_, i) => {
     const row = scores.data.subarray(i * classes, (i + 1) * classes);
     return row.indexOf(row.reduce((best, score) => Math.max(best, score), Number.NEGATIVE_INFINITY));
@@ -134,16 +134,16 @@ export function predictedClasses(scores: Tensor<'float32'>): Int32Array {
 const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 
 /** log p of one class that has a probability of its own. */
-function logOfEach(score: number, kind: OutputKind): number {
+function computeLogOfEach(score: number, kind: OutputKind): number {
   if (kind === 'logits') return -softplus(-score);
   return kind === 'probabilities' ? Math.log(Math.max(score, LEAST_PROBABILITY)) : score;
 }
 
 /** log p of one class and of its opposite, of the one column that tells two classes apart. */
-function logOfPair(score: number, kind: OutputKind): readonly [no: number, yes: number] {
+function computeLogOfPair(score: number, kind: OutputKind): readonly [no: number, yes: number] {
   if (kind === 'logits') return [-softplus(score), -softplus(-score)];
   const p = kind === 'probabilities' ? score : Math.exp(score);
-  return [Math.log(Math.max(1 - p, LEAST_PROBABILITY)), logOfEach(score, kind)];
+  return [Math.log(Math.max(1 - p, LEAST_PROBABILITY)), computeLogOfEach(score, kind)];
 }
 
 function logSoftmax(row: Float32Array, out: Float32Array): void {
@@ -159,14 +159,14 @@ function logSoftmax(row: Float32Array, out: Float32Array): void {
  * Computes log-probabilities `[N, classes]` of whatever scores `[N, columns]` a classifier gives. One column is two
  * classes: log(1 − p) and log p.
  */
-export function logProbabilitiesOf(
+export function computeLogProbabilities(
   scores: Tensor<'float32'>,
   { kind, labels }: { readonly kind: OutputKind; readonly labels: LabelKind },
 ): Tensor<'float32'> {
   const [rows = 0, columns = 1] = scores.dims;
   if (labels === 'none') throw new ShiboriError('A regression has no probabilities.', { code: 'invalid-data' });
   if (labels === 'binary') {
-    const pairs = Float32Array.from(Array.from(scores.data).flatMap((score) => logOfPair(score, kind)));
+    const pairs = Float32Array.from(Array.from(scores.data).flatMap((score) => computeLogOfPair(score, kind)));
     return tensor('float32', [rows, 2], pairs);
   }
   if (kind === 'log-probabilities') return scores;
@@ -174,7 +174,7 @@ export function logProbabilitiesOf(
     return tensor(
       'float32',
       scores.dims,
-      scores.data.map((score) => logOfEach(score, kind)),
+      scores.data.map((score) => computeLogOfEach(score, kind)),
     );
   const out = new Float32Array(scores.data.length);
   for (let row = 0; row < rows; row++) {

@@ -1,5 +1,5 @@
 /* How well the maps of two models agree over many images. */
-import { isConstant, pearson } from './pearson.js';
+import { isConstantMap, pearson } from './pearson.js';
 import { median } from './speed.js';
 
 /** Agreement of two models' maps, where it is defined, and how often it is not. */
@@ -35,8 +35,8 @@ export function measureAgreement(before: readonly Pixels[], after: readonly Pixe
         : { mean: defined.reduce((sum, r) => sum + r, 0) / defined.length, min, median: median(sorted) },
     undefined: before.length - defined.length,
     constantMaps: {
-      before: before.filter(isConstant).length,
-      after: after.filter(isConstant).length,
+      before: before.filter(isConstantMap).length,
+      after: after.filter(isConstantMap).length,
     },
   };
 }
@@ -46,19 +46,24 @@ export function measureAgreement(before: readonly Pixels[], after: readonly Pixe
  * or a model that explains nothing any more would pass. Images on which both maps are constant say nothing and are left
  * out; 0 where there is no other image.
  */
-export function boundedAgreement({ images, pearson: found, undefined: either, constantMaps }: Agreement): number {
+export function computeBoundedAgreement({
+  images,
+  pearson: found,
+  undefined: either,
+  constantMaps,
+}: Agreement): number {
   const { before, after } = constantMaps;
   const both = before + after - either;
   return found ? (found.mean * (images - either)) / (images - both) : 0;
 }
 
 /** The mean correlation as text; says why where there is none. */
-export function agreementText({ pearson: found, images }: Pick<Agreement, 'pearson' | 'images'>): string {
+export function formatAgreement({ pearson: found, images }: Pick<Agreement, 'pearson' | 'images'>): string {
   return found ? found.mean.toFixed(3) : `not defined (a constant map on each of ${images} images)`;
 }
 
 /** A sentence about constant maps; `undefined` where there are none. */
-export function constantMapsText({ images, undefined: either, constantMaps }: Agreement): string | undefined {
+export function describeConstantMaps({ images, undefined: either, constantMaps }: Agreement): string | undefined {
   const { before, after } = constantMaps;
   if (either === 0) return undefined;
   return `The agreement is not defined for ${either} of ${images} images, where a map is constant (before: ${before}, after: ${after}); these are not part of it`;

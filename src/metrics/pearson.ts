@@ -4,14 +4,14 @@
  */
 import { ShiboriError } from '../errors.js';
 
-function meanOf(values: ArrayLike<number>): number {
+function computeMean(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] as number;
   return sum / values.length;
 }
 
 /** Whether all values are the same: a map without any structure, such as one of zeros. */
-export function isConstant(values: ArrayLike<number>): boolean {
+export function isConstantMap(values: ArrayLike<number>): boolean {
   for (let i = 1; i < values.length; i++) if (values[i] !== values[0]) return false;
   return true;
 }
@@ -28,13 +28,13 @@ export function pearson(a: ArrayLike<number>, b: ArrayLike<number>): number | un
       code: 'invalid-data',
     });
   }
-  const meanA = meanOf(a);
-  const meanB = meanOf(b);
+  const meanA = computeMean(a);
+  const meanB = computeMean(b);
   if (!Number.isFinite(meanA) || !Number.isFinite(meanB)) {
     throw new ShiboriError('Correlating two maps: one holds NaN or an infinity.', { code: 'invalid-data' });
   }
   // Asked of the values, not of the variance: a mean that rounds leaves a constant map a tiny variance of noise.
-  if (isConstant(a) || isConstant(b)) return undefined;
+  if (isConstantMap(a) || isConstantMap(b)) return undefined;
   let ab = 0;
   let aa = 0;
   let bb = 0;

@@ -2,7 +2,7 @@ import { ShiboriError } from '../errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** The pixel where a map `[H, W]` is highest (the first in reading order), or `undefined` when the map is constant. */
-export function peakOf(map: Tensor<'float32'>): { x: number; y: number } | undefined {
+export function findPeak(map: Tensor<'float32'>): { x: number; y: number } | undefined {
   const width = map.dims[1];
   if (map.dims.length !== 2 || width === undefined) {
     throw new ShiboriError(`Finding a map's peak: expected [H, W], found dimensions [${map.dims.join(', ')}].`, {
@@ -26,6 +26,6 @@ export function pointingGame(
   map: Tensor<'float32'>,
   box: { readonly x0: number; readonly y0: number; readonly x1: number; readonly y1: number },
 ): boolean {
-  const peak = peakOf(map);
+  const peak = findPeak(map);
   return peak !== undefined && peak.x >= box.x0 && peak.x < box.x1 && peak.y >= box.y0 && peak.y < box.y1;
 }

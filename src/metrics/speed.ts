@@ -12,7 +12,7 @@ const RESAMPLES = 1000;
 /** Share of the resamples that is left out at each end: 95 % remain. */
 const TAIL = 0.025;
 /** Key of the stream that draws the resamples: the same runs always give the same interval. */
-const SEED = 95;
+const BOOTSTRAP_SEED = 95;
 
 /** How the latency of two models compares. */
 export interface LatencyRatio {
@@ -46,7 +46,7 @@ export function compareLatencies(pairs: readonly (readonly [before: number, afte
   const before = median(pairs.map(([x]) => x));
   const after = median(pairs.map(([, y]) => y));
   const count = pairs.length;
-  const random = seeded(SEED, count);
+  const random = seeded(BOOTSTRAP_SEED, count);
   const x = new Float64Array(count);
   const y = new Float64Array(count);
   const ratios = new Float64Array(RESAMPLES);

@@ -1,7 +1,7 @@
 import { ShiboriError, suggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import type { StateDict } from './state-dict.js';
-import { type BuildOptions, buildVgg, hasLogSoftmax, vggPrefix } from './vgg.js';
+import { type BuildOptions, buildVgg, findVggPrefix, hasLogSoftmax } from './vgg.js';
 
 /** A family of networks that can be built from a state dict. */
 export interface Architecture {
@@ -9,19 +9,19 @@ export interface Architecture {
   /** Whether the keys and shapes are this architecture's. */
   recognises(tensors: StateDict): boolean;
   /** The input size the published models of this family take, `[height, width]`. */
-  defaultInputSize(tensors: StateDict): readonly [number, number];
+  getDefaultInputSize(tensors: StateDict): readonly [number, number];
   build(tensors: StateDict, options: BuildOptions): Graph;
   /** What fine-tuning trains unless told otherwise. */
-  readonly head: string;
+  readonly headPattern: string;
 }
 
 const vgg: Architecture = {
   name: 'vgg',
-  recognises: (tensors) => vggPrefix(tensors) !== undefined,
+  recognises: (tensors) => findVggPrefix(tensors) !== undefined,
   // The study's VGG16 has batch norms in its classifier and takes 64×64; torchvision's takes 224×224.
-  defaultInputSize: (tensors) => (hasLogSoftmax(tensors, vggPrefix(tensors) ?? '') ? [64, 64] : [224, 224]),
+  getDefaultInputSize: (tensors) => (hasLogSoftmax(tensors, findVggPrefix(tensors) ?? '') ? [64, 64] : [224, 224]),
   build: buildVgg,
-  head: 'classifier.*',
+  headPattern: 'classifier.*',
 };
 
 /** All architectures that state dicts are recognised as. */
@@ -32,7 +32,7 @@ export const architectures: readonly Architecture[] = [vgg];
  *
  * @throws UsageError for an unknown name, ShiboriError when nothing fits.
  */
-export function architectureOf(tensors: StateDict, file: string, name?: string): Architecture {
+export function findArchitecture(tensors: StateDict, file: string, name?: string): Architecture {
   const names = architectures.map((architecture) => architecture.name);
   if (name !== undefined && !names.includes(name)) {
     throw new UsageError(`No architecture is called "${name}".${suggestion(name, names)} Known: ${names.join(', ')}.`);
@@ -41,16 +41,16 @@ export function architectureOf(tensors: StateDict, file: string, name?: string):
     return (name === undefined || architecture.name === name) && architecture.recognises(tensors);
   });
   if (fitting) return fitting;
-  throw unknownArchitecture(tensors, file, name === undefined ? names : [name]);
+  throw createUnknownArchitectureError(tensors, file, name === undefined ? names : [name]);
 }
 
 /** Names are shown up to this number: first and last ones tell a network best. */
-const SHOWN = 6;
+const SHOWN_TENSORS = 6;
 
 /** The error for weights whose network is not known: what they are, and how to get a file that holds its network. */
-function unknownArchitecture(tensors: StateDict, file: string, names: readonly string[]): ShiboriError {
-  const all = [...tensors].map(([name, { dims }]) => `${shown(name)} [${dims.join(', ')}]`);
-  const some = all.length <= SHOWN ? all : [...all.slice(0, SHOWN - 2), '…', ...all.slice(-2)];
+function createUnknownArchitectureError(tensors: StateDict, file: string, names: readonly string[]): ShiboriError {
+  const all = [...tensors].map(([name, { dims }]) => `${escapeTensorName(name)} [${dims.join(', ')}]`);
+  const some = all.length <= SHOWN_TENSORS ? all : [...all.slice(0, SHOWN_TENSORS - 2), '…', ...all.slice(-2)];
   const channels = [...tensors.values()].find(({ dims }) => dims.length === 4)?.dims[1] ?? 3;
   const onnx = `${(file.split(/[\\/]/).at(-1) ?? file).replace(/\.\w+$/, '')}.onnx`;
   return new ShiboriError(
@@ -65,6 +65,6 @@ function unknownArchitecture(tensors: StateDict, file: string, names: readonly s
 }
 
 /** A name of a file for a message: without control characters, of bounded length. */
-function shown(name: string): string {
+function escapeTensorName(name: string): string {
   return JSON.stringify(name.slice(0, 80)).slice(1, -1);
 }

@@ -6,10 +6,10 @@ import { describeScores } from '../ops/scores/scores.js';
 import { rewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
-import { type Initializer, initialStream, linearInitializer } from './initialize.js';
+import { createInitialStream, type Initializer, linearInitializer } from './initialize.js';
 
 /** The last layer of a classifier: where its weight and bias are, and which axes count the classes. */
-interface Head {
+interface ClassifierHead {
   readonly node: Node;
   readonly weight: Value;
   readonly classAxis: number;
@@ -24,14 +24,14 @@ const classAxes: Readonly<Record<string, (node: Node, rank: number) => number>> 
   Conv: () => 0,
 };
 
-const refuse = (found: string): ShiboriError =>
+const createHeadError = (found: string): ShiboriError =>
   new ShiboriError(
     `A fresh head replaces the last linear layer, of which no parameter is used twice; ${found}. Train without --head, or export the model with a plain linear layer at its end.`,
     { code: 'unsupported-model' },
   );
 
 /** Walks back from the scores to the layer that computes them. */
-function headOf(graph: Graph): Head {
+function findClassifierHead(graph: Graph): ClassifierHead {
   const uses = usesOf(graph);
   const isParameter = (value: Value | undefined): value is Value =>
     value !== undefined && graph.initializers.has(value) && !value.name.startsWith(CONSTANT_PREFIX);
@@ -40,31 +40,31 @@ function headOf(graph: Graph): Head {
   let value = graph.outputs[0];
   let bias: Value | undefined;
   for (let node = value && uses.producer(value); node; node = value && uses.producer(value)) {
-    const axisOf = classAxes[node.op];
-    if (axisOf) {
+    const getClassAxis = classAxes[node.op];
+    if (getClassAxis) {
       const [, weight, own] = node.inputs;
       const dims = isParameter(weight) ? (graph.initializers.get(weight)?.dims ?? []) : undefined;
-      if (!weight || !dims) throw refuse(`node "${node.name}" (${node.op}) has no weight of its own`);
-      const classAxis = axisOf(node, dims.length);
+      if (!weight || !dims) throw createHeadError(`node "${node.name}" (${node.op}) has no weight of its own`);
+      const classAxis = getClassAxis(node, dims.length);
       const size = sizeOf(dims);
       const found = { node, weight, classAxis, fanIn: size / (dims[classAxis] ?? 1), bias: own ?? bias };
       for (const part of [found.weight, found.bias]) {
-        if (part && uses.consumers(part).length > 1) throw refuse(`"${part.name}" is used by several nodes`);
+        if (part && uses.consumers(part).length > 1) throw createHeadError(`"${part.name}" is used by several nodes`);
       }
       return found;
     }
     const inputs: Value[] = node.inputs.flatMap((input) => (input && !graph.initializers.has(input) ? [input] : []));
     const own = node.inputs.filter((input): input is Value => isParameter(input) && isList(input));
     if (node.op === 'Add') bias = own[0] ?? bias;
-    else if (own.length > 0) throw refuse(`node "${node.name}" (${node.op}) with parameters comes after it`);
+    else if (own.length > 0) throw createHeadError(`node "${node.name}" (${node.op}) with parameters comes after it`);
     value = inputs[0];
   }
-  throw refuse('the scores are not computed by one');
+  throw createHeadError('the scores are not computed by one');
 }
 
 /** The names of the last layer's parameters. Throws ShiboriError when it is no linear layer. */
-export function headParameters(graph: Graph): string[] {
-  const { weight, bias } = headOf(graph);
+export function listHeadParameters(graph: Graph): string[] {
+  const { weight, bias } = findClassifierHead(graph);
   return [weight.name, ...(bias ? [bias.name] : [])];
 }
 
@@ -81,29 +81,29 @@ export function withFreshHead(
   classes: number,
   seed: number,
 ): { readonly graph: Graph; readonly parameters: readonly string[] } {
-  const { weight, classAxis, fanIn, bias } = headOf(graph);
+  const { weight, classAxis, fanIn, bias } = findClassifierHead(graph);
   const before = graph.initializers.get(weight)?.dims[classAxis];
   // A model that tells two classes apart by one column keeps doing so.
   const columns = classes === 2 && describeScores(graph)?.labels === 'binary' ? 1 : classes;
   const draw = linearInitializer(fanIn);
-  const replaced = (old: Tensor, axis: number, position: number, by: Initializer): Tensor => {
+  const drawReplacement = (old: Tensor, axis: number, position: number, by: Initializer): Tensor => {
     const { dims } = expectFloat32(old, 'A fresh head for a model of float32');
     return by(
       dims.map((dim, i) => (i === axis ? columns : dim)),
-      initialStream(seed, position),
+      createInitialStream(seed, position),
     );
   };
   const fresh = rewrite(graph, {
     initializer: (value, old) => {
-      if (value === weight) return replaced(old, classAxis, 0, draw);
+      if (value === weight) return drawReplacement(old, classAxis, 0, draw);
       if (value !== bias) return old;
       const axis = old.dims.lastIndexOf(before ?? 0);
-      return replaced(old, axis, 1, draw);
+      return drawReplacement(old, axis, 1, draw);
     },
   });
   const found = fresh.outputs[0]?.type?.dims[1];
-  if (found === columns) return { graph: fresh, parameters: headParameters(graph) };
-  throw refuse(
+  if (found === columns) return { graph: fresh, parameters: listHeadParameters(graph) };
+  throw createHeadError(
     `with ${classes} classes its first output would be [N, ${found ?? '?'}], so something after "${weight.name}" relies on ${before ?? 'the old number'}`,
   );
 }

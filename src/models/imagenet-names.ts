@@ -2,7 +2,7 @@
  * The 1,000 classes of ImageNet's classification task (ILSVRC 2012) in the order of the outputs of published models: the
  * sorted WordNet ids n01440764 … n15075141. Short names, as torchvision gives them.
  */
-const list = `
+const joinedNames = `
   tench|goldfish|great white shark|tiger shark|hammerhead|electric ray|stingray|cock|hen|ostrich|brambling|
   goldfinch|house finch|junco|indigo bunting|robin|bulbul|jay|magpie|chickadee|water ouzel|kite|bald eagle|
   vulture|great grey owl|European fire salamander|common newt|eft|spotted salamander|axolotl|bullfrog|tree frog|
@@ -105,13 +105,13 @@ const list = `
 `;
 
 /** Names of the classes 0 … 999. */
-export const IMAGENET_NAMES: readonly string[] = list.replaceAll('\n  ', '').trim().split('|');
+export const IMAGENET_NAMES: readonly string[] = joinedNames.replaceAll('\n  ', '').trim().split('|');
 
 /**
  * Names of the classes of a model about which nothing else says them: ImageNet's for 1,000 outputs, and for 1,001 with the
  * background first, as TensorFlow's models have them.
  */
-export function imagenetNames(classes: number): readonly string[] | undefined {
+export function findImagenetNames(classes: number): readonly string[] | undefined {
   if (classes === IMAGENET_NAMES.length) return IMAGENET_NAMES;
   return classes === IMAGENET_NAMES.length + 1 ? ['background', ...IMAGENET_NAMES] : undefined;
 }

@@ -3,9 +3,15 @@ import type { Graph } from '../graph/model.js';
 import { sizeOf } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { filled, type Initializer, initialStream, linearInitializer, normal } from './initialize.js';
+import {
+  constantInitializer,
+  createInitialStream,
+  type Initializer,
+  linearInitializer,
+  normalInitializer,
+} from './initialize.js';
 import type { StateDict } from './state-dict.js';
-import { buildVgg, vggPrefix } from './vgg.js';
+import { buildVgg, findVggPrefix } from './vgg.js';
 
 /** The shape of a VGG-style network; its classifier is the study's (linear, ReLU, batch norm, dropout; LogSoftmax). */
 export interface VggShape {
@@ -45,7 +51,7 @@ export const vggNames: readonly string[] = Object.keys(configurations).flatMap((
  *
  * @throws UsageError for a name that is none, or an input that five poolings leave nothing of.
  */
-export function vggNamed(name: string, classes: number, inputSize = 224): VggShape {
+export function findVggShape(name: string, classes: number, inputSize = 224): VggShape {
   const counts = configurations[name.replace(/_bn$/, '')];
   if (!counts) {
     throw new UsageError(
@@ -79,23 +85,23 @@ const NORM = [
  * A VGG-style network with fresh weights: normal with variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, equation
  * 10; the last layer 1 / (3 fan-in), as PyTorch's linear layers), biases 0, batch norms the identity.
  */
-export function initialVgg(shape: VggShape, seed: number): Graph {
+export function buildInitialVgg(shape: VggShape, seed: number): Graph {
   const random = seeded(seed, 0);
   const state = new Map<string, Tensor>();
-  const dense = (path: string, dims: readonly number[], gain = 2) => {
-    state.set(`${path}.weight`, normal(Math.sqrt(gain / sizeOf(dims.slice(1))))(dims, random));
-    state.set(`${path}.bias`, filled(0)([dims[0] ?? 1], random));
+  const addDense = (path: string, dims: readonly number[], gain = 2) => {
+    state.set(`${path}.weight`, normalInitializer(Math.sqrt(gain / sizeOf(dims.slice(1))))(dims, random));
+    state.set(`${path}.bias`, constantInitializer(0)([dims[0] ?? 1], random));
   };
-  const norm = (path: string, width: number) => {
-    for (const [name, value] of NORM) state.set(`${path}.${name}`, filled(value)([width], random));
+  const addNorm = (path: string, width: number) => {
+    for (const [name, value] of NORM) state.set(`${path}.${name}`, constantInitializer(value)([width], random));
   };
   let index = 0;
   let inputs = 3;
   for (const block of shape.channels) {
     for (const channels of block) {
-      dense(`${shape.prefix}features.${index}`, [channels, inputs, 3, 3]);
+      addDense(`${shape.prefix}features.${index}`, [channels, inputs, 3, 3]);
       inputs = channels;
-      if (shape.batchNorm) norm(`${shape.prefix}features.${++index}`, channels);
+      if (shape.batchNorm) addNorm(`${shape.prefix}features.${++index}`, channels);
       // Past the convolution (or its batch norm) and the ReLU.
       index += 2;
     }
@@ -107,21 +113,21 @@ export function initialVgg(shape: VggShape, seed: number): Graph {
   let module = 0;
   shape.classifier.forEach((width, layer) => {
     const path = `${shape.prefix}classifier`;
-    dense(`${path}.${module}`, [width, features]);
+    addDense(`${path}.${module}`, [width, features]);
     const hasNorm = shape.classifierNorm !== false;
-    if (hasNorm) norm(`${path}.${module + 2}`, width);
+    if (hasNorm) addNorm(`${path}.${module + 2}`, width);
     const isLast = layer === shape.classifier.length - 1;
     // Past linear, ReLU and batch norm; the gap that Dropout leaves is what makes the builder add it.
     module += (hasNorm ? 3 : 2) + (shape.dropout === 'last' && !isLast ? 0 : 1);
     features = width;
   });
   // No ReLU follows the last layer, and small scores make the first loss that of guessing: PyTorch's variance.
-  dense(`${shape.prefix}classifier.${module}`, [shape.classes, features], 1 / 3);
-  return buildVgg(state, { inputSize: [shape.inputSize, shape.inputSize], execution: () => 'rebuilt' });
+  addDense(`${shape.prefix}classifier.${module}`, [shape.classes, features], 1 / 3);
+  return buildVgg(state, { inputSize: [shape.inputSize, shape.inputSize], getExecution: () => 'rebuilt' });
 }
 
 /** Widths of the study's hidden layers. */
-const STUDY_WIDTHS = [512, 512];
+const COMPACT_WIDTHS = [512, 512];
 
 /**
  * A VGG whose classifier is replaced by the study's, fresh: two hidden layers of 512, each with ReLU, batch norm and
@@ -130,13 +136,13 @@ const STUDY_WIDTHS = [512, 512];
  * @param tensors state dict of the VGG that it goes on.
  * @throws ShiboriError when these are no VGG's.
  */
-export function withStudyHead(
+export function withCompactHead(
   tensors: StateDict,
   classes: number,
   seed: number,
   inputSize: readonly [number, number],
 ): Graph {
-  const prefix = vggPrefix(tensors) ?? '';
+  const prefix = findVggPrefix(tensors) ?? '';
   const path = `${prefix}classifier`;
   const state = new Map([...tensors].filter(([name]) => !name.startsWith(`${path}.`)));
   const channels = [...tensors].filter(
@@ -146,13 +152,13 @@ export function withStudyHead(
   let inputs = (channels.at(-1)?.[1].dims[0] ?? 1) * 49;
   let position = 0;
   const add = (name: string, dims: readonly number[], initializer: Initializer) =>
-    state.set(name, initializer(dims, initialStream(seed, position++)));
-  for (const [layer, width] of [...STUDY_WIDTHS, classes].entries()) {
+    state.set(name, initializer(dims, createInitialStream(seed, position++)));
+  for (const [layer, width] of [...COMPACT_WIDTHS, classes].entries()) {
     add(`${path}.${4 * layer}.weight`, [width, inputs], linearInitializer(inputs));
     add(`${path}.${4 * layer}.bias`, [width], linearInitializer(inputs));
     inputs = width;
-    if (layer === STUDY_WIDTHS.length) break;
-    for (const [name, value] of NORM) add(`${path}.${4 * layer + 2}.${name}`, [width], filled(value));
+    if (layer === COMPACT_WIDTHS.length) break;
+    for (const [name, value] of NORM) add(`${path}.${4 * layer + 2}.${name}`, [width], constantInitializer(value));
   }
-  return buildVgg(state, { inputSize, execution: () => 'rebuilt' });
+  return buildVgg(state, { inputSize, getExecution: () => 'rebuilt' });
 }

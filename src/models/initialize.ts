@@ -9,7 +9,7 @@
  *   other vectors      what is added 0, what is multiplied with 1
  *   other tensors      normal with deviation 0.02: embeddings, as torchvision's vision transformers
  */
-import { ttDescriptorsOf } from '../decompose/tt-layer.js';
+import { findTtDescriptors } from '../decompose/tt-layer.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { moduleOfParameter, parametersOf } from '../graph/parameters.js';
 import { reachableFrom, usesOf } from '../graph/uses.js';
@@ -25,13 +25,13 @@ const INITIAL_STREAM = 4;
 export type Initializer = (dims: readonly number[], random: RandomStream) => Tensor<'float32'>;
 
 /** Everything the same number. */
-export const filled =
+export const constantInitializer =
   (value: number): Initializer =>
   (dims) =>
     tensor('float32', dims, new Float32Array(sizeOf(dims)).fill(value));
 
 /** Normally distributed numbers around 0 (Box and Muller 1958). */
-export const normal =
+export const normalInitializer =
   (deviation: number): Initializer =>
   (dims, random) => {
     const values = new Float32Array(sizeOf(dims));
@@ -43,7 +43,7 @@ export const normal =
   };
 
 /** Numbers from −bound to bound. */
-export const uniform =
+export const uniformInitializer =
   (bound: number): Initializer =>
   (dims, random) => {
     const values = new Float32Array(sizeOf(dims));
@@ -52,10 +52,11 @@ export const uniform =
   };
 
 /** `torch.nn.Linear`'s, for weight and bias: `kaiming_uniform_` with a = √5 is a bound of 1/√fan-in. */
-export const linearInitializer = (fanIn: number): Initializer => uniform(1 / Math.sqrt(Math.max(1, fanIn)));
+export const linearInitializer = (fanIn: number): Initializer => uniformInitializer(1 / Math.sqrt(Math.max(1, fanIn)));
 
 /** The stream that a seed gives to the parameter at a position. */
-export const initialStream = (seed: number, position: number): RandomStream => seeded(seed, INITIAL_STREAM, position);
+export const createInitialStream = (seed: number, position: number): RandomStream =>
+  seeded(seed, INITIAL_STREAM, position);
 
 const NORMALISATIONS = new Set([
   'BatchNormalization',
@@ -66,35 +67,35 @@ const NORMALISATIONS = new Set([
 /** Operators that give a weight another shape on its way. */
 const RESHAPING = new Set(['Transpose', 'Reshape', 'Identity', 'Cast', 'Unsqueeze', 'Squeeze']);
 
-const lastDims = (value: Value | undefined, back: number) => Number(value?.type?.dims.at(-back)) || 1;
+const getLastDim = (value: Value | undefined, back: number) => Number(value?.type?.dims.at(-back)) || 1;
 
 /** What a node says about the initializer it reads at a position; `undefined` where it says nothing. */
-type Role = (node: Node, value: Value, dims: readonly number[]) => Initializer | undefined;
+type InitializerRule = (node: Node, value: Value, dims: readonly number[]) => Initializer | undefined;
 
-const roles: Readonly<Record<string, Role>> = {
-  Conv: convolution,
-  ConvTranspose: convolution,
+const initializerRules: Readonly<Record<string, InitializerRule>> = {
+  Conv: chooseConvolutionInitializer,
+  ConvTranspose: chooseConvolutionInitializer,
   Gemm: (node) => {
     const transposed = node.attributes.transB?.value === 1;
-    return linearInitializer(lastDims(node.inputs[1], transposed ? 1 : 2));
+    return linearInitializer(getLastDim(node.inputs[1], transposed ? 1 : 2));
   },
-  MatMul: (node, value) => (node.inputs[1] === value ? linearInitializer(lastDims(value, 2)) : undefined),
-  PRelu: (node, value) => (node.inputs[1] === value ? filled(0.25) : undefined),
+  MatMul: (node, value) => (node.inputs[1] === value ? linearInitializer(getLastDim(value, 2)) : undefined),
+  PRelu: (node, value) => (node.inputs[1] === value ? constantInitializer(0.25) : undefined),
 };
 
-function convolution(node: Node, value: Value, dims: readonly number[]): Initializer | undefined {
-  if (node.inputs[1] !== value) return filled(0);
+function chooseConvolutionInitializer(node: Node, value: Value, dims: readonly number[]): Initializer | undefined {
+  if (node.inputs[1] !== value) return constantInitializer(0);
   // As `kaiming_normal_(mode='fan_out')` counts it, groups or not.
-  return normal(Math.sqrt(2 / ((dims[0] ?? 1) * sizeOf(dims.slice(2)))));
+  return normalInitializer(Math.sqrt(2 / ((dims[0] ?? 1) * sizeOf(dims.slice(2)))));
 }
 
-function normalisation(node: Node, value: Value): Initializer {
+function chooseNormalisationInitializer(node: Node, value: Value): Initializer {
   const at = node.inputs.indexOf(value);
-  return filled(at === 1 || at === 4 ? 1 : 0);
+  return constantInitializer(at === 1 || at === 4 ? 1 : 0);
 }
 
 /** Finds out how each parameter of a graph begins. */
-class Roles {
+class InitializerFinder {
   readonly #uses;
   /** Values that some weighted operator acted on: what is computed with before belongs to the preprocessing. */
   readonly #weighted: ReadonlySet<Value>;
@@ -107,40 +108,40 @@ class Roles {
       graph,
       heavy.flatMap(({ outputs }) => outputs.flatMap((output) => output ?? [])),
     );
-    const cores = ttDescriptorsOf(graph).map(({ path, inModes, bonds, outModes, layout }) => {
+    const cores = findTtDescriptors(graph).map(({ path, inModes, bonds, outModes, layout }) => {
       const count = layout === 'tt' ? outModes.length + inModes.length : inModes.length;
       const variance = 1 / (3 * sizeOf(inModes) * sizeOf(bonds));
-      return [path, normal(variance ** (1 / (2 * count)))] as const;
+      return [path, normalInitializer(variance ** (1 / (2 * count)))] as const;
     });
     this.#cores = new Map(cores);
   }
 
-  of(name: string, value: Value, dims: readonly number[]): Initializer | undefined {
+  find(name: string, value: Value, dims: readonly number[]): Initializer | undefined {
     const core = this.#cores.get(moduleOfParameter(name));
-    if (core) return name.includes('.tt_W') ? core : filled(0);
+    if (core) return name.includes('.tt_W') ? core : constantInitializer(0);
     for (const node of this.#uses.consumers(value)) {
       const [output] = node.outputs;
       if (RESHAPING.has(node.op) && output) {
-        const found = this.of(name, output, dims);
+        const found = this.find(name, output, dims);
         if (found) return found;
       }
-      const role = NORMALISATIONS.has(node.op) ? normalisation : roles[node.op];
-      const found = role?.(node, value, dims) ?? this.#elementwise(node, value, dims);
+      const role = NORMALISATIONS.has(node.op) ? chooseNormalisationInitializer : initializerRules[node.op];
+      const found = role?.(node, value, dims) ?? this.#findElementwise(node, value, dims);
       if (found) return found;
     }
     return undefined;
   }
 
-  #elementwise(node: Node, value: Value, dims: readonly number[]): Initializer | undefined {
+  #findElementwise(node: Node, value: Value, dims: readonly number[]): Initializer | undefined {
     if (node.op !== 'Add' && node.op !== 'Mul') return undefined;
     const other = node.inputs.find((input) => input !== value);
     // One number for all is a constant of the architecture (1/√d of attention).
     if (!other || sizeOf(dims) === 1 || !this.#weighted.has(other)) return undefined;
     const isVector = sizeOf(dims) === Math.max(...dims);
-    if (!isVector) return normal(0.02);
-    if (node.op === 'Mul') return filled(1);
+    if (!isVector) return normalInitializer(0.02);
+    if (node.op === 'Mul') return constantInitializer(1);
     const producer = this.#uses.producer(other);
-    return producer?.op === 'MatMul' ? linearInitializer(lastDims(producer.inputs[1], 2)) : filled(0);
+    return producer?.op === 'MatMul' ? linearInitializer(getLastDim(producer.inputs[1], 2)) : constantInitializer(0);
   }
 }
 
@@ -151,12 +152,12 @@ class Roles {
  * @returns the graph, and the names of the parameters that stayed.
  */
 export function reinitialize(graph: Graph, seed: number): { readonly graph: Graph; readonly kept: readonly string[] } {
-  const roles = new Roles(graph);
+  const finder = new InitializerFinder(graph);
   const fresh = new Map<Value, Tensor>();
   const kept: string[] = [];
   for (const [position, { value, name, tensor: old }] of parametersOf(graph).entries()) {
-    const initializer = old.dtype === 'float32' ? roles.of(name, value, old.dims) : undefined;
-    if (initializer) fresh.set(value, initializer(old.dims, initialStream(seed, position)));
+    const initializer = old.dtype === 'float32' ? finder.find(name, value, old.dims) : undefined;
+    if (initializer) fresh.set(value, initializer(old.dims, createInitialStream(seed, position)));
     else kept.push(name);
   }
   return { graph: rewrite(graph, { initializer: (value, old) => fresh.get(value) ?? old }), kept };

@@ -6,18 +6,18 @@ import type { StorageType } from '../passes/store-weights.js';
 import { PREPROCESS_PARTS } from './preprocessing.js';
 
 /** Metadata keys under which a saved model carries what a graph cannot say. */
-const KEY = 'shibori';
+const METADATA_KEY = 'shibori';
 /** The version of this package that wrote a file; the file's producer is who made the model. */
 export const VERSION_KEY = 'shibori.version';
 
-const modes = z.array(z.number().int().positive()).readonly();
-const size = z.tuple([z.number().int().positive(), z.number().int().positive()]).readonly();
+const modesSchema = z.array(z.number().int().positive()).readonly();
+const imageSizeSchema = z.tuple([z.number().int().positive(), z.number().int().positive()]).readonly();
 
-const preprocess = z.object({
-  size,
+const preprocessSchema = z.object({
+  size: imageSizeSchema,
   resize: z.enum(['shorter-side', 'stretch', 'none']),
   shorterSide: z.number().int().positive().exactOptional(),
-  stretchSize: size.exactOptional(),
+  stretchSize: imageSizeSchema.exactOptional(),
   filter: z.enum(['nearest', 'box', 'bilinear', 'hamming', 'bicubic', 'lanczos']).exactOptional(),
   color: z.enum(['rgb', 'bgr', 'gray']).exactOptional(),
   range: z.tuple([z.number(), z.number()]).readonly().exactOptional(),
@@ -25,11 +25,11 @@ const preprocess = z.object({
   std: z.array(z.number().positive()).min(1).readonly(),
 }) satisfies z.ZodType<Preprocess>;
 
-const schema = z.object({
+const modelInfoSchema = z.object({
   /** The architecture that the state-dict keys belong to. */
   architecture: z.string().optional(),
   /** How images become the model's input. */
-  preprocess: preprocess.optional(),
+  preprocess: preprocessSchema.optional(),
   /** The parts of `preprocess` that nobody said: they are guesses still. */
   guessed: z.array(z.enum(PREPROCESS_PARTS)).readonly().optional(),
   /** Whether the file that the model came from takes whole numbers 0…255: options of mean and std keep that range. */
@@ -46,9 +46,9 @@ const schema = z.object({
       z.object({
         path: z.string(),
         layout: z.enum(['tt', 'tt-matrix']),
-        outModes: modes,
-        inModes: modes,
-        bonds: modes,
+        outModes: modesSchema,
+        inModes: modesSchema,
+        bonds: modesSchema,
         execution: z.enum(['factored', 'rebuilt']),
       }),
     )
@@ -57,7 +57,7 @@ const schema = z.object({
 });
 
 /** What a model file says about itself beside its graph and tensors. */
-export type ModelInfo = z.infer<typeof schema> & {
+export type ModelInfo = z.infer<typeof modelInfoSchema> & {
   /** The file's metadata entries that are not ours: they are written back as they were. */
   readonly others?: Readonly<Record<string, string>>;
   /** Names of the file's outputs in its order, where the graph in memory has others: they are written back as they were. */
@@ -70,7 +70,7 @@ export type ModelInfo = z.infer<typeof schema> & {
 
 /** Writes model information into metadata entries (`metadata_props` of ONNX, `__metadata__` of safetensors). */
 export function encodeInfo({ others, outputs: _, about: __, store: ___, ...info }: ModelInfo): Record<string, string> {
-  return { ...others, [KEY]: JSON.stringify(info) };
+  return { ...others, [METADATA_KEY]: JSON.stringify(info) };
 }
 
 /**
@@ -79,7 +79,7 @@ export function encodeInfo({ others, outputs: _, about: __, store: ___, ...info 
  * @throws ShiboriError naming the file when the entry is not what `encodeInfo` writes.
  */
 export function decodeInfo(metadata: Readonly<Record<string, string>>, file: string): ModelInfo {
-  const { [KEY]: text, [VERSION_KEY]: _, ...rest } = metadata;
+  const { [METADATA_KEY]: text, [VERSION_KEY]: _, ...rest } = metadata;
   const others = Object.keys(rest).length > 0 ? { others: rest } : {};
   if (text === undefined) return others;
   let json: unknown;
@@ -87,13 +87,16 @@ export function decodeInfo(metadata: Readonly<Record<string, string>>, file: str
     json = JSON.parse(text);
   } catch {
     throw new ShiboriError(
-      `Reading ${file}: its metadata entry "${KEY}" is not JSON. Remove the entry, or save the model again.`,
+      `Reading ${file}: its metadata entry "${METADATA_KEY}" is not JSON. Remove the entry, or save the model again.`,
       { code: 'unsupported-model' },
     );
   }
-  const parsed = schema.safeParse(json);
+  const parsed = modelInfoSchema.safeParse(json);
   if (parsed.success) return { ...parsed.data, ...others };
-  throw new ShiboriError(`Reading ${file}: its metadata entry "${KEY}" is damaged: ${z.prettifyError(parsed.error)}`, {
-    code: 'unsupported-model',
-  });
+  throw new ShiboriError(
+    `Reading ${file}: its metadata entry "${METADATA_KEY}" is damaged: ${z.prettifyError(parsed.error)}`,
+    {
+      code: 'unsupported-model',
+    },
+  );
 }

@@ -18,27 +18,32 @@ export interface ModelConfig {
 type Size = readonly [height: number, width: number];
 
 /** Filters by Pillow's numbers. */
-const byNumber: readonly Filter[] = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'];
+const filtersByNumber: readonly Filter[] = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'];
 
-const pixels = z.number().int().positive();
-const filter = z.union([
+const pixelsSchema = z.number().int().positive();
+const filterSchema = z.union([
   z
     .int()
     .min(0)
     .max(5)
-    .transform((number): Filter => byNumber[number] ?? 'bilinear'),
+    .transform((number): Filter => filtersByNumber[number] ?? 'bilinear'),
   z
     .string()
     .transform((name) => name.toLowerCase())
-    .pipe(z.enum(byNumber)),
+    .pipe(z.enum(filtersByNumber)),
 ]);
-const perChannel = z
+const perChannelSchema = z
   .union([z.number(), z.array(z.number()).min(1).max(4)], 'expected a number, or one for each channel')
   .transform((value): readonly number[] => (typeof value === 'number' ? [value] : value));
-const deviations = perChannel.refine((values) => values.every((value) => value > 0), 'must be above 0');
+const deviationsSchema = perChannelSchema.refine((values) => values.every((value) => value > 0), 'must be above 0');
 
 const sizeSchema = z.union(
-  [pixels, z.tuple([pixels, pixels]), z.object({ height: pixels, width: pixels }), z.object({ shortest_edge: pixels })],
+  [
+    pixelsSchema,
+    z.tuple([pixelsSchema, pixelsSchema]),
+    z.object({ height: pixelsSchema, width: pixelsSchema }),
+    z.object({ shortest_edge: pixelsSchema }),
+  ],
   'expected a number of pixels, { height, width } or { shortest_edge }',
 );
 
@@ -47,7 +52,7 @@ const preprocessorSchema = z.object({
   feature_extractor_type: z.string().nullish(),
   do_resize: z.boolean().nullish(),
   size: sizeSchema.nullish(),
-  resample: filter.nullish(),
+  resample: filterSchema.nullish(),
   crop_pct: z.number().positive().max(1).nullish(),
   do_center_crop: z.boolean().nullish(),
   crop_size: sizeSchema.nullish(),
@@ -55,20 +60,20 @@ const preprocessorSchema = z.object({
   rescale_factor: z.number().positive().nullish(),
   rescale_offset: z.boolean().nullish(),
   do_normalize: z.boolean().nullish(),
-  image_mean: perChannel.nullish(),
-  image_std: deviations.nullish(),
+  image_mean: perChannelSchema.nullish(),
+  image_std: deviationsSchema.nullish(),
   include_top: z.boolean().nullish(),
   do_flip_channel_order: z.boolean().nullish(),
 });
 type Preprocessor = z.infer<typeof preprocessorSchema>;
 
 const timmSchema = z.object({
-  input_size: z.tuple([z.number().int().positive(), pixels, pixels]).nullish(),
-  mean: perChannel.nullish(),
-  std: deviations.nullish(),
+  input_size: z.tuple([z.number().int().positive(), pixelsSchema, pixelsSchema]).nullish(),
+  mean: perChannelSchema.nullish(),
+  std: deviationsSchema.nullish(),
   crop_pct: z.number().positive().max(1).nullish(),
   crop_mode: z.enum(['center', 'squash']).nullish(),
-  interpolation: filter.or(z.literal('random').transform((): Filter => 'bilinear')).nullish(),
+  interpolation: filterSchema.or(z.literal('random').transform((): Filter => 'bilinear')).nullish(),
   label_names: z.array(z.string()).nullish(),
   label_descriptions: z.record(z.string(), z.string()).nullish(),
 });
@@ -81,7 +86,7 @@ const configSchema = z.object({
 });
 
 /** `undefined` for a document that is no JSON object. */
-function parseJson(text: string, file: string): Record<string, unknown> {
+function parseJsonObject(text: string, file: string): Record<string, unknown> {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -99,7 +104,7 @@ function parseJson(text: string, file: string): Record<string, unknown> {
 }
 
 /** Parses, or says which field of which file is wrong. */
-function check<T>(schema: z.ZodType<T>, value: unknown, file: string, at = ''): T {
+function parseFields<T>(schema: z.ZodType<T>, value: unknown, file: string, at = ''): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -110,14 +115,14 @@ function check<T>(schema: z.ZodType<T>, value: unknown, file: string, at = ''): 
   );
 }
 
-const square = (size: z.infer<typeof sizeSchema> | null | undefined): Size | undefined => {
+const toImageSize = (size: z.infer<typeof sizeSchema> | null | undefined): Size | undefined => {
   if (typeof size === 'number') return [size, size];
   if (!size || 'shortest_edge' in size) return undefined;
   return 'height' in size ? [size.height, size.width] : size;
 };
 
 /** Sizes of a transformers image processor, whose classes read the same fields in different ways. */
-function resizing(config: Preprocessor): Pick<PreprocessParts, 'size' | 'resize'> {
+function readResizing(config: Preprocessor): Pick<PreprocessParts, 'size' | 'resize'> {
   const kind = `${config.image_processor_type ?? config.feature_extractor_type ?? ''}`.toLowerCase();
   const { size, crop_pct: fraction } = config;
   const edgeGiven = size && typeof size === 'object' && 'shortest_edge' in size ? size.shortest_edge : undefined;
@@ -126,10 +131,10 @@ function resizing(config: Preprocessor): Pick<PreprocessParts, 'size' | 'resize'
     config.do_center_crop === true
       ? cropSize && typeof cropSize === 'object' && 'shortest_edge' in cropSize
         ? ([cropSize.shortest_edge, cropSize.shortest_edge] as const)
-        : square(cropSize)
+        : toImageSize(cropSize)
       : undefined;
   if (config.do_resize === false) {
-    const fixed = crop ?? square(size);
+    const fixed = crop ?? toImageSize(size);
     return fixed ? { size: fixed, resize: { resize: 'none' } } : {};
   }
   // A plain number is a square, but for processors that cut: there it is the shorter side.
@@ -143,13 +148,13 @@ function resizing(config: Preprocessor): Pick<PreprocessParts, 'size' | 'resize'
     const side = kind.startsWith('levit') ? Math.floor((256 / 224) * edge) : edge;
     return { size: crop ?? [edge, edge], resize: { resize: 'shorter-side', shorterSide: side } };
   }
-  const stretched = square(size);
+  const stretched = toImageSize(size);
   if (!stretched) return crop ? { size: crop } : {};
   const cuts = crop && (crop[0] !== stretched[0] || crop[1] !== stretched[1]);
   return { size: crop ?? stretched, resize: { resize: 'stretch', ...(cuts && { stretchSize: stretched }) } };
 }
 
-function normalization(config: Preprocessor): PreprocessParts['normalization'] {
+function readNormalization(config: Preprocessor): PreprocessParts['normalization'] {
   const factor = config.do_rescale === false ? 1 : (config.rescale_factor ?? 1 / 255);
   const low = config.rescale_offset === true && config.do_rescale !== false ? -1 : 0;
   // 0.00392156862745098 means 1 / 255.
@@ -168,9 +173,9 @@ function normalization(config: Preprocessor): PreprocessParts['normalization'] {
   };
 }
 
-function timmConfig(config: Timm): ModelConfig {
+function fromTimm(config: Timm): ModelConfig {
   const size = config.input_size ? ([config.input_size[1], config.input_size[2]] as const) : undefined;
-  const resize = size && timmResize(size, config);
+  const resize = size && readTimmResize(size, config);
   const { label_names: names, label_descriptions: descriptions } = config;
   return {
     parts: {
@@ -183,19 +188,19 @@ function timmConfig(config: Timm): ModelConfig {
   };
 }
 
-function timmResize(size: Size, { crop_pct: fraction, crop_mode: mode }: Timm): PreprocessParts['resize'] {
+function readTimmResize(size: Size, { crop_pct: fraction, crop_mode: mode }: Timm): PreprocessParts['resize'] {
   const scaled = (side: number) => Math.floor(side / (fraction ?? 0.875));
   if (mode === 'squash') return { resize: 'stretch', stretchSize: [scaled(size[0]), scaled(size[1])] };
   return { resize: 'shorter-side', shorterSide: scaled(Math.min(...size)) };
 }
 
 /** timm's fields: under `pretrained_cfg`, or in the document itself as older files have them. */
-function timmOf(json: Record<string, unknown>, file: string): ModelConfig | undefined {
+function findTimmConfig(json: Record<string, unknown>, file: string): ModelConfig | undefined {
   const nested = json.pretrained_cfg;
   if (nested === undefined && !('input_size' in json && 'mean' in json && 'std' in json)) return undefined;
-  const config = check(timmSchema, nested ?? json, file, nested === undefined ? '' : 'pretrained_cfg');
-  const { label_names, label_descriptions } = check(timmSchema, json, file);
-  return timmConfig({
+  const config = parseFields(timmSchema, nested ?? json, file, nested === undefined ? '' : 'pretrained_cfg');
+  const { label_names, label_descriptions } = parseFields(timmSchema, json, file);
+  return fromTimm({
     ...config,
     ...(label_names && { label_names }),
     ...(label_descriptions && { label_descriptions }),
@@ -203,7 +208,7 @@ function timmOf(json: Record<string, unknown>, file: string): ModelConfig | unde
 }
 
 /** Names by number, which must be 0 … n - 1. Placeholders (`LABEL_0`) are no names. */
-function namesOf(
+function listClassNames(
   names: readonly (readonly [number, string])[],
   field: string,
   file: string,
@@ -226,15 +231,15 @@ function namesOf(
  * @throws ShiboriError naming file and field for what is not understood.
  */
 export function parsePreprocessorConfig(text: string, file: string): ModelConfig {
-  const json = parseJson(text, file);
-  const timm = timmOf(json, file);
+  const json = parseJsonObject(text, file);
+  const timm = findTimmConfig(json, file);
   if (timm) return timm;
-  const config = check(preprocessorSchema, json, file);
-  const normalised = normalization(config);
+  const config = parseFields(preprocessorSchema, json, file);
+  const normalised = readNormalization(config);
   const about = 'image_mean' in json || 'do_normalize' in json || 'do_rescale' in json || 'rescale_factor' in json;
   return {
     parts: {
-      ...resizing(config),
+      ...readResizing(config),
       ...(config.resample && { filter: config.resample }),
       ...(config.do_flip_channel_order != null && { color: config.do_flip_channel_order ? 'bgr' : 'rgb' }),
       ...(about && normalised && { normalization: normalised }),
@@ -248,23 +253,23 @@ export function parsePreprocessorConfig(text: string, file: string): ModelConfig
  * @throws ShiboriError naming file and field for what is not understood.
  */
 export function parseModelConfig(text: string, file: string): ModelConfig {
-  const json = parseJson(text, file);
-  const timm = timmOf(json, file);
+  const json = parseJsonObject(text, file);
+  const timm = findTimmConfig(json, file);
   if (timm) return timm;
   if (!('id2label' in json || 'label2id' in json || 'image_size' in json)) return { parts: {} };
-  const { id2label, label2id, image_size: size } = check(configSchema, json, file);
+  const { id2label, label2id, image_size: size } = parseFields(configSchema, json, file);
   const classes = id2label
-    ? namesOf(
+    ? listClassNames(
         Object.entries(id2label).map(([id, name]) => [Number(id), name] as const),
         'id2label',
         file,
       )
     : label2id &&
-      namesOf(
+      listClassNames(
         Object.entries(label2id).map(([name, id]) => [id, name] as const),
         'label2id',
         file,
       );
-  const images = square(size);
+  const images = toImageSize(size);
   return { parts: images ? { size: images } : {}, ...(classes && { classes }) };
 }

@@ -22,7 +22,7 @@ export interface PreprocessParts {
 }
 
 /** A source, and what it is called: `metadata`, the path of a file. */
-export interface PreprocessLayer {
+export interface PreprocessSource {
   readonly from: string;
   readonly parts: PreprocessParts;
 }
@@ -68,7 +68,7 @@ export interface ResolvedPreprocess {
 }
 
 /** Parts of preprocessing that is known as a whole, less those that were guessed when it was written. */
-export function partsOf(preprocess: Preprocess, guessed: readonly PreprocessPart[] = []): PreprocessParts {
+export function toPreprocessParts(preprocess: Preprocess, guessed: readonly PreprocessPart[] = []): PreprocessParts {
   const { size, resize, shorterSide, stretchSize, filter = 'bilinear', color = 'rgb', range, mean, std } = preprocess;
   const parts: PreprocessParts = {
     size,
@@ -81,13 +81,13 @@ export function partsOf(preprocess: Preprocess, guessed: readonly PreprocessPart
 }
 
 /** Pixels as whole numbers have them. */
-const BYTES = { range: [0, 255], mean: [0], std: [1] } as const;
+const BYTE_NORMALIZATION = { range: [0, 255], mean: [0], std: [1] } as const;
 
 /** What is likely, where nothing is said. */
-function guessFor({ channels, layout, takesBytes, rescales }: InputFacts): Required<Omit<PreprocessParts, 'size'>> {
+function guessParts({ channels, layout, takesBytes, rescales }: InputFacts): Required<Omit<PreprocessParts, 'size'>> {
   const rest = { resize: { resize: 'shorter-side' }, filter: 'bilinear' } as const;
   const color = channels === 1 ? 'gray' : 'rgb';
-  if (takesBytes || rescales) return { ...rest, color, normalization: BYTES };
+  if (takesBytes || rescales) return { ...rest, color, normalization: BYTE_NORMALIZATION };
   if (channels === 1) return { ...rest, color, normalization: { mean: [0], std: [1] } };
   // Most of Keras' applications take -1…1; PyTorch's take ImageNet's statistics.
   if (layout === 'nhwc') return { ...rest, color, normalization: { range: [-1, 1], mean: [0], std: [1] } };
@@ -95,7 +95,7 @@ function guessFor({ channels, layout, takesBytes, rescales }: InputFacts): Requi
 }
 
 /** A size that was made for another one, in proportion. */
-function rescale(
+function rescaleResize(
   { resize, shorterSide, stretchSize }: NonNullable<PreprocessParts['resize']>,
   made: readonly [number, number] | undefined,
   size: readonly [number, number],
@@ -110,7 +110,7 @@ function rescale(
   };
 }
 
-function resizeOption(
+function readResizeOption(
   { resize, shorterSide, crop }: PreprocessOptions,
   size: readonly [number, number],
 ): PreprocessParts['resize'] {
@@ -131,7 +131,7 @@ function resizeOption(
   return { resize: 'shorter-side', shorterSide: side };
 }
 
-const sameRange = (a: readonly number[] = [0, 1], b: readonly number[] = [0, 1]): boolean =>
+const isSameRange = (a: readonly number[] = [0, 1], b: readonly number[] = [0, 1]): boolean =>
   a.every((value, i) => value === b[i]);
 
 /**
@@ -142,14 +142,14 @@ const sameRange = (a: readonly number[] = [0, 1], b: readonly number[] = [0, 1])
  *
  * @param known what a file says; `undefined` where it would be a guess.
  */
-function normalizationOption(
+function buildNormalizationOption(
   { mean, std, range }: PreprocessOptions,
   known: PreprocessParts['normalization'] | undefined,
   { takesBytes }: InputFacts,
 ): NonNullable<PreprocessParts['normalization']> | undefined {
   if (mean === undefined && std === undefined && range === undefined) return undefined;
   const chosenRange = range ?? (takesBytes ? ([0, 255] as const) : undefined);
-  const base = range === undefined && known && sameRange(known.range, chosenRange) ? known : { mean: [0], std: [1] };
+  const base = range === undefined && known && isSameRange(known.range, chosenRange) ? known : { mean: [0], std: [1] };
   const chosen = { ...(chosenRange && { range: chosenRange }), mean: mean ?? base.mean, std: std ?? base.std };
   const bad = chosen.std.find((value) => !(value > 0));
   if (bad !== undefined) throw new UsageError(`A standard deviation must be above 0, found ${bad} (--std).`);
@@ -163,7 +163,7 @@ function normalizationOption(
 }
 
 /** Numbers for each channel: as many as there are, or one. */
-function perChannel(values: readonly number[], channels: number, what: string, from: string): readonly number[] {
+function checkPerChannel(values: readonly number[], channels: number, what: string, from: string): readonly number[] {
   const [first = 0] = values;
   if (values.length === channels || values.length === 1) return values;
   if (channels === 1 && values.every((value) => value === first)) return [first];
@@ -181,20 +181,20 @@ function perChannel(values: readonly number[], channels: number, what: string, f
  */
 export function resolvePreprocess(
   options: PreprocessOptions,
-  known: readonly PreprocessLayer[],
+  known: readonly PreprocessSource[],
   facts: InputFacts,
 ): ResolvedPreprocess | undefined {
-  const layers: readonly PreprocessLayer[] = [...known, { from: 'guess', parts: guessFor(facts) }];
+  const layers: readonly PreprocessSource[] = [...known, { from: 'guess', parts: guessParts(facts) }];
   const sizeLayer = known.find(({ parts }) => parts.size);
   const size = facts.size?.value ?? sizeLayer?.parts.size;
   if (!size) return undefined;
   const find = <P extends Exclude<PreprocessPart, 'size'>>(part: P) => {
     const layer = layers.find(({ parts }) => parts[part]) ?? layers.at(-1);
-    return { value: layer?.parts[part] ?? guessFor(facts)[part], from: layer?.from ?? 'guess', layer };
+    return { value: layer?.parts[part] ?? guessParts(facts)[part], from: layer?.from ?? 'guess', layer };
   };
   const [resize, filter, color, normalization] = [find('resize'), find('filter'), find('color'), find('normalization')];
-  const asked = resizeOption(options, size);
-  const chosenNormalization = normalizationOption(
+  const asked = readResizeOption(options, size);
+  const chosenNormalization = buildNormalizationOption(
     options,
     normalization.from === 'guess' ? undefined : normalization.value,
     facts,
@@ -218,7 +218,7 @@ export function resolvePreprocess(
       `The model takes images of ${facts.channels} channel${facts.channels === 1 ? '' : 's'}, which are not "${chosen}" (${from.color}).`,
     );
   }
-  const fitted = asked ?? rescale(resize.value, resize.layer?.parts.size, size);
+  const fitted = asked ?? rescaleResize(resize.value, resize.layer?.parts.size, size);
   if (fitted.shorterSide !== undefined && fitted.shorterSide < Math.min(...size)) {
     throw new ShiboriError(
       `Preprocessing (${from.resize}): images whose shorter side has ${fitted.shorterSide} pixels are too small for a cut of ${size[1]}×${size[0]}. Give --shorter-side or --resize.`,
@@ -232,8 +232,8 @@ export function resolvePreprocess(
       filter: options.filter ?? filter.value,
       color: chosen,
       ...(range && { range }),
-      mean: perChannel(mean, facts.channels, 'mean', from.normalization),
-      std: perChannel(std, facts.channels, 'std', from.normalization),
+      mean: checkPerChannel(mean, facts.channels, 'mean', from.normalization),
+      std: checkPerChannel(std, facts.channels, 'std', from.normalization),
     },
     from,
   };

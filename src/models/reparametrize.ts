@@ -11,27 +11,27 @@ import { toFloat32 } from '../tensor/float16.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import type { StateDict } from './state-dict.js';
 
-type Fail = (problem: string) => ShiboriError;
+type WeightErrorFactory = (problem: string) => ShiboriError;
 
 /** One way to store a weight. `NAME` in the parts stands for the weight's name. */
 interface Reparametrization {
   readonly kind: string;
   /** The first part is what the weight is computed from. */
   readonly parts: readonly string[];
-  compute(parts: readonly Tensor<'float32'>[], name: string, fail: Fail): Tensor<'float32'>;
+  compute(parts: readonly Tensor<'float32'>[], name: string, fail: WeightErrorFactory): Tensor<'float32'>;
 }
 
-const weightNormOf = (parts: readonly string[]): Reparametrization => ({
+const createWeightNormRule = (parts: readonly string[]): Reparametrization => ({
   kind: 'weight norm',
   parts,
-  compute: ([v, g], name, fail) => weightNorm(v as Tensor<'float32'>, g as Tensor<'float32'>, name, fail),
+  compute: ([v, g], name, fail) => computeWeightNorm(v as Tensor<'float32'>, g as Tensor<'float32'>, name, fail),
 });
 
-const spectralNormOf = (parts: readonly string[]): Reparametrization => ({
+const createSpectralNormRule = (parts: readonly string[]): Reparametrization => ({
   kind: 'spectral norm',
   parts,
   compute: ([w, u, v], name, fail) =>
-    spectralNorm(w as Tensor<'float32'>, u as Tensor<'float32'>, v as Tensor<'float32'>, name, fail),
+    computeSpectralNorm(w as Tensor<'float32'>, u as Tensor<'float32'>, v as Tensor<'float32'>, name, fail),
 });
 
 /** In the order in which they are undone: pruning may be applied to a part of another. */
@@ -39,12 +39,17 @@ const reparametrizations: readonly Reparametrization[] = [
   {
     kind: 'pruning',
     parts: ['NAME_orig', 'NAME_mask'],
-    compute: ([w, mask], name, fail) => product(w as Tensor<'float32'>, mask as Tensor<'float32'>, name, fail),
+    compute: ([w, mask], name, fail) =>
+      computeMaskedWeight(w as Tensor<'float32'>, mask as Tensor<'float32'>, name, fail),
   },
-  weightNormOf(['NAME_v', 'NAME_g']),
-  weightNormOf(['parametrizations.NAME.original1', 'parametrizations.NAME.original0']),
-  spectralNormOf(['NAME_orig', 'NAME_u', 'NAME_v']),
-  spectralNormOf(['parametrizations.NAME.original', 'parametrizations.NAME.0._u', 'parametrizations.NAME.0._v']),
+  createWeightNormRule(['NAME_v', 'NAME_g']),
+  createWeightNormRule(['parametrizations.NAME.original1', 'parametrizations.NAME.original0']),
+  createSpectralNormRule(['NAME_orig', 'NAME_u', 'NAME_v']),
+  createSpectralNormRule([
+    'parametrizations.NAME.original',
+    'parametrizations.NAME.0._u',
+    'parametrizations.NAME.0._v',
+  ]),
 ];
 
 /** A state dict of plain weights, and what was computed. */
@@ -60,16 +65,17 @@ export interface PlainWeights {
  * @throws ShiboriError naming the weight that cannot be computed from what the file holds.
  */
 export function computeWeights(tensors: StateDict, file: string): PlainWeights {
-  const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'unsupported-model' });
+  const fail: WeightErrorFactory = (problem) =>
+    new ShiboriError(`Reading ${file}: ${problem}`, { code: 'unsupported-model' });
   let current = tensors;
   const notes: string[] = [];
   for (const way of reparametrizations) {
-    const { tensors: plain, names } = undo(current, way, fail);
+    const { tensors: plain, names } = undoReparametrization(current, way, fail);
     current = plain;
     const [first] = names;
     if (first === undefined) continue;
     const rest = names.length === 1 ? 'is' : `and ${names.length - 1} more are`;
-    notes.push(`${first} ${rest} stored with ${way.kind}: computed from ${way.parts.map(tail).join(', ')}.`);
+    notes.push(`${first} ${rest} stored with ${way.kind}: computed from ${way.parts.map(shortenPartName).join(', ')}.`);
   }
   for (const key of current.keys()) {
     const found = /^(?:(.*)\.)?parametrizations\.(\w+)\.original\d*$/.exec(key);
@@ -84,10 +90,10 @@ export function computeWeights(tensors: StateDict, file: string): PlainWeights {
   return { tensors: current, notes };
 }
 
-const tail = (part: string) => part.replace(/^parametrizations\.NAME\.|^NAME_/, '');
+const shortenPartName = (part: string) => part.replace(/^parametrizations\.NAME\.|^NAME_/, '');
 
 /** The path and the name of the weight that a key is the part of; `undefined` for other keys. */
-function weightOf(key: string, part: string): { readonly path: string; readonly name: string } | undefined {
+function parseWeightKey(key: string, part: string): { readonly path: string; readonly name: string } | undefined {
   const [start = '', end = ''] = part.split('NAME');
   if (!key.endsWith(end)) return undefined;
   const body = key.slice(0, key.length - end.length);
@@ -98,16 +104,16 @@ function weightOf(key: string, part: string): { readonly path: string; readonly 
   return isPath && /weight|bias/.test(name) ? { path, name } : undefined;
 }
 
-function undo(
+function undoReparametrization(
   tensors: StateDict,
   { parts, compute }: Reparametrization,
-  fail: Fail,
+  fail: WeightErrorFactory,
 ): { readonly tensors: StateDict; readonly names: readonly string[] } {
   const results = new Map<string, readonly [name: string, tensor: Tensor]>();
   const used = new Set<string>();
-  let left = mostElements(tensors);
+  let left = computeElementLimit(tensors);
   for (const key of tensors.keys()) {
-    const weight = weightOf(key, parts[0] as string);
+    const weight = parseWeightKey(key, parts[0] as string);
     if (weight === undefined) continue;
     const keys = parts.map((part) => weight.path + part.replace('NAME', weight.name));
     const found = keys.map((part) => tensors.get(part)).filter((tensor) => tensor !== undefined);
@@ -130,21 +136,27 @@ function undo(
 }
 
 /** Elements that weights may have in all: names in a hostile file can share one storage. */
-function mostElements(tensors: StateDict): number {
+function computeElementLimit(tensors: StateDict): number {
   const buffers = new Set([...tensors.values()].map(({ data }) => data.buffer));
   return 16e6 + [...buffers].reduce((total, { byteLength }) => total + byteLength, 0);
 }
 
-const shape = ({ dims }: Tensor) => `[${dims.join(', ')}]`;
+const formatShape = ({ dims }: Tensor) => `[${dims.join(', ')}]`;
 
-function product(w: Tensor<'float32'>, mask: Tensor<'float32'>, name: string, fail: Fail): Tensor<'float32'> {
-  if (shape(w) !== shape(mask)) throw fail(`"${name}_orig" is ${shape(w)}, but its mask is ${shape(mask)}.`);
+function computeMaskedWeight(
+  w: Tensor<'float32'>,
+  mask: Tensor<'float32'>,
+  name: string,
+  fail: WeightErrorFactory,
+): Tensor<'float32'> {
+  if (formatShape(w) !== formatShape(mask))
+    throw fail(`"${name}_orig" is ${formatShape(w)}, but its mask is ${formatShape(mask)}.`);
   const values = w.data.map((value, i) => value * (mask.data[i] as number));
   return float32(values, [...w.dims]);
 }
 
 /** Visits the elements of a tensor as those of a matrix: `axis` against all others, in order. */
-function forMatrix(
+function visitAsMatrix(
   dims: readonly number[],
   axis: number,
   visit: (index: number, row: number, column: number) => void,
@@ -160,14 +172,19 @@ function forMatrix(
   }
 }
 
-function weightNorm(v: Tensor<'float32'>, g: Tensor<'float32'>, name: string, fail: Fail): Tensor<'float32'> {
+function computeWeightNorm(
+  v: Tensor<'float32'>,
+  g: Tensor<'float32'>,
+  name: string,
+  fail: WeightErrorFactory,
+): Tensor<'float32'> {
   // The norm has one value for each index of an axis, or one for all.
   const axis = g.dims.findIndex((dim) => dim !== 1);
   const isLike = g.dims.length === 0 || g.dims.length === v.dims.length;
   const fits = isLike && g.dims.every((dim, i) => dim === (i === axis ? v.dims[i] : 1));
-  if (!fits) throw fail(`"${name}" has weight norm, but its g is ${shape(g)} where its v is ${shape(v)}.`);
+  if (!fits) throw fail(`"${name}" has weight norm, but its g is ${formatShape(g)} where its v is ${formatShape(v)}.`);
   const squares = new Float64Array(g.data.length);
-  forMatrix(v.dims, axis, (i, row) => {
+  visitAsMatrix(v.dims, axis, (i, row) => {
     squares[row] = (squares[row] as number) + (v.data[i] as number) ** 2;
   });
   const zero = v.data.length === 0 ? -1 : squares.indexOf(0);
@@ -178,28 +195,28 @@ function weightNorm(v: Tensor<'float32'>, g: Tensor<'float32'>, name: string, fa
   }
   const scales = squares.map((square, i) => (g.data[i] as number) / Math.sqrt(square));
   const result = new Float32Array(v.data.length);
-  forMatrix(v.dims, axis, (i, row) => {
+  visitAsMatrix(v.dims, axis, (i, row) => {
     result[i] = (v.data[i] as number) * (scales[row] as number);
   });
   return float32(result, [...v.dims]);
 }
 
-function spectralNorm(
+function computeSpectralNorm(
   w: Tensor<'float32'>,
   u: Tensor<'float32'>,
   v: Tensor<'float32'>,
   name: string,
-  fail: Fail,
+  fail: WeightErrorFactory,
 ): Tensor<'float32'> {
   const count = sizeOf(w.dims);
   const axis = w.dims.findIndex((dim) => dim === u.data.length && count === dim * v.data.length);
   if (axis < 0) {
     throw fail(
-      `"${name}" has spectral norm, but its u ${shape(u)} and v ${shape(v)} do not fit its weight ${shape(w)}.`,
+      `"${name}" has spectral norm, but its u ${formatShape(u)} and v ${formatShape(v)} do not fit its weight ${formatShape(w)}.`,
     );
   }
   let sigma = 0;
-  forMatrix(w.dims, axis, (i, row, column) => {
+  visitAsMatrix(w.dims, axis, (i, row, column) => {
     sigma += (u.data[row] as number) * (w.data[i] as number) * (v.data[column] as number);
   });
   if (!(Math.abs(sigma) > 0)) throw fail(`"${name}" has spectral norm, but uᵀWv of what is stored is ${sigma}.`);

@@ -9,7 +9,7 @@ export type StateDict = ReadonlyMap<string, Tensor>;
  * The state dict of a graph: its parameters and running statistics by name. PyTorch's strict loading wants
  * `num_batches_tracked` beside running statistics, which inference does not need: it is written as 0.
  */
-export function stateDictOf(graph: Graph): Map<string, Tensor> {
+export function buildStateDict(graph: Graph): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
   for (const { name, tensor } of parametersOf(graph)) {
     tensors.set(name, tensor);

@@ -41,7 +41,7 @@ export interface Summary {
 }
 
 /** Multiply-adds of one run: nodes that compute constants from constants are folded at load and do not count. */
-export function totalMultiplyAdds(graph: Graph): number {
+export function countGraphMacs(graph: Graph): number {
   const running = reachableFrom(graph, graph.inputs);
   let total = 0;
   for (const node of graph.nodes) {
@@ -51,7 +51,7 @@ export function totalMultiplyAdds(graph: Graph): number {
 }
 
 /** The operator a reader would name a module by: the one that holds its parameters, or its first. */
-function typeOf(nodes: readonly Node[], parameterNames: readonly string[]): string {
+function findModuleType(nodes: readonly Node[], parameterNames: readonly string[]): string {
   if (parameterNames.some((name) => /\.tt_W0$/.test(name))) return 'TensorTrain';
   const main = nodes.find((node) => ['Conv', 'Gemm', 'MatMul', 'BatchNormalization'].includes(node.op));
   return (main ?? nodes[0])?.op ?? '';
@@ -72,9 +72,9 @@ export function summarize(
     options.inputDims ?? input?.type?.dims.map((dim, axis) => (axis === 0 && typeof dim === 'string' ? 1 : dim)) ?? [];
   const bound = bindInputs(graph, input ? { [input.name]: inputShape } : {});
   const trains = options.trains ?? (() => true);
-  const parameterOf = new Map(parametersOf(bound).map((parameter) => [parameter.value, parameter]));
+  const unclaimedParameters = new Map(parametersOf(bound).map((parameter) => [parameter.value, parameter]));
   let sizeBytes = 0;
-  for (const { tensor } of parameterOf.values()) sizeBytes += byteSize(tensor);
+  for (const { tensor } of unclaimedParameters.values()) sizeBytes += byteSize(tensor);
   const running = reachableFrom(bound, bound.inputs);
   let activationElements = 0;
   const layers: LayerSummary[] = [];
@@ -84,16 +84,16 @@ export function summarize(
     // A parameter counts for the first module that reads it, whatever its exporter called it.
     const own: Parameter[] = [];
     for (const value of nodes.flatMap((node) => node.inputs)) {
-      const parameter = value && parameterOf.get(value);
+      const parameter = value && unclaimedParameters.get(value);
       if (!value || !parameter) continue;
-      parameterOf.delete(value);
+      unclaimedParameters.delete(value);
       if (parameter.kind === 'parameter') own.push(parameter);
     }
     const count = (some: readonly Parameter[]) => some.reduce((sum, { tensor }) => sum + sizeOf(tensor.dims), 0);
     if (isStatic(outputShape) && own.length > 0) activationElements += sizeOf(outputShape);
     layers.push({
       name: path,
-      type: typeOf(
+      type: findModuleType(
         nodes,
         own.map(({ name }) => name),
       ),

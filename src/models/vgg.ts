@@ -7,7 +7,7 @@
  * gap after a linear layer is its ReLU, any later one is Dropout. Any depth and width is recognised that way, with or
  * without batch norm, and with linear layers that were replaced by tensor trains.
  */
-import { type Execution, emitTtLinear, ttDescriptorOf } from '../decompose/tt-layer.js';
+import { type Execution, emitTtLinear, readTtDescriptor } from '../decompose/tt-layer.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
@@ -21,16 +21,16 @@ export interface BuildOptions {
   /** Spatial size of the input, `[height, width]`. */
   readonly inputSize: readonly [number, number];
   /** How the tensor-train layer at a module path runs. */
-  readonly execution: (path: string) => Execution;
+  readonly getExecution: (path: string) => Execution;
 }
 
 /** The numbered modules of one container that have parameters: `features` or `classifier`. */
-interface Container {
+interface VggContainer {
   readonly path: string;
   readonly indices: readonly number[];
 }
 
-function containerOf(tensors: StateDict, path: string): Container {
+function readVggContainer(tensors: StateDict, path: string): VggContainer {
   const indices = new Set<number>();
   for (const key of tensors.keys()) {
     const rest = key.startsWith(`${path}.`) ? key.slice(path.length + 1) : undefined;
@@ -41,12 +41,12 @@ function containerOf(tensors: StateDict, path: string): Container {
 }
 
 /** What stands before `features.` and `classifier.`: `vgg16.` or nothing. `undefined` when this is no VGG. */
-export function vggPrefix(tensors: StateDict): string | undefined {
+export function findVggPrefix(tensors: StateDict): string | undefined {
   const first = [...tensors.keys()].find((key) => /(^|\.)features\.0\.weight$/.test(key));
   if (first === undefined) return undefined;
   const prefix = first.slice(0, first.length - 'features.0.weight'.length);
-  const features = containerOf(tensors, `${prefix}features`);
-  const classifier = containerOf(tensors, `${prefix}classifier`);
+  const features = readVggContainer(tensors, `${prefix}features`);
+  const classifier = readVggContainer(tensors, `${prefix}classifier`);
   const kernels = features.indices
     .map((index) => tensors.get(`${features.path}.${index}.weight`)?.dims ?? [])
     .filter((dims) => dims.length === 4);
@@ -69,32 +69,34 @@ class VggBuilder {
     readonly options: BuildOptions,
   ) {}
 
-  parameter(name: string): Value {
+  addParameter(name: string): Value {
     const tensor = this.tensors.get(name);
     if (!tensor)
       throw new ShiboriError(`Building VGG: the state dict has no "${name}".`, { code: 'unsupported-model' });
     return this.b.initializer(name, toFloat32(tensor));
   }
 
-  optional(name: string): Value | undefined {
-    return this.tensors.has(name) ? this.parameter(name) : undefined;
+  addOptionalParameter(name: string): Value | undefined {
+    return this.tensors.has(name) ? this.addParameter(name) : undefined;
   }
 
-  batchNorm(x: Value, path: string): Value {
-    const inputs = ['weight', 'bias', 'running_mean', 'running_var'].map((name) => this.parameter(`${path}.${name}`));
+  addBatchNorm(x: Value, path: string): Value {
+    const inputs = ['weight', 'bias', 'running_mean', 'running_var'].map((name) =>
+      this.addParameter(`${path}.${name}`),
+    );
     return this.b.op('BatchNormalization', [x, ...inputs], {}, { name: path });
   }
 
-  features(input: Value, { path, indices }: Container): Value {
+  addFeatures(input: Value, { path, indices }: VggContainer): Value {
     let x = input;
     for (const [i, index] of indices.entries()) {
       const name = `${path}.${index}`;
       const dims = this.tensors.get(`${name}.weight`)?.dims ?? [];
       if (dims.length === 4) {
         const pads = [1, 1, 1, 1];
-        const inputs = [x, this.parameter(`${name}.weight`), this.optional(`${name}.bias`)];
+        const inputs = [x, this.addParameter(`${name}.weight`), this.addOptionalParameter(`${name}.bias`)];
         x = this.b.op('Conv', inputs, { kernel_shape: [3, 3], pads, strides: [1, 1] }, { name });
-      } else x = this.batchNorm(x, name);
+      } else x = this.addBatchNorm(x, name);
       const next = indices[i + 1];
       // The convolution's own batch norm follows at once; ReLU comes after it.
       if (next === index + 1) continue;
@@ -106,17 +108,17 @@ class VggBuilder {
     return x;
   }
 
-  classifier(input: Value, { path, indices }: Container): Value {
+  addClassifier(input: Value, { path, indices }: VggContainer): Value {
     let x = input;
     for (const [i, index] of indices.entries()) {
       const name = `${path}.${index}`;
       const weight = this.tensors.get(`${name}.weight`);
       const isLinear = weight?.dims.length !== 1;
-      if (weight && !isLinear) x = this.batchNorm(x, name);
+      if (weight && !isLinear) x = this.addBatchNorm(x, name);
       else if (weight) {
-        const inputs = [x, this.parameter(`${name}.weight`), this.optional(`${name}.bias`)];
+        const inputs = [x, this.addParameter(`${name}.weight`), this.addOptionalParameter(`${name}.bias`)];
         x = this.b.op('Gemm', inputs, { transB: 1 }, { name });
-      } else x = this.tensorTrain(x, name);
+      } else x = this.addTensorTrain(x, name);
       const next = indices[i + 1] ?? index + 1;
       for (let gap = index + 1; gap < next; gap++) {
         const gapName = `${path}.${gap}`;
@@ -129,20 +131,20 @@ class VggBuilder {
     return x;
   }
 
-  tensorTrain(x: Value, path: string): Value {
+  addTensorTrain(x: Value, path: string): Value {
     const cores: Value[] = [];
     checkLinear(this.tensors, path);
-    for (let k = 0; this.tensors.has(`${path}.tt_W${k}`); k++) cores.push(this.parameter(`${path}.tt_W${k}`));
-    const bias = this.optional(`${path}.B`);
+    for (let k = 0; this.tensors.has(`${path}.tt_W${k}`); k++) cores.push(this.addParameter(`${path}.tt_W${k}`));
+    const bias = this.addOptionalParameter(`${path}.B`);
     const inFeatures = x.type?.dims[1];
-    const descriptor = ttDescriptorOf(
+    const descriptor = readTtDescriptor(
       path,
       cores.map((core) => this.b.tensorOf(core)?.dims ?? []),
       bias && this.b.tensorOf(bias)?.dims,
       typeof inFeatures === 'number' ? inFeatures : 0,
     );
     this.b.scope = path;
-    const y = emitTtLinear(this.b, x, cores, bias, { ...descriptor, execution: this.options.execution(path) });
+    const y = emitTtLinear(this.b, x, cores, bias, { ...descriptor, execution: this.options.getExecution(path) });
     this.b.scope = '';
     return y;
   }
@@ -154,7 +156,7 @@ class VggBuilder {
  * Written as one product of all maps, flattened, with a constant matrix, which covers sizes that do not divide each
  * other (7 from 2); where each cell averages a whole block it is an AveragePool.
  */
-function adaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, number], path: string): Value {
+function emitAdaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, number], path: string): Value {
   const [, channels, height, width] = x.type?.dims ?? [];
   if (typeof channels !== 'number' || typeof height !== 'number' || typeof width !== 'number') {
     throw new ShiboriError(`Building "${path}": the spatial size before the adaptive pooling must be known.`, {
@@ -166,7 +168,7 @@ function adaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, 
     const kernel = [height / size[0], width / size[1]];
     return b.op('AveragePool', [x], { kernel_shape: kernel, strides: kernel }, { name: path });
   }
-  const weights = b.initializer(`${CONSTANT_PREFIX}${path}`, averagingMatrix([height, width], size));
+  const weights = b.initializer(`${CONSTANT_PREFIX}${path}`, buildAveragingMatrix([height, width], size));
   b.scope = path;
   const flat = b.op('Reshape', [x, b.ints([-1, height * width])]);
   const pooled = b.op('Reshape', [b.op('MatMul', [flat, weights]), b.ints([-1, channels, ...size])]);
@@ -175,21 +177,21 @@ function adaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [number, 
 }
 
 /** First and one past the last input cell that output cell `i` averages. */
-function averagedCells(i: number, size: number, out: number): readonly [number, number] {
+function getAveragedCells(i: number, size: number, out: number): readonly [number, number] {
   return [Math.floor((i * size) / out), Math.ceil(((i + 1) * size) / out)];
 }
 
 /** `[height·width, out height·out width]`: the weight of each input position in each output cell. */
-function averagingMatrix(
+function buildAveragingMatrix(
   [height, width]: readonly [number, number],
   [outHeight, outWidth]: readonly [number, number],
 ): Tensor<'float32'> {
   const cells = outHeight * outWidth;
   const weights = new Float32Array(height * width * cells);
   for (let i = 0; i < outHeight; i++) {
-    const [top, bottom] = averagedCells(i, height, outHeight);
+    const [top, bottom] = getAveragedCells(i, height, outHeight);
     for (let j = 0; j < outWidth; j++) {
-      const [left, right] = averagedCells(j, width, outWidth);
+      const [left, right] = getAveragedCells(j, width, outWidth);
       const share = 1 / ((bottom - top) * (right - left));
       for (let y = top; y < bottom; y++)
         for (let x = left; x < right; x++) weights[(y * width + x) * cells + i * outWidth + j] = share;
@@ -209,7 +211,7 @@ function checkLinear(tensors: StateDict, path: string): void {
 }
 
 /** Features that enter the first linear layer. */
-function classifierInputs(tensors: StateDict, path: string, channels: number): number {
+function countClassifierInputs(tensors: StateDict, path: string, channels: number): number {
   const dense = tensors.get(`${path}.weight`)?.dims[1];
   if (dense !== undefined) return dense;
   checkLinear(tensors, path);
@@ -219,7 +221,7 @@ function classifierInputs(tensors: StateDict, path: string, channels: number): n
     if (!core) break;
     dims.push(core.dims);
   }
-  const { inModes } = ttDescriptorOf(path, dims, tensors.get(`${path}.B`)?.dims, undefined, channels);
+  const { inModes } = readTtDescriptor(path, dims, tensors.get(`${path}.B`)?.dims, undefined, channels);
   return inModes.reduce((product, mode) => product * mode, 1);
 }
 
@@ -229,17 +231,17 @@ function classifierInputs(tensors: StateDict, path: string, channels: number): n
  * @throws ShiboriError when a tensor is missing or does not fit.
  */
 export function buildVgg(tensors: StateDict, options: BuildOptions): Graph {
-  const prefix = vggPrefix(tensors);
+  const prefix = findVggPrefix(tensors);
   if (prefix === undefined)
     throw new ShiboriError('Building VGG: the keys and shapes are not those of a VGG.', { code: 'unsupported-model' });
   const builder = new VggBuilder(tensors, options);
   const { b } = builder;
   const channelsIn = tensors.get(`${prefix}features.0.weight`)?.dims[1] ?? 3;
   let x = b.input('input', 'float32', ['N', channelsIn, ...options.inputSize]);
-  x = builder.features(x, containerOf(tensors, `${prefix}features`));
+  x = builder.addFeatures(x, readVggContainer(tensors, `${prefix}features`));
   const channels = Number(x.type?.dims[1]);
-  const classifier = containerOf(tensors, `${prefix}classifier`);
-  const inFeatures = classifierInputs(tensors, `${classifier.path}.${classifier.indices[0]}`, channels);
+  const classifier = readVggContainer(tensors, `${prefix}classifier`);
+  const inFeatures = countClassifierInputs(tensors, `${classifier.path}.${classifier.indices[0]}`, channels);
   const side = Math.round(Math.sqrt(inFeatures / channels));
   if (side * side * channels !== inFeatures) {
     throw new ShiboriError(
@@ -247,9 +249,9 @@ export function buildVgg(tensors: StateDict, options: BuildOptions): Graph {
       { code: 'unsupported-model' },
     );
   }
-  x = adaptiveAveragePool(b, x, [side, side], `${prefix}avgpool`);
+  x = emitAdaptiveAveragePool(b, x, [side, side], `${prefix}avgpool`);
   x = b.op('Flatten', [x], { axis: 1 }, { name: `${prefix}flatten` });
-  x = builder.classifier(x, classifier);
+  x = builder.addClassifier(x, classifier);
   const [op, name] = hasLogSoftmax(tensors, prefix)
     ? (['LogSoftmax', 'log_softmax'] as const)
     : (['Identity', 'output'] as const);

@@ -2,7 +2,7 @@ import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
 import { parametersOf } from '../graph/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { layerWeights } from './stored-weights.js';
+import { layerWeights } from './weights-as-initializers.js';
 
 /** Counts the elements that are no numbers or infinite, and finds the first one. */
 function findNonFinite({ data }: Tensor<'float32' | 'float64'>, allowMask: boolean): { count: number; first: number } {

@@ -9,28 +9,28 @@ import { usesOf } from '../graph/uses.js';
 import { attributesOf } from '../ops/table.js';
 import { sizeOf } from '../tensor/dims.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
-import { type Folded, type FoldNote, ownTensor } from './fold.js';
+import { type FoldNote, type FoldResult, findOwnTensor } from './fold.js';
 import { rewrite } from './rewrite.js';
 
 /** y = `scale` x + `shift`, one of each a channel. */
-interface Affine {
+interface ChannelAffine {
   readonly scale: Float64Array;
   readonly shift: Float64Array;
 }
 
 /** A Conv or Gemm that may take something in. */
-interface Host {
+interface FoldTarget {
   readonly node: Node;
   readonly weight: Tensor<'float32'>;
   readonly bias: Tensor<'float32'> | undefined;
   readonly outputs: number;
   /** The output and the input channel of element `at` of the weight. */
-  channelsOf(at: number): { readonly out: number; readonly into: number };
+  getChannels(at: number): { readonly out: number; readonly into: number };
   /** Whether it pads its input with zeros. */
   readonly pads: boolean;
 }
 
-function affineOf(graph: Graph, node: Node): Affine | undefined {
+function readChannelAffine(graph: Graph, node: Node): ChannelAffine | undefined {
   const tensors = node.inputs.slice(1).map((input) => input && graph.initializers.get(input)?.data);
   const [scale, bias, mean, variance] = tensors.map((data) => data && Float64Array.from(data, Number));
   if (!scale || !bias || !mean || !variance || node.outputs.filter(Boolean).length !== 1) return undefined;
@@ -41,11 +41,11 @@ function affineOf(graph: Graph, node: Node): Affine | undefined {
 }
 
 /** The node as a host, or why it is none. */
-function hostOf(graph: Graph, node: Node | undefined): Host | string {
+function readFoldTarget(graph: Graph, node: Node | undefined): FoldTarget | string {
   if (node?.op !== 'Conv' && node?.op !== 'Gemm') return 'no Conv or Gemm beside it';
   const [, w, b] = node.inputs;
-  const weight = ownTensor(graph, w);
-  const bias = ownTensor(graph, b);
+  const weight = findOwnTensor(graph, w);
+  const bias = findOwnTensor(graph, b);
   if (!weight || (b && !bias)) return `the parameters of ${node.name} are not constants of its own`;
   if (node.op === 'Conv') {
     const { group, pads, auto_pad } = attributesOf('Conv', node);
@@ -56,7 +56,7 @@ function hostOf(graph: Graph, node: Node | undefined): Host | string {
       weight,
       bias,
       outputs,
-      channelsOf(at) {
+      getChannels(at) {
         const out = Math.floor(at / (each * positions));
         const own = Math.floor(at / positions) % each;
         return { out, into: Math.floor(out / (outputs / group)) * each + own };
@@ -74,7 +74,7 @@ function hostOf(graph: Graph, node: Node | undefined): Host | string {
     weight,
     bias,
     outputs,
-    channelsOf(at) {
+    getChannels(at) {
       const [row, column] = [Math.floor(at / columns), at % columns];
       return transB ? { out: row, into: column } : { out: column, into: row };
     },
@@ -82,19 +82,25 @@ function hostOf(graph: Graph, node: Node | undefined): Host | string {
   };
 }
 
-interface Parameters {
+interface FoldedParameters {
   readonly weight: Float32Array;
   readonly bias: Float32Array;
 }
 
-function foldedBehind({ weight, bias, outputs, channelsOf }: Host, { scale, shift }: Affine): Parameters {
+function foldIntoUpstream(
+  { weight, bias, outputs, getChannels: channelsOf }: FoldTarget,
+  { scale, shift }: ChannelAffine,
+): FoldedParameters {
   return {
     weight: weight.data.map((value, at) => value * (scale[channelsOf(at).out] ?? 0)),
     bias: Float32Array.from({ length: outputs }, (_, o) => (scale[o] ?? 0) * (bias?.data[o] ?? 0) + (shift[o] ?? 0)),
   };
 }
 
-function foldedBefore({ weight, bias, outputs, channelsOf }: Host, { scale, shift }: Affine): Parameters {
+function foldIntoDownstream(
+  { weight, bias, outputs, getChannels: channelsOf }: FoldTarget,
+  { scale, shift }: ChannelAffine,
+): FoldedParameters {
   const sums = Float64Array.from({ length: outputs }, (_, o) => bias?.data[o] ?? 0);
   weight.data.forEach((value, at) => {
     const { out, into } = channelsOf(at);
@@ -107,7 +113,7 @@ function foldedBefore({ weight, bias, outputs, channelsOf }: Host, { scale, shif
 }
 
 /** The graph without the batch norm `node`, whose work `host` does with these parameters. */
-function without(graph: Graph, node: Node, host: Host, { weight, bias }: Parameters): Graph {
+function removeBatchNorm(graph: Graph, node: Node, host: FoldTarget, { weight, bias }: FoldedParameters): Graph {
   const [x] = node.inputs;
   const [y] = node.outputs;
   const [, w, b] = host.node.inputs;
@@ -124,45 +130,46 @@ function without(graph: Graph, node: Node, host: Host, { weight, bias }: Paramet
 }
 
 /** Passes values on unchanged in inference. */
-const transparent = new Set(['Identity', 'Dropout']);
+const passThroughOperators = new Set(['Identity', 'Dropout']);
 
 /** The only reader of a value, looking through what passes it on; `undefined` when there are several, or it is an output. */
-function onlyReader(graph: Graph, value: Value | undefined): Node | undefined {
+function findOnlyReader(graph: Graph, value: Value | undefined): Node | undefined {
   let current = value;
   for (;;) {
     if (!current || graph.outputs.includes(current)) return undefined;
     const [reader, second] = usesOf(graph).consumers(current);
     if (!reader || second) return undefined;
-    if (!transparent.has(reader.op)) return reader.inputs[0] === current ? reader : undefined;
+    if (!passThroughOperators.has(reader.op)) return reader.inputs[0] === current ? reader : undefined;
     current = reader.outputs[0];
   }
 }
 
-function foldOne(graph: Graph, node: Node): Folded {
+function tryFoldBatchNorm(graph: Graph, node: Node): FoldResult {
   const note = (folded: boolean, text: string): FoldNote => ({ node: node.name, folded, text });
-  const affine = affineOf(graph, node);
+  const affine = readChannelAffine(graph, node);
   if (!affine) return { graph, notes: [note(false, 'its statistics are not constants, or those of the batch')] };
   const [x] = node.inputs;
   const producer = x && usesOf(graph).producer(x);
-  const before = hostOf(graph, producer);
+  const upstream = readFoldTarget(graph, producer);
   const alone = x && usesOf(graph).consumers(x).length === 1 && !graph.outputs.includes(x);
-  if (typeof before === 'object' && alone) {
+  if (typeof upstream === 'object' && alone) {
     return {
-      graph: without(graph, node, before, foldedBehind(before, affine)),
-      notes: [note(true, `folded into ${before.node.name} before it`)],
+      graph: removeBatchNorm(graph, node, upstream, foldIntoUpstream(upstream, affine)),
+      notes: [note(true, `folded into ${upstream.node.name} before it`)],
     };
   }
-  const behind = hostOf(graph, onlyReader(graph, node.outputs[0]));
-  if (typeof behind === 'string') {
-    const reason = typeof before === 'object' ? `what ${before.node.name} computes is read elsewhere too` : before;
-    return { graph, notes: [note(false, `kept: ${reason}; ${behind} (behind)`)] };
+  const downstream = readFoldTarget(graph, findOnlyReader(graph, node.outputs[0]));
+  if (typeof downstream === 'string') {
+    const reason =
+      typeof upstream === 'object' ? `what ${upstream.node.name} computes is read elsewhere too` : upstream;
+    return { graph, notes: [note(false, `kept: ${reason}; ${downstream} (behind)`)] };
   }
-  if (behind.pads && affine.shift.some((value) => value !== 0)) {
-    return { graph, notes: [note(false, `kept: ${behind.node.name} pads with zeros, which are no shifted zeros`)] };
+  if (downstream.pads && affine.shift.some((value) => value !== 0)) {
+    return { graph, notes: [note(false, `kept: ${downstream.node.name} pads with zeros, which are no shifted zeros`)] };
   }
   return {
-    graph: without(graph, node, behind, foldedBefore(behind, affine)),
-    notes: [note(true, `folded into ${behind.node.name} behind it`)],
+    graph: removeBatchNorm(graph, node, downstream, foldIntoDownstream(downstream, affine)),
+    notes: [note(true, `folded into ${downstream.node.name} behind it`)],
   };
 }
 
@@ -170,7 +177,7 @@ function foldOne(graph: Graph, node: Node): Folded {
  * Folds every batch norm of an inference graph into the Conv or Gemm before it, or else behind it, where that is exact.
  * The products are float32 of float64 arithmetic.
  */
-export function foldBatchNorms(graph: Graph): Folded {
+export function foldBatchNorms(graph: Graph): FoldResult {
   const notes = new Map<string, FoldNote>();
   let folded = graph;
   // One that is stuck behind another may be free once that one is gone.
@@ -178,7 +185,7 @@ export function foldBatchNorms(graph: Graph): Folded {
     before = folded;
     for (const { name } of before.nodes.filter(({ op }) => op === 'BatchNormalization')) {
       const node = folded.nodes.find((candidate) => candidate.name === name);
-      const step = node && foldOne(folded, node);
+      const step = node && tryFoldBatchNorm(folded, node);
       folded = step?.graph ?? folded;
       for (const note of step?.notes ?? []) notes.set(name, note);
     }

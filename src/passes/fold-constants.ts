@@ -10,17 +10,17 @@ import { byteSize, type Tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 
 /** Computes one node: the engine's `evaluateNode`. */
-export type EvaluateNode = (node: Node, inputs: readonly (Tensor | undefined)[]) => readonly Tensor[];
+export type NodeEvaluator = (node: Node, inputs: readonly (Tensor | undefined)[]) => readonly Tensor[];
 
 /** A result this small is always worth keeping. */
-const SMALL_BYTES = 1 << 20;
+const ALWAYS_KEPT_BYTES = 1 << 20;
 /** A larger one is not, when it is that many times what it is computed from. */
 const GROWTH = 4;
 
-type Inputs = readonly (Value | undefined)[];
+type NodeInputs = readonly (Value | undefined)[];
 
 /** The tensors of all inputs, where every one is a constant and none a parameter. */
-function constantInputs(inputs: Inputs, b: GraphBuilder): readonly (Tensor | undefined)[] | undefined {
+function findConstantInputs(inputs: NodeInputs, b: GraphBuilder): readonly (Tensor | undefined)[] | undefined {
   const tensors: (Tensor | undefined)[] = [];
   for (const input of inputs) {
     const tensor = input && b.tensorOf(input);
@@ -30,8 +30,13 @@ function constantInputs(inputs: Inputs, b: GraphBuilder): readonly (Tensor | und
   return inputs.length > 0 ? tensors : undefined;
 }
 
-function evaluated(node: Node, inputs: Inputs, b: GraphBuilder, evaluate: EvaluateNode): Value[] | undefined {
-  const tensors = constantInputs(inputs, b);
+function evaluateConstantNode(
+  node: Node,
+  inputs: NodeInputs,
+  b: GraphBuilder,
+  evaluate: NodeEvaluator,
+): Value[] | undefined {
+  const tensors = findConstantInputs(inputs, b);
   if (!tensors) return undefined;
   const draft = { ...node, inputs };
   let results: readonly Tensor[];
@@ -42,7 +47,7 @@ function evaluated(node: Node, inputs: Inputs, b: GraphBuilder, evaluate: Evalua
       bytes += sizeOf(dims) * bytesPerElement(dtype);
     }
     const given = tensors.reduce((sum, tensor) => sum + (tensor ? byteSize(tensor) : 0), 0);
-    if (bytes > Math.max(SMALL_BYTES, GROWTH * given)) return undefined;
+    if (bytes > Math.max(ALWAYS_KEPT_BYTES, GROWTH * given)) return undefined;
     results = evaluate(draft, tensors);
   } catch (error) {
     // What the evaluating engine does not compute (float16, random numbers) is left to the one that runs the graph.
@@ -56,7 +61,7 @@ function evaluated(node: Node, inputs: Inputs, b: GraphBuilder, evaluate: Evalua
 }
 
 /** A Reshape whose new shape is computed from shapes, with constants instead: 0 for a copied axis, -1 for an open one. */
-function reshape(node: Node, [x, shape]: Inputs, b: GraphBuilder): Value[] | undefined {
+function foldReshape(node: Node, [x, shape]: NodeInputs, b: GraphBuilder): Value[] | undefined {
   const [dims, wanted] = [x?.type?.dims, shape && b.contentsOf(shape)];
   const output = node.outputs[0];
   if (!x || !dims || !wanted || !output || isStatic(wanted)) return undefined;
@@ -74,7 +79,7 @@ function reshape(node: Node, [x, shape]: Inputs, b: GraphBuilder): Value[] | und
 const sameWhenSameType: ReadonlySet<string> = new Set(['Identity', 'Cast', 'Expand', 'Slice', 'Pad']);
 
 /** The input of a node that changes nothing about it: an Identity, a Cast to its own type, padding by nothing. */
-function unchanged(node: Node, inputs: Inputs, b: GraphBuilder): Value[] | undefined {
+function findUnchangedInput(node: Node, inputs: NodeInputs, b: GraphBuilder): Value[] | undefined {
   const [x] = inputs;
   if (!x?.type || !sameWhenSameType.has(node.op)) return undefined;
   const contents = (index: number) => {
@@ -98,7 +103,7 @@ function unchanged(node: Node, inputs: Inputs, b: GraphBuilder): Value[] | undef
  * them on under the names of the others, so that a fresh batch norm's bias and its running mean are one tensor: trained,
  * they would stay one.
  */
-function namedParameter(node: Node, [x]: Inputs, b: GraphBuilder): Value[] | undefined {
+function copyNamedParameter(node: Node, [x]: NodeInputs, b: GraphBuilder): Value[] | undefined {
   const tensor = x && b.tensorOf(x);
   const name = node.outputs[0]?.name;
   if (node.op !== 'Identity' || !tensor || !isParameter(x, tensor) || !name) return undefined;
@@ -114,16 +119,16 @@ function namedParameter(node: Node, [x]: Inputs, b: GraphBuilder): Value[] | und
  *
  * @param evaluate computes a node: `evaluateNode` of the reference engine.
  */
-export function foldConstants(graph: Graph, evaluate: EvaluateNode): Graph {
+export function foldConstants(graph: Graph, evaluate: NodeEvaluator): Graph {
   const results = new Set<Value>(graph.outputs);
   const folded = rewrite(graph, {
     node(node, inputs, builder) {
-      const rewritten = node.op === 'Reshape' ? reshape(node, inputs, builder) : undefined;
+      const rewritten = node.op === 'Reshape' ? foldReshape(node, inputs, builder) : undefined;
       if (rewritten || node.outputs.some((output) => output && results.has(output))) return rewritten;
       return (
-        namedParameter(node, inputs, builder) ??
-        unchanged(node, inputs, builder) ??
-        evaluated(node, inputs, builder, evaluate)
+        copyNamedParameter(node, inputs, builder) ??
+        findUnchangedInput(node, inputs, builder) ??
+        evaluateConstantNode(node, inputs, builder, evaluate)
       );
     },
   });

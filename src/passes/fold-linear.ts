@@ -10,14 +10,17 @@ import { type Uses, usesOf } from '../graph/uses.js';
 import { attributesOf } from '../ops/table.js';
 import { sizeOf } from '../tensor/dims.js';
 import { expectFloat32, float32, type Tensor, tensor } from '../tensor/tensor.js';
-import type { Folded, FoldNote } from './fold.js';
+import type { FoldNote, FoldResult } from './fold.js';
 import { type Replacement, rewrite } from './rewrite.js';
 
 /** Runs a graph once: what an engine does. */
-export type Run = (graph: Graph, feeds: Readonly<Record<string, Tensor>>) => Promise<Readonly<Record<string, Tensor>>>;
+export type GraphRunner = (
+  graph: Graph,
+  feeds: Readonly<Record<string, Tensor>>,
+) => Promise<Readonly<Record<string, Tensor>>>;
 
 /** Operators that are affine in one input, their other inputs being constants; and where that input may stand. */
-const affine: Readonly<Record<string, 'first' | 'any'>> = {
+const affineOperators: Readonly<Record<string, 'first' | 'any'>> = {
   Identity: 'first',
   Dropout: 'first',
   Flatten: 'first',
@@ -41,8 +44,8 @@ const affine: Readonly<Record<string, 'first' | 'any'>> = {
 const PROBE_ELEMENTS = 2 ** 24;
 
 /** The activation that an affine node reads, if it is one. */
-function affineInput(graph: Graph, node: Node): Value | undefined {
-  const place = affine[node.op];
+function findAffineInput(graph: Graph, node: Node): Value | undefined {
+  const place = affineOperators[node.op];
   const moving = node.inputs.filter((input) => input && !graph.initializers.has(input));
   const [x] = moving;
   if (node.op === 'BatchNormalization' && attributesOf('BatchNormalization', node).training_mode === 1)
@@ -51,7 +54,7 @@ function affineInput(graph: Graph, node: Node): Value | undefined {
   return x;
 }
 
-interface Chain {
+interface AffineChain {
   readonly gemm: Node;
   readonly start: Value;
   /** Of the start, without the batch. */
@@ -62,7 +65,7 @@ interface Chain {
 }
 
 /** The affine chain before a Gemm that starts at the smallest value, if that is smaller than what the Gemm reads. */
-function chainBefore(graph: Graph, uses: Uses, gemm: Node): Chain | undefined {
+function findAffineChain(graph: Graph, uses: Uses, gemm: Node): AffineChain | undefined {
   const [x, w] = gemm.inputs;
   const weight = w && graph.initializers.get(w);
   const batch = x?.type?.dims[0];
@@ -71,11 +74,11 @@ function chainBefore(graph: Graph, uses: Uses, gemm: Node): Chain | undefined {
   if (!x || weight?.dtype !== 'float32' || alpha !== 1 || beta !== 1 || transA || typeof inputs !== 'number') {
     return undefined;
   }
-  let best: Chain | undefined;
+  let best: AffineChain | undefined;
   let size = inputs;
   let nodes = 0;
   for (let producer = uses.producer(x); producer; ) {
-    const start = affineInput(graph, producer);
+    const start = findAffineInput(graph, producer);
     if (!start) break;
     nodes++;
     const [first, ...dims] = start.type?.dims ?? [];
@@ -89,7 +92,11 @@ function chainBefore(graph: Graph, uses: Uses, gemm: Node): Chain | undefined {
 }
 
 /** f(0) and f(e_i) − f(0), `[n, out]`, of the chain with its Gemm, whose bias is left out. */
-async function probe(graph: Graph, chain: Chain, run: Run): Promise<{ columns: Float32Array; offset: Float32Array }> {
+async function probeChain(
+  graph: Graph,
+  chain: AffineChain,
+  run: GraphRunner,
+): Promise<{ columns: Float32Array; offset: Float32Array }> {
   const { gemm, start, dims, widest } = chain;
   const [output] = gemm.outputs;
   const [, , bias] = gemm.inputs;
@@ -108,20 +115,20 @@ async function probe(graph: Graph, chain: Chain, run: Run): Promise<{ columns: F
     throw new ShiboriError('it mixes the images of a batch', { code: 'unsupported-operator' });
   const size = sizeOf(dims);
   const rows = Math.max(1, Math.min(size, Math.floor(PROBE_ELEMENTS / Math.max(widest, size))));
-  const at = async (count: number, first: number | undefined): Promise<Float32Array> => {
+  const runOnUnitVectors = async (count: number, first: number | undefined): Promise<Float32Array> => {
     const data = new Float32Array(count * size);
     if (first !== undefined) for (let i = 0; i < count; i++) data[i * size + first + i] = 1;
     const results = await run(probing, { [input.name]: tensor('float32', [count, ...dims], data) });
     return expectFloat32(results[result.name], `Node "${gemm.name}"`).data;
   };
-  const offset = await at(1, undefined);
+  const offset = await runOnUnitVectors(1, undefined);
   const columns = new Float32Array(size * outputs);
-  for (let i = 0; i < size; i += rows) columns.set(await at(Math.min(rows, size - i), i), i * outputs);
+  for (let i = 0; i < size; i += rows) columns.set(await runOnUnitVectors(Math.min(rows, size - i), i), i * outputs);
   for (let i = 0; i < columns.length; i++) columns[i] = (columns[i] ?? 0) - (offset[i % outputs] ?? 0);
   return { columns, offset };
 }
 
-function replaced(graph: Graph, chain: Chain, found: { columns: Float32Array; offset: Float32Array }): Graph {
+function replaceChain(graph: Graph, chain: AffineChain, found: { columns: Float32Array; offset: Float32Array }): Graph {
   const { gemm, start, dims } = chain;
   const [, w, b] = gemm.inputs;
   const [output] = gemm.outputs;
@@ -158,16 +165,16 @@ function replaced(graph: Graph, chain: Chain, found: { columns: Float32Array; of
  *
  * @param run executes the chain on unit vectors.
  */
-export async function foldLinearChains(graph: Graph, run: Run): Promise<Folded> {
+export async function foldLinearChains(graph: Graph, run: GraphRunner): Promise<FoldResult> {
   const notes: FoldNote[] = [];
   let folded = graph;
   for (const { name } of graph.nodes.filter(({ op }) => op === 'Gemm')) {
     const gemm = folded.nodes.find((node) => node.name === name);
-    const chain = gemm && chainBefore(folded, usesOf(folded), gemm);
+    const chain = gemm && findAffineChain(folded, usesOf(folded), gemm);
     if (!chain) continue;
     const inputs = chain.gemm.inputs[0]?.type?.dims[1];
     try {
-      folded = replaced(folded, chain, await probe(folded, chain, run));
+      folded = replaceChain(folded, chain, await probeChain(folded, chain, run));
       const text = `${chain.nodes} nodes before it folded: ${inputs} inputs become ${sizeOf(chain.dims)}`;
       notes.push({ node: name, folded: true, text });
     } catch (error) {

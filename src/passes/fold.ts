@@ -11,13 +11,13 @@ export interface FoldNote {
 }
 
 /** A graph that computes the same, and what was done. The same graph, by identity, when nothing was. */
-export interface Folded {
+export interface FoldResult {
   readonly graph: Graph;
   readonly notes: readonly FoldNote[];
 }
 
 /** The float32 tensor of an initializer that one node alone reads: what a pass may change. */
-export function ownTensor(graph: Graph, value: Value | undefined): Tensor<'float32'> | undefined {
+export function findOwnTensor(graph: Graph, value: Value | undefined): Tensor<'float32'> | undefined {
   const data = value && graph.initializers.get(value);
   if (data?.dtype !== 'float32' || !value || graph.outputs.includes(value)) return undefined;
   let uses = 0;

@@ -9,17 +9,22 @@ import type { Dim, Graph, Node, Value } from '../graph/model.js';
 import { reachableFrom } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { int64 } from '../tensor/tensor.js';
-import { numberOf } from './node-attributes.js';
+import { getNumberAttribute } from './node-attributes.js';
 import { bindInputs, rewrite } from './rewrite.js';
 
 /** The symbol of a batch that was freed. */
-const SYMBOL = 'N';
+const BATCH_SYMBOL = 'N';
 
 /** A graph whose results have the symbolic batch, or the node that holds on to the old one. */
-export type FreedBatch = { readonly graph: Graph } | { readonly fixedBy: string };
+export type FreeBatchResult = { readonly graph: Graph } | { readonly fixedBy: string };
 
 /** The shape to reshape to, of any batch; `undefined` when it stays as it is. */
-function freedShape(shape: readonly number[], dims: readonly Dim[], batch: string, old: number): number[] | undefined {
+function computeFreedShape(
+  shape: readonly number[],
+  dims: readonly Dim[],
+  batch: string,
+  old: number,
+): number[] | undefined {
   const [first, ...rest] = shape;
   if (first !== old) return undefined;
   if (dims[0] === batch) return [0, ...rest];
@@ -33,7 +38,7 @@ const isBatched = (value: Value | undefined, batch: string): boolean => value?.t
  * What is put beside a batch along another axis, as a class token beside the patches: constants of a batch of 1 are
  * repeated for every image. `undefined` when there is nothing to repeat.
  */
-function repeated(inputs: readonly (Value | undefined)[], batch: string, b: GraphBuilder): Value[] | undefined {
+function repeatForBatch(inputs: readonly (Value | undefined)[], batch: string, b: GraphBuilder): Value[] | undefined {
   const values = inputs.filter((value) => value !== undefined);
   const batched = values.find((value) => isBatched(value, batch));
   if (!batched || values.every((value) => isBatched(value, batch))) return undefined;
@@ -48,7 +53,7 @@ function repeated(inputs: readonly (Value | undefined)[], batch: string, b: Grap
 
 /** Whether a node still puts something beside the batch that is not of its size. */
 function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
-  if (op !== 'Concat' || numberOf(attributes, 'axis') === 0) return false;
+  if (op !== 'Concat' || getNumberAttribute(attributes, 'axis') === 0) return false;
   return inputs.some((input) => isBatched(input, batch)) && !inputs.every((input) => isBatched(input, batch));
 }
 
@@ -57,45 +62,46 @@ function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
  *
  * @returns the graph, or the first node with a result that does not have the batch any more.
  */
-export function freeBatch(graph: Graph, batch: string, old: number): FreedBatch {
+export function freeBatch(graph: Graph, batch: string, old: number): FreeBatchResult {
   const freed = rewrite(graph, {
     node(node, inputs, builder) {
-      if (node.op === 'Concat' && numberOf(node.attributes, 'axis') !== 0) {
-        const values = repeated(inputs, batch, builder);
+      if (node.op === 'Concat' && getNumberAttribute(node.attributes, 'axis') !== 0) {
+        const values = repeatForBatch(inputs, batch, builder);
         return values && builder.copy(node, values);
       }
       const [x, shape] = inputs;
       const wanted = shape && builder.tensorOf(shape);
-      if (node.op !== 'Reshape' || !x?.type || !wanted || numberOf(node.attributes, 'allowzero') === 1) return;
-      const target = freedShape(Array.from(wanted.data, Number), x.type.dims, batch, old);
+      if (node.op !== 'Reshape' || !x?.type || !wanted || getNumberAttribute(node.attributes, 'allowzero') === 1)
+        return;
+      const target = computeFreedShape(Array.from(wanted.data, Number), x.type.dims, batch, old);
       return target && builder.copy(node, [x, builder.initializer(`constant/${node.name}/shape`, int64(target))]);
     },
   });
   const mixing = freed.nodes.find((node) => mixesBatch(node, batch));
-  if (mixing) return { fixedBy: describe(mixing) };
+  if (mixing) return { fixedBy: describeFixingNode(mixing) };
   if (freed.outputs.every((output) => output.type?.dims[0] === batch)) return { graph: freed };
   const images = reachableFrom(freed, freed.inputs);
   const loses = freed.nodes.find(({ inputs, outputs }) => {
     const has = inputs.some((input) => input?.type?.dims[0] === batch);
     return has && outputs.some((output) => output && images.has(output) && output.type?.dims[0] !== batch);
   });
-  return { fixedBy: loses ? describe(loses) : 'its outputs' };
+  return { fixedBy: loses ? describeFixingNode(loses) : 'its outputs' };
 }
 
-const describe = ({ name, op }: Node): string => `node "${name}" (${op})`;
+const describeFixingNode = ({ name, op }: Node): string => `node "${name}" (${op})`;
 
 /**
  * Binds a graph's images to a symbolic batch, where it can run for any; a graph in which a node holds on to the batch stays
  * as it is and runs in pieces of that size.
  */
-export function ofAnyBatch(graph: Graph): Graph {
+export function bindSymbolicBatch(graph: Graph): Graph {
   const [input] = graph.inputs;
   const [batch, ...dims] = input?.type?.dims ?? [];
   if (!input || batch === undefined) return bindInputs(graph);
-  const bind = () => bindInputs(graph, { [input.name]: [SYMBOL, ...dims] });
+  const bind = () => bindInputs(graph, { [input.name]: [BATCH_SYMBOL, ...dims] });
   if (typeof batch !== 'number') return bind();
   try {
-    const freed = freeBatch(bind(), SYMBOL, batch);
+    const freed = freeBatch(bind(), BATCH_SYMBOL, batch);
     return 'graph' in freed ? freed.graph : graph;
   } catch (error) {
     // Dimensions that do not go together any more: a node holds on to the batch.

@@ -8,7 +8,7 @@ import { isFloat } from '../tensor/dtype.js';
 import { rewrite } from './rewrite.js';
 
 /** A graph in two parts: what no trained parameter reaches, and the rest. */
-export interface FrozenPrefix {
+export interface FrozenSplit {
   /** From the graph's input to the cut, its only output. `undefined` when nothing before the cut is frozen. */
   readonly prefix: Graph | undefined;
   /** From the cut, its only input, to the graph's outputs. */
@@ -16,11 +16,11 @@ export interface FrozenPrefix {
   /** The value of the whole graph at which it is cut; the graph's input when there is no prefix. */
   readonly cut: Value;
   /** Elements of the cut for one image. */
-  readonly elements: number;
+  readonly elementsPerImage: number;
 }
 
 /** Elements per image of a value whose first axis is the batch; `undefined` for any other value. */
-function elementsPerImage(value: Value, input: Value): number | undefined {
+function countElementsPerImage(value: Value, input: Value): number | undefined {
   const [batch, ...dims] = value.type?.dims ?? [];
   return batch === input.type?.dims[0] && isStatic(dims) ? sizeOf(dims) : undefined;
 }
@@ -39,11 +39,7 @@ function elementsPerImage(value: Value, input: Value): number | undefined {
  * @throws ShiboriError when no parameter is trained, when the graph does not have one input, or when the input's
  *   dimensions beyond the batch are not fixed.
  */
-export function splitFrozenPrefix(
-  graph: Graph,
-  trained: ReadonlySet<Value>,
-  kept: readonly Value[] = [],
-): FrozenPrefix {
+export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kept: readonly Value[] = []): FrozenSplit {
   if (trained.size === 0)
     throw new ShiboriError('No parameter is trained: the pattern fits none.', { code: 'unsupported-operator' });
   const [input, second] = graph.inputs;
@@ -53,8 +49,8 @@ export function splitFrozenPrefix(
       code: 'unsupported-operator',
     });
   }
-  const cut = smallestCut({ ...graph, nodes: nodesFor(graph, graph.outputs) }, input, trained, kept);
-  const elements = elementsPerImage(cut, input);
+  const cut = findSmallestCut({ ...graph, nodes: nodesFor(graph, graph.outputs) }, input, trained, kept);
+  const elements = countElementsPerImage(cut, input);
   if (elements === undefined) {
     throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`, {
       code: 'unsupported-operator',
@@ -63,19 +59,24 @@ export function splitFrozenPrefix(
   const prefix = cut === input ? undefined : rewrite(graph, { outputs: [cut] });
   // Flattening and scaling the images is not worth keeping apart: only frozen parameters are.
   if (!prefix || parametersOf(prefix).length === 0) {
-    return { prefix: undefined, suffix: graph, cut: input, elements: elementsPerImage(input, input) ?? elements };
+    return {
+      prefix: undefined,
+      suffix: graph,
+      cut: input,
+      elementsPerImage: countElementsPerImage(input, input) ?? elements,
+    };
   }
-  return { prefix, suffix: rewrite(graph, { cutAt: [cut] }), cut, elements };
+  return { prefix, suffix: rewrite(graph, { cutAt: [cut] }), cut, elementsPerImage: elements };
 }
 
 /**
  * Scans the nodes in order, keeping which frozen activations are still read later on. Where there is only one, all that
  * follows goes through it.
  */
-function smallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>, kept: readonly Value[]): Value {
+function findSmallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>, kept: readonly Value[]): Value {
   // The cut may be a value that is kept, but must not lie behind it.
-  const behind = [...reachableFrom(graph, kept)].filter((value) => !kept.includes(value));
-  const touched = new Set([...reachableFrom(graph, trained), ...behind]);
+  const downstream = [...reachableFrom(graph, kept)].filter((value) => !kept.includes(value));
+  const touched = new Set([...reachableFrom(graph, trained), ...downstream]);
   const fromInput = reachableFrom(graph, [input]);
   const lastUse = new Map<Value, number>();
   graph.nodes.forEach((node, i) => {
@@ -91,8 +92,8 @@ function smallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>, ke
     live = new Set([...live].filter((value) => (lastUse.get(value) ?? -1) > i));
     const [only] = live;
     if (live.size !== 1 || !only?.type || !isFloat(only.type.dtype)) continue;
-    const size = elementsPerImage(only, input);
-    const before = elementsPerImage(cut, input);
+    const size = countElementsPerImage(only, input);
+    const before = countElementsPerImage(cut, input);
     // Of equal ones the last: more is computed once only.
     if (size !== undefined && (cut === input || before === undefined || size <= before)) cut = only;
   }

@@ -27,18 +27,18 @@ export interface ImageInput {
 }
 
 /** The types that a Cast at the entry may give. */
-const castable: readonly DType[] = ['float64', 'uint8', 'int8', 'int32', 'int64'];
+const castableTypes: readonly DType[] = ['float64', 'uint8', 'int8', 'int32', 'int64'];
 
 /** Channels that images usually have: what tells the layouts apart where the nodes do not. */
 const isChannels = (dim: Dim | undefined): boolean => dim === 1 || dim === 3;
 
 /** Guesses the layout from the sizes alone. */
-function layoutBySizes(dims: readonly Dim[]): ImageLayout {
+function guessLayout(dims: readonly Dim[]): ImageLayout {
   return isChannels(dims[3]) && !isChannels(dims[1]) ? 'nhwc' : 'nchw';
 }
 
 /** The input axis of the channels in each layout. */
-const channelAxis: Readonly<Record<ImageLayout, number>> = { nchw: 1, nhwc: 3 };
+const channelAxisByLayout: Readonly<Record<ImageLayout, number>> = { nchw: 1, nhwc: 3 };
 
 /**
  * Reads what images a graph takes; `undefined` where its input is something else than images (of another rank).
@@ -46,17 +46,17 @@ const channelAxis: Readonly<Record<ImageLayout, number>> = { nchw: 1, nhwc: 3 };
  * @param layout the order of the file's axes. Default: what the nodes do with the input; where they do not show it, its
  *   sizes decide.
  */
-export function imageInputOf(graph: Graph, layout?: ImageLayout): ImageInput | undefined {
+export function readImageInput(graph: Graph, layout?: ImageLayout): ImageInput | undefined {
   const [value] = graph.inputs;
   const dims = value?.type?.dims ?? ['?', '?', '?', '?'];
   if (!value || dims.length !== 4) return undefined;
   const traced = traceChannels(graph, value, dims);
   const shown = traced?.axis === 1 ? 'nchw' : traced?.axis === 3 ? 'nhwc' : undefined;
-  const order = layout ?? shown ?? layoutBySizes(dims);
+  const order = layout ?? shown ?? guessLayout(dims);
   const [batch = '?'] = dims;
   const [channels = '?', height = '?', width = '?'] =
     order === 'nchw' ? dims.slice(1) : [dims[3] ?? '?', dims[1] ?? '?', dims[2] ?? '?'];
-  const counted = traced?.axis === channelAxis[order] ? traced.count : undefined;
+  const counted = traced?.axis === channelAxisByLayout[order] ? traced.count : undefined;
   return {
     value,
     layout: order,
@@ -70,14 +70,14 @@ export function imageInputOf(graph: Graph, layout?: ImageLayout): ImageInput | u
 }
 
 /** A node with another value in place of one, in the graphs inside of it too. */
-function substituted(node: Node, from: Value, to: Value): Node {
+function substituteValue(node: Node, from: Value, to: Value): Node {
   const swap = (value: Value | undefined) => (value === from ? to : value);
   const attributes = Object.entries(node.attributes).map(([name, attribute]): [string, Attribute] => {
     if (attribute.type !== 'graph') return [name, attribute];
     const { value: graph } = attribute;
     const inside: Graph = {
       ...graph,
-      nodes: graph.nodes.map((inner) => substituted(inner, from, to)),
+      nodes: graph.nodes.map((inner) => substituteValue(inner, from, to)),
       outputs: graph.outputs.map((output) => (output === from ? to : output)),
     };
     return [name, { type: 'graph', value: inside }];
@@ -93,7 +93,7 @@ function substituted(node: Node, from: Value, to: Value): Node {
  */
 export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInput, dims: readonly Dim[]): Graph {
   const keeps = dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16';
-  if (!keeps && !castable.includes(dtype)) {
+  if (!keeps && !castableTypes.includes(dtype)) {
     throw new ShiboriError(
       `Input "${value.name}" takes ${dtype} elements ${formatDims(value.type?.dims)}: images are float32, float64, float16 or integers.`,
       { code: 'unsupported-operator' },
@@ -113,6 +113,6 @@ export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInpu
     ...graph,
     inputs: graph.inputs.map((other) => (other === value ? input : other)),
     outputs: graph.outputs.map((output) => (output === value ? last : output)),
-    nodes: [...entry, ...graph.nodes.map((node) => substituted(node, value, last))],
+    nodes: [...entry, ...graph.nodes.map((node) => substituteValue(node, value, last))],
   };
 }

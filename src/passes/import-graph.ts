@@ -1,15 +1,15 @@
 import type { Graph, Model } from '../graph/model.js';
 import { attributesOf } from '../ops/table.js';
 import { dequantize } from './dequantize.js';
-import { type EvaluateNode, foldConstants } from './fold-constants.js';
+import { foldConstants, type NodeEvaluator } from './fold-constants.js';
 import { nameLayersApart, nameNodesApart } from './name-layers.js';
 import { startRewrite } from './rewrite.js';
 import { settleWeights } from './settle-weights.js';
-import type { Noted } from './single-precision.js';
+import type { PassResult } from './single-precision.js';
 import { toSinglePrecision } from './single-precision.js';
-import { storeWeightsAsInitializers } from './stored-weights.js';
 import { upgradeOpset } from './upgrade-opset.js';
 import { spellOutWideIntegers } from './upgrade-quantization.js';
+import { moveWeightsToInitializers } from './weights-as-initializers.js';
 
 /**
  * The graph of a model file in the one form that everything here works on: float32, operator set 18, not quantised,
@@ -20,13 +20,13 @@ import { spellOutWideIntegers } from './upgrade-quantization.js';
  * @returns the graph, and what a user should know of what was done, in sentences.
  * @throws ShiboriError as `upgradeOpset` does.
  */
-export function importGraph(model: Model, file: string, evaluate: EvaluateNode): Noted {
+export function importGraph(model: Model, file: string, evaluate: NodeEvaluator): PassResult {
   const named = nameNodesApart(model.graph);
-  const widened = toSinglePrecision(storeWeightsAsInitializers(named.graph));
+  const widened = toSinglePrecision(moveWeightsToInitializers(named.graph));
   const upgraded = upgradeOpset({ ...model, graph: widened.graph }, file);
   const floats = dequantize(settleWeights(upgraded));
   const graph = foldConstants(settleWeights(spellOutWideIntegers(floats.graph)), evaluate);
-  const notes = [...named.notes, ...widened.notes, ...floats.notes, ...trainingNotes(graph)];
+  const notes = [...named.notes, ...widened.notes, ...floats.notes, ...listTrainingNotes(graph)];
   const names = model.graph.outputs.map(({ name }) => name);
   return { graph: withOutputNames(nameLayersApart(graph), names), notes };
 }
@@ -34,7 +34,7 @@ export function importGraph(model: Model, file: string, evaluate: EvaluateNode):
 /** The graph with these names of its outputs: a quantised weight that is one has become a float one of another name. */
 function withOutputNames(graph: Graph, names: readonly string[]): Graph {
   if (graph.outputs.every((output, i) => output.name === names[i])) return graph;
-  const { builder, of } = startRewrite(graph);
+  const { builder, mapValue: of } = startRewrite(graph);
   for (const [i, output] of graph.outputs.entries()) {
     const [value, outputName] = [of(output), names[i]];
     builder.output(
@@ -47,7 +47,7 @@ function withOutputNames(graph: Graph, names: readonly string[]): Graph {
 }
 
 /** What a user should know of a graph that normalises as in training. */
-function trainingNotes({ nodes }: Graph): readonly string[] {
+function listTrainingNotes({ nodes }: Graph): readonly string[] {
   const trained = nodes.filter(
     (node) => node.op === 'BatchNormalization' && attributesOf('BatchNormalization', node).training_mode === 1,
   ).length;

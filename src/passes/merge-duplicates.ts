@@ -1,34 +1,34 @@
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { bytesOf, type Tensor } from '../tensor/tensor.js';
-import type { Folded, FoldNote } from './fold.js';
+import type { FoldNote, FoldResult } from './fold.js';
 import { rewrite } from './rewrite.js';
 
 /** Parameters below this size keep their own tensor even where another is equal: two new batch norms are all ones. */
 const SMALLEST_PARAMETER = 4096;
 
-const equal = (a: Tensor, b: Tensor): boolean => {
+const isEqualTensor = (a: Tensor, b: Tensor): boolean => {
   const [left, right] = [bytesOf(a), bytesOf(b)];
   return left.length === right.length && left.every((byte, i) => byte === right[i]);
 };
 
 /** Whether a tensor may be the same object as an equal one: constants, and weights that are worth it. */
-const mergeable = (value: Value, { data }: Tensor): boolean =>
+const canMerge = (value: Value, { data }: Tensor): boolean =>
   value.name.startsWith(CONSTANT_PREFIX) || data.length >= SMALLEST_PARAMETER;
 
 /** One initializer for each group of equal ones, and no node that nothing reads. */
-export function mergeDuplicates(graph: Graph): Folded {
+export function mergeDuplicates(graph: Graph): FoldResult {
   const first = new Map<string, Value[]>();
   const same = new Map<Value, Value>();
   const notes: FoldNote[] = [];
   for (const [value, data] of graph.initializers) {
-    if (!mergeable(value, data)) continue;
+    if (!canMerge(value, data)) continue;
     const key = `${data.dtype} ${data.dims}`;
     const group = first.get(key) ?? [];
     first.set(key, group);
     const twin = group.find((other) => {
       const known = graph.initializers.get(other);
-      return known && equal(known, data);
+      return known && isEqualTensor(known, data);
     });
     if (!twin) group.push(value);
     else if (!graph.outputs.includes(value)) {

@@ -8,7 +8,7 @@ import { isParameter } from '../graph/parameters.js';
 import { type Uses, usesOf } from '../graph/uses.js';
 
 /** A name that is not taken: `base`, or `base_2`, `base_3`, … */
-function freeName(base: string, taken: Set<string>): string {
+function findFreeName(base: string, taken: Set<string>): string {
   let name = base;
   for (let count = 2; taken.has(name); count++) name = `${base}_${count}`;
   taken.add(name);
@@ -30,7 +30,7 @@ export function nameNodesApart(graph: Graph): { readonly graph: Graph; readonly 
       return node;
     }
     if (node.name === '') return node;
-    const name = freeName(node.name, taken);
+    const name = findFreeName(node.name, taken);
     renamed.push(`"${name}"`);
     return { ...node, name };
   });
@@ -44,19 +44,23 @@ export function nameNodesApart(graph: Graph): { readonly graph: Graph; readonly 
 }
 
 /** Parameters of layers that were decomposed here: the nodes that read them are one layer. */
-const FACTOR = /\.(factor|tt_W)\d+$/;
+const FACTOR_NAME = /\.(factor|tt_W)\d+$/;
 
 /** Operators whose weight makes a layer. */
-const weighted: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Einsum']);
+const layerOperators: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Einsum']);
 
 /** The Add that gives a product its bias. */
-function biasAdd({ op, outputs: [product] }: Node, uses: Uses, isWeight: (value?: Value) => boolean): Node | undefined {
+function findBiasAdd(
+  { op, outputs: [product] }: Node,
+  uses: Uses,
+  isWeight: (value?: Value) => boolean,
+): Node | undefined {
   const [add, other] = product && (op === 'MatMul' || op === 'Einsum') ? uses.consumers(product) : [];
   return add?.op === 'Add' && !other && add.inputs.some((input) => isWeight(input)) ? add : undefined;
 }
 
 /** What a parameter of a module is called inside of it, less the role: `at.out_proj.weight` of `at` is `out_proj`. */
-function nameInside(path: string, parameter: string): string | undefined {
+function findNameInside(path: string, parameter: string): string | undefined {
   const parts = path.split('.');
   const prefix = parts.map((_, i) => `${parts.slice(i).join('.')}.`).find((end) => parameter.startsWith(end));
   const inside = prefix === undefined ? '' : parameter.slice(prefix.length).replace(/[._]?(weight|bias|kernel)$/, '');
@@ -75,23 +79,23 @@ export function nameLayersApart(graph: Graph): Graph {
   };
   const modules = new Map<string, Node[]>();
   for (const node of graph.nodes) {
-    if (!weighted.has(node.op) || !node.inputs.some(isWeight)) continue;
+    if (!layerOperators.has(node.op) || !node.inputs.some(isWeight)) continue;
     const path = modulePath(node);
     modules.set(path, [...(modules.get(path) ?? []), node]);
   }
   const taken = new Set(graph.nodes.flatMap((node) => [node.name, modulePath(node)]));
   const names = new Map<Node, string>();
   for (const [path, nodes] of modules) {
-    const isFactor = nodes.some(({ inputs }) => inputs.some((input) => input && FACTOR.test(input.name)));
+    const isFactor = nodes.some(({ inputs }) => inputs.some((input) => input && FACTOR_NAME.test(input.name)));
     if (nodes.length < 2 || isFactor) continue;
     for (const node of nodes) {
-      const add = biasAdd(node, uses, isWeight);
+      const add = findBiasAdd(node, uses, isWeight);
       const parameters = [...node.inputs, ...(add?.inputs ?? [])].flatMap((input) =>
         input && isWeight(input) ? [input.name] : [],
       );
-      const own = parameters.map((name) => nameInside(path, name)).find((name) => name !== undefined);
+      const own = parameters.map((name) => findNameInside(path, name)).find((name) => name !== undefined);
       const last = node.name === '' || node.name === path ? node.op : node.name.split('/').at(-1);
-      const name = freeName(`${path}.${own ?? last}`, taken);
+      const name = findFreeName(`${path}.${own ?? last}`, taken);
       names.set(node, name);
       if (add) names.set(add, `${name}/1`);
     }

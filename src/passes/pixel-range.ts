@@ -4,7 +4,7 @@
  */
 import type { Graph, Value } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
-import { constantsOf } from './image-layout.js';
+import { createConstantLookup } from './image-layout.js';
 
 /** Operators that leave numbers as they are. */
 const KEEPING: ReadonlySet<string> = new Set(['Identity', 'Cast', 'CastLike', 'Transpose', 'Unsqueeze', 'Squeeze']);
@@ -15,7 +15,7 @@ const LARGE = 16;
 /** Tells whether all that is done first with `input` is a division by, or a subtraction of, numbers that only suit 0…255. */
 export function rescalesPixels(graph: Graph, input: Value): boolean {
   const uses = usesOf(graph);
-  const constants = constantsOf(graph);
+  const constants = createConstantLookup(graph);
   const large = (value: Value | undefined) => {
     const values = constants(value)?.values ?? [];
     return values.length > 0 && values.every((each) => Math.abs(each) >= LARGE);

@@ -66,7 +66,7 @@ const domains: Readonly<Record<string, string>> = {
  * @param rewritten the operators that are written in others when a file is read.
  * @throws ShiboriError naming the node, the reason and what to do.
  */
-export function refuse(node: Node, opset: number, rewritten: readonly string[]): void {
+export function checkSupported(node: Node, opset: number, rewritten: readonly string[]): void {
   const own = node.domain === '' || node.domain === 'ai.onnx';
   const reason = own ? reasons[node.op] : domains[node.domain];
   const known = reason !== undefined && Object.hasOwn(own ? reasons : domains, own ? node.op : node.domain);

@@ -47,7 +47,7 @@ export interface RewriteOptions {
 export interface Rewriting {
   readonly builder: GraphBuilder;
   /** The new value of an old one. Throws when it was dropped as dead. */
-  of(old: Value): Value;
+  mapValue(old: Value): Value;
 }
 
 /**
@@ -99,13 +99,17 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     moved.set(value, builder.initializer(value.name, options.initializer?.(value, data) ?? data));
   }
 
-  const of = (old: Value): Value => {
+  const mapValue = (old: Value): Value => {
     const value = moved.get(old);
     if (value) return value;
     throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`, { code: 'unsupported-operator' });
   };
   const results = new Set<Value>(options.outputs ?? graph.outputs);
-  const emitted = (standIn: Replacement, old: Value | undefined, inputs: readonly (Value | undefined)[]): Value => {
+  const emitReplacement = (
+    standIn: Replacement,
+    old: Value | undefined,
+    inputs: readonly (Value | undefined)[],
+  ): Value => {
     const value = standIn.emit(
       inputs.flatMap((input) => input ?? []),
       builder,
@@ -114,9 +118,9 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     return builder.op('Identity', [value], {}, { outputName: old.name });
   };
   const copy = (node: Node): readonly (Value | undefined)[] => {
-    const inputs = node.inputs.map((input) => input && of(input));
+    const inputs = node.inputs.map((input) => input && mapValue(input));
     const standIn = standIns.get(node);
-    if (standIn) return [emitted(standIn, node.outputs[0], inputs)];
+    if (standIn) return [emitReplacement(standIn, node.outputs[0], inputs)];
     const replaced = options.node?.(node, inputs, builder, inline);
     if (replaced) return replaced;
     if (node.outputs.some((output) => output && results.has(output))) return builder.copy(node, inputs);
@@ -134,15 +138,15 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
   const inline = (inner: Graph): readonly Value[] => {
     for (const [value, data] of inner.initializers) moved.set(value, builder.initializer(value.name, data));
     copyAll(inner.nodes);
-    return inner.outputs.map(of);
+    return inner.outputs.map(mapValue);
   };
   copyAll(nodes);
-  return { builder, of };
+  return { builder, mapValue };
 }
 
 /** `startRewrite` and the finished graph, with the same outputs in the same order. */
 export function rewrite(graph: Graph, options: RewriteOptions = {}): Graph {
-  const { builder, of } = startRewrite(graph, options);
+  const { builder, mapValue: of } = startRewrite(graph, options);
   for (const output of options.outputs ?? graph.outputs) builder.output(of(output));
   return builder.build(graph.name);
 }

@@ -9,8 +9,8 @@ import { rewrite, startRewrite } from './rewrite.js';
  *
  * @param scores default: those of the graph as a classifier.
  */
-export function scoreGraph(graph: Graph, scores: Scores = scoresOf(graph)): Graph {
-  const { builder, of } = startRewrite(graph, { outputs: [scores.source.value] });
+export function cutToScores(graph: Graph, scores: Scores = scoresOf(graph)): Graph {
+  const { builder, mapValue: of } = startRewrite(graph, { outputs: [scores.source.value] });
   builder.output(appendColumns(builder, of(scores.source.value)));
   return builder.build(graph.name);
 }
@@ -22,7 +22,7 @@ export function withScoresAlone(graph: Graph): Graph {
 }
 
 /** A graph with its scores as the first output, and what it takes to write it as it was. */
-export interface ScoresFirst {
+export interface ScoresFirstResult {
   readonly graph: Graph;
   /** The file's outputs in the file's order, where the graph has others. */
   readonly outputs?: readonly string[];
@@ -35,13 +35,13 @@ export interface ScoresFirst {
  *
  * @throws UsageError as `chooseOutput`.
  */
-export function withScoresFirst(graph: Graph, options: Parameters<typeof chooseOutput>[1] = {}): ScoresFirst {
+export function withScoresFirst(graph: Graph, options: Parameters<typeof chooseOutput>[1] = {}): ScoresFirstResult {
   const chosen = chooseOutput(graph, options);
   if (!chosen) return { graph };
   const { output } = chosen;
   const isFlat = output.type?.dims.length === 2;
   if (isFlat && graph.outputs[0] === output) return { graph, chosen };
-  const { builder, of } = startRewrite(graph);
+  const { builder, mapValue: of } = startRewrite(graph);
   builder.scope = `${output.name}/scores`;
   builder.output(isFlat ? of(output) : appendColumns(builder, of(output)));
   for (const other of graph.outputs) if (!isFlat || other !== output) builder.output(of(other));

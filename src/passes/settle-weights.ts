@@ -13,10 +13,10 @@ import { tensor as makeTensor, type Tensor } from '../tensor/tensor.js';
 /** The tensor that a node makes of a stored one; `undefined` where it changes more than places and type. */
 type Move = (data: Tensor, node: Node, dims: readonly number[], dtype: DType) => Tensor | undefined;
 
-const sameElements: Move = ({ dtype, data }, _, dims) => makeTensor(dtype, dims, data);
+const keepElements: Move = ({ dtype, data }, _, dims) => makeTensor(dtype, dims, data);
 
 /** The elements of a tensor with its axes in another order; `undefined` for 64-bit integers, which no weight is of. */
-function transposed({ dtype, dims: old, data }: Tensor, permutation: readonly number[]): Tensor | undefined {
+function transposeTensor({ dtype, dims: old, data }: Tensor, permutation: readonly number[]): Tensor | undefined {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return undefined;
   const dims = permutation.map((axis) => old[axis] ?? 1);
   const strides = stridesOf(old);
@@ -37,15 +37,15 @@ function transposed({ dtype, dims: old, data }: Tensor, permutation: readonly nu
   return makeTensor(dtype, dims, target);
 }
 
-const moves: Readonly<Record<string, Move>> = {
-  Identity: sameElements,
-  Reshape: sameElements,
-  Flatten: sameElements,
-  Squeeze: sameElements,
-  Unsqueeze: sameElements,
+const weightMoves: Readonly<Record<string, Move>> = {
+  Identity: keepElements,
+  Reshape: keepElements,
+  Flatten: keepElements,
+  Squeeze: keepElements,
+  Unsqueeze: keepElements,
   Transpose(data, { attributes: { perm } }) {
     const axes = perm?.type === 'ints' ? perm.value : range(data.dims.length).reverse();
-    return transposed(
+    return transposeTensor(
       data,
       axes.map((axis) => normalizeAxis(axis, data.dims.length)),
     );
@@ -70,10 +70,10 @@ const isWeight = (value: Value, data: Tensor): boolean =>
  * @param graph typed, operator set 18.
  */
 export function settleWeights(graph: Graph): Graph {
-  return new Settling(graph).settled();
+  return new WeightSettler(graph).settle();
 }
 
-class Settling {
+class WeightSettler {
   readonly #uses: Uses;
   readonly #outputs: ReadonlySet<Value>;
   readonly #tensors: Map<Value, Tensor>;
@@ -90,11 +90,11 @@ class Settling {
     this.#tensors = new Map(graph.initializers);
   }
 
-  settled(): Graph {
+  settle(): Graph {
     const { graph } = this;
     const kept: Node[] = [];
     for (const node of graph.nodes) {
-      const own = this.#weightOf(node);
+      const own = this.#findWeight(node);
       const [output] = node.outputs;
       if (!own || !output) {
         kept.push(node);
@@ -106,14 +106,14 @@ class Settling {
     if (this.#moved.size === 0) return graph;
     const current = (value: Value | undefined) => value && (this.#moved.get(value) ?? value);
     const nodes = kept.map((node) => ({ ...node, inputs: node.inputs.map(current) }));
-    return { ...graph, nodes, initializers: this.#initializers(nodes) };
+    return { ...graph, nodes, initializers: this.#collectInitializers(nodes) };
   }
 
   /** The weight that a node's output is, made where that is new; `undefined` where the node stays. */
-  #weightOf(node: Node): Value | undefined {
+  #findWeight(node: Node): Value | undefined {
     const [input] = node.inputs;
     const [output] = node.outputs;
-    const move = node.domain === '' ? moves[node.op] : undefined;
+    const move = node.domain === '' ? weightMoves[node.op] : undefined;
     const weight = input && (this.#moved.get(input) ?? input);
     const data = weight && this.#tensors.get(weight);
     if (!move || !output?.type || !data || !isWeight(weight, data) || !isStatic(output.type.dims)) return undefined;
@@ -144,7 +144,7 @@ class Settling {
   }
 
   /** What the nodes read, each weight where the initializer was that it comes from. */
-  #initializers(nodes: readonly Node[]): Map<Value, Tensor> {
+  #collectInitializers(nodes: readonly Node[]): Map<Value, Tensor> {
     const read = new Set<Value | undefined>([...this.#outputs, ...nodes.flatMap(({ inputs }) => inputs)]);
     const made = new Map<Value, Value[]>();
     for (const [own, origin] of this.#origins) made.set(origin, [...(made.get(origin) ?? []), own]);

@@ -4,22 +4,22 @@ import { usesOf } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
 import { toFloat32 } from '../tensor/float16.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { layerWeights } from './stored-weights.js';
+import { layerWeights } from './weights-as-initializers.js';
 
-const halves: ReadonlySet<DType> = new Set(['float16', 'bfloat16']);
-const halvesAndDouble: ReadonlySet<DType> = new Set(['float16', 'bfloat16', 'float64']);
+const halfTypes: ReadonlySet<DType> = new Set(['float16', 'bfloat16']);
+const halfAndDoubleTypes: ReadonlySet<DType> = new Set(['float16', 'bfloat16', 'float64']);
 
 /** The attributes that name an element type, by operator. */
 const typeAttributes: Readonly<Record<string, string>> = { Cast: 'to', EyeLike: 'dtype' };
 
 /** A graph and what was done to it, in sentences. */
-export interface Noted {
+export interface PassResult {
   readonly graph: Graph;
   readonly notes: readonly string[];
 }
 
 /** What is said of a graph that was stored otherwise, by how it was. */
-const notesOf = {
+const precisionNotes = {
   half: (tensors: number) => `It is stored in half precision (${tensors} tensors); it is computed in float32.`,
   double: (tensors: number) =>
     `It computes in float64 (${tensors} tensors); it is computed and saved in float32, each weight rounded to the nearest.`,
@@ -31,12 +31,12 @@ const notesOf = {
  * what it was, to the bit. Double precision is rounded, and only where a layer's weight is of it: a graph that computes a
  * size in float64 keeps that. Any other graph is returned as it is, without notes.
  */
-export function toSinglePrecision(graph: Graph): Noted {
+export function toSinglePrecision(graph: Graph): PassResult {
   const isDouble = hasDoubleWeights(graph);
-  const conversion = new Conversion(isDouble ? halvesAndDouble : halves);
-  const converted = conversion.graph(graph);
-  if (conversion.tensors === 0 && conversion.values === 0) return { graph, notes: [] };
-  return { graph: converted, notes: [notesOf[isDouble ? 'double' : 'half'](conversion.tensors)] };
+  const conversion = new PrecisionConverter(isDouble ? halfAndDoubleTypes : halfTypes);
+  const converted = conversion.convertGraph(graph);
+  if (conversion.tensorCount === 0 && conversion.valueCount === 0) return { graph, notes: [] };
+  return { graph: converted, notes: [precisionNotes[isDouble ? 'double' : 'half'](conversion.tensorCount)] };
 }
 
 /** Whether a layer reads a float64 weight: one that is not cast on its way. */
@@ -65,59 +65,60 @@ const elementMovers: ReadonlySet<string> = new Set([
   'Unsqueeze',
 ]);
 
-class Conversion {
-  tensors = 0;
-  values = 0;
+class PrecisionConverter {
+  tensorCount = 0;
+  valueCount = 0;
   readonly #moved = new Map<Value, Value>();
 
   constructor(readonly from: ReadonlySet<DType>) {}
 
-  graph(graph: Graph): Graph {
+  convertGraph(graph: Graph): Graph {
     const initializers = new Map<Value, Tensor>();
-    for (const [value, tensor] of graph.initializers) initializers.set(this.#value(value), this.#tensor(tensor));
+    for (const [value, tensor] of graph.initializers)
+      initializers.set(this.#convertValue(value), this.#convertTensor(tensor));
     return {
       name: graph.name,
-      inputs: graph.inputs.map((value) => this.#value(value)),
-      outputs: graph.outputs.map((value) => this.#value(value)),
-      nodes: graph.nodes.map((node) => this.#node(node)),
+      inputs: graph.inputs.map((value) => this.#convertValue(value)),
+      outputs: graph.outputs.map((value) => this.#convertValue(value)),
+      nodes: graph.nodes.map((node) => this.#convertNode(node)),
       initializers,
     };
   }
 
-  #value(value: Value): Value {
+  #convertValue(value: Value): Value {
     const known = this.#moved.get(value);
     if (known) return known;
     let own = value;
     if (value.type && this.from.has(value.type.dtype)) {
       own = new Value(value.name, { dtype: 'float32', dims: value.type.dims });
-      this.values++;
+      this.valueCount++;
     }
     this.#moved.set(value, own);
     return own;
   }
 
-  #tensor(tensor: Tensor): Tensor {
+  #convertTensor(tensor: Tensor): Tensor {
     if (!this.from.has(tensor.dtype)) return tensor;
-    this.tensors++;
+    this.tensorCount++;
     return toFloat32(tensor);
   }
 
-  #node(node: Node): Node {
+  #convertNode(node: Node): Node {
     const attributes: Record<string, Attribute> = {};
     for (const [name, attribute] of Object.entries(node.attributes)) {
-      attributes[name] = this.#attribute(attribute, typeAttributes[node.op] === name);
+      attributes[name] = this.#convertAttribute(attribute, typeAttributes[node.op] === name);
     }
     return {
       ...node,
       attributes,
-      inputs: node.inputs.map((value) => value && this.#value(value)),
-      outputs: node.outputs.map((value) => value && this.#value(value)),
+      inputs: node.inputs.map((value) => value && this.#convertValue(value)),
+      outputs: node.outputs.map((value) => value && this.#convertValue(value)),
     };
   }
 
-  #attribute(attribute: Attribute, namesType: boolean): Attribute {
-    if (attribute.type === 'tensor') return { type: 'tensor', value: this.#tensor(attribute.value) };
-    if (attribute.type === 'graph') return { type: 'graph', value: this.graph(attribute.value) };
+  #convertAttribute(attribute: Attribute, namesType: boolean): Attribute {
+    if (attribute.type === 'tensor') return { type: 'tensor', value: this.#convertTensor(attribute.value) };
+    if (attribute.type === 'graph') return { type: 'graph', value: this.convertGraph(attribute.value) };
     const named = namesType && attribute.type === 'int' ? dtypeOf(attribute.value) : undefined;
     return named && this.from.has(named) ? { type: 'int', value: elementTypeOf('float32') } : attribute;
   }

@@ -32,20 +32,20 @@ const scaleAxes: Readonly<Record<string, readonly number[]>> = {
   MatMul: [0],
 };
 
-interface Weight {
+interface StorableWeight {
   readonly axes: readonly number[];
   readonly tensor: Tensor<'float32'>;
 }
 
 /** A weight in its small form, and how a graph gets it back. */
-interface Stored {
+interface StoredWeight {
   readonly tensor: Tensor;
   widen(b: GraphBuilder, small: Value): Value;
 }
 
 /** Second inputs of the operators above: float32 parameters with two axes or more, read by one kind of operator alone. */
-function weightsOf(graph: Graph): Map<Value, Weight> {
-  const found = new Map<Value, Weight>();
+function findStorableWeights(graph: Graph): Map<Value, StorableWeight> {
+  const found = new Map<Value, StorableWeight>();
   const refused = new Set<Value>(graph.outputs);
   for (const node of graph.nodes) {
     for (const [i, input] of node.inputs.entries()) {
@@ -61,7 +61,7 @@ function weightsOf(graph: Graph): Map<Value, Weight> {
   return found;
 }
 
-function halved({ tensor: { dims, data } }: Weight): Stored | undefined {
+function storeAsHalf({ tensor: { dims, data } }: StorableWeight): StoredWeight | undefined {
   if (data.some((value) => Math.abs(value) > HALF_LIMIT)) return undefined;
   return {
     tensor: tensor('float16', dims, float32ToFloat16(data)),
@@ -69,15 +69,15 @@ function halved({ tensor: { dims, data } }: Weight): Stored | undefined {
   };
 }
 
-interface Steps {
+interface QuantizedSteps {
   readonly axis: number;
   readonly scales: Float32Array;
   readonly steps: Int8Array;
   /** Sum of squares of what rounding changed. */
-  readonly error: number;
+  readonly squaredError: number;
 }
 
-function stepsAlong({ dims, data }: Tensor<'float32'>, axis: number): Steps {
+function quantizeAlong({ dims, data }: Tensor<'float32'>, axis: number): QuantizedSteps {
   const channels = dims[axis] ?? 1;
   const channel = scaleIndex(dims, axis, channels);
   const scales = new Float32Array(channels);
@@ -94,14 +94,17 @@ function stepsAlong({ dims, data }: Tensor<'float32'>, axis: number): Steps {
     steps[i] = Math.max(-127, Math.min(127, Math.round((data[i] as number) / scale)));
     error += ((data[i] as number) - (steps[i] as number) * scale) ** 2;
   }
-  return { axis, scales, steps, error };
+  return { axis, scales, steps, squaredError: error };
 }
 
 /** A norm of a unit that never fires, folded into a weight, leaves inputs with huge weights: no output's scale fits them. */
-function quantized({ axes, tensor: weight }: Weight): Stored | undefined {
-  const [first, ...others] = axes.map((axis) => stepsAlong(weight, axis));
+function storeAsInt8({ axes, tensor: weight }: StorableWeight): StoredWeight | undefined {
+  const [first, ...others] = axes.map((axis) => quantizeAlong(weight, axis));
   if (!first) return undefined;
-  const { axis, scales, steps } = others.reduce((best, each) => (each.error < best.error ? each : best), first);
+  const { axis, scales, steps } = others.reduce(
+    (best, each) => (each.squaredError < best.squaredError ? each : best),
+    first,
+  );
   return {
     tensor: tensor('int8', weight.dims, steps),
     widen(b, small) {
@@ -111,10 +114,10 @@ function quantized({ axes, tensor: weight }: Weight): Stored | undefined {
   };
 }
 
-const storers: Readonly<Record<StorageType, (weight: Weight) => Stored | undefined>> = {
+const storers: Readonly<Record<StorageType, (weight: StorableWeight) => StoredWeight | undefined>> = {
   float32: () => undefined,
-  float16: halved,
-  int8: quantized,
+  float16: storeAsHalf,
+  int8: storeAsInt8,
 };
 
 /**
@@ -122,8 +125,8 @@ const storers: Readonly<Record<StorageType, (weight: Weight) => Stored | undefin
  * Everything else, small tensors included, stays as it is; so do weights that float16 cannot hold.
  */
 export function storeWeights(graph: Graph, type: StorageType): Graph {
-  const stored = new Map<Value, Stored>();
-  for (const [value, weight] of weightsOf(graph)) {
+  const stored = new Map<Value, StoredWeight>();
+  for (const [value, weight] of findStorableWeights(graph)) {
     const small = storers[type](weight);
     if (small) stored.set(value, small);
   }

@@ -38,15 +38,15 @@ export interface TrainingModeOptions {
 }
 
 /** A graph in training mode, still open for a loss and gradients. */
-export interface TrainingMode {
+export interface TrainingModeGraph {
   readonly builder: GraphBuilder;
   /** The new value of one of the inference graph. */
-  of(old: Value): Value;
+  mapValue(old: Value): Value;
   readonly masks: readonly DropoutMask[];
   readonly statistics: readonly StatisticUpdate[];
 }
 
-function ratioOf(graph: Graph, node: Node): number {
+function readDropoutRatio(graph: Graph, node: Node): number {
   const ratio = node.inputs[1];
   if (!ratio) return 0.5;
   const known = graph.initializers.get(ratio)?.data[0];
@@ -82,7 +82,7 @@ export function startTrainingMode(
   graph: Graph,
   trained: readonly Value[],
   { batchNorm = 'train', dropout = true }: TrainingModeOptions = {},
-): TrainingMode {
+): TrainingModeGraph {
   const masks: DropoutMask[] = [];
   const statistics: StatisticUpdate[] = [];
   const reached = reachableFrom(graph, trained);
@@ -107,10 +107,10 @@ export function startTrainingMode(
     cutAt: [...trained, ...running.keys()],
     node(node, inputs, b) {
       if (!trains(node)) return undefined;
-      if (normalises(node)) return [batchNormalization(node, inputs, b, statistics)];
+      if (normalises(node)) return [emitTrainedBatchNormalization(node, inputs, b, statistics)];
       if (node.op !== 'Dropout' || !dropout) return undefined;
       const [x] = inputs;
-      const ratio = ratioOf(graph, node);
+      const ratio = readDropoutRatio(graph, node);
       if (!x?.type || !isStatic(x.type.dims)) {
         throw new ShiboriError(`Node "${node.name}" (Dropout): its dimensions must be fixed.`, {
           code: 'unsupported-operator',
@@ -125,7 +125,7 @@ export function startTrainingMode(
   return { ...rewriting, masks, statistics };
 }
 
-function batchNormalization(
+function emitTrainedBatchNormalization(
   node: Node,
   [x, scale, bias, mean, variance]: readonly (Value | undefined)[],
   b: GraphBuilder,

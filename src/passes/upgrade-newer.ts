@@ -4,16 +4,16 @@
  */
 import { elementTypeOf } from '../graph/element-types.js';
 import { Value } from '../graph/model.js';
-import { attention, rotaryEmbedding } from './decompose-attention.js';
-import { affineGrid, centerCropPad, columnsToImage, cumulativeProduct, gridSample } from './decompose-images.js';
-import { failure, namesOf, type Upgrade, without } from './upgrade.js';
+import { attention, rotaryEmbedding } from './expand-attention.js';
+import { affineGrid, centerCropPad, columnsToImage, cumulativeProduct, gridSample } from './expand-images.js';
+import { copyWithoutAttributes, createNodeError, getNodeNames, type Upgrade } from './upgrade.js';
 import { dequantizeLinear, quantizeLinear } from './upgrade-quantization.js';
 
 /** Removes attributes that only matter to element types that nothing is computed in. */
-const withoutAttributes =
+const dropAttributes =
   (...gone: readonly string[]): Upgrade =>
   (node, inputs, b) =>
-    gone.some((name) => node.attributes[name]) ? without(node, inputs, b, gone) : undefined;
+    gone.some((name) => node.attributes[name]) ? copyWithoutAttributes(node, inputs, b, gone) : undefined;
 
 /** Of bools since set 20: as integers, 0 or 1. */
 export const reduceBools: Upgrade = (node, [x, axes], b) => {
@@ -21,15 +21,15 @@ export const reduceBools: Upgrade = (node, [x, axes], b) => {
   const own = { name: node.name };
   const number = b.op('Cast', [x], { to: elementTypeOf('int32') }, own);
   const [reduced] = b.copy({ ...node, outputs: [new Value(`${node.name}/reduced`, undefined)] }, [number, axes]);
-  if (!reduced) throw failure(node, 'it has no output.');
-  return [b.op('Cast', [reduced], { to: elementTypeOf('bool') }, namesOf(node))];
+  if (!reduced) throw createNodeError(node, 'it has no output.');
+  return [b.op('Cast', [reduced], { to: elementTypeOf('bool') }, getNodeNames(node))];
 };
 
 export const newerUpgrades = {
   /** How float8 overflows (19) and is rounded (24). */
-  Cast: withoutAttributes('saturate', 'round_mode'),
+  Cast: dropAttributes('saturate', 'round_mode'),
   /** In which precision half numbers are counted (27). */
-  Range: withoutAttributes('stash_type'),
+  Range: dropAttributes('stash_type'),
   QuantizeLinear: quantizeLinear,
   DequantizeLinear: dequantizeLinear,
   Attention: attention,

@@ -8,44 +8,44 @@ import { type Attribute, type Node, OPSET, type Value } from '../graph/model.js'
 import type { GraphBuilder } from '../ops/builder.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { dtypes } from '../tensor/dtype.js';
-import { intsOf, numberOf, stringOf } from './node-attributes.js';
+import { getIntsAttribute, getNumberAttribute, getStringAttribute } from './node-attributes.js';
 import type { Inputs } from './upgrade.js';
 
 /** What a node became: the same operator, as set 7 has it. */
-interface Renewed {
+interface RenewedNode {
   readonly node: Node;
   readonly inputs: Inputs;
 }
 
-type Attributes = Readonly<Record<string, Attribute>>;
-type Renewal = (node: Node, inputs: Inputs, builder: GraphBuilder) => { attributes?: Attributes; inputs?: Inputs };
+type AttributeRecord = Readonly<Record<string, Attribute>>;
+type Renewal = (node: Node, inputs: Inputs, builder: GraphBuilder) => { attributes?: AttributeRecord; inputs?: Inputs };
 
 /** The second operand with axes of size 1 behind its own, so that its first axis lies under `axis` of the first one. */
-function aligned(b: GraphBuilder, value: Value, rank: number, axis: number, name: string): Value {
+function alignAxes(b: GraphBuilder, value: Value, rank: number, axis: number, name: string): Value {
   const own = value.type?.dims.length ?? 0;
   const behind = rank - axis - own;
   return behind > 0 ? b.op('Unsqueeze', [value, b.ints(range(behind).map((i) => own + i))], {}, { name }) : value;
 }
 
 /** Where no axis is named the last ones are aligned, as they always are since set 7. */
-const broadcast: Renewal = (node, [a, c], b) => {
+const renewBroadcast: Renewal = (node, [a, c], b) => {
   const { broadcast: _, axis: __, ...attributes } = node.attributes;
-  const [axis, rank] = [numberOf(node.attributes, 'axis'), a?.type?.dims.length];
+  const [axis, rank] = [getNumberAttribute(node.attributes, 'axis'), a?.type?.dims.length];
   if (!c || axis === undefined || rank === undefined) return { attributes };
-  return { attributes, inputs: [a, aligned(b, c, rank, normalizeAxis(axis, rank), node.name)] };
+  return { attributes, inputs: [a, alignAxes(b, c, rank, normalizeAxis(axis, rank), node.name)] };
 };
 
 /** An attribute that became the second input. */
-const toInput =
+const moveToInput =
   (name: string): Renewal =>
   (node, [x], b) => {
     const { [name]: _, ...attributes } = node.attributes;
-    const values = intsOf(node.attributes, name);
+    const values = getIntsAttribute(node.attributes, name);
     return values ? { attributes, inputs: [x, b.ints(values)] } : {};
   };
 
 /** What is told to train cannot be read as a model to be applied. */
-const notTraining: Renewal = (node) => {
+const refuseTraining: Renewal = (node) => {
   const { is_test: test, ...attributes } = node.attributes;
   // Further outputs are those of training, which are computed: see `upgrade-training.ts`.
   if (node.outputs.slice(1).some((output) => output)) return {};
@@ -58,14 +58,14 @@ const notTraining: Renewal = (node) => {
   return { attributes };
 };
 
-const withBroadcast = ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'And', 'Or', 'Xor', 'Equal', 'Greater', 'Less'];
+const broadcastOperators = ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'And', 'Or', 'Xor', 'Equal', 'Greater', 'Less'];
 
 /** By operator, the first set that does not need it any more, and what it needs before. */
 const renewals: ReadonlyMap<string, readonly [until: number, Renewal]> = new Map<string, readonly [number, Renewal]>([
-  ...withBroadcast.map((op) => [op, [7, broadcast]] as const),
+  ...broadcastOperators.map((op) => [op, [7, renewBroadcast]] as const),
   ['Gemm', [7, ({ attributes: { broadcast: _, ...attributes } }) => ({ attributes })]],
-  ['BatchNormalization', [7, notTraining]],
-  ['Dropout', [7, notTraining]],
+  ['BatchNormalization', [7, refuseTraining]],
+  ['Dropout', [7, refuseTraining]],
   // One slope a channel.
   [
     'PRelu',
@@ -74,7 +74,7 @@ const renewals: ReadonlyMap<string, readonly [until: number, Renewal]> = new Map
       (node, [x, slope], b) => {
         const [rank, dims] = [x?.type?.dims.length ?? 0, slope?.type?.dims];
         if (!slope || dims?.length !== 1 || dims[0] === 1) return {};
-        return { inputs: [x, aligned(b, slope, rank, 1, node.name)] };
+        return { inputs: [x, alignAxes(b, slope, rank, 1, node.name)] };
       },
     ],
   ],
@@ -84,7 +84,7 @@ const renewals: ReadonlyMap<string, readonly [until: number, Renewal]> = new Map
     [
       6,
       (node) => {
-        const word = stringOf(node.attributes, 'to');
+        const word = getStringAttribute(node.attributes, 'to');
         const wanted = word
           ?.toLowerCase()
           .replace('double', 'float64')
@@ -94,7 +94,7 @@ const renewals: ReadonlyMap<string, readonly [until: number, Renewal]> = new Map
       },
     ],
   ],
-  ['Reshape', [5, toInput('shape')]],
+  ['Reshape', [5, moveToInput('shape')]],
   ['Concat', [4, ({ attributes }) => ({ attributes: { axis: { type: 'int', value: 1 }, ...attributes } })]],
   [
     'Pad',
@@ -113,7 +113,7 @@ const renewals: ReadonlyMap<string, readonly [until: number, Renewal]> = new Map
  * @param inputs the node's inputs, in the new graph.
  * @throws ShiboriError for a node in training mode.
  */
-export function renewed(node: Node, inputs: Inputs, builder: GraphBuilder, opset: number): Renewed {
+export function renewNode(node: Node, inputs: Inputs, builder: GraphBuilder, opset: number): RenewedNode {
   if (opset >= 7) return { node, inputs };
   const { consumed_inputs: _, ...attributes } = node.attributes;
   const own = { ...node, attributes };

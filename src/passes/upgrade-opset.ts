@@ -5,23 +5,30 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { isOp } from '../ops/table.js';
 import { castLike } from '../ops/terms.js';
 import { normalizeAxis } from '../tensor/dims.js';
-import { decompositions } from './decompositions.js';
-import { bounded, constantTensor, intsOf, numberOf } from './node-attributes.js';
-import { refuse } from './refused-operators.js';
+import { clampInteger, getIntsAttribute, getNumberAttribute, readConstantTensor } from './node-attributes.js';
+import { operatorExpansions } from './operator-expansions.js';
+import { checkSupported } from './refused-operators.js';
 import { type RewriteOptions, rewrite } from './rewrite.js';
-import { type Inputs, moved, namesOf, scalarLike, type Upgrade, without } from './upgrade.js';
+import {
+  copyWithoutAttributes,
+  getNodeNames,
+  type Inputs,
+  moveAttributesToInputs,
+  scalarLike,
+  type Upgrade,
+} from './upgrade.js';
 import { newerUpgrades, reduceBools } from './upgrade-newer.js';
-import { renewed } from './upgrade-oldest.js';
-import { averagePool, globalLpPool, lpPool, resize, upsample, wrappedPad } from './upgrade-resampling.js';
+import { renewNode } from './upgrade-oldest.js';
+import { averagePool, globalLpPool, lpPool, padByWrapping, resize, upsample } from './upgrade-resampling.js';
 import { batchNormalization, dropout } from './upgrade-training.js';
 
 /** The newest operator set that files are read in. */
 export const NEWEST_OPSET = 27;
 
 /** `axes` moved from attribute to second input (ReduceSum, Squeeze, Unsqueeze in 13; the other Reduce* in 18). */
-const axesToInput: Upgrade = (node, inputs, b) => {
-  const axes = intsOf(node.attributes, 'axes');
-  return axes && moved(node, inputs, b, ['axes'], [b.ints(axes)]);
+const moveAxesToInput: Upgrade = (node, inputs, b) => {
+  const axes = getIntsAttribute(node.attributes, 'axes');
+  return axes && moveAttributesToInputs(node, inputs, b, ['axes'], [b.ints(axes)]);
 };
 
 /** Until 12, Softmax flattened its input to a matrix at `axis` (default 1); it is the same where `axis` is the last. */
@@ -30,8 +37,8 @@ const softmax =
   (node, inputs, b, opset) => {
     const dims = inputs[0]?.type?.dims;
     if (opset >= 13 || !dims) return undefined;
-    const axis = normalizeAxis(numberOf(node.attributes, 'axis') ?? 1, dims.length);
-    if (dims.slice(axis + 1).every((size) => size === 1)) return [b.op(op, inputs, { axis }, namesOf(node))];
+    const axis = normalizeAxis(getNumberAttribute(node.attributes, 'axis') ?? 1, dims.length);
+    if (dims.slice(axis + 1).every((size) => size === 1)) return [b.op(op, inputs, { axis }, getNodeNames(node))];
     const symbols = dims.filter((dim) => typeof dim === 'string');
     if (symbols.length > 1) {
       throw new ShiboriError(
@@ -42,20 +49,20 @@ const softmax =
     const flat = b.op('Flatten', inputs, { axis }, { name: node.name });
     const soft = b.op(op, [flat], { axis: 1 }, { name: node.name });
     const shape = b.ints(dims.map((dim) => (typeof dim === 'string' ? -1 : dim)));
-    return [b.op('Reshape', [soft, shape], {}, namesOf(node))];
+    return [b.op('Reshape', [soft, shape], {}, getNodeNames(node))];
   };
 
 /** A Split that says neither how many parts nor how long has as many as it has outputs: set 18 wants to be told. */
 const split: Upgrade = (node, inputs, b) => {
-  const lengths = intsOf(node.attributes, 'split');
-  if (lengths) return without(node, [inputs[0], b.ints(lengths)], b, ['split']);
-  if (inputs[1] || numberOf(node.attributes, 'num_outputs') !== undefined) return undefined;
+  const lengths = getIntsAttribute(node.attributes, 'split');
+  if (lengths) return copyWithoutAttributes(node, [inputs[0], b.ints(lengths)], b, ['split']);
+  if (inputs[1] || getNumberAttribute(node.attributes, 'num_outputs') !== undefined) return undefined;
   const count: Attribute = { type: 'int', value: node.outputs.length };
   return b.copy({ ...node, attributes: { ...node.attributes, num_outputs: count } }, inputs);
 };
 
 /** `If` whose condition is known: the branch that is taken, in its place. */
-function takenBranch(
+function inlineTakenBranch(
   node: Node,
   [condition]: Inputs,
   b: GraphBuilder,
@@ -75,18 +82,18 @@ function takenBranch(
 const upgrades = new Map<string, Upgrade>(
   Object.entries({
     ...newerUpgrades,
-    ReduceSum: axesToInput,
-    ReduceMean: axesToInput,
-    ReduceMax: (node, inputs, b, opset) => (opset < 18 ? axesToInput : reduceBools)(node, inputs, b, opset),
-    ReduceMin: (node, inputs, b, opset) => (opset < 18 ? axesToInput : reduceBools)(node, inputs, b, opset),
-    ReduceProd: axesToInput,
-    ReduceL1: axesToInput,
-    ReduceL2: axesToInput,
-    ReduceSumSquare: axesToInput,
-    ReduceLogSum: axesToInput,
-    ReduceLogSumExp: axesToInput,
-    Squeeze: axesToInput,
-    Unsqueeze: axesToInput,
+    ReduceSum: moveAxesToInput,
+    ReduceMean: moveAxesToInput,
+    ReduceMax: (node, inputs, b, opset) => (opset < 18 ? moveAxesToInput : reduceBools)(node, inputs, b, opset),
+    ReduceMin: (node, inputs, b, opset) => (opset < 18 ? moveAxesToInput : reduceBools)(node, inputs, b, opset),
+    ReduceProd: moveAxesToInput,
+    ReduceL1: moveAxesToInput,
+    ReduceL2: moveAxesToInput,
+    ReduceSumSquare: moveAxesToInput,
+    ReduceLogSum: moveAxesToInput,
+    ReduceLogSumExp: moveAxesToInput,
+    Squeeze: moveAxesToInput,
+    Unsqueeze: moveAxesToInput,
     Softmax: softmax('Softmax'),
     LogSoftmax: softmax('LogSoftmax'),
     Hardmax: softmax('Hardmax'),
@@ -98,48 +105,48 @@ const upgrades = new Map<string, Upgrade>(
     GlobalLpPool: globalLpPool,
     /** Set 11 gave Scatter its present name. */
     Scatter: (node, inputs, b) => b.copy({ ...node, op: 'ScatterElements' }, inputs),
-    CastLike: (node, [x, like], b) => x && like && [b.op('Identity', [castLike(b, x, like)], {}, namesOf(node))],
+    CastLike: (node, [x, like], b) => x && like && [b.op('Identity', [castLike(b, x, like)], {}, getNodeNames(node))],
     /** `k` became an input in 10. */
     TopK(node, inputs, b) {
-      const k = numberOf(node.attributes, 'k');
-      return k === undefined ? undefined : without(node, [inputs[0], b.ints([k])], b, ['k']);
+      const k = getNumberAttribute(node.attributes, 'k');
+      return k === undefined ? undefined : copyWithoutAttributes(node, [inputs[0], b.ints([k])], b, ['k']);
     },
     /** An initializer from the start, and by its name no parameter. */
     Constant(node, _, b) {
-      const value = constantTensor(node);
+      const value = readConstantTensor(node);
       return value && [b.initializer(`${CONSTANT_PREFIX}${node.outputs[0]?.name ?? node.name}`, value)];
     },
     /** `starts`, `ends`, `axes` became inputs in 10. */
     Slice(node, inputs, b) {
-      const starts = intsOf(node.attributes, 'starts');
-      const ends = intsOf(node.attributes, 'ends');
-      const axes = intsOf(node.attributes, 'axes');
+      const starts = getIntsAttribute(node.attributes, 'starts');
+      const ends = getIntsAttribute(node.attributes, 'ends');
+      const axes = getIntsAttribute(node.attributes, 'axes');
       if (!starts || !ends) return undefined;
-      const extra = [b.ints(starts), b.ints(ends.map(bounded)), axes && b.ints(axes)];
-      return moved(node, inputs, b, ['starts', 'ends', 'axes'], extra);
+      const extra = [b.ints(starts), b.ints(ends.map(clampInteger)), axes && b.ints(axes)];
+      return moveAttributesToInputs(node, inputs, b, ['starts', 'ends', 'axes'], extra);
     },
     /** `min` and `max` became inputs in 11. */
     Clip(node, inputs, b) {
-      const [min, max] = [numberOf(node.attributes, 'min'), numberOf(node.attributes, 'max')];
+      const [min, max] = [getNumberAttribute(node.attributes, 'min'), getNumberAttribute(node.attributes, 'max')];
       if (min === undefined && max === undefined) return undefined;
       const bound = (value: number | undefined) =>
         value === undefined ? undefined : scalarLike(node, inputs, b, value);
-      return moved(node, inputs, b, ['min', 'max'], [bound(min), bound(max)]);
+      return moveAttributesToInputs(node, inputs, b, ['min', 'max'], [bound(min), bound(max)]);
     },
     Dropout: dropout,
     BatchNormalization: batchNormalization,
     /** `pads` and `value` became inputs in 11. */
     Pad(node, inputs, b) {
-      const pads = intsOf(node.attributes, 'pads');
-      if (!pads) return wrappedPad(node, inputs, b);
-      const value = scalarLike(node, inputs, b, numberOf(node.attributes, 'value') ?? 0);
-      return moved(node, inputs, b, ['pads', 'value'], [b.ints(pads), value]);
+      const pads = getIntsAttribute(node.attributes, 'pads');
+      if (!pads) return padByWrapping(node, inputs, b);
+      const value = scalarLike(node, inputs, b, getNumberAttribute(node.attributes, 'value') ?? 0);
+      return moveAttributesToInputs(node, inputs, b, ['pads', 'value'], [b.ints(pads), value]);
     },
   } satisfies Record<string, Upgrade>),
 );
 
 /** The operators that set 18 does not have, or not alike, and that are written in others. */
-export const rewrittenOperators: readonly string[] = [...upgrades.keys(), ...decompositions.keys(), 'If'].filter(
+export const rewrittenOperators: readonly string[] = [...upgrades.keys(), ...operatorExpansions.keys(), 'If'].filter(
   (op) => !isOp(op),
 );
 
@@ -160,26 +167,26 @@ export function upgradeOpset(model: Model, file: string): Graph {
   }
   const results = new Set<Value>(model.graph.outputs);
   /** What a node became, with the names that the graph's outputs have. */
-  const named = (node: Node, replacements: readonly (Value | undefined)[], b: GraphBuilder) =>
+  const keepOutputNames = (node: Node, replacements: readonly (Value | undefined)[], b: GraphBuilder) =>
     replacements.map((value, i) => {
       const output = node.outputs[i];
       if (!value || !output || value.name === output.name || !results.has(output)) return value;
       return b.op('Identity', [value], {}, { name: node.name, outputName: output.name });
     });
   const renew: RewriteOptions['node'] = (node, inputs, builder, inline) => {
-    if (node.domain === '' && node.op === 'If') return takenBranch(node, inputs, builder, inline);
-    refuse(node, model.opset, rewrittenOperators);
+    if (node.domain === '' && node.op === 'If') return inlineTakenBranch(node, inputs, builder, inline);
+    checkSupported(node, model.opset, rewrittenOperators);
     if (node.domain !== '') return undefined;
-    const { node: own, inputs: given } = renewed(node, inputs, builder, model.opset);
-    const decomposition = decompositions.get(node.op);
-    if (decomposition) return [decomposition(builder, given, own.attributes, namesOf(node))];
+    const { node: own, inputs: given } = renewNode(node, inputs, builder, model.opset);
+    const decomposition = operatorExpansions.get(node.op);
+    if (decomposition) return [decomposition(builder, given, own.attributes, getNodeNames(node))];
     const upgraded = upgrades.get(node.op)?.(own, given, builder, model.opset);
     return upgraded ?? (own === node ? undefined : builder.copy(own, given));
   };
   return rewrite(model.graph, {
     node(node, inputs, builder, inline) {
       const replacements = renew(node, inputs, builder, inline);
-      return replacements && named(node, replacements, builder);
+      return replacements && keepOutputNames(node, replacements, builder);
     },
   });
 }

@@ -8,11 +8,11 @@ import { attributesOf } from '../ops/table.js';
 import { castLike, numberLike } from '../ops/terms.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { float32 } from '../tensor/tensor.js';
-import { numberOf, stringOf } from './node-attributes.js';
-import { failure, namesOf, type Upgrade } from './upgrade.js';
+import { getNumberAttribute, getStringAttribute } from './node-attributes.js';
+import { createNodeError, getNodeNames, type Upgrade } from './upgrade.js';
 
 /** An input that is given and not empty: files pass an empty tensor where an input is to be left out. */
-function given(value: Value | undefined): Value | undefined {
+function dropEmptyInput(value: Value | undefined): Value | undefined {
   return value?.type?.dims.length === 1 && value.type.dims[0] === 0 ? undefined : value;
 }
 
@@ -21,15 +21,15 @@ export const upsample: Upgrade = (node, [x, scalesInput], b) => {
   const attribute = node.attributes.scales;
   const scales =
     attribute?.type === 'floats' ? b.initializer('constant/scales', float32(attribute.value)) : scalesInput;
-  const mode = stringOf(node.attributes, 'mode') ?? 'nearest';
+  const mode = getStringAttribute(node.attributes, 'mode') ?? 'nearest';
   const attributes = { mode: mode === 'bilinear' ? 'linear' : mode, ...asymmetric, nearest_mode: 'floor' };
-  return [b.op('Resize', [x, undefined, scales], attributes, namesOf(node))];
+  return [b.op('Resize', [x, undefined, scales], attributes, getNodeNames(node))];
 };
 
 const asymmetric = { coordinate_transformation_mode: 'asymmetric' };
 
 /** Where set 11's "tf_half_pixel_for_nn", (o + 0.5) / scale, rounds to, half_pixel lies half a position before. */
-const halfAPositionBefore: Readonly<Record<string, string>> = {
+const halfPixelNearestModes: Readonly<Record<string, string>> = {
   floor: 'round_prefer_ceil',
   round_prefer_floor: 'ceil',
 };
@@ -46,14 +46,14 @@ export const resize: Upgrade = (node, inputs, b, opset) => {
         { code: 'unsupported-operator' },
       );
     }
-    const attributes = { mode: stringOf(node.attributes, 'mode') ?? 'nearest', ...asymmetric };
+    const attributes = { mode: getStringAttribute(node.attributes, 'mode') ?? 'nearest', ...asymmetric };
     const nearest_mode = smaller ? 'ceil' : 'floor';
-    return [b.op('Resize', [x, undefined, scales], { ...attributes, nearest_mode }, namesOf(node))];
+    return [b.op('Resize', [x, undefined, scales], { ...attributes, nearest_mode }, getNodeNames(node))];
   }
   const attributes = attributesOf('Resize', node);
   let { coordinate_transformation_mode: coordinates, nearest_mode } = attributes;
   if (coordinates === 'tf_half_pixel_for_nn') {
-    const before = halfAPositionBefore[nearest_mode];
+    const before = halfPixelNearestModes[nearest_mode];
     if (attributes.mode !== 'nearest' || !before) {
       throw new ShiboriError(
         `Node "${node.name}" (Resize): "tf_half_pixel_for_nn" is of mode "nearest" only, and of nearest_mode floor. Export the model again with opset 18.`,
@@ -62,23 +62,32 @@ export const resize: Upgrade = (node, inputs, b, opset) => {
     }
     [coordinates, nearest_mode] = ['half_pixel', before];
   }
-  const [x, roi, scales, sizes] = inputs.map(given);
+  const [x, roi, scales, sizes] = inputs.map(dropEmptyInput);
   // Files of set 11 and 12 give both where sizes count.
   const used = [x, coordinates === 'tf_crop_and_resize' ? roi : undefined, sizes ? undefined : scales, sizes];
   return [
-    b.op('Resize', used, { ...attributes, coordinate_transformation_mode: coordinates, nearest_mode }, namesOf(node)),
+    b.op(
+      'Resize',
+      used,
+      { ...attributes, coordinate_transformation_mode: coordinates, nearest_mode },
+      getNodeNames(node),
+    ),
   ];
 };
 
 /** Mode "wrap", which set 19 added: each position is picked from the input, repeated without end in both directions. */
-export function wrappedPad(node: Node, inputs: readonly (Value | undefined)[], b: GraphBuilder): Value[] | undefined {
-  if (stringOf(node.attributes, 'mode') !== 'wrap') return undefined;
+export function padByWrapping(
+  node: Node,
+  inputs: readonly (Value | undefined)[],
+  b: GraphBuilder,
+): Value[] | undefined {
+  if (getStringAttribute(node.attributes, 'mode') !== 'wrap') return undefined;
   const [x, padsInput, , axesInput] = inputs;
   const dims = x?.type?.dims;
   const pads = padsInput && b.contentsOf(padsInput);
   const axes = (axesInput ? b.contentsOf(axesInput) : undefined) ?? range(dims?.length ?? 0);
   if (!x || !dims || !pads || !isStatic(pads) || !isStatic(axes)) {
-    throw failure(node, 'its pads must be constants in mode "wrap". Export the model with a fixed image size.');
+    throw createNodeError(node, 'its pads must be constants in mode "wrap". Export the model with a fixed image size.');
   }
   let value: Value = x;
   for (const [i, raw] of axes.entries()) {
@@ -87,19 +96,19 @@ export function wrappedPad(node: Node, inputs: readonly (Value | undefined)[], b
     const [before = 0, after = 0] = [pads[i], pads[i + axes.length]];
     if (before === 0 && after === 0) continue;
     if (typeof size !== 'number') {
-      throw failure(node, `axis ${axis} has no fixed size, which mode "wrap" needs. Fix the image size.`);
+      throw createNodeError(node, `axis ${axis} has no fixed size, which mode "wrap" needs. Fix the image size.`);
     }
     // Negative padding cuts first, as in ONNX Runtime: what is left is repeated.
     const [start, end] = [Math.max(0, -before), size - Math.max(0, -after)];
     const kept = end - start;
-    if (kept < 1) throw failure(node, `its pads leave nothing of the ${size} positions of axis ${axis}.`);
+    if (kept < 1) throw createNodeError(node, `its pads leave nothing of the ${size} positions of axis ${axis}.`);
     const first = Math.max(0, before);
     const positions = range(kept + first + Math.max(0, after)).map(
       (at) => start + ((((at - first) % kept) + kept) % kept),
     );
     value = b.op('Gather', [value, b.ints(positions)], { axis }, { name: node.name });
   }
-  return [b.op('Identity', [value], {}, namesOf(node))];
+  return [b.op('Identity', [value], {}, getNodeNames(node))];
 }
 
 /** A pooling with dilations, which set 19 added, as one product with a matrix of averages an axis. */
@@ -107,7 +116,7 @@ export const averagePool: Upgrade = (node, [x], b) => {
   const attributes = attributesOf('AveragePool', node);
   if (!attributes.dilations) return undefined;
   if (attributes.dilations.every((dilation) => dilation === 1)) {
-    return [b.op('AveragePool', [x], { ...attributes, dilations: undefined }, namesOf(node))];
+    return [b.op('AveragePool', [x], { ...attributes, dilations: undefined }, getNodeNames(node))];
   }
   const dims = x?.type?.dims ?? [];
   const spatial: readonly Dim[] = dims.slice(2);
@@ -130,17 +139,18 @@ export const averagePool: Upgrade = (node, [x], b) => {
       y = b.op('MatMul', [y, constant(turned, [size, outputs])], {}, own);
     } else y = b.op('MatMul', [constant(values, [outputs, size]), y], {}, own);
   }
-  return [b.op('Identity', [y], {}, namesOf(node))];
+  return [b.op('Identity', [y], {}, getNodeNames(node))];
 };
 
-const int = (value: number): Attribute => ({ type: 'int', value });
+const intAttribute = (value: number): Attribute => ({ type: 'int', value });
 
 /** Padding that holds the last windows of ceil_mode entirely; nothing where it is not used. */
-function wholeWindows(node: Node, kernel: readonly number[], x: Value): Record<string, Attribute> {
+function computeWholeWindowPads(node: Node, kernel: readonly number[], x: Value): Record<string, Attribute> {
   const attributes = attributesOf('AveragePool', { ...node, op: 'AveragePool' });
   if (attributes.ceil_mode !== 1) return {};
   const spatial: readonly Dim[] = x.type?.dims.slice(2) ?? [];
-  if (!isStatic(spatial)) throw failure(node, 'with ceil_mode it takes images of one size. Fix the image size.');
+  if (!isStatic(spatial))
+    throw createNodeError(node, 'with ceil_mode it takes images of one size. Fix the image size.');
   const window = windowOf(attributes, kernel, spatial);
   const ends = spatial.map((size, axis) => {
     const last = (positionsAlong(window, axis, size, true) - 1) * (window.strides[axis] ?? 1);
@@ -159,18 +169,23 @@ export const lpPool: Upgrade = (node, [x], b) => {
   const kernel = node.attributes.kernel_shape;
   if (!x || kernel?.type !== 'ints')
     throw new ShiboriError(`Node "${node.name}" (LpPool): it has no kernel_shape.`, { code: 'unsupported-operator' });
-  const p = numberOf(node.attributes, 'p') ?? 2;
+  const p = getNumberAttribute(node.attributes, 'p') ?? 2;
   const own = { name: node.name };
   const powers = b.op('Pow', [b.op('Abs', [x], {}, own), numberLike(b, p, x)], {}, own);
   const { p: _, ...rest } = node.attributes;
   // What lies in the padding counts, and so does what ceil_mode adds to it: a sum is an average times one count.
-  const attributes = { ...rest, ...wholeWindows(node, kernel.value, x), count_include_pad: int(1), ceil_mode: int(0) };
+  const attributes = {
+    ...rest,
+    ...computeWholeWindowPads(node, kernel.value, x),
+    count_include_pad: intAttribute(1),
+    ceil_mode: intAttribute(0),
+  };
   const inner: Node = { ...node, op: 'AveragePool', outputs: [], attributes };
   const dilated = averagePool(inner, [powers], b, 18)?.[0];
   const pooled = dilated ?? b.op('AveragePool', [powers], attributesOf('AveragePool', inner), own);
   const count = kernel.value.reduce((product, size) => product * size, 1);
   const sums = b.op('Mul', [pooled, numberLike(b, count, x)], {}, own);
-  return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, namesOf(node))];
+  return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, getNodeNames(node))];
 };
 
 // Y = (sum of |X|^p over all positions)^(1/p)
@@ -180,11 +195,12 @@ export const globalLpPool: Upgrade = (node, [x], b) => {
     throw new ShiboriError(`Node "${node.name}" (GlobalLpPool): its input's dimensions are not known.`, {
       code: 'unsupported-operator',
     });
-  const p = numberOf(node.attributes, 'p') ?? 2;
+  const p = getNumberAttribute(node.attributes, 'p') ?? 2;
   const axes = b.ints(range(dims.length).slice(2));
-  if (p === 1 || p === 2) return [b.op(p === 1 ? 'ReduceL1' : 'ReduceL2', [x, axes], { keepdims: 1 }, namesOf(node))];
+  if (p === 1 || p === 2)
+    return [b.op(p === 1 ? 'ReduceL1' : 'ReduceL2', [x, axes], { keepdims: 1 }, getNodeNames(node))];
   const own = { name: node.name };
   const powers = b.op('Pow', [b.op('Abs', [x], {}, own), numberLike(b, p, x)], {}, own);
   const sums = b.op('ReduceSum', [powers, axes], { keepdims: 1 }, own);
-  return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, namesOf(node))];
+  return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, getNodeNames(node))];
 };

@@ -17,17 +17,17 @@ export type Upgrade = (
 ) => readonly (Value | undefined)[] | undefined;
 
 /** The names that a node's replacement takes over. */
-export function namesOf(node: Node): NodeOptions {
+export function getNodeNames(node: Node): NodeOptions {
   return { name: node.name, ...(node.outputs[0] ? { outputName: node.outputs[0].name } : {}) };
 }
 
 /** An error that names the node and its operator. */
-export function failure(node: Node, message: string): ShiboriError {
+export function createNodeError(node: Node, message: string): ShiboriError {
   return new ShiboriError(`Node "${node.name}" (${node.op}): ${message}`, { code: 'unsupported-operator' });
 }
 
 /** The node without some of its attributes, and with `inputs`. */
-export function without(
+export function copyWithoutAttributes(
   node: Node,
   inputs: Inputs,
   b: GraphBuilder,
@@ -38,14 +38,19 @@ export function without(
 }
 
 /** The node with its first output only, without some of its attributes, and with `extra` inputs after the first. */
-export function moved(
+export function moveAttributesToInputs(
   node: Node,
   inputs: Inputs,
   b: GraphBuilder,
   gone: readonly string[],
   extra: Inputs,
 ): readonly (Value | undefined)[] {
-  return without({ ...node, outputs: node.outputs.slice(0, 1) }, [...inputs.slice(0, 1), ...extra], b, gone);
+  return copyWithoutAttributes(
+    { ...node, outputs: node.outputs.slice(0, 1) },
+    [...inputs.slice(0, 1), ...extra],
+    b,
+    gone,
+  );
 }
 
 /** A number that was an attribute, as a scalar in the element type of the node's first input. */

@@ -17,21 +17,21 @@ import { attributesOf } from '../ops/table.js';
 import { float32 } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 
-type Matrix = readonly (readonly number[])[];
+type TransformMatrix = readonly (readonly number[])[];
 
-const INPUT: Matrix = [
+const INPUT: TransformMatrix = [
   [1, 0, -1, 0],
   [0, 1, 1, 0],
   [0, -1, 1, 0],
   [0, 1, 0, -1],
 ];
-const KERNEL: Matrix = [
+const KERNEL: TransformMatrix = [
   [1, 0, 0],
   [0.5, 0.5, 0.5],
   [0.5, -0.5, 0.5],
   [0, 0, 1],
 ];
-const OUTPUT: Matrix = [
+const OUTPUT: TransformMatrix = [
   [1, 1, 1, 0],
   [0, 1, -1, -1],
 ];
@@ -45,7 +45,7 @@ const OUTPUT: Matrix = [
 const FEWEST_CHANNELS = 256;
 
 /** The matrix that transforms both axes of a flattened tile at once: M ⊗ M. */
-function both(matrix: Matrix): number[] {
+function buildKroneckerSquare(matrix: TransformMatrix): number[] {
   return matrix.flatMap((a) => matrix.flatMap((b) => a.flatMap((x) => b.map((y) => x * y))));
 }
 
@@ -56,28 +56,29 @@ function both(matrix: Matrix): number[] {
  *
  * @param options.fewestChannels another bound than 256.
  */
-export function winogradConvolutions(graph: Graph, options: { readonly fewestChannels?: number } = {}): Graph {
+export function applyWinograd(graph: Graph, options: { readonly fewestChannels?: number } = {}): Graph {
   const fewest = options.fewestChannels ?? FEWEST_CHANNELS;
   const constants = new Map<string, Value>();
   return rewrite(graph, {
     node(node, inputs, b) {
-      const dims = node.op === 'Conv' ? suitable(node, inputs, fewest) : undefined;
+      const dims = node.op === 'Conv' ? findSuitableDims(node, inputs, fewest) : undefined;
       if (!dims) return undefined;
-      const constant = (name: string, matrix: Matrix, shape: readonly number[]): Value => {
+      const constant = (name: string, matrix: TransformMatrix, shape: readonly number[]): Value => {
         const found =
-          constants.get(name) ?? b.initializer(`${CONSTANT_PREFIX}winograd/${name}`, float32(both(matrix), shape));
+          constants.get(name) ??
+          b.initializer(`${CONSTANT_PREFIX}winograd/${name}`, float32(buildKroneckerSquare(matrix), shape));
         constants.set(name, found);
         return found;
       };
       b.scope = node.name;
-      const y = convolution(b, inputs, dims, constant);
+      const y = emitWinogradConvolution(b, inputs, dims, constant);
       b.scope = '';
       return [y];
     },
   });
 }
 
-interface Dims {
+interface WinogradDims {
   readonly batch: number;
   readonly channels: number;
   readonly outputs: number;
@@ -85,7 +86,11 @@ interface Dims {
   readonly width: number;
 }
 
-function suitable(node: Node, [x, w]: readonly (Value | undefined)[], fewest: number): Dims | undefined {
+function findSuitableDims(
+  node: Node,
+  [x, w]: readonly (Value | undefined)[],
+  fewest: number,
+): WinogradDims | undefined {
   const [from, kernel] = [x?.type, w?.type];
   if (from?.dtype !== 'float32' || !kernel || !isStatic(from.dims) || !isStatic(kernel.dims)) return undefined;
   const [batch = 0, channels = 0, height = 0, width = 0] = from.dims;
@@ -101,11 +106,11 @@ function suitable(node: Node, [x, w]: readonly (Value | undefined)[], fewest: nu
   return plain && Math.min(channels, outputs) >= fewest ? { batch, channels, outputs, height, width } : undefined;
 }
 
-function convolution(
+function emitWinogradConvolution(
   b: GraphBuilder,
   [x, w, bias]: readonly (Value | undefined)[],
-  { batch, channels, outputs, height, width }: Dims,
-  constant: (name: string, matrix: Matrix, shape: readonly number[]) => Value,
+  { batch, channels, outputs, height, width }: WinogradDims,
+  constant: (name: string, matrix: TransformMatrix, shape: readonly number[]) => Value,
 ): Value {
   const [down, across] = [Math.ceil(height / 2), Math.ceil(width / 2)];
   const tiles = down * across;

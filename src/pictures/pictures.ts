@@ -1,11 +1,11 @@
 import type { VerbContext } from '../context/context.js';
-import { isLabelled, itemAt } from '../data/dataset.js';
+import { getItem, isLabelled } from '../data/image-items.js';
 import type { ExplainedImage } from '../evaluation/explained.js';
 import { labelMap } from '../evaluation/labels.js';
 import { type ComparedMaps, explainWithBoth, type MapPair } from '../evaluation/maps.js';
 import type { ComparedModels } from '../evaluation/predictions.js';
 import type { Dataset } from '../images/dataset.js';
-import { pickWorst } from '../metrics/worst.js';
+import { pickWorst } from '../metrics/pick-worst.js';
 import type { Flip } from '../report/comparison.js';
 import type { MapPanel, Picture, PictureGroup } from '../report/pictures.js';
 import { drawPanels, encodeWebp } from './panel.js';
@@ -38,7 +38,7 @@ function chooseImages(
     Math.ceil(count / 2),
     {
       group: ({ index, before }) =>
-        isLabelled(dataset.source) ? itemAt(dataset.source, index).label : before.predicted,
+        isLabelled(dataset.source) ? getItem(dataset.source, index).label : before.predicted,
       badness,
     },
   ).map(({ index }) => index);
@@ -118,7 +118,7 @@ export async function drawPictures(
   const drawn = new Map<number, Picture>();
   for (const pair of pairs) {
     const { index } = pair;
-    const output = outputs[itemAt(dataset.source, index).label];
+    const output = outputs[getItem(dataset.source, index).label];
     const both = [pair, ...second.pairs.filter((other) => other.index === index)];
     drawn.set(index, await drawPicture(both, output === undefined ? undefined : names[output]));
   }

@@ -1,8 +1,8 @@
 import { type AugmentOptions, checkAugmentOptions } from '../data/augment.js';
 import type { Preprocess } from '../data/preprocess.js';
-import { withExecution } from '../decompose/compress-linear.js';
+import { withExecution } from '../decompose/decompose-linear.js';
 import { BIAS_NAME } from '../decompose/modes.js';
-import { ttDescriptorsOf } from '../decompose/tt-layer.js';
+import { findTtDescriptors } from '../decompose/tt-layer.js';
 import { suggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { fitsPattern } from '../graph/module-path.js';
@@ -126,7 +126,7 @@ export function forTraining(
   batch: number,
 ): { readonly graph: Graph; back(trained: Graph): Graph } {
   const parameters = parametersOf(graph).map(({ name }) => name);
-  const layers = ttDescriptorsOf(graph)
+  const layers = findTtDescriptors(graph)
     .filter(({ path }) => parameters.some((name) => moduleOfParameter(name) === path && trains(name)))
     .map((layer) => ({ ...layer, execution: 'factored' as const }));
   if (layers.length === 0) return { graph, back: (trained) => trained };

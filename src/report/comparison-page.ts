@@ -1,5 +1,5 @@
 /** The page of a comparison of two models. */
-import { constantMapsText } from '../metrics/agreement.js';
+import { describeConstantMaps } from '../metrics/agreement.js';
 import { type Comparison, shortSpeed } from './comparison.js';
 import { correlationChart, type MapPair, sizeChart } from './comparison-charts.js';
 import { FIGURES_TITLE, figuresTable, flipsTable, type LayerRow, layersTable } from './comparison-tables.js';
@@ -85,7 +85,7 @@ function changed({ flips, accuracy, predictions }: Comparison): string {
 export function comparisonReport(comparison: Comparison, extras: ReportExtras, found: ReportMaps): Report {
   const { models, maps, flips, predictions, accuracy, provenance } = comparison;
   const { layers = [], history = [] } = extras;
-  const constant = constantMapsText(maps);
+  const constant = describeConstantMaps(maps);
   const pointing = maps.pointingGame;
   const sections: Section[] = [
     {

@@ -1,5 +1,5 @@
 /** The tables of a comparison. */
-import { pickWorst } from '../metrics/worst.js';
+import { pickWorst } from '../metrics/pick-worst.js';
 import { type Comparison, comparisonRows, type Flip } from './comparison.js';
 import { integer, percent } from './format.js';
 import { makeTable, type Table } from './table.js';

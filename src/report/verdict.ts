@@ -1,4 +1,4 @@
-import { agreementText } from '../metrics/agreement.js';
+import { formatAgreement } from '../metrics/agreement.js';
 import { isSameSpeed } from '../metrics/speed.js';
 import type { Comparison, MapFigures } from './comparison.js';
 import { decimal, integer, percent } from './format.js';
@@ -19,7 +19,7 @@ function accuracySentence({ accuracy }: Pick<Comparison, 'accuracy'>): string {
 /** What is to be said of the maps, in a sentence. */
 export function mapsSentence(maps: MapFigures): string {
   const { pearson, lowest } = maps;
-  if (!pearson) return `The agreement of the maps is ${agreementText(maps)}.`;
+  if (!pearson) return `The agreement of the maps is ${formatAgreement(maps)}.`;
   const least = lowest ? `, ${decimal(lowest.correlation)} at the lowest (${lowest.file})` : '';
   const apart = maps.undefined > 0 ? `, without ${maps.undefined} of ${maps.images} images with a constant map` : '';
   return `The maps correlate ${decimal(pearson.mean)} with the original's on average${least}${apart}.`;

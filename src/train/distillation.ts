@@ -78,7 +78,7 @@ function teacherGraph(distillation: Distillation, batch: number): Graph {
   const [output] = teacher.outputs;
   if (!input?.type || !output) throw new ShiboriError('The teacher has no typed input.', { code: 'training-failed' });
   const layer = compares(distillation) ? layerOf(teacher, 'teacher', distillation) : undefined;
-  const { builder: b, of } = startRewrite(teacher, {
+  const { builder: b, mapValue: of } = startRewrite(teacher, {
     inputDims: { [input.name]: [batch, ...input.type.dims.slice(1)] },
     outputs: layer ? [output, layer] : [output],
   });

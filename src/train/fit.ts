@@ -171,7 +171,11 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
   const trained = new Set(initializersNamed(graph, names));
   const split = splitFrozenPrefix(graph, trained, comparedValues(graph, distillation));
   // Values inside of a graph of a fixed batch may hold several images in one row: they are not cached image by image.
-  const { prefix, suffix, elements } = fixed === undefined ? split : { ...split, prefix: undefined, suffix: graph };
+  const {
+    prefix,
+    suffix,
+    elementsPerImage: elements,
+  } = fixed === undefined ? split : { ...split, prefix: undefined, suffix: graph };
   const featuresOf = (images: TrainingData, open: FitOptions['store'], count: number) =>
     prefix
       ? cachedFeatures(engine, images, prefix, open?.(elements, prefix) ?? memoryStore(images.count, elements), count)

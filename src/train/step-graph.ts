@@ -13,7 +13,7 @@ import { appendCrossEntropy, appendLogProbabilities } from '../ops/scores/append
 import { describeScores } from '../ops/scores/scores.js';
 import { bindInputs } from '../passes/rewrite.js';
 import { type DropoutMask, startTrainingMode } from '../passes/training-mode.js';
-import { winogradConvolutions } from '../passes/winograd.js';
+import { applyWinograd } from '../passes/winograd.js';
 import { appendDistillation } from './distillation.js';
 import type { StepSettings } from './step-settings.js';
 
@@ -58,9 +58,9 @@ export function buildStepGraph(
   const input = graph.inputs[0];
   if (!input?.type) throw new ShiboriError('The model has no typed input to train on.', { code: 'training-failed' });
   // Before weights become inputs: their shapes decide, and gradients follow from what is written here.
-  const bound = winogradConvolutions(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
+  const bound = applyWinograd(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
   const trained = initializersNamed(bound, parameters);
-  const { builder: b, of, masks, statistics } = startTrainingMode(bound, trained, { batchNorm, dropout });
+  const { builder: b, mapValue: of, masks, statistics } = startTrainingMode(bound, trained, { batchNorm, dropout });
   const scores = describeScores(bound);
   if (!scores) {
     throw new ShiboriError(

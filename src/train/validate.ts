@@ -3,9 +3,9 @@ import type { Engine } from '../engine/engine.js';
 import { runInPieces } from '../engine/pieces.js';
 import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
-import { accuracyOf, addCounts, countCorrect, logProbabilitiesOf, NO_IMAGES } from '../metrics/accuracy.js';
+import { addCounts, computeAccuracy, computeLogProbabilities, countAccuracy, NO_IMAGES } from '../metrics/accuracy.js';
 import { scoresOf } from '../ops/scores/scores.js';
-import { scoreGraph } from '../passes/scores-graph.js';
+import { cutToScores } from '../passes/scores-graph.js';
 import { range } from '../tensor/dims.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import type { Features, Wait } from './features.js';
@@ -41,7 +41,7 @@ export async function validate(
   if (!filled) return undefined;
   const found = scoresOf(graph);
   const { labels: kind } = found;
-  const measured = scoreGraph(graph, found);
+  const measured = cutToScores(graph, found);
   const pause = createPacer();
   const session = await engine.load(measured);
   const chunks = range(Math.ceil(count / BATCH)).map((i) =>
@@ -61,11 +61,11 @@ export async function validate(
         const results = await session.run({ [graph.inputs[0]?.name ?? '']: piece });
         return expectFloat32(results[measured.outputs[0]?.name ?? ''], 'The scores');
       });
-      const logProbabilities = logProbabilitiesOf(scores, { kind: found.source.kind, labels: kind });
+      const logProbabilities = computeLogProbabilities(scores, { kind: found.source.kind, labels: kind });
       // Unreadable images have no label and are not counted.
       for (const [row, index] of indices.entries()) {
         const label = labels[index] ?? -1;
-        if (label >= 0) counts = addCounts(counts, countCorrect(rowOf(logProbabilities, row), [label], kind));
+        if (label >= 0) counts = addCounts(counts, countAccuracy(rowOf(logProbabilities, row), [label], kind));
       }
       done += indices.length;
       onProgress(done, count, { waited, waiting: (1000 * waited) / (performance.now() - started) });
@@ -74,7 +74,7 @@ export async function validate(
   } finally {
     await session.dispose();
   }
-  const { nll, top1 } = accuracyOf(counts);
+  const { nll, top1 } = computeAccuracy(counts);
   return { loss: nll, top1 };
 }
 

@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js';
-import { appendMaps } from '../explain/grad-cam.js';
-import { defaultLayer, namedLayer } from '../explain/layers.js';
+import { createMapAppender } from '../explain/grad-cam.js';
+import { findDefaultLayer, findNamedLayer } from '../explain/layers.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph } from '../graph/model.js';
 import { scoresOf } from '../ops/scores/scores.js';
@@ -27,8 +27,8 @@ export function distillationOf(
   }
   const kept = store ? { store } : {};
   if (features === 0 && maps === 0) return { teacher, labels, ...kept };
-  const theirs = layer === undefined ? defaultLayer(teacher) : namedLayer(teacher, layer);
-  const own = namedLayer(student, theirs.path);
+  const theirs = layer === undefined ? findDefaultLayer(teacher) : findNamedLayer(teacher, layer);
+  const own = findNamedLayer(student, theirs.path);
   const dims = [theirs.output.type?.dims, own.output.type?.dims].map((each) => formatDims(each?.slice(1)));
   if (dims[0] !== dims[1]) {
     throw new UsageError(
@@ -41,6 +41,6 @@ export function distillationOf(
     layer: { teacher: theirs.output.name, student: own.output.name },
     features,
     ...kept,
-    ...(maps > 0 ? { maps: { weight: maps, append: appendMaps(own.grid) } } : {}),
+    ...(maps > 0 ? { maps: { weight: maps, append: createMapAppender(own.grid) } } : {}),
   };
 }

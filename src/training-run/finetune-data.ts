@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { itemAt } from '../data/dataset.js';
-import type { ImageRecipe } from '../data/image-loader.js';
+import { getItem } from '../data/image-items.js';
+import type { ImageTransform } from '../data/image-loader.js';
 import { writeGraph } from '../formats/onnx/write.js';
 import type { Graph } from '../graph/model.js';
 import type { Dataset } from '../images/dataset.js';
@@ -32,7 +32,7 @@ export interface LoadedTrainingData extends TrainingData {
  */
 export function trainingData(
   dataset: Dataset,
-  recipe: ImageRecipe,
+  recipe: ImageTransform,
   onBad: (path: string, reason: string) => void,
   workers?: number,
 ): LoadedTrainingData {
@@ -42,7 +42,7 @@ export function trainingData(
   return {
     count: source.items.length,
     labels,
-    ahead: loader.ahead,
+    ahead: loader.batchesAhead,
     async images(indices, view) {
       const { images, bad } = await loader.load(indices, view);
       for (const { row, reason } of bad) {
@@ -50,7 +50,7 @@ export function trainingData(
         if (labels[index] === -1) continue;
         // Its row of the batch stays, without a label and so without a say in the loss.
         labels[index] = -1;
-        onBad(itemAt(source, index).path, reason);
+        onBad(getItem(source, index).path, reason);
       }
       return images;
     },
@@ -59,7 +59,7 @@ export function trainingData(
 }
 
 /** What decides the pixels of a data set's images, as parts of a key. */
-export async function partsOf({ source }: Dataset, recipe: ImageRecipe): Promise<(string | Uint8Array)[]> {
+export async function partsOf({ source }: Dataset, recipe: ImageTransform): Promise<(string | Uint8Array)[]> {
   const count = source.items.length;
   const sampled = range(Math.min(count, SAMPLED_IMAGES)).map((i) => Math.floor((i * count) / SAMPLED_IMAGES) % count);
   const bytes = await Promise.all(
@@ -88,7 +88,7 @@ export class FeatureCache {
    */
   async storeFor(
     dataset: Dataset,
-    recipe: ImageRecipe,
+    recipe: ImageTransform,
     views: number,
   ): Promise<(elements: number, prefix: Graph) => FeatureStore> {
     const count = dataset.source.items.length;

@@ -5,11 +5,11 @@ import { UsageError } from '../errors.js';
 import { parametersOf } from '../graph/parameters.js';
 import type { Dataset } from '../images/dataset.js';
 import { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
-import { headParameters, withFreshHead } from '../models/fresh-head.js';
-import { initialVgg, vggNamed, withStudyHead } from '../models/initial-vgg.js';
+import { listHeadParameters, withFreshHead } from '../models/fresh-head.js';
+import { buildInitialVgg, findVggShape, withCompactHead } from '../models/initial-vgg.js';
 import { reinitialize } from '../models/initialize.js';
-import { stateDictOf } from '../models/state-dict.js';
-import { vggPrefix } from '../models/vgg.js';
+import { buildStateDict } from '../models/state-dict.js';
+import { findVggPrefix } from '../models/vgg.js';
 import { scoresOf } from '../ops/scores/scores.js';
 import type { TrainPlan } from '../recipes/training-schema.js';
 
@@ -34,9 +34,9 @@ export async function openOrMake(
   if (existsSync(name) || extname(name) !== '') return openModel(name, options);
   const [height = 224, width = 224] = options.inputSize ?? [];
   if (height !== width) throw new UsageError(`${name} is made for square images, found ${height}×${width}.`);
-  const shape = vggNamed(name, classesOf(head, dataset), height);
+  const shape = findVggShape(name, classesOf(head, dataset), height);
   // Hidden layers that another head is going to replace are not worth a hundred million random numbers.
-  const graph = initialVgg(head === 'study' ? { ...shape, classifier: [] } : shape, seed);
+  const graph = buildInitialVgg(head === 'study' ? { ...shape, classifier: [] } : shape, seed);
   const classes = dataset.source.classes.map((found) => found.name);
   return { graph, info: { architecture: 'vgg', classes }, notes: [], isFresh: true };
 }
@@ -49,15 +49,15 @@ function withHead(
   seed: number,
 ): { readonly graph: LoadedModel['graph']; readonly parameters: readonly string[] } {
   if (head !== 'study') return withFreshHead(graph, classes, seed);
-  const state = stateDictOf(graph);
-  const prefix = vggPrefix(state);
+  const state = buildStateDict(graph);
+  const prefix = findVggPrefix(state);
   const [height, width] = graph.inputs[0]?.type?.dims.slice(-2) ?? [];
   if (prefix === undefined || typeof height !== 'number' || typeof width !== 'number') {
     throw new UsageError(
       `The study's head is for a VGG with a fixed input; this is ${info.architecture ?? 'another network'}. Use --head auto.`,
     );
   }
-  const fresh = withStudyHead(state, classes, seed, [height, width]);
+  const fresh = withCompactHead(state, classes, seed, [height, width]);
   const names = parametersOf(fresh).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
   return { graph: fresh, parameters: names.filter((name) => name.startsWith(`${prefix}classifier.`)) };
 }
@@ -88,5 +88,5 @@ export function beginningOf(
       context.onWarning?.(`kept as they are, since nothing tells what they are for: ${kept.join(', ')}`);
   }
   const isFresh = head !== undefined || init === 'scratch';
-  return { model: { ...model, graph, info }, isFresh, head: () => parameters ?? headParameters(graph) };
+  return { model: { ...model, graph, info }, isFresh, head: () => parameters ?? listHeadParameters(graph) };
 }

@@ -1,9 +1,9 @@
 import type { VerbContext } from '../context/context.js';
-import { isLabelled } from '../data/dataset.js';
+import { isLabelled } from '../data/image-items.js';
 import { outputNames } from '../evaluation/labels.js';
 import { type Dataset, requireLabels } from '../images/dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import { predictedClasses } from '../metrics/accuracy.js';
+import { computePredictedClasses } from '../metrics/accuracy.js';
 import { score } from '../workflows/evaluate.js';
 
 /**
@@ -27,7 +27,8 @@ export async function labelByTeacher(
   const labels = new Map<number, number>();
   const total = source.items.length;
   for await (const { indices, logProbabilities } of score(teacher, dataset, { batch: 64, onBad: () => {} }, context)) {
-    for (const [row, label] of predictedClasses(logProbabilities).entries()) labels.set(indices[row] ?? -1, label);
+    for (const [row, label] of computePredictedClasses(logProbabilities).entries())
+      labels.set(indices[row] ?? -1, label);
     context.onProgress?.({ stage: 'labels', done: labels.size, total });
   }
   const items = source.items.map((item, index) => ({ ...item, label: labels.get(index) ?? item.label }));

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { engineOf, type VerbContext } from '../context/context.js';
-import type { ImageRecipe } from '../data/image-loader.js';
+import type { ImageTransform } from '../data/image-loader.js';
 import { UsageError } from '../errors.js';
 import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
@@ -157,8 +157,8 @@ export async function trainStage(
     place.onSkipped(path);
     context.onWarning?.(`skipped ${path}: ${reason}`);
   };
-  const recipe: ImageRecipe = { preprocess, augmentation, seed };
-  const plain: ImageRecipe = { ...recipe, augmentation: undefined };
+  const recipe: ImageTransform = { preprocess, augmentation, seed };
+  const plain: ImageTransform = { ...recipe, augmentation: undefined };
   const views = augmentation ? (plan.views ?? 2) : 1;
   const cache = new FeatureCache();
 

@@ -5,7 +5,7 @@ import { openDigits } from '../images/dataset.js';
 import { makeFolder } from '../io/atomic-file.js';
 import { openModel } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
-import { initialVgg } from '../models/initial-vgg.js';
+import { buildInitialVgg } from '../models/initial-vgg.js';
 import { finetuneSchema, recipeSchema } from '../recipes/recipe.js';
 import { finetuneModel } from './finetune.js';
 import { type StudyResult, study } from './study.js';
@@ -42,7 +42,7 @@ export async function demo(
   const validation = await openDigits('validation', seed, IMAGES.validation);
   const preprocess = { size: [64, 64], resize: 'stretch', mean: IMAGENET_MEAN, std: IMAGENET_STD } as const;
   const fresh = {
-    graph: initialVgg(ARCHITECTURE, seed),
+    graph: buildInitialVgg(ARCHITECTURE, seed),
     info: { architecture: 'vgg', preprocess, classes: validation.source.classes.map(({ name }) => name) },
   };
   const { model: trained } = await finetuneModel(

@@ -1,5 +1,5 @@
 import { engineOf, tellNotes, type VerbContext, waitField } from '../context/context.js';
-import { batches } from '../data/loader.js';
+import { loadBatches } from '../data/batches.js';
 import { warnOfDoubt } from '../evaluation/doubt.js';
 import { type LabelMap, labelMap } from '../evaluation/labels.js';
 import { runImages } from '../evaluation/run-images.js';
@@ -10,15 +10,15 @@ import { type LoadedModel, type OpenOptions, openModel } from '../io/models/mode
 import {
   type Accuracy,
   type AccuracyCounts,
-  accuracyOf,
   addCounts,
-  countCorrect,
-  logProbabilitiesOf,
+  computeAccuracy,
+  computeLogProbabilities,
+  countAccuracy,
   NO_IMAGES,
 } from '../metrics/accuracy.js';
-import { addPredictions, NO_PREDICTIONS } from '../metrics/doubt.js';
+import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
 import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
-import { scoreGraph } from '../passes/scores-graph.js';
+import { cutToScores } from '../passes/scores-graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** How well a model does on a data set, and how fast. */
@@ -69,13 +69,13 @@ export async function* score(
 ): AsyncGenerator<ScoredBatch> {
   const { graph } = model;
   const scores = scoresOf(graph, model.info);
-  const measured = scoreGraph(graph, scores);
+  const measured = cutToScores(graph, scores);
   const recipe = { preprocess: preprocessOf(graph, model.info), augmentation: undefined, seed: 0 };
   const session = await engineOf(context).load(measured);
   const { outputs } = labelMap(model, dataset.source);
   const loader = openImageLoader(dataset, recipe, context.workers);
   try {
-    const loaded = batches(dataset.source, loader, {
+    const loaded = loadBatches(dataset.source, loader, {
       batchSize: options.batch,
       onBad: options.onBad,
       onWait: (seconds) => options.onWait?.(seconds, loader.workers),
@@ -88,7 +88,7 @@ export async function* score(
         indices,
         labels: labels.map((label) => outputs[label] ?? label),
         images,
-        logProbabilities: logProbabilitiesOf(found, { kind: scores.source.kind, labels: scores.labels }),
+        logProbabilities: computeLogProbabilities(found, { kind: scores.source.kind, labels: scores.labels }),
         labelKind: scores.labels,
       };
     }
@@ -136,9 +136,9 @@ export async function evaluateModel(
     { batch: options.batch ?? 64, onBad, onWait },
     context,
   )) {
-    counts = addCounts(counts, countCorrect(logProbabilities, labels, labelKind));
+    counts = addCounts(counts, countAccuracy(logProbabilities, labels, labelKind));
     predictions = addPredictions(predictions, logProbabilities, labels);
-    const { top1 } = accuracyOf(counts);
+    const { top1 } = computeAccuracy(counts);
     context.onProgress?.({
       stage: 'evaluate',
       done: counts.images + skipped.length,
@@ -149,7 +149,7 @@ export async function evaluateModel(
   const seconds = secondsSoFar();
   warnOfDoubt(predictions, model, context);
   return {
-    ...accuracyOf(counts),
+    ...computeAccuracy(counts),
     scores: { kind, labels: kindOfLabels },
     part: dataset.source.part ?? null,
     sample: dataset.sample ?? null,

@@ -1,5 +1,5 @@
 import { engineOf, tellNotes, type VerbContext } from '../context/context.js';
-import { withExecution } from '../decompose/compress-linear.js';
+import { withExecution } from '../decompose/decompose-linear.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
 import { measureSpeed } from '../evaluation/measure.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';

@@ -1,5 +1,5 @@
 import { tellNotes, type VerbContext } from '../context/context.js';
-import { type SpatialLayer, spatialLayers } from '../explain/layers.js';
+import { findSpatialLayers, type SpatialLayer } from '../explain/layers.js';
 import type { Dim } from '../graph/model.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';
 
@@ -26,7 +26,7 @@ export async function listLayers(
   const model = await openModel(file, options);
   tellNotes(model, context);
   const { graph } = model;
-  return spatialLayers(graph).map(({ path, op, output, grid, isDefault }) => ({
+  return findSpatialLayers(graph).map(({ path, op, output, grid, isDefault }) => ({
     name: path,
     op,
     shape: output.type?.dims ?? [],

@@ -3,7 +3,7 @@
  * measurements of VGG16 and ResNet-20 on two cores. An estimate corrects them by the time that phases take.
  */
 
-import type { SqueezePlan } from '../compression-run/goal.js';
+import type { CompressionPlan } from '../compression-run/compression-plan.js';
 import type { Phase, PhasePlan } from '../context/phases.js';
 import type { FinetunePlan } from '../recipes/training-schema.js';
 import { BEFORE_STAGE } from '../training-run/finetune-log.js';
@@ -53,8 +53,8 @@ export function planTraining(stages: readonly FinetunePlan[], counts: ImageCount
   return { phases, atMost: stages.some(({ patience }) => patience !== undefined) };
 }
 
-const learning = (plan: Omit<SqueezePlan, 'goal'>, { train, validation = 0 }: ImageCounts): Phase[] => {
-  const calibration = Math.min(plan.calibration ?? USUAL.calibration, train);
+const learning = (plan: Omit<CompressionPlan, 'goal'>, { train, validation = 0 }: ImageCounts): Phase[] => {
+  const calibration = Math.min(plan.calibrationImages ?? USUAL.calibration, train);
   return [
     { stage: 'fold', weight: FIXED.fold },
     { stage: 'evaluate original', weight: validation },
@@ -65,26 +65,26 @@ const learning = (plan: Omit<SqueezePlan, 'goal'>, { train, validation = 0 }: Im
 };
 
 /** The phases of one model that is compressed, trained and measured. */
-const making = (plan: Omit<SqueezePlan, 'goal'>, counts: ImageCounts): Phase[] => {
+const making = (plan: Omit<CompressionPlan, 'goal'>, counts: ImageCounts): Phase[] => {
   const { train, validation = 0 } = counts;
-  const calibration = Math.min(plan.calibration ?? USUAL.calibration, train);
+  const calibration = Math.min(plan.calibrationImages ?? USUAL.calibration, train);
   return [
     { stage: 'refit', weight: (FIXED.refit + FACTOR.refit * calibration) * (plan.rounds ?? 1) },
-    ...(plan.finetune ? trainingPhases({ epochs: plan.finetune }, counts, '', true) : []),
+    ...(plan.finetuneEpochs ? trainingPhases({ epochs: plan.finetuneEpochs }, counts, '', true) : []),
     { stage: 'evaluate', weight: validation },
     { stage: 'maps', weight: FACTOR.map * Math.min(plan.mapImages ?? USUAL.mapImages, validation) },
   ];
 };
 
 /** The phases of `compress` to a goal. A goal of what may be lost is searched for: at most so many models are made. */
-export function planCompression(plan: SqueezePlan, counts: ImageCounts): PhasePlan {
+export function planCompression(plan: CompressionPlan, counts: ImageCounts): PhasePlan {
   const isSearch = plan.goal.kind === 'accuracyDrop' || plan.goal.kind === 'error';
   const models = Array.from({ length: isSearch ? USUAL.searched : 1 }, () => making(plan, counts)).flat();
   return { phases: [...learning(plan, counts), ...models, { stage: 'speed', weight: FIXED.speed }], atMost: isSearch };
 }
 
 /** The phases of `sweep`, whose models are one phase. */
-export function planSweep(plan: Omit<SqueezePlan, 'goal'>, counts: ImageCounts, points: number): PhasePlan {
+export function planSweep(plan: Omit<CompressionPlan, 'goal'>, counts: ImageCounts, points: number): PhasePlan {
   const weight = points * making(plan, counts).reduce((sum, phase) => sum + phase.weight, 0);
   return { phases: [...learning(plan, counts), { stage: 'points', weight }] };
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { engineOf, type VerbContext } from '../context/context.js';
-import { indexOfPath, itemAt } from '../data/dataset.js';
+import { findIndexByPath, getItem } from '../data/image-items.js';
 import { explainImages, triptychRow } from '../evaluation/explained.js';
 import { outputNames } from '../evaluation/labels.js';
 import type { Dataset } from '../images/dataset.js';
@@ -16,7 +16,7 @@ import type { Recipe } from '../recipes/recipe.js';
 import type { Comparison } from '../report/comparison.js';
 import { range } from '../tensor/dims.js';
 import { compareModels } from './compare.js';
-import { type Compression, compressModel } from './compress.js';
+import { compressModelWithRanks, type RankCompressionReport } from './compress-with-ranks.js';
 import { type Evaluation, evaluateModel } from './evaluate.js';
 import { type Finetuning, finetuneModel } from './finetune.js';
 
@@ -24,7 +24,7 @@ import { type Finetuning, finetuneModel } from './finetune.js';
 export interface StudyResult {
   /** Folder with models, pictures and report. */
   readonly output: string;
-  readonly compression: Compression;
+  readonly compression: RankCompressionReport;
   /** Accuracy after squeezing, before fine-tuning. */
   readonly squeezed: Evaluation;
   readonly finetuning: Finetuning | undefined;
@@ -35,7 +35,7 @@ export interface StudyResult {
 /** Results of the stages that are done, kept in `study.json`: an interrupted study goes on after them. */
 interface Done {
   readonly key: string;
-  readonly compression?: Compression;
+  readonly compression?: RankCompressionReport;
   readonly squeezed?: Evaluation;
   readonly finetuning?: Finetuning;
 }
@@ -55,7 +55,7 @@ const PICTURES = 8;
 
 /** Finds the positions in a data set of the images that a recipe names. */
 function positionsOf(dataset: Dataset, images: NonNullable<Recipe['explain']['images']>): number[] {
-  return images.map((image) => (typeof image === 'number' ? image : indexOfPath(dataset.source, image)));
+  return images.map((image) => (typeof image === 'number' ? image : findIndexByPath(dataset.source, image)));
 }
 
 /** Draws the triptychs of images at these positions into one PNG. */
@@ -69,7 +69,7 @@ async function drawTriptychs(
   const names = outputNames(model, dataset.source);
   const entries = await Promise.all(
     positions.map(async (position) => {
-      const { path } = itemAt(dataset.source, position);
+      const { path } = getItem(dataset.source, position);
       return { file: path, image: await dataset.decode(await dataset.source.read(position), path) };
     }),
   );
@@ -132,7 +132,7 @@ export async function study(
   let squeezed: LoadedModel;
   if (done.compression && existsSync(file('compressed.onnx'))) squeezed = await openModel(file('compressed.onnx'));
   else {
-    const result = await compressModel(model, recipe.compress, {}, context);
+    const result = await compressModelWithRanks(model, recipe.compress, {}, context);
     squeezed = result.model;
     await saveModel(squeezed, file('compressed.onnx'), { engine: engineOf(context) });
     await keep({ compression: result.report });

@@ -7,7 +7,7 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import type { Attribute, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { type AttributeValues, isOp, type Op } from '../../src/ops/table.js';
-import { decompositions } from '../../src/passes/decompositions.js';
+import { operatorExpansions } from '../../src/passes/operator-expansions.js';
 import { float32, int64, type Tensor } from '../../src/tensor/tensor.js';
 
 interface Numbers {
@@ -75,7 +75,7 @@ function tagged(value: number | string | readonly number[]): Attribute {
 function build(b: GraphBuilder, { op, attributes, outputs }: NodeGolden, inputs: readonly Value[]): Value {
   if (isOp(op)) return b.op(op, inputs, attributes as AttributeValues<Op>, { outputs });
   const encoded = Object.entries(attributes).map(([name, value]) => [name, tagged(value)] as const);
-  const y = decompositions.get(op)?.(b, inputs, Object.fromEntries(encoded));
+  const y = operatorExpansions.get(op)?.(b, inputs, Object.fromEntries(encoded));
   if (!y) throw new Error(`${op} is neither an operator nor decomposed`);
   return y;
 }

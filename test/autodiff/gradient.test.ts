@@ -90,7 +90,7 @@ describe('the walker', () => {
     const x = b.input('x', 'float32', [3]);
     b.output(sum(b, b.op('Pow', [x, b.scalar(3)])));
     const first = gradient(b.build('cube'), { wrt: [x] });
-    const { builder, of } = startRewrite(first.graph, { outputs: first.gradients });
+    const { builder, mapValue: of } = startRewrite(first.graph, { outputs: first.gradients });
     for (const dx of first.gradients) builder.output(sum(builder, of(dx)));
     const { x: second } = await gradientsOf(builder.build('twice'), first.graph.inputs.map(of), {
       x: float32([1, -2, 0.5]),

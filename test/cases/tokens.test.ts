@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { finishMaps, gradCamMaps } from '../../src/explain/map.js';
+import { computeGradCamMaps, finishMaps } from '../../src/explain/map.js';
 import { runOnce, startRewrite } from '../../src/index.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { float32 } from '../../src/tensor/tensor.js';
@@ -37,7 +37,7 @@ async function mapByHand(name: string, valueName: string, first: number): Promis
   const [scores] = graph.outputs;
   if (!input || !value || !scores) throw new Error(`${name} has no value ${valueName}.`);
   const pixels = await pixelsOf(image);
-  const { builder: b, of } = startRewrite(graph, {
+  const { builder: b, mapValue: of } = startRewrite(graph, {
     inputDims: { [input.name]: [...pixels.dims] },
     outputs: [scores, value],
   });
@@ -59,7 +59,7 @@ async function mapByHand(name: string, valueName: string, first: number): Promis
     return float32(out, [1, channels, rows, columns]);
   };
   const [, , height = 0, width = 0] = pixels.dims;
-  return finishMaps(gradCamMaps(grid('a'), grid('g')), height, width).data;
+  return finishMaps(computeGradCamMaps(grid('a'), grid('g')), height, width).data;
 }
 
 describe.skipIf(!hasCases)('tokens', () => {

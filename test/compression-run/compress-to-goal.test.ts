@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SqueezePlan } from '../../src/compression-run/goal.js';
-import { squeeze } from '../../src/compression-run/squeeze.js';
+import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
+import type { CompressionPlan } from '../../src/compression-run/compression-plan.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { shibori } from '../support/shibori.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
@@ -17,8 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const squeezed = (plan: Omit<SqueezePlan, 'allowSlower'>, name: string) =>
-  squeeze(
+const squeezed = (plan: Omit<CompressionPlan, 'allowSlower'>, name: string) =>
+  compressToGoal(
     files.onnx,
     { ...plan, allowSlower: true },
     { data: files.images, inputSize: [8, 8], output: join(folder, name), work: join(folder, 'work') },
@@ -38,7 +38,7 @@ describe('squeeze', () => {
   it('tries several ways of sharing the budget when asked to, and tells what each came to', async () => {
     const notes: string[] = [];
     const goal = { kind: 'params', most: { share: 0.6 } } as const;
-    const { size } = await squeeze(
+    const { size } = await compressToGoal(
       files.onnx,
       { goal, rounds: 3, allowSlower: true },
       {

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SqueezePlan } from '../../src/compression-run/goal.js';
-import { squeezeFileWeights } from '../../src/compression-run/weights.js';
+import { compressFileWithoutImages } from '../../src/compression-run/compress-without-images.js';
+import type { CompressionPlan } from '../../src/compression-run/compression-plan.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { openModel } from '../../src/io/models/model-file.js';
@@ -21,8 +21,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const squeezed = (plan: SqueezePlan, name: string) =>
-  squeezeFileWeights(files.onnx, plan, { inputSize: [8, 8], output: join(folder, name) }, { threads: 1 });
+const squeezed = (plan: CompressionPlan, name: string) =>
+  compressFileWithoutImages(files.onnx, plan, { inputSize: [8, 8], output: join(folder, name) }, { threads: 1 });
 
 async function outputs(file: string): Promise<Float32Array> {
   const { graph } = await openModel(file, { inputSize: [8, 8] });
@@ -61,7 +61,7 @@ describe('squeezing without images', () => {
     const goal = { kind: 'params', most: { share: 0.75 } } as const;
     await expect(squeezed({ goal: { kind: 'accuracyDrop', most: 1 } }, 'a.onnx')).rejects.toThrow('give --data');
     await expect(squeezed({ goal, minMapSimilarity: 0.9 }, 'a.onnx')).rejects.toThrow('--min-cam-similarity');
-    await expect(squeezed({ goal, finetune: 1 }, 'a.onnx')).rejects.toThrow('--finetune');
+    await expect(squeezed({ goal, finetuneEpochs: 1 }, 'a.onnx')).rejects.toThrow('--finetune');
     await expect(squeezed({ goal, rounds: 2 }, 'a.onnx')).rejects.toThrow('--rounds');
     await expect(squeezed({ goal: { kind: 'params', most: { amount: 5 } } }, 'a.onnx')).rejects.toThrow(
       /cannot be reached, the smallest is \d+ parameters/,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { goalOf, schemesNamed } from '../../src/compression-run/goal.js';
-import { smallestHolding } from '../../src/compression-run/search.js';
+import { parseGoal, parseSchemes } from '../../src/compression-run/compression-plan.js';
+import { findSmallestHolding } from '../../src/compression-run/size-search.js';
 
 describe('goalOf', () => {
   it.each([
@@ -15,7 +15,7 @@ describe('goalOf', () => {
     [{ maxError: '1%' }, { kind: 'error', most: 0.01 }],
     [{ maxError: '0.01' }, { kind: 'error', most: 0.01 }],
   ])('reads %j', (texts, goal) => {
-    expect(goalOf(texts)).toEqual(goal);
+    expect(parseGoal(texts)).toEqual(goal);
   });
 
   it.each([
@@ -29,15 +29,15 @@ describe('goalOf', () => {
     [{ maxError: '5' }, 'above 0 and below 1'],
     [{ maxAccuracyDrop: '-1' }, 'points of top-1'],
   ])('refuses %j', (texts, message) => {
-    expect(() => goalOf(texts)).toThrow(message);
+    expect(() => parseGoal(texts)).toThrow(message);
   });
 });
 
 describe('schemesNamed', () => {
   it('suggests what a typo meant', () => {
-    expect(schemesNamed(['svd', 'tt-conv'])).toEqual(['svd', 'tt-conv']);
-    expect(() => schemesNamed(['tuker2'])).toThrow('Did you mean "tucker2"?');
-    expect(() => schemesNamed([])).toThrow('at least one of');
+    expect(parseSchemes(['svd', 'tt-conv'])).toEqual(['svd', 'tt-conv']);
+    expect(() => parseSchemes(['tuker2'])).toThrow('Did you mean "tucker2"?');
+    expect(() => parseSchemes([])).toThrow('at least one of');
   });
 });
 
@@ -45,7 +45,7 @@ describe('smallestHolding', () => {
   it('comes near the smallest amount that holds, and returns only what was seen to hold', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 200, max: 90_000 }), async (least) => {
-        const { best, trials } = await smallestHolding(
+        const { best, trials } = await findSmallestHolding(
           100,
           100_000,
           [],
@@ -63,7 +63,7 @@ describe('smallestHolding', () => {
 
   it('needs few looks where the loss is near to a line', async () => {
     const least = 31_000;
-    const { best } = await smallestHolding(
+    const { best } = await findSmallestHolding(
       100,
       100_000,
       [],
@@ -77,7 +77,7 @@ describe('smallestHolding', () => {
 
   it('begins between amounts that are known, which cost no look', async () => {
     const least = 31_000;
-    const { best, trials } = await smallestHolding(
+    const { best, trials } = await findSmallestHolding(
       100,
       100_000,
       [20_000, 50_000, 60_000, 10_000],
@@ -94,7 +94,7 @@ describe('smallestHolding', () => {
   });
 
   it('does not look far below the smallest that holds while nothing smaller was seen', async () => {
-    const { trials } = await smallestHolding(
+    const { trials } = await findSmallestHolding(
       100,
       100_000,
       [6_000],
@@ -110,7 +110,7 @@ describe('smallestHolding', () => {
   });
 
   it('does not look far above one that nearly holds while nothing larger was seen', async () => {
-    const { trials } = await smallestHolding(
+    const { trials } = await findSmallestHolding(
       100,
       100_000,
       [6_000],
@@ -125,7 +125,7 @@ describe('smallestHolding', () => {
   });
 
   it('takes what cannot be made for too small, and finds nothing where nothing holds', async () => {
-    const made = await smallestHolding(
+    const made = await findSmallestHolding(
       1,
       10_000,
       [],
@@ -135,7 +135,7 @@ describe('smallestHolding', () => {
     );
     expect(made.best?.amount).toBeGreaterThanOrEqual(50);
     expect(made.best?.amount).toBeLessThanOrEqual(53);
-    const none = await smallestHolding(
+    const none = await findSmallestHolding(
       1,
       10_000,
       [],

@@ -3,9 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SqueezePlan } from '../../src/compression-run/goal.js';
-import { squeeze } from '../../src/compression-run/squeeze.js';
-import { sweep } from '../../src/compression-run/sweep.js';
+import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
+import type { CompressionPlan } from '../../src/compression-run/compression-plan.js';
+import { sweep } from '../../src/compression-run/sweep-sizes.js';
 import type { ProgressEvent } from '../../src/context/context.js';
 import { shibori } from '../support/shibori.js';
 import { writeImages, writeTinyStudy } from '../support/tiny-recipe.js';
@@ -18,9 +18,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const plan: SqueezePlan = {
+const plan: CompressionPlan = {
   goal: { kind: 'params', most: { share: 0.6 } },
-  finetune: 1,
+  finetuneEpochs: 1,
   control: true,
   allowSlower: true,
 };
@@ -28,13 +28,13 @@ const plan: SqueezePlan = {
 /** A squeeze in a work folder; tells its stages. */
 async function run(
   name: string,
-  options: Partial<SqueezePlan> = {},
+  options: Partial<CompressionPlan> = {},
   signal?: AbortSignal,
   onStage?: (event: ProgressEvent) => void,
   fresh = false,
 ) {
   const events: string[] = [];
-  const result = await squeeze(
+  const result = await compressToGoal(
     files.onnx,
     { ...plan, ...options },
     {
@@ -113,9 +113,9 @@ describe('a squeeze that was stopped', () => {
   it('measures control and hand-chosen ranks anew on other images', async () => {
     await writeImages(join(folder, 'others'), 4);
     const measured = async (validation: string, name: string) => {
-      const { control, byHand } = await squeeze(
+      const { control, byHand } = await compressToGoal(
         files.onnx,
-        { ...plan, beside: files.plan },
+        { ...plan, baselinePlan: files.plan },
         {
           data: files.images,
           validation: { data: validation },
@@ -132,7 +132,7 @@ describe('a squeeze that was stopped', () => {
   });
 
   it('states the control, and draws a page', async () => {
-    const { result } = await run('whole', { beside: files.plan });
+    const { result } = await run('whole', { baselinePlan: files.plan });
     expect(result.control?.accuracy?.images).toBe(result.accuracy?.after.images);
     expect(result.byHand?.size.ratio.parameters).toBeGreaterThan(0);
     const page = await readFile(result.page, 'utf8');
@@ -146,7 +146,7 @@ describe('sweep', () => {
   const swept = (amounts: readonly number[], onProgress?: (event: ProgressEvent) => void) =>
     sweep(
       files.onnx,
-      { cost: 'params', amounts: amounts.map((share) => ({ share })), beside: files.plan },
+      { cost: 'params', amounts: amounts.map((share) => ({ share })), baselinePlan: files.plan },
       {
         data: files.images,
         inputSize: [8, 8],

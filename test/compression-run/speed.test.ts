@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { squeeze } from '../../src/compression-run/squeeze.js';
+import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
@@ -40,7 +40,7 @@ function slowEngine(isSlow: (parameter: string) => boolean): Engine {
 }
 
 const run = (name: string, isSlow: (parameter: string) => boolean, allowSlower: boolean) =>
-  squeeze(
+  compressToGoal(
     files.onnx,
     { goal: { kind: 'params', most: { share: 0.6 } }, schemes: ['svd'], layers: ['*classifier.0'], allowSlower },
     {

@@ -1,15 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { allocate, type Choices, lowerHull, type Option, paretoFront } from '../../src/compression/allocation.js';
+import {
+  allocateBudget,
+  type CostedOption,
+  findLowerHull,
+  findParetoFront,
+  type LayerChoices,
+} from '../../src/compression/budget-allocation.js';
 
 const option = fc.record({ cost: fc.integer({ min: 1, max: 30 }), loss: fc.integer({ min: 0, max: 50 }) });
 const network = fc
   .array(fc.array(option, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 4 })
-  .map((layers): Choices<Option>[] => layers.map((options, i) => ({ path: `l${i}`, options })));
+  .map((layers): LayerChoices<CostedOption>[] => layers.map((options, i) => ({ path: `l${i}`, options })));
 
 /** Every combination of one option a layer. */
-function combinations(layers: readonly Choices<Option>[]): Option[] {
-  return layers.reduce<Option[]>(
+function combinations(layers: readonly LayerChoices<CostedOption>[]): CostedOption[] {
+  return layers.reduce<CostedOption[]>(
     (sums, { options }) =>
       sums.flatMap((sum) => options.map(({ cost, loss }) => ({ cost: sum.cost + cost, loss: sum.loss + loss }))),
     [{ cost: 0, loss: 0 }],
@@ -20,9 +26,9 @@ describe('allocate', () => {
   it('is optimal among all combinations of corners at every budget where a step of the walk ends', () => {
     fc.assert(
       fc.property(network, (layers) => {
-        const hulls = layers.map(({ path, options }) => ({ path, options: lowerHull(options) }));
-        for (const end of lowerHull(combinations(layers))) {
-          const found = allocate(hulls, end.cost);
+        const hulls = layers.map(({ path, options }) => ({ path, options: findLowerHull(options) }));
+        for (const end of findLowerHull(combinations(layers))) {
+          const found = allocateBudget(hulls, end.cost);
           expect(found.cost).toBeLessThanOrEqual(end.cost);
           expect(found.loss).toBe(end.loss);
         }
@@ -35,10 +41,10 @@ describe('allocate', () => {
       fc.property(network, fc.integer({ min: 1, max: 130 }), (layers, budget) => {
         const least = layers.reduce((sum, { options }) => sum + Math.min(...options.map(({ cost }) => cost)), 0);
         if (least > budget) {
-          expect(() => allocate(layers, budget)).toThrow(`the smallest these layers can be made is ${least}`);
+          expect(() => allocateBudget(layers, budget)).toThrow(`the smallest these layers can be made is ${least}`);
           return;
         }
-        const { cost, loss, chosen } = allocate(layers, budget);
+        const { cost, loss, chosen } = allocateBudget(layers, budget);
         expect(cost).toBeLessThanOrEqual(budget);
         expect([...chosen.values()].reduce((sum, each) => sum + each.cost, 0)).toBe(cost);
         const best = Math.min(...combinations(layers).flatMap((all) => (all.cost <= budget ? [all.loss] : [])));
@@ -63,7 +69,7 @@ describe('allocate', () => {
       { cost: 4, loss: 2 },
       { cost: 9, loss: 0 },
     ];
-    expect(paretoFront(options).map(({ cost }) => cost)).toEqual([1, 2, 3, 9]);
-    expect(lowerHull(options).map(({ cost }) => cost)).toEqual([1, 3, 9]);
+    expect(findParetoFront(options).map(({ cost }) => cost)).toEqual([1, 2, 3, 9]);
+    expect(findLowerHull(options).map(({ cost }) => cost)).toEqual([1, 3, 9]);
   });
 });

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
-import { meanDivergence, summedDivergence } from '../../src/compression/divergence.js';
-import { type SqueezeOptions, squeezeToBudget } from '../../src/compression/squeeze.js';
+import { type CompressToBudgetOptions, compressToBudget } from '../../src/compression/compress-to-budget.js';
+import { computeMeanDivergence, sumDivergence } from '../../src/compression/kl-divergence.js';
 import { ActivationStream } from '../../src/compression/statistics/activation-stream.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { parametersOf } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { ofAnyBatch } from '../../src/passes/free-batch.js';
+import { bindSymbolicBatch } from '../../src/passes/free-batch.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { random } from './support.js';
 
@@ -81,15 +81,15 @@ async function divergence(graph: Graph): Promise<number> {
     scores.push(float32(rows, [64, 10]));
   }
   const [before, after] = scores;
-  return before && after ? summedDivergence(before, after, LOGITS) / 64 : Number.NaN;
+  return before && after ? sumDivergence(before, after, LOGITS) / 64 : Number.NaN;
 }
 
-const squeeze = (amount: number, options: Partial<SqueezeOptions> = {}) =>
-  squeezeToBudget(
+const squeeze = (amount: number, options: Partial<CompressToBudgetOptions> = {}) =>
+  compressToBudget(
     engine,
     network(),
     images,
-    { goal: 'parameters', amount },
+    { unit: 'parameters', amount },
     { gradients: appendGradients, ...options },
   );
 
@@ -124,7 +124,8 @@ describe('squeezeToBudget', () => {
     const { graph, layers } = await squeeze(1200, {
       rounds: 5,
       onRound: (round, found, isBest) => told.push({ round, divergence: found, isBest }),
-      onProgress: ({ stage, done, total, layer }) => stage === 'refit' && fitted.push(`${layer} ${done}/${total}`),
+      onProgress: ({ phase: stage, done, total, layer }) =>
+        stage === 'refit' && fitted.push(`${layer} ${done}/${total}`),
     });
     expect(parameters(graph)).toBeLessThanOrEqual(1200);
     const first = told[0];
@@ -135,9 +136,9 @@ describe('squeezeToBudget', () => {
     expect(fitted.length).toBe(told.length * layers.length);
     expect(fitted[0]).toBe('features.0 0/20');
     // The model that is returned is the best of them, to the bit.
-    const scores = (of: Graph) => new ActivationStream(engine, of, images).scores();
-    const [before, after] = [await scores(ofAnyBatch(network())), await scores(graph)];
-    expect(meanDivergence(before, after, LOGITS)).toBe(best);
+    const scores = (of: Graph) => new ActivationStream(engine, of, images).computeScores();
+    const [before, after] = [await scores(bindSymbolicBatch(network())), await scores(graph)];
+    expect(computeMeanDivergence(before, after, LOGITS)).toBe(best);
     await expect(squeeze(1200, { rounds: 0 })).rejects.toThrow('at least one round');
   });
 
@@ -149,9 +150,9 @@ describe('squeezeToBudget', () => {
   });
 
   it('counts multiply-adds where these are the goal, and squeezes only what it is asked to', async () => {
-    const goal = { goal: 'multiplyAdds', amount: 120_000 } as const;
+    const goal = { unit: 'multiplyAdds', amount: 120_000 } as const;
     const options = { gradients: appendGradients, layers: ['features.*'] };
-    const { layers } = await squeezeToBudget(engine, network(), images, goal, options);
+    const { layers } = await compressToBudget(engine, network(), images, goal, options);
     expect(layers.map(({ path }) => path)).toEqual(['features.0', 'features.2']);
     expect(layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0)).toBeLessThanOrEqual(120_000);
   });
@@ -161,7 +162,13 @@ describe('squeezeToBudget', () => {
       /budget of -?\d+ cannot be met: the smallest these layers can be made is \d+/,
     );
     const run = (tensors: readonly Tensor[]) =>
-      squeezeToBudget(engine, network(), tensors, { goal: 'parameters', amount: 1200 }, { gradients: appendGradients });
+      compressToBudget(
+        engine,
+        network(),
+        tensors,
+        { unit: 'parameters', amount: 1200 },
+        { gradients: appendGradients },
+      );
     await expect(run([])).rejects.toThrow('needs calibration images');
     await expect(run([float32(new Float32Array(192).fill(Number.NaN), [1, 3, 8, 8])])).rejects.toThrow(
       /Layer "fc\.2".*NaN/,
@@ -171,7 +178,7 @@ describe('squeezeToBudget', () => {
 
   it('tells how far it has come, and stops when it is asked to', async () => {
     const stages: string[] = [];
-    await squeeze(1200, { onProgress: ({ stage }) => stages.push(stage) });
+    await squeeze(1200, { onProgress: ({ phase: stage }) => stages.push(stage) });
     expect([...new Set(stages)]).toEqual(['fold', 'gradients', 'curves', 'refit']);
     await expect(squeeze(1200, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
   });

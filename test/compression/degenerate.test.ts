@@ -1,9 +1,9 @@
 /* Layers of which some or all weights do not count: they take the smaller option, and the network stays what it was. */
 import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
-import { squeezeToBudget } from '../../src/compression/squeeze.js';
-import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
-import { spendOnWeights, studyWeights } from '../../src/compression/weight-only.js';
+import { compressToBudget } from '../../src/compression/compress-to-budget.js';
+import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
+import { analyseWeights, decomposeByWeights } from '../../src/compression/weight-only-decomposition.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph, Value } from '../../src/graph/model.js';
@@ -100,7 +100,13 @@ describe.each(Object.entries(kinds))('%s', (_, how) => {
     'is made smaller by %i calibration images, and the network stays what it was',
     async (count) => {
       const chunks = [random([count, 3, 8, 8], 7, count)];
-      const { graph: squeezed, layers } = await squeezeToBudget(engine, graph, chunks, { goal, amount }, options);
+      const { graph: squeezed, layers } = await compressToBudget(
+        engine,
+        graph,
+        chunks,
+        { unit: goal, amount },
+        options,
+      );
       expect(summarize(squeezed).parameters).toBeLessThanOrEqual(amount);
       expect(layers.flatMap(({ path, scheme }) => (scheme ? [path] : []))).toEqual(['second']);
       // Two matrices of the weight's exact rank and a bias are enough.
@@ -113,9 +119,9 @@ describe.each(Object.entries(kinds))('%s', (_, how) => {
   );
 
   it('is made smaller without images where the weights show it', async () => {
-    const { layers } = squeezeLayers(graph);
-    const study = await studyWeights(engine, graph, layers, goal);
-    const { graph: squeezed } = await spendOnWeights(engine, study, amount);
+    const { layers } = findCompressibleLayers(graph);
+    const study = await analyseWeights(engine, graph, layers, goal);
+    const { graph: squeezed } = await decomposeByWeights(engine, study, amount);
     expect(summarize(squeezed).parameters).toBeLessThanOrEqual(amount);
     const found = await difference(graph, squeezed);
     expect(found).toBeLessThan(how.weight ? SAME_BY_WEIGHTS : Number.POSITIVE_INFINITY);
@@ -127,7 +133,7 @@ describe('an output that reaches the scores through ArgMax alone', () => {
     const graph = network({ end: 'arg max' });
     const amount = Math.ceil(0.95 * summarize(graph).parameters);
     const chunks = [random([32, 3, 8, 8], 7)];
-    const { layers } = await squeezeToBudget(engine, graph, chunks, { goal: 'parameters', amount }, options);
+    const { layers } = await compressToBudget(engine, graph, chunks, { unit: 'parameters', amount }, options);
     const second = layers.find(({ path }) => path === 'second');
     expect(second?.scheme).toBeUndefined();
     expect(second?.reason).toBe('it reaches the scores through operators without a gradient alone');

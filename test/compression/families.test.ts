@@ -3,14 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { appendGradients } from '../../src/autodiff/gradient.js';
-import { squeezeToBudget } from '../../src/compression/squeeze.js';
-import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
+import { compressToBudget } from '../../src/compression/compress-to-budget.js';
+import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { summarize } from '../../src/models/summary.js';
-import { ofAnyBatch } from '../../src/passes/free-batch.js';
+import { bindSymbolicBatch } from '../../src/passes/free-batch.js';
 import { expectFloat32, type Tensor } from '../../src/tensor/tensor.js';
 import { random } from './support.js';
 
@@ -30,15 +30,15 @@ describe('squeezing', () => {
     const { graph } = await openModel(new URL(`${family}.onnx`, folder).pathname);
     const { size } = sizeSchema.parse(JSON.parse(readFileSync(new URL(`${family}.json`, folder), 'utf8')));
     const images = [1, 2, 3].map((key) => random([16, 3, ...size], 5, key));
-    const { refused } = squeezeLayers(graph);
+    const { refused } = findCompressibleLayers(graph);
     const whole = summarize(graph).parameters;
     const options = { gradients: appendGradients, curveSamples: 512, measuredImages: 16, gradientImages: 16 };
     const amount = Math.ceil(SHARE * whole);
-    const { graph: squeezed, layers } = await squeezeToBudget(
+    const { graph: squeezed, layers } = await compressToBudget(
       engine,
       graph,
       images,
-      { goal: 'parameters', amount },
+      { unit: 'parameters', amount },
       { ...options, refit: { samples: 512 } },
     );
     expect(summarize(squeezed).parameters).toBeLessThanOrEqual(amount);
@@ -54,7 +54,7 @@ describe('squeezing', () => {
 
   it.each(['swin', 'convnext', 'vit'])('%s finds the linear layers on tokens', async (family) => {
     const { graph } = await openModel(new URL(`${family}.onnx`, folder).pathname);
-    const { layers } = squeezeLayers(ofAnyBatch(graph));
+    const { layers } = findCompressibleLayers(bindSymbolicBatch(graph));
     const onTokens = layers.filter(({ kind, outputSize }) => kind === 'linear' && outputSize[0] > 1);
     expect(onTokens.length).toBeGreaterThan(3);
   });

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addToDiagonal } from '../../src/compression/statistics/moments.js';
-import { mostSamples, ridge } from '../../src/compression/statistics/ridge.js';
-import type { Samples } from '../../src/compression/statistics/samples.js';
+import type { Samples } from '../../src/compression/statistics/layer-samples.js';
+import { getMostSamples, prepareRidgeRegression } from '../../src/compression/statistics/ridge-regression.js';
+import { addToDiagonal } from '../../src/compression/statistics/second-moment-matrix.js';
 import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { naiveProduct, randomMatrix } from '../linalg/support.js';
@@ -21,7 +21,7 @@ describe('a regression on samples', () => {
         const x: Samples = { columns: inSingle(randomMatrix(inputs, count, 1)), mean: new Float64Array(inputs) };
         const damping = Float64Array.from({ length: inputs }, (_, i) => 0.1 + i / inputs);
         const right = randomMatrix(inputs, outputs, 2);
-        const { moments, solve } = await ridge(x, damping, 0.3, plainProducts);
+        const { secondMoments: moments, solve } = await prepareRidgeRegression(x, damping, 0.3, plainProducts);
         const all = inDouble(x.columns);
         const sum = naiveProduct(all, all, false, true);
         const mean = matrix(
@@ -30,7 +30,7 @@ describe('a regression on samples', () => {
           sum.data.map((value) => value / count),
         );
         const gram = addToDiagonal(mean, damping);
-        expect(largest(minus(await moments.gram(), gram))).toBeLessThan(FLOAT32_ROUNDING);
+        expect(largest(minus(await moments.computeMatrix(), gram))).toBeLessThan(FLOAT32_ROUNDING);
         const whole = addToDiagonal(
           gram,
           damping.map(() => 0.3),
@@ -43,7 +43,7 @@ describe('a regression on samples', () => {
   });
 
   it('takes a bounded number of samples where there are very many inputs', () => {
-    expect(mostSamples(25_088)).toBeLessThan(25_088);
-    expect(mostSamples(4608)).toBe(Number.POSITIVE_INFINITY);
+    expect(getMostSamples(25_088)).toBeLessThan(25_088);
+    expect(getMostSamples(4608)).toBe(Number.POSITIVE_INFINITY);
   });
 });

@@ -1,17 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { meanOutput } from '../../src/compression/fit-layer.js';
-import { rectifiedTargets } from '../../src/compression/refit.js';
+import { computeMeanOutput } from '../../src/compression/layer-replacement.js';
+import { computeRectifiedTargets } from '../../src/compression/refit-layer.js';
 import { ActivationStream } from '../../src/compression/statistics/activation-stream.js';
-import { addToDiagonal, dampingOf, gramMoments } from '../../src/compression/statistics/moments.js';
-import { crossMoments, sampleGram, sampleMoments } from '../../src/compression/statistics/sample-moments.js';
 import {
-  inputSamples,
-  outputSamples,
-  SampleSpace,
+  collectInputSamples,
+  collectOutputSamples,
+  computeVariances,
+  SampleBuffer,
   type Samples,
-  variances,
-} from '../../src/compression/statistics/samples.js';
+} from '../../src/compression/statistics/layer-samples.js';
+import {
+  computeCrossCovariance,
+  computeSampleCovariance,
+  createSampleMoments,
+} from '../../src/compression/statistics/sample-second-moments.js';
+import {
+  addToDiagonal,
+  computeDamping,
+  createMatrixMoments,
+} from '../../src/compression/statistics/second-moment-matrix.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
@@ -49,47 +57,50 @@ describe('samples of a layer', () => {
   it.each([undefined, 7])('obey the layer: E[x yᵀ] = G T, and so do their means (%s positions)', async (most) => {
     const { layer, stream } = convolution();
     const request = most === undefined ? {} : { perImage: most };
-    const inputs = await inputSamples(stream, layer, request);
-    const outputs = await outputSamples(stream, layer, request);
+    const inputs = await collectInputSamples(stream, layer, request);
+    const outputs = await collectOutputSamples(stream, layer, request);
     expect(inputs.columns.cols).toBe(8 * (most ?? 64));
     expect(outputs.columns.cols).toBe(inputs.columns.cols);
-    const gram = await sampleGram(inputs, plainProducts);
-    expectClose(naiveProduct(gram, layer.weight).data, (await crossMoments(inputs, outputs, plainProducts)).data);
-    expectClose(meanOutput(layer, inputs.mean), outputs.mean);
+    const gram = await computeSampleCovariance(inputs, plainProducts);
+    expectClose(
+      naiveProduct(gram, layer.weight).data,
+      (await computeCrossCovariance(inputs, outputs, plainProducts)).data,
+    );
+    expectClose(computeMeanOutput(layer, inputs.mean), outputs.mean);
   });
 
   it('are about their means, and take other positions of other batches', async () => {
     const { layer, stream } = convolution();
-    const { columns } = await inputSamples(stream, layer, { perImage: 7 });
+    const { columns } = await collectInputSamples(stream, layer, { perImage: 7 });
     for (let i = 0; i < columns.rows; i++) {
       const row = columns.data.subarray(i * columns.cols, (i + 1) * columns.cols);
       expect(Math.abs(row.reduce((sum, value) => sum + value, 0))).toBeLessThan(FLOAT32_ROUNDING);
     }
     const batch = random([5, 2, 9, 9], 4);
     const { layer: own, stream: same } = convolution([batch, batch]);
-    const twice = await inputSamples(same, own, { perImage: 7 });
+    const twice = await collectInputSamples(same, own, { perImage: 7 });
     const half = (from: number) => Array.from({ length: 35 }, (_, s) => twice.columns.data[from + s]);
     expect(half(0)).not.toEqual(half(35));
   });
 
   it('are those of the images that are asked for, in space that was used before', async () => {
     const { layer, stream } = convolution();
-    const space = new SampleSpace();
-    await inputSamples(stream, layer, { space });
-    const { columns } = await inputSamples(stream, layer, { perImage: 7, skip: 5, space });
+    const space = new SampleBuffer();
+    await collectInputSamples(stream, layer, { buffer: space });
+    const { columns } = await collectInputSamples(stream, layer, { perImage: 7, skip: 5, buffer: space });
     const second = convolution([random([3, 2, 9, 9], 5)]);
-    const alone = await inputSamples(second.stream, second.layer, { perImage: 7 });
+    const alone = await collectInputSamples(second.stream, second.layer, { perImage: 7 });
     expect(columns.data).toEqual(alone.columns.data);
-    const first = await outputSamples(stream, layer, { images: 2, space });
+    const first = await collectOutputSamples(stream, layer, { images: 2, buffer: space });
     expect(first.columns.cols).toBe(5 * 64);
   });
 
   it('are told while the stream moves on', async () => {
     const { layer, stream } = convolution();
-    const still = await outputSamples(stream, layer, { perImage: 7 });
-    const moving = await outputSamples(stream, layer, { perImage: 7, moveTo: layer.node });
+    const still = await collectOutputSamples(stream, layer, { perImage: 7 });
+    const moving = await collectOutputSamples(stream, layer, { perImage: 7, moveTo: layer.node });
     expect(moving).toEqual(still);
-    expect(await outputSamples(stream, layer, { perImage: 7 })).toEqual(still);
+    expect(await collectOutputSamples(stream, layer, { perImage: 7 })).toEqual(still);
   });
 
   it('are rows of tokens where a layer sees several of an image', async () => {
@@ -105,17 +116,19 @@ describe('samples of a layer', () => {
     // From here on the stream holds rows, three of an image.
     await stream.moveTo(layer.node);
     expect(stream.images).toBe(3);
-    const all = await inputSamples(stream, layer, {});
-    const outputs = await outputSamples(stream, layer, {});
+    const all = await collectInputSamples(stream, layer, {});
+    const outputs = await collectOutputSamples(stream, layer, {});
     expect([all.columns.cols, outputs.columns.cols]).toEqual([9, 9]);
-    expectClose(meanOutput(layer, all.mean), outputs.mean);
-    const some = await inputSamples(stream, layer, { perImage: 2, images: 2 });
+    expectClose(computeMeanOutput(layer, all.mean), outputs.mean);
+    const some = await collectInputSamples(stream, layer, { perImage: 2, images: 2 });
     expect(some.columns.cols).toBe(4);
   });
 
   it('refuse to be of no image', async () => {
     const { layer, stream } = convolution([]);
-    await expect(inputSamples(stream, layer, {})).rejects.toThrow('Layer "conv": there was no calibration image.');
+    await expect(collectInputSamples(stream, layer, {})).rejects.toThrow(
+      'Layer "conv": there was no calibration image.',
+    );
   });
 });
 
@@ -126,7 +139,7 @@ describe('moments of samples', () => {
       fc.asyncProperty(size, size, fc.integer({ min: 1, max: 40 }), async (left, right, count) => {
         const x = samples(left * right, count, 1);
         const ridge = Float64Array.from({ length: left * right }, (_, i) => 0.1 + i);
-        const found = sampleMoments(x, ridge, plainProducts);
+        const found = createSampleMoments(x, ridge, plainProducts);
         const all = inDouble(x.columns);
         const mean = naiveProduct(all, all, false, true);
         const gram = addToDiagonal(
@@ -137,18 +150,18 @@ describe('moments of samples', () => {
           ),
           ridge,
         );
-        const expected = gramMoments(gram, plainProducts);
+        const expected = createMatrixMoments(gram, plainProducts);
         const same = (a: Matrix, b: Matrix) => expectClose(a.data, b.data);
-        same(await found.gram(), gram);
-        const [a, b] = [await found.marginals(right), await expected.marginals(right)];
+        same(await found.computeMatrix(), gram);
+        const [a, b] = [await found.computeMarginals(right), await expected.computeMarginals(right)];
         same(a.left, b.left);
         same(a.right, b.right);
         const map = randomMatrix(left * right, 3, 2);
-        same(await found.times(map), await expected.times(map));
+        same(await found.multiply(map), await expected.multiply(map));
         const core = randomMatrix(left, 2, 3);
-        const [behind, wanted] = [await found.behind(core), await expected.behind(core)];
+        const [behind, wanted] = [await found.project(core), await expected.project(core)];
         expect(behind.size).toBe(2 * right);
-        same(await behind.gram(), await wanted.gram());
+        same(await behind.computeMatrix(), await wanted.computeMatrix());
       }),
       { numRuns: 40 },
     );
@@ -159,7 +172,7 @@ describe('moments of samples', () => {
     const all = inDouble(x.columns);
     const gram = naiveProduct(all, all, false, true);
     expectClose(
-      (await sampleGram(x, plainProducts)).data,
+      (await computeSampleCovariance(x, plainProducts)).data,
       gram.data.map((value) => value / 3),
     );
   });
@@ -167,7 +180,7 @@ describe('moments of samples', () => {
   it('are not taken of what is not finite', () => {
     const x = samples(3, 4, 1);
     x.columns.data[5] = Number.NaN;
-    expect(() => dampingOf(variances(x), 1e-4, 'Layer "features.0": its statistics')).toThrow(
+    expect(() => computeDamping(computeVariances(x), 1e-4, 'Layer "features.0": its statistics')).toThrow(
       /"features\.0".*NaN or infinite/,
     );
   });
@@ -184,7 +197,7 @@ it('keeps outputs that a rectifier passes on, and asks of the others only to sta
     mean,
   };
   const map = matrix(1, 2, Float64Array.of(1, 3));
-  const found = await rectifiedTargets(x, y, map, Float64Array.of(-2, 1), plainProducts);
+  const found = await computeRectifiedTargets(x, y, map, Float64Array.of(-2, 1), plainProducts);
   const wanted = [3, 0.5, -1, -3, 2, -2, 0, 2];
   expectClose(
     found.columns.data.map((value, at) => value + (found.mean[Math.floor(at / 4)] ?? 0)),

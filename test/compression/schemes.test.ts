@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { outputMetric, replacementOf } from '../../src/compression/fit-layer.js';
-import { describeRefusals } from '../../src/compression/refusals.js';
-import { schemes } from '../../src/compression/schemes/schemes.js';
-import { tailsOf } from '../../src/compression/schemes/tails.js';
-import { mapStage } from '../../src/compression/schemes/whitened.js';
-import { type SqueezeLayer, squeezeLayers } from '../../src/compression/squeeze-layer.js';
-import { damped, gramMoments } from '../../src/compression/statistics/moments.js';
-import { ttDescriptorsOf } from '../../src/decompose/tt-layer.js';
+import { type CompressibleLayer, findCompressibleLayers } from '../../src/compression/compressible-layers.js';
+import { buildReplacement, computeOutputMetric } from '../../src/compression/layer-replacement.js';
+import { describeRefusedLayers } from '../../src/compression/refused-layers.js';
+import { createMapRegression } from '../../src/compression/schemes/layer-metric.js';
+import { schemes } from '../../src/compression/schemes/scheme-table.js';
+import { computeTruncationErrors } from '../../src/compression/schemes/truncation-errors.js';
+import { createMatrixMoments, withDamping } from '../../src/compression/statistics/second-moment-matrix.js';
+import { findTtDescriptors } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { parametersOf } from '../../src/graph/parameters.js';
@@ -30,12 +30,12 @@ const EXACT = 1e-9;
 const FLOAT32_ROUNDING = 1e-4;
 
 /** A layer's stage, and both sides of its metric. */
-async function inMetric(layer: SqueezeLayer, inputs: Matrix, gradients: Matrix) {
-  const gram = damped(inputs, DAMPING, 'inputs');
-  const roots = await outputMetric(layer.path, gradients, plainProducts, DAMPING);
+async function inMetric(layer: CompressibleLayer, inputs: Matrix, gradients: Matrix) {
+  const gram = withDamping(inputs, DAMPING, 'inputs');
+  const roots = await computeOutputMetric(layer.path, gradients, plainProducts, DAMPING);
   const map = await plainProducts.multiply(layer.weight, roots.root, {});
-  const stage = await mapStage(gramMoments(gram, plainProducts), map);
-  return { gram, roots, stage, output: damped(gradients, DAMPING, 'gradients') };
+  const stage = await createMapRegression(createMatrixMoments(gram, plainProducts), map);
+  return { gram, roots, stage, output: withDamping(gradients, DAMPING, 'gradients') };
 }
 
 async function prepared(shape: readonly [number, number, number, number], size: readonly [number, number] = [6, 5]) {
@@ -48,8 +48,8 @@ describe('convolution schemes', () => {
   it.each(names)('%s is exact at full rank', async (name) => {
     const { layer, gram, roots, stage } = await prepared([4, 3, 3, 2]);
     const scheme = schemes[name];
-    const fitted = await scheme.fit(layer, scheme.fitRanks(layer), stage, roots, {}, plainProducts);
-    const difference = minus(await fitted.map(), layer.weight);
+    const fitted = await scheme.fit(layer, scheme.limitRanks(layer), stage, roots, {}, plainProducts);
+    const difference = minus(await fitted.computeMap(), layer.weight);
     expect(Math.max(...difference.data.map(Math.abs))).toBeLessThan(EXACT * 10);
     expect(fitted.loss).toBeLessThan(EXACT * lossOf(layer.weight, gram, roots.root));
   });
@@ -59,15 +59,15 @@ describe('convolution schemes', () => {
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 3, maxLength: 3 }), async (wanted) => {
         const { layer, gram, roots, stage, output } = await prepared([5, 4, 3, 3]);
         const scheme = schemes[name];
-        const ranks = scheme.fitRanks(layer, wanted.slice(0, scheme.fitRanks(layer).length));
+        const ranks = scheme.limitRanks(layer, wanted.slice(0, scheme.limitRanks(layer).length));
         const plain = await scheme.fit(layer, ranks, stage, roots, {}, plainProducts);
         const mass = lossOf(layer.weight, gram, output);
         for (const fitted of [plain, await scheme.fit(layer, ranks, stage, roots, { sweeps: 3 }, plainProducts)]) {
-          const difference = minus(await fitted.map(), layer.weight);
+          const difference = minus(await fitted.computeMap(), layer.weight);
           expect(Math.abs(lossOf(difference, gram, output) - fitted.loss)).toBeLessThan(EXACT * mass);
           expect(fitted.loss).toBeLessThanOrEqual(plain.loss);
           expect(fitted.factors.reduce((sum, { tensor }) => sum + tensor.data.length, 0)).toBe(
-            scheme.parameters(layer, ranks),
+            scheme.countParameters(layer, ranks),
           );
         }
       }),
@@ -80,10 +80,10 @@ describe('convolution schemes', () => {
     async (name) => {
       const { graph, layer, roots, stage } = await prepared([5, 4, 3, 3]);
       const scheme = schemes[name];
-      const ranks = [2, 2, 2].slice(0, scheme.fitRanks(layer).length);
+      const ranks = [2, 2, 2].slice(0, scheme.limitRanks(layer).length);
       const fitted = await scheme.fit(layer, ranks, stage, roots, {}, plainProducts);
-      const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
-      const map = await fitted.map();
+      const squeezed = rewrite(graph, { replace: new Map([buildReplacement(layer, fitted, layer.bias)]) });
+      const map = await fitted.computeMap();
       const dense = rewrite(graph, {
         initializer: (value, data) =>
           value.name === 'conv.weight'
@@ -110,7 +110,7 @@ describe('convolution schemes', () => {
           sum + (spec.multiplyAdds?.(attributesOf(node.op, node), node.inputs.map(dims), dims(node.outputs[0])) ?? 0)
         );
       }, 0);
-      expect(scheme.multiplyAdds(layer, fitted.ranks)).toBe(counted);
+      expect(scheme.countMacs(layer, fitted.ranks)).toBe(counted);
       // The layer's output keeps its name: latencies are measured from name to name.
       expect(squeezed.nodes.at(-1)?.inputs[0]?.name).toBe(layer.output.name);
     },
@@ -148,32 +148,32 @@ describe('tensor trains of a linear layer', () => {
     const { layer, gram, roots, stage, output } = await linear();
     const scheme = schemes[name];
     const mass = lossOf(layer.weight, gram, output);
-    const full = scheme.fitRanks(layer);
+    const full = scheme.limitRanks(layer);
     const whole = await scheme.fit(layer, full, stage, roots, {}, plainProducts);
     expect(whole.loss).toBeLessThan(EXACT * mass);
     const half = full.map((rank) => Math.ceil(rank / 2));
     const fitted = await scheme.fit(layer, half, stage, roots, {}, plainProducts);
-    const loss = lossOf(minus(await fitted.map(), layer.weight), gram, output);
+    const loss = lossOf(minus(await fitted.computeMap(), layer.weight), gram, output);
     expect(loss).toBeGreaterThan(0);
     expect(Math.abs(loss - fitted.loss)).toBeLessThan(EXACT * mass);
     expect(fitted.factors.reduce((sum, { tensor }) => sum + tensor.data.length, 0)).toBe(
-      scheme.parameters(layer, fitted.ranks),
+      scheme.countParameters(layer, fitted.ranks),
     );
   });
 
   it.each(trains)('%s runs as its map says, and is found again as a tensor-train layer', async (name) => {
     const { graph, layer, roots, stage } = await linear();
     const scheme = schemes[name];
-    const ranks = scheme.fitRanks(layer).map(() => 2);
+    const ranks = scheme.limitRanks(layer).map(() => 2);
     const fitted = await scheme.fit(layer, ranks, stage, roots, {}, plainProducts);
-    const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
-    expect(ttDescriptorsOf(squeezed)).toMatchObject([{ path: 'fc', layout: name, bonds: ranks }]);
+    const squeezed = rewrite(graph, { replace: new Map([buildReplacement(layer, fitted, layer.bias)]) });
+    expect(findTtDescriptors(squeezed)).toMatchObject([{ path: 'fc', layout: name, bonds: ranks }]);
     const input = random([3, 24], 5);
     // It is the graph's output, which callers ask for by its name.
     const [outputName] = graph.outputs.map((value) => value.name);
     expect(squeezed.outputs[0]?.name).toBe(outputName);
     const output = (await runOnce(engine, squeezed, { input }))[outputName ?? ''];
-    const map = await fitted.map();
+    const map = await fitted.computeMap();
     const expected = naiveProduct(matrix(3, 24, Float64Array.from(input.data)), map);
     expectFloat32(output, 'output').data.forEach((value, i) => {
       const wanted = (expected.data[i] ?? Number.NaN) + (layer.bias?.[i % 12] ?? 0);
@@ -194,43 +194,49 @@ describe('tensor trains of a linear layer', () => {
     const scheme = schemes[name];
     const fitted = await scheme.fit(
       layer,
-      scheme.fitRanks(layer).map(() => 2),
+      scheme.limitRanks(layer).map(() => 2),
       stage,
       roots,
       {},
       plainProducts,
     );
-    const squeezed = rewrite(graph, { replace: new Map([replacementOf(layer, fitted, layer.bias)]) });
+    const squeezed = rewrite(graph, { replace: new Map([buildReplacement(layer, fitted, layer.bias)]) });
     expect(squeezed.nodes.at(-1)?.inputs[0]?.name).toBe(layer.output.name);
     const input = random([3, 5, 24], 5);
     const output = expectFloat32((await runOnce(engine, squeezed, { input })).output, 'output');
     expect(output.dims).toEqual([3, 5, 12]);
-    const expected = naiveProduct(matrix(15, 24, Float64Array.from(input.data)), await fitted.map());
+    const expected = naiveProduct(matrix(15, 24, Float64Array.from(input.data)), await fitted.computeMap());
     output.data.forEach((value, i) => {
       const wanted = Math.max(0, (expected.data[i] ?? Number.NaN) + (layer.bias?.[i % 12] ?? 0));
       expect(Math.abs(value - wanted)).toBeLessThan(FLOAT32_ROUNDING);
     });
-    expect(scheme.multiplyAdds({ ...layer, outputSize: [1, 1], inputSize: [1, 1] }, fitted.ranks) * 5).toBe(
-      scheme.multiplyAdds(layer, fitted.ranks),
+    expect(scheme.countMacs({ ...layer, outputSize: [1, 1], inputSize: [1, 1] }, fitted.ranks) * 5).toBe(
+      scheme.countMacs(layer, fitted.ranks),
     );
   });
 
   it.each(trains)('%s offers a curve: more parameters, less loss', async (name) => {
     const { layer, roots, stage } = await linear();
-    const tails = await tailsOf(layer, stage, plainProducts);
-    const points = await schemes[name].predict({ layer, stage, output: roots, tails, products: plainProducts });
+    const tails = await computeTruncationErrors(layer, stage, plainProducts);
+    const points = await schemes[name].predict({
+      layer,
+      regression: stage,
+      output: roots,
+      truncationErrors: tails,
+      products: plainProducts,
+    });
     expect(points.length).toBeGreaterThan(3);
     const [first, last] = [points[0], points.at(-1)];
-    const size = (point: typeof first) => schemes[name].parameters(layer, point?.ranks ?? []);
+    const size = (point: typeof first) => schemes[name].countParameters(layer, point?.ranks ?? []);
     expect(size(first)).toBeLessThan(size(last));
-    expect(first?.mass).toBeGreaterThan(last?.mass ?? Number.POSITIVE_INFINITY);
+    expect(first?.discardedEnergy).toBeGreaterThan(last?.discardedEnergy ?? Number.POSITIVE_INFINITY);
   });
 
   it.each(trains)('%s leaves convolutions and sizes without divisors alone', (name) => {
     const shape = { kernel: [1, 1], inputSize: [1, 1], outputSize: [1, 1] } as const;
-    expect(schemes[name].refuses({ kind: 'conv', inputs: 4, outputs: 4, ...shape })).toContain('convolution');
-    expect(schemes[name].refuses({ kind: 'linear', inputs: 7, outputs: 4, ...shape })).toContain('prime');
-    expect(schemes[name].refuses({ kind: 'linear', inputs: 6, outputs: 4, ...shape })).toBeUndefined();
+    expect(schemes[name].findRefusal({ kind: 'conv', inputs: 4, outputs: 4, ...shape })).toContain('convolution');
+    expect(schemes[name].findRefusal({ kind: 'linear', inputs: 7, outputs: 4, ...shape })).toContain('prime');
+    expect(schemes[name].findRefusal({ kind: 'linear', inputs: 6, outputs: 4, ...shape })).toBeUndefined();
   });
 });
 
@@ -239,7 +245,7 @@ describe('squeezeLayers', () => {
     const refusal = (path: string, reason: string) => ({ path, reason });
     const depthwise = ['a', 'b', 'c', 'd', 'e'].map((path) => refusal(path, 'it is small'));
     // Both factors of a layer that is decomposed already are called by its name.
-    expect(describeRefusals([...depthwise, refusal('b', 'it is small'), refusal('f', 'it is odd')])).toEqual([
+    expect(describeRefusedLayers([...depthwise, refusal('b', 'it is small'), refusal('f', 'it is odd')])).toEqual([
       'a, b, c and 2 more are left as they are: it is small',
       'f is left as it is: it is odd',
     ]);
@@ -257,7 +263,7 @@ describe('squeezeLayers', () => {
     const shared = b.initializer('s.weight', random([4, 4, 1, 1], 2));
     const once = b.op('Conv', [depthwise, shared], {}, { name: 's1' });
     b.output(b.op('Conv', [once, shared], {}, { name: 's2' }));
-    const { layers, refused } = squeezeLayers(b.build('odd'));
+    const { layers, refused } = findCompressibleLayers(b.build('odd'));
     expect(layers).toEqual([]);
     expect(refused).toMatchObject([
       { path: 'd', reason: expect.stringContaining('a convolution in groups') },
@@ -269,6 +275,6 @@ describe('squeezeLayers', () => {
   it('refuses statistics that are not finite, naming the layer', async () => {
     const bad = moments(3, 1);
     bad.data[4] = Number.NaN;
-    expect(() => outputMetric('features.0', bad, plainProducts)).toThrow(/"features\.0".*NaN/);
+    expect(() => computeOutputMetric('features.0', bad, plainProducts)).toThrow(/"features\.0".*NaN/);
   });
 });

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
-import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
+import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
 import { ActivationStream } from '../../src/compression/statistics/activation-stream.js';
-import { patchColumns } from '../../src/compression/statistics/patches.js';
-import { gradientMoments } from '../../src/compression/statistics/second-moments.js';
+import { computeGradientSecondMoments } from '../../src/compression/statistics/gradient-second-moments.js';
+import { appendPatchColumns } from '../../src/compression/statistics/patch-columns.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
@@ -51,7 +51,7 @@ describe('patchColumns', () => {
       const layer = onlyLayer(graph);
       const b = new GraphBuilder();
       const x = b.input('x', 'float32', ['N', 3, 7, 6]);
-      b.output(b.op('Identity', [patchColumns(b, x, layer)], {}, { outputName: 'columns' }));
+      b.output(b.op('Identity', [appendPatchColumns(b, x, layer)], {}, { outputName: 'columns' }));
       const input = random([2, 3, 7, 6], 9);
       const columns = expectFloat32((await runOnce(engine, b.build('patches'), { x: input })).columns, 'columns');
       const [rows = 0, count = 0] = columns.dims;
@@ -81,8 +81,8 @@ describe('gradientMoments', () => {
   it('with labels given is the mean of (p − e)(p − e)ᵀ for a softmax classifier', async () => {
     const graph = classifier();
     const labels = [0, 2, 1, 1, 0];
-    const { layers } = squeezeLayers(graph);
-    const found = await gradientMoments(engine, graph, layers, images, appendGradients, { labels });
+    const { layers } = findCompressibleLayers(graph);
+    const found = await computeGradientSecondMoments(engine, graph, layers, images, appendGradients, { labels });
     const expected = new Float64Array(9);
     for (const [n, p] of (await probabilities(graph)).entries()) {
       const g = p.map((value, c) => value - (labels[n] === c ? 1 : 0));
@@ -95,10 +95,11 @@ describe('gradientMoments', () => {
 
   it('with labels drawn comes near to diag(p) − p pᵀ, and the same seed draws the same', async () => {
     const graph = classifier();
-    const { layers } = squeezeLayers(graph);
+    const { layers } = findCompressibleLayers(graph);
     const many = Array.from({ length: 400 }, () => images[0] ?? random([3, 4], 5));
     const draw = async (seed: number) =>
-      (await gradientMoments(engine, graph, layers, many, appendGradients, { seed })).get('fc')?.data ?? [];
+      (await computeGradientSecondMoments(engine, graph, layers, many, appendGradients, { seed })).get('fc')?.data ??
+      [];
     const first = await draw(1);
     expect(Array.from(await draw(1))).toEqual(Array.from(first));
     const expected = new Float64Array(9);
@@ -114,9 +115,11 @@ describe('gradientMoments', () => {
 
   it('refuses gradients that are not finite, naming the layer', async () => {
     const graph = classifier();
-    const { layers } = squeezeLayers(graph);
+    const { layers } = findCompressibleLayers(graph);
     const bad = [float32([Number.NaN, 0, 0, 0], [1, 4])];
-    await expect(gradientMoments(engine, graph, layers, bad, appendGradients)).rejects.toThrow(/"fc".*NaN/);
+    await expect(computeGradientSecondMoments(engine, graph, layers, bad, appendGradients)).rejects.toThrow(
+      /"fc".*NaN/,
+    );
   });
 });
 
@@ -146,7 +149,7 @@ describe('ActivationStream', () => {
     };
     const before = await read();
     const onTheWay: number[] = [];
-    for await (const [value] of stream.moving(node, [output])) {
+    for await (const [value] of stream.runWhileMovingTo(node, [output])) {
       onTheWay.push(...expectFloat32(value, 'output').data);
     }
     expect(onTheWay).toEqual(before);

@@ -1,4 +1,4 @@
-import { type SqueezeLayer, squeezeLayers } from '../../src/compression/squeeze-layer.js';
+import { type CompressibleLayer, findCompressibleLayers } from '../../src/compression/compressible-layers.js';
 import type { Graph } from '../../src/graph/model.js';
 import { type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
@@ -38,8 +38,8 @@ export function oneConvolution(
   return b.build('one convolution');
 }
 
-export function onlyLayer(graph: Graph): SqueezeLayer {
-  const [layer] = squeezeLayers(graph).layers;
+export function onlyLayer(graph: Graph): CompressibleLayer {
+  const [layer] = findCompressibleLayers(graph).layers;
   if (!layer) throw new Error('the graph has no layer');
   return layer;
 }

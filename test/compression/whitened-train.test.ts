@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { modeMoments, whitenedTrain } from '../../src/compression/schemes/whitened-train.js';
+import { computePartialTrace, whitenWeight } from '../../src/compression/schemes/whitened-weight.js';
 import type { TtRequest } from '../../src/decompose/modes.js';
-import { decomposeWeight, denseWeight, type TtWeight } from '../../src/decompose/tt-weight.js';
+import { decomposeWeight, reconstructWeight, type TtWeight } from '../../src/decompose/tt-weight.js';
 import { type Matrix, matrix, transpose } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { distance, randomMatrix } from '../linalg/support.js';
@@ -28,7 +28,7 @@ const gradients = kronecker(moments(2, 3), moments(3, 4));
 
 async function lossFor({ shape, train }: TtWeight): Promise<number> {
   const cores = train.cores.map(({ data }) => data);
-  const dense = matrix(6, 8, await denseWeight(shape, cores, plainProducts));
+  const dense = matrix(6, 8, await reconstructWeight(shape, cores, plainProducts));
   return lossOf(transpose(minus(dense, weight)), inputs, gradients);
 }
 
@@ -40,34 +40,34 @@ const requests: readonly TtRequest[] = [
 
 describe('modeMoments', () => {
   it('gives the factors of a Kronecker product back, up to a number', () => {
-    const [first, second] = [modeMoments(inputs, [2, 4], 0), modeMoments(inputs, [2, 4], 1)];
+    const [first, second] = [computePartialTrace(inputs, [2, 4], 0), computePartialTrace(inputs, [2, 4], 1)];
     expect(distance(kronecker(first, second).data, inputs.data)).toBeLessThan(EXACT);
   });
 });
 
-const whiten = (request: TtRequest) => whitenedTrain('fc', weight, request, { inputs, gradients }, plainProducts);
+const whiten = (request: TtRequest) => whitenWeight('fc', weight, request, { inputs, gradients }, plainProducts);
 
 describe('whitenedTrain', () => {
   it.each(requests)('is exact at full rank: %j', async (request) => {
-    expect(await lossFor(await (await whiten(request)).truncated(undefined))).toBeLessThan(EXACT);
+    expect(await lossFor(await (await whiten(request)).truncate(undefined))).toBeLessThan(EXACT);
   });
 
   it.each(requests)('finds bonds that discard no more than a share: %j', async (request) => {
     const at = await whiten(request);
-    const whole = (await at.truncated(undefined)).train.norm ** 2;
+    const whole = (await at.truncate(undefined)).train.norm ** 2;
     for (const share of [0.5, 0.1, 0.01]) {
-      const ranks = await at.ranksFor(share);
-      const { train } = await at.truncated(ranks);
-      expect(train.error ** 2).toBeLessThanOrEqual(share * whole * ranks.length);
+      const ranks = await at.findRanks(share);
+      const { train } = await at.truncate(ranks);
+      expect(train.absoluteError ** 2).toBeLessThanOrEqual(share * whole * ranks.length);
     }
-    expect((await at.ranksFor(0.5)).join()).not.toBe((await at.ranksFor(1e-12)).join());
+    expect((await at.findRanks(0.5)).join()).not.toBe((await at.findRanks(1e-12)).join());
   });
 
   it.each(requests)('states its loss in the metric, which the plain train does not beat: %j', async (request) => {
-    const whitened = await (await whiten(request)).truncated(request.bonds);
+    const whitened = await (await whiten(request)).truncate(request.bonds);
     const loss = await lossFor(whitened);
-    expect(Math.abs(loss - whitened.train.error ** 2)).toBeLessThan(EXACT * whitened.train.norm ** 2);
-    expect(whitened.train.error).toBeLessThanOrEqual(whitened.train.bound);
+    expect(Math.abs(loss - whitened.train.absoluteError ** 2)).toBeLessThan(EXACT * whitened.train.norm ** 2);
+    expect(whitened.train.absoluteError).toBeLessThanOrEqual(whitened.train.absoluteBound);
     expect(loss).toBeLessThan(await lossFor(await decomposeWeight('fc', weight, request, plainProducts)));
   });
 

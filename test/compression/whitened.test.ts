@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { schemes } from '../../src/compression/schemes/schemes.js';
-import { discardedMass, mapStage, outputSpectrum } from '../../src/compression/schemes/whitened.js';
-import { damped, gramMoments } from '../../src/compression/statistics/moments.js';
+import {
+  computeOutputSpectrum,
+  createMapRegression,
+  sumDiscardedEnergy,
+} from '../../src/compression/schemes/layer-metric.js';
+import { schemes } from '../../src/compression/schemes/scheme-table.js';
+import { createMatrixMoments, withDamping } from '../../src/compression/statistics/second-moment-matrix.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { symmetricRoot } from '../../src/linalg/symmetric-root.js';
@@ -41,11 +45,11 @@ describe('truncation in a metric', () => {
       const layer = onlyLayer(b.build('linear'));
       const output = await symmetricRoot(matrix(outputs, outputs, golden.gradients), plainProducts);
       const whitened = await plainProducts.multiply(weight, output.root, {});
-      const stage = await mapStage(gramMoments(gram, plainProducts), whitened);
+      const stage = await createMapRegression(createMatrixMoments(gram, plainProducts), whitened);
       const fitted = await schemes.svd.fit(layer, [rank], stage, output, {}, plainProducts);
       expect(Math.abs(fitted.loss - loss)).toBeLessThan(GRAM);
-      expect(discardedMass(await outputSpectrum(stage, plainProducts))[rank]).toBeCloseTo(loss, 7);
-      const found = await fitted.map();
+      expect(sumDiscardedEnergy(await computeOutputSpectrum(stage, plainProducts))[rank]).toBeCloseTo(loss, 7);
+      const found = await fitted.computeMap();
       found.data.forEach((value, i) => {
         expect(Math.abs(value - (map[i] ?? Number.NaN))).toBeLessThan(GRAM);
       });
@@ -63,17 +67,17 @@ describe('damped', () => {
         6,
         a.data.map((value, at) => value * (units[Math.floor(at / 6)] ?? 0) * (units[at % 6] ?? 0)),
       );
-    const [found, expected] = [damped(scaled(gram), 0.01, 'moments'), scaled(damped(gram, 0.01, 'moments'))];
+    const [found, expected] = [withDamping(scaled(gram), 0.01, 'moments'), scaled(withDamping(gram, 0.01, 'moments'))];
     // What an input gets that never varied is a millionth of the share of the mean, here of units up to 1000.
     for (let at = 0; at < 36; at++) expect(found.data[at]).toBeCloseTo(expected.data[at] ?? Number.NaN, 0);
     expect((found.data[0] ?? 0) / (scaled(gram).data[0] ?? 1)).toBeGreaterThan(1.0099);
   });
 
   it('gives inputs that never varied a price, and refuses what is not finite', () => {
-    const dead = damped(matrix(2, 2, Float64Array.of(4, 0, 0, 0)), 1e-4, 'moments');
+    const dead = withDamping(matrix(2, 2, Float64Array.of(4, 0, 0, 0)), 1e-4, 'moments');
     expect(dead.data[3]).toBeGreaterThan(0);
-    expect(damped(matrix(1, 1), 1e-4, 'moments').data[0]).toBe(1);
-    expect(() => damped(matrix(1, 1, Float64Array.of(Number.NaN)), 1e-4, 'The moments')).toThrow(
+    expect(withDamping(matrix(1, 1), 1e-4, 'moments').data[0]).toBe(1);
+    expect(() => withDamping(matrix(1, 1, Float64Array.of(Number.NaN)), 1e-4, 'The moments')).toThrow(
       'The moments hold NaN or infinite values',
     );
   });

@@ -10,7 +10,7 @@ import {
 } from '../../src/data/augment.js';
 import { adjustHue, adjustSaturation } from '../../src/data/color.js';
 import { crop } from '../../src/data/image.js';
-import { resize } from '../../src/data/resize.js';
+import { resizeImage } from '../../src/data/resize.js';
 import { type RandomStream, seeded } from '../../src/tensor/random.js';
 import { noise } from './noise.js';
 
@@ -56,7 +56,7 @@ describe('augment', () => {
       random,
     );
     const side = Math.round(Math.sqrt(0.5 * 32 * 28));
-    const view = resize(crop(image, { left: 0, top: 0, width: side, height: side }), 24, 24);
+    const view = resizeImage(crop(image, { left: 0, top: 0, width: side, height: side }), 24, 24);
     expect(found).toEqual(adjustHue(adjustSaturation(flipHorizontally(view), 1.2), 0.05));
     const hueFirst = augment(image, { colorJitter: { saturation: 0.4, hue: 0.1 } }, scripted(0.1, 0.75, 0.75));
     expect(hueFirst).toEqual(adjustSaturation(adjustHue(image, 0.05), 1.2));

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { brotliCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { clutteredDigits } from '../../src/data/cluttered-digits.js';
+import { createClutteredDigits } from '../../src/data/cluttered-digits.js';
 import { decodeDigits, readMnist } from '../../src/images/mnist.js';
 
 const train = await readMnist('train');
@@ -42,18 +42,18 @@ describe('MNIST', () => {
 });
 
 describe('cluttered digits', () => {
-  const set = clutteredDigits({ digits: train, split: 'train', seed: 7, count: 300 });
+  const set = createClutteredDigits({ digits: train, split: 'train', seed: 7, count: 300 });
 
   it('are the same for the same seed, split and number, in any order', () => {
-    const again = clutteredDigits({ digits: train, split: 'train', seed: 7, count: 1000 });
-    const last = again.image(299);
-    expect(hashOf(last.data)).toBe(hashOf(set.image(299).data));
-    expect(again.label(299)).toBe(set.label(299));
-    expect(again.box(299)).toEqual(set.box(299));
+    const again = createClutteredDigits({ digits: train, split: 'train', seed: 7, count: 1000 });
+    const last = again.drawImage(299);
+    expect(hashOf(last.data)).toBe(hashOf(set.drawImage(299).data));
+    expect(again.getLabel(299)).toBe(set.getLabel(299));
+    expect(again.getBox(299)).toEqual(set.getBox(299));
   });
 
   it('are the same on every machine and in every release', () => {
-    expect([set.label(0), set.box(0), hashOf(set.image(0).data)]).toMatchInlineSnapshot(`
+    expect([set.getLabel(0), set.getBox(0), hashOf(set.drawImage(0).data)]).toMatchInlineSnapshot(`
       [
         0,
         {
@@ -69,16 +69,16 @@ describe('cluttered digits', () => {
 
   it('differ by seed, split and number', () => {
     const hashes = [
-      set.image(0),
-      set.image(1),
-      clutteredDigits({ digits: train, split: 'train', seed: 8, count: 1 }).image(0),
-      clutteredDigits({ digits: train, split: 'test', seed: 7, count: 1 }).image(0),
+      set.drawImage(0),
+      set.drawImage(1),
+      createClutteredDigits({ digits: train, split: 'train', seed: 8, count: 1 }).drawImage(0),
+      createClutteredDigits({ digits: train, split: 'test', seed: 7, count: 1 }).drawImage(0),
     ].map((image) => hashOf(image.data));
     expect(new Set(hashes).size).toBe(4);
   });
 
   it('have boxes of 26 to 30 pixels, whole and 10 pixels inside the canvas, all over it', () => {
-    const boxes = Array.from({ length: set.count }, (_, i) => set.box(i));
+    const boxes = Array.from({ length: set.count }, (_, i) => set.getBox(i));
     for (const { x0, y0, x1, y1 } of boxes) {
       const length = Math.max(x1 - x0, y1 - y0);
       expect(length).toBeGreaterThanOrEqual(26);
@@ -91,8 +91,8 @@ describe('cluttered digits', () => {
 
   it('have their light ink in the box: it is brighter inside than anywhere else', () => {
     for (let i = 0; i < 50; i++) {
-      const { data } = set.image(i);
-      const { x0, y0, x1, y1 } = set.box(i);
+      const { data } = set.drawImage(i);
+      const { x0, y0, x1, y1 } = set.getBox(i);
       let [inside, outside] = [0, 0];
       for (let y = 0; y < 64; y++) {
         for (let x = 0; x < 64; x++) {
@@ -109,7 +109,7 @@ describe('cluttered digits', () => {
   });
 
   it('show all ten digits, about equally often', () => {
-    const counts = Array.from({ length: set.count }, (_, i) => set.label(i)).reduce(
+    const counts = Array.from({ length: set.count }, (_, i) => set.getLabel(i)).reduce(
       (all, label) => all.with(label, (all[label] ?? 0) + 1),
       new Array<number>(10).fill(0),
     );
@@ -119,16 +119,23 @@ describe('cluttered digits', () => {
   });
 
   it('refuse numbers they do not have, and digits that do not fit their labels', () => {
-    expect(() => set.image(300)).toThrow(/items 0 to 299, but 300/);
-    expect(() => set.box(-1)).toThrow(/but -1/);
-    expect(() => set.label(0.5)).toThrow(/but 0\.5/);
+    expect(() => set.drawImage(300)).toThrow(/items 0 to 299, but 300/);
+    expect(() => set.getBox(-1)).toThrow(/but -1/);
+    expect(() => set.getLabel(0.5)).toThrow(/but 0\.5/);
     const broken = { images: new Uint8Array(784), labels: new Uint8Array(2) };
-    expect(() => clutteredDigits({ digits: broken, split: 'train', seed: 0, count: 1 })).toThrow(/2 images of 28×28/);
+    expect(() => createClutteredDigits({ digits: broken, split: 'train', seed: 0, count: 1 })).toThrow(
+      /2 images of 28×28/,
+    );
   });
 
   it('survive a digit without ink', () => {
     const blank = { images: new Uint8Array(784), labels: Uint8Array.of(3) };
-    const { box, image } = clutteredDigits({ digits: blank, split: 'test', seed: 0, count: 1 });
+    const { getBox: box, drawImage: image } = createClutteredDigits({
+      digits: blank,
+      split: 'test',
+      seed: 0,
+      count: 1,
+    });
     expect(box(0).x1 - box(0).x0).toBeGreaterThanOrEqual(26);
     expect(image(0).data.length).toBe(64 * 64 * 3);
   });

@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { listAnnotatedItems, listImageFolderItems } from '../../src/data/image-folder.js';
 import {
   applySplit,
   createPathIndex,
+  findIndexByPath,
   type ImageSource,
-  indexOfPath,
   parseWords,
-  subset,
-} from '../../src/data/dataset.js';
-import { annotatedItems, imageFolderItems } from '../../src/data/image-folder.js';
+  takeSubset,
+} from '../../src/data/image-items.js';
 
 function sourceOf(paths: string[]): ImageSource {
   return {
@@ -21,7 +21,7 @@ function sourceOf(paths: string[]): ImageSource {
 
 describe('imageFolderItems', () => {
   it('lists as torchvision: classes sorted, then folders, then files', () => {
-    const { classes, items } = imageFolderItems([
+    const { classes, items } = listImageFolderItems([
       'b/2.jpg',
       'b/10.jpg',
       'a/deep/0.png',
@@ -45,11 +45,11 @@ describe('imageFolderItems', () => {
   });
 
   it('labels by all known classes, unless they are those of other data', () => {
-    expect(imageFolderItems(['c/1.jpg'], ['c', 'b', 'a'])).toEqual({
+    expect(listImageFolderItems(['c/1.jpg'], ['c', 'b', 'a'])).toEqual({
       classes: ['a', 'b', 'c'],
       items: [{ path: 'c/1.jpg', label: 2 }],
     });
-    expect(imageFolderItems(['c/1.jpg'], ['x', 'y']).classes).toEqual(['c']);
+    expect(listImageFolderItems(['c/1.jpg'], ['x', 'y']).classes).toEqual(['c']);
   });
 
   it('does not depend on the order of the listing', () => {
@@ -58,7 +58,7 @@ describe('imageFolderItems', () => {
       .map(([id, x]) => `${id}/${x}.jpg`);
     fc.assert(
       fc.property(fc.uniqueArray(path), (paths) => {
-        expect(imageFolderItems(paths.toReversed())).toEqual(imageFolderItems(paths));
+        expect(listImageFolderItems(paths.toReversed())).toEqual(listImageFolderItems(paths));
       }),
     );
   });
@@ -67,13 +67,13 @@ describe('imageFolderItems', () => {
 describe('annotatedItems', () => {
   it('labels by the annotations among the known classes', () => {
     const text = 'val_0.JPEG\tn2\t0\t0\t9\t9\r\nval_1.JPEG\tn1\t0\t0\t9\t9\n';
-    const found = annotatedItems(['images/val_1.JPEG', 'images/val_0.JPEG'], text, ['n1', 'n2', 'n3']);
+    const found = listAnnotatedItems(['images/val_1.JPEG', 'images/val_0.JPEG'], text, ['n1', 'n2', 'n3']);
     expect(found.classes).toEqual(['n1', 'n2', 'n3']);
     expect(found.items).toEqual([
       { path: 'images/val_0.JPEG', label: 1 },
       { path: 'images/val_1.JPEG', label: 0 },
     ]);
-    expect(() => annotatedItems(['images/val_2.JPEG'], text, [])).toThrow(
+    expect(() => listAnnotatedItems(['images/val_2.JPEG'], text, [])).toThrow(
       /no class for the image "images\/val_2.JPEG"/,
     );
   });
@@ -81,7 +81,7 @@ describe('annotatedItems', () => {
 
 describe('subset', () => {
   it('keeps order, labels and bytes', async () => {
-    const part = subset(sourceOf(['p/0.jpg', 'p/1.jpg', 'p/2.jpg', 'p/3.jpg']), [3, 1]);
+    const part = takeSubset(sourceOf(['p/0.jpg', 'p/1.jpg', 'p/2.jpg', 'p/3.jpg']), [3, 1]);
     expect(part.items).toEqual([
       { path: 'p/3.jpg', label: 0 },
       { path: 'p/1.jpg', label: 1 },
@@ -94,9 +94,9 @@ describe('subset', () => {
   it('closes what it is part of, and refuses images that are not there', async () => {
     let closed = 0;
     const whole = { ...sourceOf(['p/0.jpg']), close: async () => void closed++ };
-    await subset(subset(whole, [0]), [0]).close?.();
+    await takeSubset(takeSubset(whole, [0]), [0]).close?.();
     expect(closed).toBe(1);
-    expect(() => subset(whole, [1])).toThrow(/"pets" has images 0…0, there is no image 1/);
+    expect(() => takeSubset(whole, [1])).toThrow(/"pets" has images 0…0, there is no image 1/);
   });
 });
 
@@ -104,17 +104,17 @@ describe('looking up paths', () => {
   const source = sourceOf(['train/a/1.jpg', 'train/a/2.jpg', 'train/b/1.jpg']);
 
   it('takes the whole path, more of it or less of it', () => {
-    expect(indexOfPath(source, 'train/b/1.jpg')).toBe(2);
-    expect(indexOfPath(source, './train/b/1.jpg')).toBe(2);
-    expect(indexOfPath(source, 'b\\1.jpg')).toBe(2);
-    expect(indexOfPath(source, '2.jpg')).toBe(1);
-    expect(indexOfPath(source, '/data/tiny/train/a/2.jpg')).toBe(1);
+    expect(findIndexByPath(source, 'train/b/1.jpg')).toBe(2);
+    expect(findIndexByPath(source, './train/b/1.jpg')).toBe(2);
+    expect(findIndexByPath(source, 'b\\1.jpg')).toBe(2);
+    expect(findIndexByPath(source, '2.jpg')).toBe(1);
+    expect(findIndexByPath(source, '/data/tiny/train/a/2.jpg')).toBe(1);
   });
 
   it('refuses what is ambiguous or absent, with a suggestion', () => {
-    expect(() => indexOfPath(source, '1.jpg')).toThrow(/names 2 images.*"train\/a\/1.jpg" and "train\/b\/1.jpg"/);
-    expect(() => indexOfPath(source, '3.jpg')).toThrow(/has no image "3.jpg". Did you mean "1.jpg"/);
-    expect(() => indexOfPath(source, 'ain/b/1.jpg')).toThrow(/no image/);
+    expect(() => findIndexByPath(source, '1.jpg')).toThrow(/names 2 images.*"train\/a\/1.jpg" and "train\/b\/1.jpg"/);
+    expect(() => findIndexByPath(source, '3.jpg')).toThrow(/has no image "3.jpg". Did you mean "1.jpg"/);
+    expect(() => findIndexByPath(source, 'ain/b/1.jpg')).toThrow(/no image/);
   });
 
   it('finds every image by its own path', () => {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { ImageSource } from '../../src/data/dataset.js';
-import type { Decode } from '../../src/data/decode.js';
-import { directLoader, type ImageLoader } from '../../src/data/image-loader.js';
-import { type BadImage, type Batch, type BatchOptions, batches } from '../../src/data/loader.js';
+import { type BadImage, type Batch, type BatchOptions, loadBatches } from '../../src/data/batches.js';
+import type { ImageDecoder } from '../../src/data/decode.js';
+import type { ImageSource } from '../../src/data/image-items.js';
+import { createDirectLoader, type ImageLoader } from '../../src/data/image-loader.js';
 import { type Preprocess, toTensor } from '../../src/data/preprocess.js';
 import { ShiboriError } from '../../src/errors.js';
 import { decodeImage } from '../../src/images/decode-image.js';
@@ -24,7 +24,7 @@ const preprocess = { size: [4, 5], resize: 'none', mean: [0.5, 0.5, 0.5], std: [
 /** Options of a test, with what its loader is made of. */
 interface Options extends BatchOptions {
   readonly preprocess: Preprocess;
-  readonly decode: Decode;
+  readonly decode: ImageDecoder;
 }
 
 function optionsOf(bad: number[] = [], found: BadImage[] = []): Options {
@@ -42,7 +42,11 @@ function optionsOf(bad: number[] = [], found: BadImage[] = []): Options {
 /** Batches that are loaded on this thread. */
 function batchesOf(source: ImageSource, options: Options): AsyncGenerator<Batch, void, undefined> {
   const { preprocess, decode } = options;
-  return batches(source, directLoader(source, decode, { preprocess, augmentation: undefined, seed: 0 }), options);
+  return loadBatches(
+    source,
+    createDirectLoader(source, decode, { preprocess, augmentation: undefined, seed: 0 }),
+    options,
+  );
 }
 
 async function collect<T>(all: AsyncIterable<T>): Promise<T[]> {
@@ -146,11 +150,11 @@ describe('batches', () => {
   it('keeps as many batches in the making as the loader takes, in order whatever comes first, and says how long it waited', async () => {
     const source = sourceOf(15);
     const { preprocess, decode, ...options } = optionsOf();
-    const direct = directLoader(source, decode, { preprocess, augmentation: undefined, seed: 0 });
+    const direct = createDirectLoader(source, decode, { preprocess, augmentation: undefined, seed: 0 });
     const asked: number[] = [];
     const loader: ImageLoader = {
       ...direct,
-      ahead: 3,
+      batchesAhead: 3,
       async load(indices, view) {
         asked.push(indices[0] ?? -1);
         // The first to be asked for is the last to come.
@@ -159,7 +163,7 @@ describe('batches', () => {
       },
     };
     const waits: number[] = [];
-    const all = batches(source, loader, { ...options, onWait: (seconds) => waits.push(seconds) });
+    const all = loadBatches(source, loader, { ...options, onWait: (seconds) => waits.push(seconds) });
     expect((await all.next()).value?.indices).toEqual([0, 1, 2]);
     expect(asked).toEqual([0, 3, 6, 9]);
     const rest = await collect(all);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { adjustHue, adjustSaturation } from '../../src/data/color.js';
 import { centerCrop, crop, type RgbImage } from '../../src/data/image.js';
-import { type Filter, resize, resizeShorterSide } from '../../src/data/resize.js';
+import { type Filter, resizeImage, resizeShorterSide } from '../../src/data/resize.js';
 import { crc32 } from '../../src/images/image-source-crc.js';
 import { range } from '../../src/tensor/dims.js';
 import { roundHalfToEven } from '../../src/tensor/round.js';
@@ -28,7 +28,7 @@ function lattice(): RgbImage {
 describe('resize', () => {
   it.each(golden.resize)('is Pillow to the bit: $source to $size, box $box, $filter', (entry) => {
     const { source, size, box, filter } = entry;
-    const resized = resize(noise(...source, 1), ...size, box === null ? { filter } : { filter, box });
+    const resized = resizeImage(noise(...source, 1), ...size, box === null ? { filter } : { filter, box });
     expect([resized.width, resized.height]).toEqual(size);
     expect(crc32(resized.data)).toBe(entry.crc32);
   });
@@ -46,7 +46,7 @@ describe('resize', () => {
     fc.assert(
       fc.property(side, side, side, side, filter, fc.nat(255), (w, h, toW, toH, kind, level) => {
         const flat: RgbImage = { width: w, height: h, data: new Uint8Array(w * h * 3).fill(level) };
-        expect(resize(flat, toW, toH, { filter: kind }).data).toEqual(new Uint8Array(toW * toH * 3).fill(level));
+        expect(resizeImage(flat, toW, toH, { filter: kind }).data).toEqual(new Uint8Array(toW * toH * 3).fill(level));
       }),
     );
   });
@@ -55,7 +55,7 @@ describe('resize', () => {
     fc.assert(
       fc.property(side, side, side, side, fc.nat(99), (w, h, toW, toH, seed) => {
         const image = noise(w, h, seed);
-        const resized = resize(image, toW, toH);
+        const resized = resizeImage(image, toW, toH);
         expect(Math.min(...resized.data)).toBeGreaterThanOrEqual(Math.min(...image.data));
         expect(Math.max(...resized.data)).toBeLessThanOrEqual(Math.max(...image.data));
       }),
@@ -65,22 +65,22 @@ describe('resize', () => {
   it('of a box of whole pixels at its own size is a crop', () => {
     const image = noise(20, 15, 5);
     const rectangle = { left: 3, top: 2, width: 11, height: 9 };
-    expect(resize(image, 11, 9, { box: [3, 2, 14, 11] })).toEqual(crop(image, rectangle));
+    expect(resizeImage(image, 11, 9, { box: [3, 2, 14, 11] })).toEqual(crop(image, rectangle));
   });
 
   it('gives the image itself when nothing changes', () => {
     const image = noise(4, 5, 0);
-    expect(resize(image, 4, 5)).toBe(image);
+    expect(resizeImage(image, 4, 5)).toBe(image);
     expect(resizeShorterSide(image, 4)).toBe(image);
   });
 
   it('refuses empty sizes and boxes outside', () => {
     const image = noise(4, 4, 0);
-    expect(() => resize(image, 0, 4)).toThrow(/0×4/);
-    expect(() => resize(image, 4, 2.5)).toThrow(/2.5/);
-    expect(() => resize(image, 4, 4, { box: [0, 0, 5, 4] })).toThrow(/lie inside/);
-    expect(() => resize(image, 4, 4, { box: [2, 0, 2, 4] })).toThrow(/not be empty/);
-    expect(() => resize(image, 4, 4, { box: [Number.NaN, 0, 2, 4] })).toThrow(/lie inside/);
+    expect(() => resizeImage(image, 0, 4)).toThrow(/0×4/);
+    expect(() => resizeImage(image, 4, 2.5)).toThrow(/2.5/);
+    expect(() => resizeImage(image, 4, 4, { box: [0, 0, 5, 4] })).toThrow(/lie inside/);
+    expect(() => resizeImage(image, 4, 4, { box: [2, 0, 2, 4] })).toThrow(/not be empty/);
+    expect(() => resizeImage(image, 4, 4, { box: [Number.NaN, 0, 2, 4] })).toThrow(/lie inside/);
   });
 });
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { centerCrop } from '../../src/data/image.js';
 import { fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from '../../src/data/preprocess.js';
-import { resize, resizeShorterSide } from '../../src/data/resize.js';
+import { resizeImage, resizeShorterSide } from '../../src/data/resize.js';
 import { crc32 } from '../../src/images/image-source-crc.js';
 import { bytesOf } from '../../src/tensor/tensor.js';
 import { noise } from './noise.js';
@@ -78,14 +78,14 @@ describe('fitImage', () => {
     expect(fitImage(image, { ...options, shorterSide: 25 })).toEqual(centerCrop(resizeShorterSide(image, 25), 22, 22));
     expect(fitImage(image, options)).toEqual(centerCrop(resizeShorterSide(image, 22), 22, 22));
     expect(fitImage(image, { ...options, resize: 'stretch', filter: 'bicubic' })).toEqual(
-      resize(image, 22, 22, { filter: 'bicubic' }),
+      resizeImage(image, 22, 22, { filter: 'bicubic' }),
     );
   });
 
   it('stretches and cuts where both are asked for', () => {
     const image = noise(50, 40, 1);
     const options: Preprocess = { ...preprocess([22, 22], 'stretch'), stretchSize: [25, 26] };
-    expect(fitImage(image, options)).toEqual(centerCrop(resize(image, 26, 25), 22, 22));
+    expect(fitImage(image, options)).toEqual(centerCrop(resizeImage(image, 26, 25), 22, 22));
   });
 
   it('covers any size from any image', () => {

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { networkOf, planContraction, planFactored, planRebuilt } from '../../src/decompose/contraction.js';
+import {
+  buildLayerNetwork,
+  planContraction,
+  planFactorised,
+  planReconstructed,
+} from '../../src/decompose/contraction.js';
 import type { TtShape } from '../../src/decompose/modes.js';
 import { sizeOf } from '../../src/tensor/dims.js';
 import { distance, norm, ROUNDING, randomValues } from '../linalg/support.js';
@@ -87,9 +92,9 @@ describe('planContraction', () => {
           sizes,
           output,
         );
-        expect(plan.cost).toBe(cheapest(tensors, sizes));
-        expect(plan.steps.reduce((sum, step) => sum + step.cost, 0)).toBe(plan.cost);
-        expect(plan.peak).toBe(Math.max(0, ...plan.steps.map(({ peak }) => peak)));
+        expect(plan.macs).toBe(cheapest(tensors, sizes));
+        expect(plan.steps.reduce((sum, step) => sum + step.macs, 0)).toBe(plan.macs);
+        expect(plan.peakElements).toBe(Math.max(0, ...plan.steps.map(({ peakElements: peak }) => peak)));
         const named = tensors.map((indices, i) => ({ indices, data: randomValues(product(indices, sizes), i) }));
         const expected = contractByDefinition(named, sizes, output);
         expect(distance(evaluatePlan(plan, named, sizes, output), expected)).toBeLessThan(
@@ -102,22 +107,22 @@ describe('planContraction', () => {
 
   it('counts contractions of constants as free, and among equals takes the cheapest to fold', () => {
     const layer: TtShape = { layout: 'tt', outModes: [16, 32], inModes: [112, 224], bonds: [16, 100, 150] };
-    const plan = planFactored(layer, 1);
-    expect(plan.cost).toBe(25_088 * 100 + 100 * 512);
-    const { input, cores, sizes, output } = networkOf(layer, 64);
+    const plan = planFactorised(layer, 1);
+    expect(plan.macs).toBe(25_088 * 100 + 100 * 512);
+    const { input, cores, sizes, output } = buildLayerNetwork(layer, 64);
     const varying = [input, ...cores].map(({ indices }) => ({ indices }));
     // Nothing folded: one core after the other, from the last to the first.
     const oneByOne = 64 * (25_088 * 150 + 112 * 150 * 100 + 100 * 32 * 16 + 32 * 16 * 16);
-    expect(planContraction(varying, sizes, output).cost).toBe(oneByOne);
-    expect(planRebuilt(layer).cost).toBe(0);
-    expect(planRebuilt(layer).peak).toBe(512 * 100 + 100 * 25_088 + 512 * 25_088);
+    expect(planContraction(varying, sizes, output).macs).toBe(oneByOne);
+    expect(planReconstructed(layer).macs).toBe(0);
+    expect(planReconstructed(layer).peakElements).toBe(512 * 100 + 100 * 25_088 + 512 * 25_088);
   });
 
   it('keeps the input on the left, its batch in front', () => {
     for (const layout of ['tt', 'tt-matrix'] as const) {
       const bonds = layout === 'tt' ? [2, 4, 3] : [3];
       for (const batch of [1, 1000]) {
-        for (const { leftFree, rightFree, cost } of planFactored(
+        for (const { leftFree, rightFree, macs: cost } of planFactorised(
           { layout, outModes: [2, 3], inModes: [4, 3], bonds },
           batch,
         ).steps) {
@@ -134,10 +139,10 @@ describe('planContraction', () => {
     const inModes = new Array<number>(10).fill(2);
     const bonds = Array.from({ length: 18 }, (_, k) => Math.min(6, 2 ** (k + 1), 2 ** (18 - k)));
     const layer: TtShape = { layout: 'tt', outModes, inModes, bonds };
-    const { input, cores, sizes, output } = networkOf(layer, 1);
-    const plan = planFactored(layer, 1);
+    const { input, cores, sizes, output } = buildLayerNetwork(layer, 1);
+    const plan = planFactorised(layer, 1);
     expect(plan.steps.length).toBe(19);
-    expect(plan.cost).toBeLessThanOrEqual(1024 * 6 + 6 * 512);
+    expect(plan.macs).toBeLessThanOrEqual(1024 * 6 + 6 * 512);
     const named = [input, ...cores].map(({ indices }, i) => ({
       indices,
       data: randomValues(product(indices, sizes), i),

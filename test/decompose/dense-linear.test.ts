@@ -1,7 +1,7 @@
 /* Linear layers in all the ways that graphs write them: recognised, replaced at full rank, and equal to the original. */
 import { describe, expect, it } from 'vitest';
-import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
-import { decomposeLinear, replaceLinears } from '../../src/decompose/compress-linear.js';
+import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
+import { decomposeLinear, replaceLinears } from '../../src/decompose/decompose-linear.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { engineProducts } from '../../src/engine/matrix-products.js';
 import { nodeEngine } from '../../src/engine/node.js';
@@ -77,7 +77,7 @@ describe.each(Object.entries(ways))('%s', (_, way) => {
   const graph = graphOf(way);
 
   it('is a layer with its inputs, outputs and bias', () => {
-    const { layers, refused } = squeezeLayers(graph);
+    const { layers, refused } = findCompressibleLayers(graph);
     expect(refused).toEqual([]);
     expect(layers.map(({ path, kind, inputs, outputs }) => ({ path, kind, inputs, outputs }))).toEqual([
       { path: 'fc', kind: 'linear', inputs: IN, outputs: OUT },
@@ -123,7 +123,7 @@ describe('what is no linear layer', () => {
 
   it.each(Object.entries(refusals))('%s is refused with the true reason', async (_, { reason, ...way }) => {
     const graph = graphOf(way);
-    expect(squeezeLayers(graph)).toEqual({ layers: [], refused: [{ path: 'fc', reason }] });
+    expect(findCompressibleLayers(graph)).toEqual({ layers: [], refused: [{ path: 'fc', reason }] });
     const products = engineProducts(nodeEngine());
     const request = { layout: 'tt', inModes: [2, 3], outModes: [2, 2] } as const;
     await expect(decomposeLinear(graph, 'fc', request, products)).rejects.toThrow(reason);
@@ -137,7 +137,7 @@ describe('what is no linear layer', () => {
     let y = b.op('Gemm', [x, weight, bias], {}, { name: 'first' });
     y = b.op('Gemm', [y, weight, bias], {}, { name: 'second' });
     b.output(b.op('Gemm', [y, b.initializer('v', random([6, 6], 3)), bias], {}, { name: 'third' }));
-    const { layers, refused } = squeezeLayers(b.build('tied'));
+    const { layers, refused } = findCompressibleLayers(b.build('tied'));
     expect(layers.map(({ path, sharesBias }) => ({ path, sharesBias }))).toEqual([{ path: 'third', sharesBias: true }]);
     expect(refused).toEqual([
       { path: 'first', reason: 'its weight is shared with "second", so that both would be stored' },

@@ -1,25 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nearestModes, suggestModes } from '../../src/decompose/factorization.js';
+import { findNearestModes, suggestModes } from '../../src/decompose/factorization.js';
 import {
   checkRequest,
-  coreCount,
-  coreDims,
-  coreName,
-  shapeOfStored,
-  storedShape,
+  countCores,
+  countCoreWeights,
+  getCoreDims,
+  getCoreName,
+  getStoredCoreDims,
+  getTrainModes,
+  readTtShape,
   type TtRequest,
   type TtShape,
-  trainModes,
-  weightCount,
 } from '../../src/decompose/modes.js';
-import { fitBonds } from '../../src/decompose/tensor-train.js';
+import { clipRanks } from '../../src/decompose/tensor-train.js';
 import { UsageError } from '../../src/errors.js';
 import { range, sizeOf } from '../../src/tensor/dims.js';
 
 /** A layer's shape with bonds as large as these modes allow. */
 function shapeOf(request: TtRequest): TtShape {
-  return { ...request, bonds: fitBonds(trainModes(request), request.bonds).bonds };
+  return { ...request, bonds: clipRanks(getTrainModes(request), request.bonds).bonds };
 }
 
 const modes = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 4 });
@@ -40,49 +40,49 @@ describe('parameter counts', () => {
     const first: TtRequest = { layout: 'tt', outModes: [16, 32], inModes: [112, 224] };
     const second: TtRequest = { layout: 'tt', outModes: [16, 32], inModes: [16, 32] };
     expect(shapeOf(first).bonds).toEqual([16, 512, 224]);
-    expect(weightCount(shapeOf(first))).toBe(13_157_632);
-    expect(weightCount(shapeOf(second))).toBe(525_568);
-    expect(rest + weightCount(shapeOf(first)) + weightCount(shapeOf(second))).toBe(28_503_560);
+    expect(countCoreWeights(shapeOf(first))).toBe(13_157_632);
+    expect(countCoreWeights(shapeOf(second))).toBe(525_568);
+    expect(rest + countCoreWeights(shapeOf(first)) + countCoreWeights(shapeOf(second))).toBe(28_503_560);
     const cut = [shapeOf({ ...first, bonds: [16, 100, 150] }), shapeOf({ ...second, bonds: [16, 100, 32] })];
-    expect(cut.reduce((sum, shape) => sum + weightCount(shape), rest)).toBe(16_689_096);
+    expect(cut.reduce((sum, shape) => sum + countCoreWeights(shape), rest)).toBe(16_689_096);
   });
 });
 
 describe('stored cores', () => {
   it('drop the outer bonds: matrices at both ends of tt, pairs of modes in tt-matrix', () => {
     const tt: TtShape = { layout: 'tt', outModes: [16, 32], inModes: [112, 224], bonds: [16, 100, 150] };
-    expect(range(4).map((k) => storedShape(tt, k))).toEqual([
+    expect(range(4).map((k) => getStoredCoreDims(tt, k))).toEqual([
       [16, 16],
       [16, 32, 100],
       [100, 112, 150],
       [150, 224],
     ]);
-    expect(coreDims(tt, 3)).toEqual([150, 224, 1]);
+    expect(getCoreDims(tt, 3)).toEqual([150, 224, 1]);
     const paired: TtShape = { layout: 'tt-matrix', outModes: [2, 3, 4], inModes: [5, 6, 7], bonds: [8, 9] };
-    expect(range(3).map((k) => storedShape(paired, k))).toEqual([
+    expect(range(3).map((k) => getStoredCoreDims(paired, k))).toEqual([
       [2, 5, 8],
       [8, 3, 6, 9],
       [9, 4, 7],
     ]);
     const single: TtShape = { layout: 'tt-matrix', outModes: [4], inModes: [7], bonds: [] };
-    expect(storedShape(single, 0)).toEqual([4, 7]);
-    expect(coreName(0)).toBe('tt_W0');
-    expect(() => storedShape(tt, 4)).toThrow(/core from 0 to 3, found 4/);
+    expect(getStoredCoreDims(single, 0)).toEqual([4, 7]);
+    expect(getCoreName(0)).toBe('tt_W0');
+    expect(() => getStoredCoreDims(tt, 4)).toThrow(/core from 0 to 3, found 4/);
   });
 
   it('tell the shape of their layer, whatever it is', () => {
     fc.assert(
       fc.property(shapes, (shape) => {
-        const stored = range(coreCount(shape)).map((k) => storedShape(shape, k));
-        expect(stored.map(sizeOf)).toEqual(range(coreCount(shape)).map((k) => sizeOf(coreDims(shape, k))));
-        expect(shapeOfStored(stored, shape.outModes.length)).toEqual(shape);
+        const stored = range(countCores(shape)).map((k) => getStoredCoreDims(shape, k));
+        expect(stored.map(sizeOf)).toEqual(range(countCores(shape)).map((k) => sizeOf(getCoreDims(shape, k))));
+        expect(readTtShape(stored, shape.outModes.length)).toEqual(shape);
       }),
     );
   });
 
   it('are refused when they do not form a train', () => {
     expect(() =>
-      shapeOfStored(
+      readTtShape(
         [
           [2, 3],
           [4, 5],
@@ -91,7 +91,7 @@ describe('stored cores', () => {
       ),
     ).toThrow(/tt_W1 of a tt layer: .* of size 3, found \[4, 5, 1\]/);
     expect(() =>
-      shapeOfStored(
+      readTtShape(
         [
           [2, 3],
           [3, 2, 5],
@@ -101,7 +101,7 @@ describe('stored cores', () => {
       ),
     ).toThrow(/tt_W2 of a tt layer: expected 3 axes/);
     expect(() =>
-      shapeOfStored(
+      readTtShape(
         [
           [2, 3],
           [3, 5],
@@ -109,7 +109,7 @@ describe('stored cores', () => {
         2,
       ),
     ).toThrow(/cannot have 2 output modes/);
-    expect(() => shapeOfStored([], 0)).toThrow(/cannot have 0 output modes/);
+    expect(() => readTtShape([], 0)).toThrow(/cannot have 0 output modes/);
   });
 });
 
@@ -159,13 +159,13 @@ describe('factorisations', () => {
   it('have the right product and number, near to what was asked', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 40_000 }), modes, (size, asked) => {
-        const found = nearestModes(size, asked);
+        const found = findNearestModes(size, asked);
         expect(sizeOf(found)).toBe(size);
         expect(found.length).toBe(asked.length);
         expect(sizeOf(suggestModes(size, asked.length))).toBe(size);
-        expect(nearestModes(sizeOf(asked), asked)).toEqual(asked);
+        expect(findNearestModes(sizeOf(asked), asked)).toEqual(asked);
       }),
     );
-    expect(nearestModes(200, [8, 32])).toEqual([8, 25]);
+    expect(findNearestModes(200, [8, 32])).toEqual([8, 25]);
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { balance } from '../../src/decompose/balance.js';
-import { fitBonds, reconstruct, type TensorTrain, ttSvd } from '../../src/decompose/tensor-train.js';
+import { clipRanks, reconstructTensor, type TensorTrain, ttSvd } from '../../src/decompose/tensor-train.js';
 import type { MatrixProducts } from '../../src/linalg/products.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { sizeOf } from '../../src/tensor/dims.js';
@@ -23,7 +23,7 @@ const noProducts: MatrixProducts = {
   multiplySingle: () => Promise.reject(new Error('A product was computed.')),
 };
 
-function expectTrain({ modes, bonds, cores }: TensorTrain): void {
+function expectTrain({ modes, ranks: bonds, cores }: TensorTrain): void {
   expect(cores.map(({ dims }) => dims)).toEqual(modes.map((mode, k) => [bonds[k - 1] ?? 1, mode, bonds[k] ?? 1]));
   for (const { dims, data } of cores) {
     expect(data.length).toBe(sizeOf(dims));
@@ -36,11 +36,11 @@ describe('ttSvd', () => {
     const values = Float64Array.from(expected.values);
     const train = await ttSvd(values, expected.modes, expected.bonds, plainProducts);
     expectTrain(train);
-    expect(train.bonds).toEqual(expected.bonds);
+    expect(train.ranks).toEqual(expected.bonds);
     // The best subspaces are unique here; they come from Gram matrices, the goldens have ten digits.
-    expect(distance(await reconstruct(train, plainProducts), expected.approximation)).toBeLessThan(1e-8);
-    expect(Math.abs(train.error - expected.error)).toBeLessThan(ROUNDING * train.norm * 10);
-    expect(Math.abs(train.bound - expected.bound)).toBeLessThan(ROUNDING * train.norm * 10);
+    expect(distance(await reconstructTensor(train, plainProducts), expected.approximation)).toBeLessThan(1e-8);
+    expect(Math.abs(train.absoluteError - expected.error)).toBeLessThan(ROUNDING * train.norm * 10);
+    expect(Math.abs(train.absoluteBound - expected.bound)).toBeLessThan(ROUNDING * train.norm * 10);
   });
 
   it('is exact and free at full rank', async () => {
@@ -49,8 +49,8 @@ describe('ttSvd', () => {
         const values = randomValues(sizeOf(modes), seed);
         const train = await ttSvd(values, modes, undefined, noProducts);
         expectTrain(train);
-        expect([train.error, train.bound, train.relativeError, train.clipped]).toEqual([0, 0, 0, []]);
-        expect(await reconstruct(train, noProducts)).toEqual(values);
+        expect([train.absoluteError, train.absoluteBound, train.relativeError, train.clipped]).toEqual([0, 0, 0, []]);
+        expect(await reconstructTensor(train, noProducts)).toEqual(values);
         expect(train.cores.some(({ data }) => data.buffer === values.buffer)).toBe(false);
       }),
     );
@@ -64,12 +64,12 @@ describe('ttSvd', () => {
         const train = await ttSvd(values, modes, bonds, plainProducts);
         expectTrain(train);
         expect(Math.abs(train.norm - norm(values))).toBeLessThan(ROUNDING * train.norm);
-        const trueError = distance(await reconstruct(train, plainProducts), values);
-        expect(Math.abs(train.error - trueError)).toBeLessThan(ROUNDING * (1 + train.norm));
-        expect(train.relativeError).toBe(train.error / train.norm);
-        expect(train.error).toBeLessThanOrEqual(train.bound);
+        const trueError = distance(await reconstructTensor(train, plainProducts), values);
+        expect(Math.abs(train.absoluteError - trueError)).toBeLessThan(ROUNDING * (1 + train.norm));
+        expect(train.relativeError).toBe(train.absoluteError / train.norm);
+        expect(train.absoluteError).toBeLessThanOrEqual(train.absoluteBound);
         // Left to right, the errors of the steps are orthogonal: the bound is met, up to what rounding adds to it.
-        expect(train.bound - train.error).toBeLessThanOrEqual(3 * GRAM * train.norm);
+        expect(train.absoluteBound - train.absoluteError).toBeLessThanOrEqual(3 * GRAM * train.norm);
         expect(values).toEqual(valuesBefore);
         expect(bonds).toEqual(bondsBefore);
       }),
@@ -80,14 +80,14 @@ describe('ttSvd', () => {
   it('clips bonds to their unfoldings and says which', async () => {
     const bonds = [16, 100, 2] as const;
     const train = await ttSvd(randomValues(2 * 3 * 4 * 5, 1), [2, 3, 4, 5], bonds, plainProducts);
-    expect(train.bonds).toEqual([2, 6, 2]);
+    expect(train.ranks).toEqual([2, 6, 2]);
     expect(train.clipped).toEqual([
       { bond: 1, requested: 16, kept: 2 },
       { bond: 2, requested: 100, kept: 6 },
     ]);
     expect(bonds).toEqual([16, 100, 2]);
     // A small bond limits the next one.
-    expect(fitBonds([4, 4, 4, 4], [1, 9, 9])).toEqual({
+    expect(clipRanks([4, 4, 4, 4], [1, 9, 9])).toEqual({
       bonds: [1, 4, 4],
       clipped: [
         { bond: 2, requested: 9, kept: 4 },
@@ -100,11 +100,11 @@ describe('ttSvd', () => {
     await fc.assert(
       fc.asyncProperty(request, async ({ modes, bonds, seed }) => {
         const first = await ttSvd(randomValues(sizeOf(modes), seed), modes, bonds, plainProducts);
-        const values = await reconstruct(first, plainProducts);
-        const again = await ttSvd(values, modes, first.bonds, plainProducts);
-        expect(again.bonds).toEqual(first.bonds);
-        expect(again.error).toBeLessThanOrEqual(GRAM * first.norm);
-        expect(distance(await reconstruct(again, plainProducts), values)).toBeLessThanOrEqual(GRAM * first.norm);
+        const values = await reconstructTensor(first, plainProducts);
+        const again = await ttSvd(values, modes, first.ranks, plainProducts);
+        expect(again.ranks).toEqual(first.ranks);
+        expect(again.absoluteError).toBeLessThanOrEqual(GRAM * first.norm);
+        expect(distance(await reconstructTensor(again, plainProducts), values)).toBeLessThanOrEqual(GRAM * first.norm);
       }),
       { numRuns: 60 },
     );
@@ -139,14 +139,14 @@ describe('ttSvd', () => {
   it('keeps the factors of a zero tensor finite', async () => {
     const train = await ttSvd(new Float32Array(60), [3, 4, 5], [2, 3], plainProducts);
     expectTrain(train);
-    expect([train.norm, train.error, train.relativeError, train.bound]).toEqual([0, 0, 0, 0]);
+    expect([train.norm, train.absoluteError, train.relativeError, train.absoluteBound]).toEqual([0, 0, 0, 0]);
     expectTrain(balance(train));
   });
 
   it('reads float32 elements as they are', async () => {
     const values = Float32Array.from(randomValues(24, 8));
     const train = await ttSvd(values, [4, 6], undefined, plainProducts);
-    expect(Float32Array.from(await reconstruct(train, plainProducts))).toEqual(values);
+    expect(Float32Array.from(await reconstructTensor(train, plainProducts))).toEqual(values);
   });
 
   it('refuses what does not fit', async () => {
@@ -191,13 +191,16 @@ describe('balance', () => {
         const before = train.cores.map(({ data }) => data.slice());
         const balanced = balance(train);
         expectTrain(balanced);
-        expect(balanced.error).toBe(train.error);
+        expect(balanced.absoluteError).toBe(train.absoluteError);
         for (const ratio of ratios(balanced)) {
           expect(ratio).toBeGreaterThan(0.499);
           expect(ratio).toBeLessThan(2.001);
         }
         expect(train.cores.map(({ data }) => data)).toEqual(before);
-        const [first, second] = [await reconstruct(train, plainProducts), await reconstruct(balanced, plainProducts)];
+        const [first, second] = [
+          await reconstructTensor(train, plainProducts),
+          await reconstructTensor(balanced, plainProducts),
+        ];
         expect(second).toEqual(first);
       }),
       { numRuns: 80 },
@@ -209,6 +212,6 @@ describe('balance', () => {
     values[0] = 1e6;
     const train = balance(await ttSvd(values, [4, 4], [3], plainProducts));
     expectTrain(train);
-    expect(distance(await reconstruct(train, plainProducts), values)).toBeLessThan(1e6 * GRAM);
+    expect(distance(await reconstructTensor(train, plainProducts), values)).toBeLessThan(1e6 * GRAM);
   });
 });

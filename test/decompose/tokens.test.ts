@@ -1,13 +1,13 @@
 /* Every linear layer of transformers that PyTorch exports, as a tensor train of full rank: the network stays what it was. */
 import { describe, expect, it } from 'vitest';
-import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
-import { decomposeLinear, type LinearTrain, replaceLinears } from '../../src/decompose/compress-linear.js';
+import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
+import { decomposeLinear, type LinearTrain, replaceLinears } from '../../src/decompose/decompose-linear.js';
 import { suggestModes } from '../../src/decompose/factorization.js';
-import { type TtLayer, ttDescriptorsOf } from '../../src/decompose/tt-layer.js';
+import { findTtDescriptors, type TtLayer } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { engineProducts } from '../../src/engine/matrix-products.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { defaultLayer } from '../../src/explain/layers.js';
+import { findDefaultLayer } from '../../src/explain/layers.js';
 import type { Graph } from '../../src/graph/model.js';
 import { withExecution } from '../../src/index.js';
 import { openModel } from '../../src/io/models/model-file.js';
@@ -43,7 +43,7 @@ describe.each(['vit', 'vit-hybrid', 'vit-dropping', 'swin'])('%s', (family) => {
   const load = async () => (await openModel(new URL(`${family}.onnx`, folder).pathname)).graph;
 
   it('names the projections into and out of attention', async () => {
-    const paths = squeezeLayers(await load()).layers.map(({ path }) => path);
+    const paths = findCompressibleLayers(await load()).layers.map(({ path }) => path);
     expect(new Set(paths).size).toBe(paths.length);
     const projections = paths.filter((path) => /\.(in_proj|out_proj|qkv|proj)$/.test(path));
     expect(projections.length).toBeGreaterThanOrEqual(4);
@@ -51,7 +51,9 @@ describe.each(['vit', 'vit-hybrid', 'vit-dropping', 'swin'])('%s', (family) => {
 
   it('computes the same at batch 1 and 5 with every linear layer a tensor train, however these run', async () => {
     const graph = await load();
-    const linear = squeezeLayers(graph).layers.filter(({ kind, outputs }) => kind === 'linear' && outputs % 2 === 0);
+    const linear = findCompressibleLayers(graph).layers.filter(
+      ({ kind, outputs }) => kind === 'linear' && outputs % 2 === 0,
+    );
     const products = engineProducts(engine);
     const trains: LinearTrain[] = [];
     for (const { path, inputs, outputs } of linear) {
@@ -61,7 +63,7 @@ describe.each(['vit', 'vit-hybrid', 'vit-dropping', 'swin'])('%s', (family) => {
     await products.dispose();
     expect(trains.length).toBeGreaterThanOrEqual(8);
     const factored = replaceLinears(graph, trains, () => 'factored');
-    expect(ttDescriptorsOf(factored).map(({ path }) => path)).toEqual(linear.map(({ path }) => path));
+    expect(findTtDescriptors(factored).map(({ path }) => path)).toEqual(linear.map(({ path }) => path));
     const all = trains.map(({ descriptor }): TtLayer => ({ ...descriptor, execution: 'rebuilt' }));
     const rebuilt = withExecution(factored, all);
     const trained = withExecution(
@@ -74,8 +76,8 @@ describe.each(['vit', 'vit-hybrid', 'vit-dropping', 'swin'])('%s', (family) => {
     );
     for (const after of [factored, rebuilt, trained]) {
       expect(await difference(graph, after)).toBeLessThan(SAME);
-      expect(defaultLayer(after).path).toBe(defaultLayer(graph).path);
-      expect(defaultLayer(after).grid).toEqual(defaultLayer(graph).grid);
+      expect(findDefaultLayer(after).path).toBe(findDefaultLayer(graph).path);
+      expect(findDefaultLayer(after).grid).toEqual(findDefaultLayer(graph).grid);
     }
   });
 });

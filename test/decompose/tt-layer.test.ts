@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { networkOf, planContraction } from '../../src/decompose/contraction.js';
+import { buildLayerNetwork, planContraction } from '../../src/decompose/contraction.js';
 import {
   type Execution,
   emitTtLinear,
+  findTtDescriptors,
+  readTtDescriptor,
   type TtLayer,
-  ttDescriptorOf,
-  ttDescriptorsOf,
 } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/reference.js';
@@ -25,7 +25,7 @@ function random(dims: readonly number[], ...keys: number[]): Tensor<'float32'> {
 
 /** Walks over all index tuples of a network and sums: the definition, without any plan. */
 function denseWeight(layer: TtLayer, cores: readonly Tensor<'float32'>[]): Float64Array {
-  const network = networkOf(layer, 1);
+  const network = buildLayerNetwork(layer, 1);
   const outs = sizeOf(layer.outModes);
   const ins = sizeOf(layer.inModes);
   const weight = new Float64Array(outs * ins);
@@ -103,7 +103,7 @@ describe('a tensor-train layer as ONNX nodes', () => {
         fc.constantFrom<Execution>('factored', 'rebuilt'),
         async (descriptor, hasBias, execution) => {
           const layer: TtLayer = { ...descriptor, execution };
-          const network = networkOf(layer, 1);
+          const network = buildLayerNetwork(layer, 1);
           const cores = network.cores.map(({ indices }, k) =>
             random(
               indices.map((index) => network.sizes[index] ?? 1),
@@ -144,7 +144,7 @@ describe('a tensor-train layer as ONNX nodes', () => {
       bonds: [2, 3, 4],
       execution: 'rebuilt',
     };
-    const network = networkOf(layer, 1);
+    const network = buildLayerNetwork(layer, 1);
     const cores = network.cores.map(({ indices }, k) =>
       random(
         indices.map((index) => network.sizes[index] ?? 1),
@@ -153,14 +153,14 @@ describe('a tensor-train layer as ONNX nodes', () => {
       ),
     );
     const { execution: _, ...descriptor } = layer;
-    expect(ttDescriptorsOf(build(layer, cores, random([2, 3], 2)))).toEqual([descriptor]);
-    expect(ttDescriptorsOf(build(layer, cores, undefined))).toEqual([descriptor]);
-    expect(ttDescriptorsOf(build({ ...layer, execution: 'factored' }, cores, undefined))).toEqual([descriptor]);
+    expect(findTtDescriptors(build(layer, cores, random([2, 3], 2)))).toEqual([descriptor]);
+    expect(findTtDescriptors(build(layer, cores, undefined))).toEqual([descriptor]);
+    expect(findTtDescriptors(build({ ...layer, execution: 'factored' }, cores, undefined))).toEqual([descriptor]);
   });
 
   it('refuses cores that do not form a train', () => {
     expect(() =>
-      ttDescriptorOf(
+      readTtDescriptor(
         'fc',
         [
           [2, 3],
@@ -170,7 +170,7 @@ describe('a tensor-train layer as ONNX nodes', () => {
         5,
       ),
     ).toThrow(/tt_W1 of a tt layer: expected 3 axes, bonds included, the first of size 3/);
-    expect(() => ttDescriptorOf('fc', [[2], [4, 5]], [2], 5)).toThrow(/tt_W0 of a tt layer/);
+    expect(() => readTtDescriptor('fc', [[2], [4, 5]], [2], 5)).toThrow(/tt_W0 of a tt layer/);
   });
 });
 
@@ -198,20 +198,20 @@ describe('planContraction', () => {
   it('finds the cheapest order there is', () => {
     fc.assert(
       fc.property(layerArbitrary, fc.integer({ min: 1, max: 9 }), (layer, batch) => {
-        const network = networkOf(layer, batch);
+        const network = buildLayerNetwork(layer, batch);
         const tensors = [network.input, ...network.cores];
         if (tensors.length > 5) return;
         // Nothing constant: every contraction counts, as the brute force counts it.
         const counted = tensors.map(({ indices }) => ({ indices }));
         const plan = planContraction(counted, network.sizes, network.output);
-        expect(plan.cost).toBe(
+        expect(plan.macs).toBe(
           cheapest(
             counted.map(({ indices }) => indices),
             network.sizes,
             network.output,
           ),
         );
-        expect(plan.steps.reduce((sum, step) => sum + step.cost, 0)).toBe(plan.cost);
+        expect(plan.steps.reduce((sum, step) => sum + step.macs, 0)).toBe(plan.macs);
       }),
       { numRuns: 100 },
     );
@@ -219,9 +219,9 @@ describe('planContraction', () => {
 
   it('never needs more than the dense product at run time, since cores alone are folded', () => {
     const layer = { layout: 'tt' as const, outModes: [16, 32], inModes: [112, 224], bonds: [16, 100, 150] };
-    const network = networkOf(layer, 1);
+    const network = buildLayerNetwork(layer, 1);
     const plan = planContraction([network.input, ...network.cores], network.sizes, network.output);
     // 25088 × 100 for the inputs, 100 × 512 for the outputs.
-    expect(plan.cost).toBe(25_088 * 100 + 100 * 512);
+    expect(plan.macs).toBe(25_088 * 100 + 100 * 512);
   });
 });

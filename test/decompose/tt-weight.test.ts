@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { networkOf, planFactored, planRebuilt } from '../../src/decompose/contraction.js';
-import { decomposeWeight, denseWeight, fromTrainOrder, toTrainOrder } from '../../src/decompose/tt-weight.js';
+import { buildLayerNetwork, planFactorised, planReconstructed } from '../../src/decompose/contraction.js';
+import { decomposeWeight, fromTrainOrder, reconstructWeight, toTrainOrder } from '../../src/decompose/tt-weight.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { sizeOf } from '../../src/tensor/dims.js';
@@ -38,9 +38,9 @@ describe('decomposeWeight', () => {
       plainProducts,
     );
     const cores = train.cores.map(({ data }) => data);
-    expect(distance(await denseWeight(shape, cores, plainProducts), expected.approximation)).toBeLessThan(1e-8);
-    expect(Math.abs(train.error - expected.error)).toBeLessThan(ROUNDING * 10 * train.norm);
-    expect(Math.abs(train.bound - expected.bound)).toBeLessThan(ROUNDING * 10 * train.norm);
+    expect(distance(await reconstructWeight(shape, cores, plainProducts), expected.approximation)).toBeLessThan(1e-8);
+    expect(Math.abs(train.absoluteError - expected.error)).toBeLessThan(ROUNDING * 10 * train.norm);
+    expect(Math.abs(train.absoluteBound - expected.bound)).toBeLessThan(ROUNDING * 10 * train.norm);
   });
 
   it('makes a layer whose plans both compute y = x Wᵀ, for every layout, modes and bonds', async () => {
@@ -49,27 +49,27 @@ describe('decomposeWeight', () => {
         const weight = randomMatrix(sizeOf(request.outModes), sizeOf(request.inModes), seed, 0);
         const before = weight.data.slice();
         const { shape, train } = await decomposeWeight('fc', weight, request, plainProducts);
-        const dense = await denseWeight(
+        const dense = await reconstructWeight(
           shape,
           train.cores.map(({ data }) => data),
           plainProducts,
         );
         const error = distance(dense, weight.data);
-        expect(Math.abs(error - train.error)).toBeLessThan(ROUNDING * (1 + train.norm));
+        expect(Math.abs(error - train.absoluteError)).toBeLessThan(ROUNDING * (1 + train.norm));
         if (!request.bonds) expect(error).toBe(0);
         expect(weight.data).toEqual(before);
 
         const x = randomMatrix(batch, weight.cols, seed, 1);
         const expected = naiveProduct(x, matrix(weight.rows, weight.cols, dense), false, true).data;
-        const network = networkOf(shape, batch);
+        const network = buildLayerNetwork(shape, batch);
         const cores = network.cores.map(({ indices }, k) => ({
           indices,
           data: train.cores[k]?.data ?? new Float64Array(),
         }));
         const input = { indices: network.input.indices, data: x.data };
-        const factored = evaluatePlan(planFactored(shape, batch), [input, ...cores], network.sizes, network.output);
+        const factored = evaluatePlan(planFactorised(shape, batch), [input, ...cores], network.sizes, network.output);
         expect(distance(factored, expected)).toBeLessThan(ROUNDING * (1 + norm(expected)));
-        const rebuilt = evaluatePlan(planRebuilt(shape), cores, network.sizes, network.weight);
+        const rebuilt = evaluatePlan(planReconstructed(shape), cores, network.sizes, network.weight);
         expect(distance(rebuilt, dense)).toBeLessThan(ROUNDING * (1 + train.norm));
       }),
       { numRuns: 100 },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ImageSource } from '../../src/data/dataset.js';
+import type { ImageSource } from '../../src/data/image-items.js';
 import { UsageError } from '../../src/errors.js';
 import { labelMap, outputNames } from '../../src/evaluation/labels.js';
 import { GraphBuilder } from '../../src/ops/builder.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
 import { gradCam } from '../../src/explain/grad-cam.js';
-import { defaultLayer, namedLayer, spatialLayers } from '../../src/explain/layers.js';
+import { findDefaultLayer, findNamedLayer, findSpatialLayers } from '../../src/explain/layers.js';
 import type { Dim, Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { scoresOf } from '../../src/ops/scores/scores.js';
@@ -57,7 +57,7 @@ function convolutional(dims: readonly Dim[] = ['N', 3, 8, 8]): Graph {
   return net.build(net.linear('fc', mean(net, x, [2, 3]), 5));
 }
 
-const gridOf = (graph: Graph, path: string) => spatialLayers(graph).find((layer) => layer.path === path)?.grid;
+const gridOf = (graph: Graph, path: string) => findSpatialLayers(graph).find((layer) => layer.path === path)?.grid;
 
 describe('the grid of an activation', () => {
   it('is told from structure where the sizes say nothing: 8 channels of 8×8 either way', () => {
@@ -68,7 +68,7 @@ describe('the grid of an activation', () => {
     const graph = net.build(net.linear('fc', mean(net, scaled, [1, 2]), 5));
     expect(gridOf(graph, 'first')?.layout).toBe('channels-first');
     for (const path of ['permute', 'mix', 'last']) expect(gridOf(graph, path)?.layout).toBe('channels-last');
-    expect(defaultLayer(graph).path).toBe('last');
+    expect(findDefaultLayer(graph).path).toBe('last');
   });
 
   it('is known before what tells it: backwards from a convolution', () => {
@@ -83,7 +83,7 @@ describe('the grid of an activation', () => {
     const pooled = net.b.op('GlobalAveragePool', [net.conv('conv', net.images('N', 3, 4, 4), 4)], {}, { name: 'pool' });
     const gate = net.b.op('Sigmoid', [net.conv('gate', pooled, 4, 1)], {}, { name: 'sigmoid' });
     const graph = net.build(net.linear('fc', net.b.op('Flatten', [gate]), 5));
-    expect(spatialLayers(graph).map(({ path }) => path)).toEqual(['conv']);
+    expect(findSpatialLayers(graph).map(({ path }) => path)).toEqual(['conv']);
   });
 });
 
@@ -139,7 +139,7 @@ describe('tokens', () => {
 
   it('never take attention between tokens, or its heads, for maps', () => {
     for (const prefix of [0, 1]) {
-      const names = spatialLayers(transformer([4, 4], prefix)).map(({ path }) => path);
+      const names = findSpatialLayers(transformer([4, 4], prefix)).map(({ path }) => path);
       for (const path of ['products', 'scaled', 'attention', 'mixed', 'back', 'query_heads']) {
         expect(names).not.toContain(path);
       }
@@ -147,8 +147,8 @@ describe('tokens', () => {
   });
 
   it('look before the last attention where a class token is read, else at the end', () => {
-    expect(defaultLayer(transformer([4, 4], 1)).path).toBe('norm1');
-    expect(defaultLayer(transformer([4, 4], 0)).path).toBe('norm2');
+    expect(findDefaultLayer(transformer([4, 4], 1)).path).toBe('norm1');
+    expect(findDefaultLayer(transformer([4, 4], 0)).path).toBe('norm2');
   });
 
   it('give maps of the images’ size', async () => {
@@ -174,8 +174,8 @@ describe('the scores', () => {
       net.linear('aux', mean(net, side, [2, 3]), 4),
     );
     expect(scoresOf(graph).classes).toBe(5);
-    expect(spatialLayers(graph).map(({ path }) => path)).toEqual(['conv', 'relu']);
-    expect(() => namedLayer(graph, 'aux.conv')).toThrow(/"aux.conv" does not lead to the scores/);
+    expect(findSpatialLayers(graph).map(({ path }) => path)).toEqual(['conv', 'relu']);
+    expect(() => findNamedLayer(graph, 'aux.conv')).toThrow(/"aux.conv" does not lead to the scores/);
   });
 
   it('may be [N, classes, 1, 1]; the maps of classes before them are not the default', async () => {
@@ -183,7 +183,7 @@ describe('the scores', () => {
     const maps = net.b.op('Relu', [net.conv('conv', net.images('N', 3, 8, 8), 8)], {}, { name: 'relu' });
     const classes = net.b.op('Relu', [net.conv('classes', maps, 5)], {}, { name: 'class_maps' });
     const graph = net.build(net.b.op('GlobalAveragePool', [classes], {}, { name: 'pool' }));
-    expect(defaultLayer(graph).path).toBe('relu');
+    expect(findDefaultLayer(graph).path).toBe('relu');
     expect(gridOf(graph, 'class_maps')).toMatchObject({ channels: 5 });
     const explainer = await gradCam(nodeEngine(), graph);
     const [explained] = await explainer.explain(float32(new Float32Array(3 * 64).fill(1), [1, 3, 8, 8]), [3]);

@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { JET } from '../../src/explain/colormap.js';
-import { finishMap, finishMaps, gradCamMap, gradCamMaps, minMax, resizeBilinear } from '../../src/explain/map.js';
+import {
+  computeGradCamMap,
+  computeGradCamMaps,
+  finishMap,
+  finishMaps,
+  resizeBilinear,
+  scaleMinMax,
+} from '../../src/explain/map.js';
 import { colorizeMap, overlayMap } from '../../src/explain/overlay.js';
 import { float32, tensor, zeros } from '../../src/tensor/tensor.js';
 
@@ -37,7 +44,7 @@ const [height, width] = golden.size;
 
 describe('Grad-CAM maps', () => {
   it('equal the reference, raw and finished', () => {
-    const raw = gradCamMap(activation, gradient);
+    const raw = computeGradCamMap(activation, gradient);
     expect(raw.dims).toEqual([4, 3]);
     expectClose(raw.data, golden.raw, 1e-8);
     expectClose(finishMap(raw, height, width).data, golden.finished, FLOAT32_NOISE);
@@ -52,17 +59,17 @@ describe('Grad-CAM maps', () => {
     const other = gradient.data.map((value) => -value);
     const activations = tensor('float32', [2, ...golden.dims], Float32Array.of(...activation.data, ...activation.data));
     const gradients = tensor('float32', [2, ...golden.dims], Float32Array.of(...gradient.data, ...other));
-    const finished = finishMaps(gradCamMaps(activations, gradients), 8, 9);
+    const finished = finishMaps(computeGradCamMaps(activations, gradients), 8, 9);
     expect(finished.dims).toEqual([2, 8, 9]);
-    const first = finishMap(gradCamMap(activation, gradient), 8, 9);
-    const second = finishMap(gradCamMap(activation, float32(other, golden.dims)), 8, 9);
+    const first = finishMap(computeGradCamMap(activation, gradient), 8, 9);
+    const second = finishMap(computeGradCamMap(activation, float32(other, golden.dims)), 8, 9);
     expect([...finished.data]).toEqual([...first.data, ...second.data]);
   });
 
   it('stay zero when nothing speaks for the class', () => {
     expect(finishMap(zeros('float32', [4, 4]), 16, 16).data.every((value) => value === 0)).toBe(true);
     const against = float32(new Float32Array(60).fill(-1), golden.dims);
-    expect(gradCamMap(activation, against).data.every((value) => value === 0)).toBe(true);
+    expect(computeGradCamMap(activation, against).data.every((value) => value === 0)).toBe(true);
   });
 
   it('lie in 0…1 whatever comes in', () => {
@@ -93,11 +100,13 @@ describe('Grad-CAM maps', () => {
   });
 
   it('refuse NaN, wrong shapes and empty sizes', () => {
-    expect(() => minMax(float32([0, Number.NaN]))).toThrow(/holds NaN/);
-    expect(() => finishMap(gradCamMap(activation, float32(new Array(60).fill(Number.NaN), golden.dims)), 8, 8)).toThrow(
-      /holds NaN/,
+    expect(() => scaleMinMax(float32([0, Number.NaN]))).toThrow(/holds NaN/);
+    expect(() =>
+      finishMap(computeGradCamMap(activation, float32(new Array(60).fill(Number.NaN), golden.dims)), 8, 8),
+    ).toThrow(/holds NaN/);
+    expect(() => computeGradCamMap(activation, float32(golden.gradient, [5, 3, 4]))).toThrow(
+      /\[5, 4, 3\].*found \[5, 3, 4\]/,
     );
-    expect(() => gradCamMap(activation, float32(golden.gradient, [5, 3, 4]))).toThrow(/\[5, 4, 3\].*found \[5, 3, 4\]/);
     expect(() => resizeBilinear(float32([1, 2, 3, 4], [2, 2]), 0, 4)).toThrow(/positive whole/);
   });
 });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
 import { gradCam } from '../../src/explain/grad-cam.js';
-import { defaultLayer, namedLayer, spatialLayers } from '../../src/explain/layers.js';
+import { findDefaultLayer, findNamedLayer, findSpatialLayers } from '../../src/explain/layers.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { random } from '../compression/support.js';
@@ -27,7 +27,7 @@ function network(
   return b.build('tokens');
 }
 
-const gridOf = (graph: Graph, path: string) => spatialLayers(graph).find((layer) => layer.path === path)?.grid;
+const gridOf = (graph: Graph, path: string) => findSpatialLayers(graph).find((layer) => layer.path === path)?.grid;
 const scaled = (b: GraphBuilder, x: Value, weight: Value, name: string) => b.op('Mul', [x, weight], {}, { name });
 const indices = (count: number, at: (i: number) => number) => Array.from({ length: count }, (_, i) => at(i));
 
@@ -61,7 +61,7 @@ describe('the place of tokens', () => {
         width: grid[1],
         prefix: before,
       });
-      expect(defaultLayer(graph).path).toBe('last');
+      expect(findDefaultLayer(graph).path).toBe('last');
     },
   );
 
@@ -149,10 +149,10 @@ describe('tokens whose place the graph does not show', () => {
 
   it('have no map, and the reason names the node that chose them', async () => {
     const graph = pruned();
-    expect(() => namedLayer(graph, 'last')).toThrow(
+    expect(() => findNamedLayer(graph, 'last')).toThrow(
       'Layer "last" has no map: the graph does not show where its tokens lie: node "prune" (GatherElements)',
     );
-    expect(defaultLayer(graph).path).toBe('before');
+    expect(findDefaultLayer(graph).path).toBe('before');
     const explainer = await gradCam(nodeEngine(), graph);
     await explainer.dispose();
     expect(explainer.notes.join()).toContain('2 layers from "prune" on have no map: the graph does not show where');
@@ -163,7 +163,7 @@ describe('tokens whose place the graph does not show', () => {
       const kept = b.op('Gather', [tokens, b.ints(indices(16, (i) => i))], { axis: 1 });
       return scaled(b, kept, weight(DIM), 'last');
     });
-    expect(() => namedLayer(graph, 'last')).toThrow('its 16 tokens do not fill one grid of patches');
+    expect(() => findNamedLayer(graph, 'last')).toThrow('its 16 tokens do not fill one grid of patches');
   });
 
   it('are not taken for one grid where they come from two', () => {
@@ -171,6 +171,6 @@ describe('tokens whose place the graph does not show', () => {
       const coarse = b.op('Slice', [tokens, b.ints([0]), b.ints([12]), b.ints([1])]);
       return scaled(b, b.op('Concat', [tokens, coarse], { axis: 1 }), weight(DIM), 'last');
     });
-    expect(() => namedLayer(graph, 'last')).toThrow('its 36 tokens do not fill one grid of patches');
+    expect(() => findNamedLayer(graph, 'last')).toThrow('its 36 tokens do not fill one grid of patches');
   });
 });

@@ -6,7 +6,7 @@ import { type Engine, runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { gradCam } from '../../src/explain/grad-cam.js';
-import { defaultLayer, spatialLayers } from '../../src/explain/layers.js';
+import { findDefaultLayer, findSpatialLayers } from '../../src/explain/layers.js';
 import { finishMaps } from '../../src/explain/map.js';
 import { readNpy } from '../../src/formats/npy.js';
 import type { Graph } from '../../src/graph/model.js';
@@ -83,7 +83,7 @@ async function scoresOf(engine: Engine, graph: Graph, input: Tensor<'float32'>):
 function scoreGraph(graph: Graph, target: number): Graph {
   const [input] = graph.inputs;
   const dims = [2, ...(input?.type?.dims.slice(1) ?? [])];
-  const { builder: b, of } = startRewrite(graph, { inputDims: { [input?.name ?? '']: dims } });
+  const { builder: b, mapValue: of } = startRewrite(graph, { inputDims: { [input?.name ?? '']: dims } });
   const [scores] = graph.outputs.map(of);
   const chosen = b.op('Gather', [scores, b.ints([target])], { axis: 1 });
   b.output(b.op('ReduceSum', [chosen], { keepdims: 0 }));
@@ -156,10 +156,10 @@ describe.each(families)('%s, as PyTorch computes it', (name) => {
 
   it('has one default among its layers, on the grid that PyTorch has; without names of nodes, too', async () => {
     const { graph } = await open(name);
-    const [chosen, ...others] = spatialLayers(graph).filter(({ isDefault }) => isDefault);
+    const [chosen, ...others] = findSpatialLayers(graph).filter(({ isDefault }) => isDefault);
     expect(others).toEqual([]);
     expect([chosen?.grid.height, chosen?.grid.width]).toEqual(golden.layers[0]?.dims);
     const unnamed = rewrite({ ...graph, nodes: graph.nodes.map((node) => ({ ...node, name: '' })) });
-    expect(defaultLayer(unnamed).path).toBe(chosen?.output.name);
+    expect(findDefaultLayer(unnamed).path).toBe(chosen?.output.name);
   });
 });

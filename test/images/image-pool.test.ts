@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ImageOrigin, type ImageSource, subset } from '../../src/data/dataset.js';
-import { directLoader, type ImageLoader, type ImageRecipe } from '../../src/data/image-loader.js';
-import { batches } from '../../src/data/loader.js';
+import { loadBatches } from '../../src/data/batches.js';
+import { type ImageOrigin, type ImageSource, takeSubset } from '../../src/data/image-items.js';
+import { createDirectLoader, type ImageLoader, type ImageTransform } from '../../src/data/image-loader.js';
 import { ShiboriError, UsageError } from '../../src/errors.js';
 import { type Dataset, openDigits } from '../../src/images/dataset.js';
 import { decodeImage } from '../../src/images/decode-image.js';
@@ -24,7 +24,7 @@ const entry = new URL('../../dist/images/image-worker.js', import.meta.url);
 const program = (name: string) => new URL(`./workers/${name}.mjs`, import.meta.url);
 const files = fileURLToPath(new URL('../golden/data/files', import.meta.url));
 
-const recipe: ImageRecipe = {
+const recipe: ImageTransform = {
   preprocess: { size: [24, 20], resize: 'shorter-side', mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25] },
   augmentation: {
     randomResizedCrop: { size: 24, scale: [0.3, 1] },
@@ -57,7 +57,7 @@ beforeAll(async () => {
   datasets.folder = { source: await openImageSource(join(folder, 'images')), decode: decodeImage };
   datasets.zip = { source: await openImageSource(join(folder, 'set.zip')), decode: decodeImage };
   const digits = await openDigits('validation', 3, 12);
-  datasets.digits = { ...digits, source: subset(digits.source, [7, 1, 4, 3, 11]) };
+  datasets.digits = { ...digits, source: takeSubset(digits.source, [7, 1, 4, 3, 11]) };
 });
 afterAll(async () => {
   for (const loader of opened) await loader.close();
@@ -79,7 +79,7 @@ describe('pooledLoader', () => {
   for (const kind of ['folder', 'zip', 'digits']) {
     it.each([1, 2, 3])(`gives the bits of the main thread: ${kind}, %i threads`, async (workers) => {
       const { source, decode } = datasetOf(kind);
-      const direct = directLoader(source, decode, recipe);
+      const direct = createDirectLoader(source, decode, recipe);
       const pooled = pool(kind, workers);
       const all = source.items.map((_, index) => index);
       const asked = [
@@ -113,7 +113,7 @@ describe('pooledLoader', () => {
     const order = [4, 0, 3, 1, 2, 5];
     const loader = pool('folder', 1, program('counts'));
     const found = [];
-    for await (const batch of batches(source, loader, {
+    for await (const batch of loadBatches(source, loader, {
       indices: order,
       batchSize: 1,
       onBad: () => expect.unreachable(),

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { indexOfPath } from '../../src/data/dataset.js';
+import { findIndexByPath } from '../../src/data/image-items.js';
 import { UsageError } from '../../src/errors.js';
 import { openImageSource } from '../../src/images/image-source.js';
 import { makeZip } from '../data/zip.js';
@@ -66,7 +66,7 @@ describe('openImageSource', () => {
     const source = await openImageSource(at('tiny/train'));
     expect(pathsOf(source)).toEqual(sorted);
     expect(source.classes[1]?.name).toBe('Persian cat');
-    expect(indexOfPath(source, 'train/n2/images/b.JPEG')).toBe(2);
+    expect(findIndexByPath(source, 'train/n2/images/b.JPEG')).toBe(2);
   });
 
   it('opens a zip archive to the same images', async () => {

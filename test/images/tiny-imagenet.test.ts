@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ImageSource, indexOfPath } from '../../src/data/dataset.js';
-import { directLoader } from '../../src/data/image-loader.js';
-import { type BadImage, batches } from '../../src/data/loader.js';
+import { type BadImage, loadBatches } from '../../src/data/batches.js';
+import { findIndexByPath, type ImageSource } from '../../src/data/image-items.js';
+import { createDirectLoader } from '../../src/data/image-loader.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../../src/data/preprocess.js';
 import { decodeImage } from '../../src/images/decode-image.js';
 import { openImageSource } from '../../src/images/image-source.js';
@@ -34,7 +34,7 @@ describe.skipIf(!isThere)('Tiny ImageNet', () => {
     for (const { path, label } of validation.items) expect(path).toContain(`/${validation.classes[label]?.id}/`);
     expect(validation.items[1894]).toEqual({ path: 'train/n01443537/images/n01443537_247.JPEG', label: 0 });
     expect(validation.items[1194]).toEqual({ path: 'train/n02123394/images/n02123394_249.JPEG', label: 31 });
-    expect(indexOfPath(validation, 'n01443537_247.JPEG')).toBe(1894);
+    expect(findIndexByPath(validation, 'n01443537_247.JPEG')).toBe(1894);
   });
 
   it('are the images that our own random split picks out of the full listing', () => {
@@ -57,10 +57,10 @@ describe.skipIf(!isThere)('Tiny ImageNet', () => {
   it('loads in batches', async () => {
     const preprocess = { size: [64, 64], resize: 'none', mean: IMAGENET_MEAN, std: IMAGENET_STD } as const;
     const bad: string[] = [];
-    const loader = directLoader(validation, decodeImage, { preprocess, augmentation: undefined, seed: 0 });
+    const loader = createDirectLoader(validation, decodeImage, { preprocess, augmentation: undefined, seed: 0 });
     const options = { batchSize: 64, indices: range(200), onBad: ({ path }: BadImage) => bad.push(path) };
     let images = 0;
-    for await (const batch of batches(validation, loader, options)) {
+    for await (const batch of loadBatches(validation, loader, options)) {
       expect(batch.images.dims.slice(1)).toEqual([3, 64, 64]);
       images += batch.labels.length;
     }

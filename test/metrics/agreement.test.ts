@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
-  agreementText,
-  boundedAgreement,
-  constantMapsText,
+  computeBoundedAgreement,
   correlateMaps,
+  describeConstantMaps,
+  formatAgreement,
   measureAgreement,
 } from '../../src/metrics/agreement.js';
 
@@ -30,8 +30,8 @@ describe('the agreement of two models’ maps', () => {
   it('has no mean at all where every map is constant', () => {
     const found = measureAgreement([zeros, zeros], [zeros, [5, 5, 5, 5]]);
     expect(found).toEqual({ images: 2, pearson: null, undefined: 2, constantMaps: { before: 2, after: 2 } });
-    expect(agreementText(found)).toBe('not defined (a constant map on each of 2 images)');
-    expect(constantMapsText(found)).toMatch(/2 of 2 images.*before: 2, after: 2/);
+    expect(formatAgreement(found)).toBe('not defined (a constant map on each of 2 images)');
+    expect(describeConstantMaps(found)).toMatch(/2 of 2 images.*before: 2, after: 2/);
     expect(JSON.parse(JSON.stringify(found)).pearson).toBeNull();
   });
 
@@ -40,14 +40,14 @@ describe('the agreement of two models’ maps', () => {
     expect(odd.pearson).toEqual({ mean: 1 / 3, min: -1, median: 1 });
     const even = measureAgreement([rising, rising], [rising, falling]);
     expect(even.pearson).toEqual({ mean: 0, min: -1, median: 0 });
-    expect(constantMapsText(even)).toBeUndefined();
+    expect(describeConstantMaps(even)).toBeUndefined();
   });
 
   it('counts a map that only one model lost as 0 where a bound is held against it', () => {
     const lost = measureAgreement([rising, rising, zeros], [rising, zeros, zeros]);
     expect(lost.pearson?.mean).toBe(1);
-    expect(boundedAgreement(lost)).toBe(0.5);
-    expect(boundedAgreement(measureAgreement([rising], [zeros]))).toBe(0);
-    expect(boundedAgreement(measureAgreement([rising], [rising]))).toBe(1);
+    expect(computeBoundedAgreement(lost)).toBe(0.5);
+    expect(computeBoundedAgreement(measureAgreement([rising], [zeros]))).toBe(0);
+    expect(computeBoundedAgreement(measureAgreement([rising], [rising]))).toBe(1);
   });
 });

@@ -1,8 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { accuracyOf, addCounts, countCorrect, NO_IMAGES, predictedClasses } from '../../src/metrics/accuracy.js';
+import {
+  addCounts,
+  computeAccuracy,
+  computePredictedClasses,
+  countAccuracy,
+  NO_IMAGES,
+} from '../../src/metrics/accuracy.js';
 import { pearson } from '../../src/metrics/pearson.js';
-import { peakOf, pointingGame } from '../../src/metrics/pointing-game.js';
+import { findPeak, pointingGame } from '../../src/metrics/pointing-game.js';
 import { float32, zeros } from '../../src/tensor/tensor.js';
 
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true, min: -100, max: 100 });
@@ -12,16 +18,16 @@ describe('accuracy', () => {
   const scores = float32([-0.5, -2, -3, -4, -5, -6, -7, -1, -2, -3, -4, -5, -0.1, -9], [2, 7]);
 
   it('counts the first and the first five, and averages the loss', () => {
-    const accuracy = accuracyOf(countCorrect(scores, [0, 4]));
+    const accuracy = computeAccuracy(countAccuracy(scores, [0, 4]));
     expect(accuracy).toEqual({ images: 2, top1Correct: 1, top5Correct: 1, top1: 50, top5: 50, nll: (0.5 + 5) / 2 });
-    expect(countCorrect(scores, [4, 3])).toMatchObject({ top1Correct: 0, top5Correct: 2 });
+    expect(countAccuracy(scores, [4, 3])).toMatchObject({ top1Correct: 0, top5Correct: 2 });
   });
 
   it('gives a tie to the lower class, so that a model that says nothing scores one in K', () => {
     const same = zeros('float32', [10, 10]);
-    const counts = countCorrect(same, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    const counts = countAccuracy(same, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(counts).toMatchObject({ top1Correct: 1, top5Correct: 5 });
-    expect([...predictedClasses(same)]).toEqual(new Array(10).fill(0));
+    expect([...computePredictedClasses(same)]).toEqual(new Array(10).fill(0));
   });
 
   it('adds up over batches', () => {
@@ -29,7 +35,7 @@ describe('accuracy', () => {
     fc.assert(
       fc.property(batch, batch, (first, second) => {
         const count = (rows: typeof first) =>
-          countCorrect(
+          countAccuracy(
             float32(
               rows.flatMap((row) => row.slice(0, 3)),
               [rows.length, 3],
@@ -49,18 +55,18 @@ describe('accuracy', () => {
   });
 
   it('agrees with predictedClasses', () => {
-    const predicted = predictedClasses(scores);
+    const predicted = computePredictedClasses(scores);
     expect([...predicted]).toEqual([0, 5]);
-    expect(countCorrect(scores, predicted).top1Correct).toBe(2);
+    expect(countAccuracy(scores, predicted).top1Correct).toBe(2);
   });
 
   it('lets an impossible class cost infinitely, and refuses NaN, foreign labels and nothing', () => {
-    expect(countCorrect(float32([0, Number.NEGATIVE_INFINITY], [1, 2]), [1]).nllSum).toBe(Number.POSITIVE_INFINITY);
-    expect(() => countCorrect(float32([0, Number.NaN], [1, 2]), [0])).toThrow(/image 0 of the batch, class 1, is NaN/);
-    expect(() => countCorrect(scores, [0, 7])).toThrow(/label 7.*classes 0 to 6/);
-    expect(() => countCorrect(scores, [0])).toThrow(/2 predictions, but 1 labels/);
-    expect(() => countCorrect(float32([1, 2]), [0])).toThrow(/\[N, classes\]/);
-    expect(() => accuracyOf(NO_IMAGES)).toThrow(/no image/);
+    expect(countAccuracy(float32([0, Number.NEGATIVE_INFINITY], [1, 2]), [1]).nllSum).toBe(Number.POSITIVE_INFINITY);
+    expect(() => countAccuracy(float32([0, Number.NaN], [1, 2]), [0])).toThrow(/image 0 of the batch, class 1, is NaN/);
+    expect(() => countAccuracy(scores, [0, 7])).toThrow(/label 7.*classes 0 to 6/);
+    expect(() => countAccuracy(scores, [0])).toThrow(/2 predictions, but 1 labels/);
+    expect(() => countAccuracy(float32([1, 2]), [0])).toThrow(/\[N, classes\]/);
+    expect(() => computeAccuracy(NO_IMAGES)).toThrow(/no image/);
   });
 });
 
@@ -103,7 +109,7 @@ describe('pearson', () => {
 describe('the pointing game', () => {
   const map = float32([0, 0, 0, 0, 0, 1, 0, 0.5, 0, 0, 0, 0], [3, 4]);
   it('hits when the peak is in the box, whose far edges are outside', () => {
-    expect(peakOf(map)).toEqual({ x: 1, y: 1 });
+    expect(findPeak(map)).toEqual({ x: 1, y: 1 });
     expect(pointingGame(map, { x0: 1, y0: 1, x1: 2, y1: 2 })).toBe(true);
     expect(pointingGame(map, { x0: 2, y0: 1, x1: 4, y1: 2 })).toBe(false);
     expect(pointingGame(map, { x0: 0, y0: 0, x1: 1, y1: 3 })).toBe(false);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { pickWorst } from '../../src/metrics/worst.js';
+import { pickWorst } from '../../src/metrics/pick-worst.js';
 
 const item = (group: string, badness: number) => ({ group, badness });
 const options = {

@@ -4,9 +4,9 @@ import { UsageError } from '../../src/errors.js';
 import {
   describePreprocess,
   type InputFacts,
-  type PreprocessLayer,
-  partsOf,
+  type PreprocessSource,
   resolvePreprocess,
+  toPreprocessParts,
 } from '../../src/models/preprocessing.js';
 
 const facts: InputFacts = {
@@ -15,7 +15,7 @@ const facts: InputFacts = {
   takesBytes: false,
   size: { from: 'graph', value: [224, 224] },
 };
-const config: PreprocessLayer = {
+const config: PreprocessSource = {
   from: 'preprocessor_config.json',
   parts: {
     size: [224, 224],
@@ -24,7 +24,7 @@ const config: PreprocessLayer = {
     normalization: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
   },
 };
-const metadata: PreprocessLayer = { from: 'metadata', parts: { filter: 'lanczos' } };
+const metadata: PreprocessSource = { from: 'metadata', parts: { filter: 'lanczos' } };
 
 describe('resolvePreprocess', () => {
   it('takes each part from the strongest source: options, metadata, configuration, a guess', () => {
@@ -88,12 +88,12 @@ describe('resolvePreprocess', () => {
 
   describe('an option of normalisation means pixels in 0…1 unless --scale is given, and is never combined with a guess', () => {
     const nhwc: InputFacts = { ...facts, layout: 'nhwc' };
-    const inBytes: PreprocessLayer = {
+    const inBytes: PreprocessSource = {
       from: 'preprocessor_config.json',
       parts: { normalization: { range: [0, 255], mean: [127.5], std: [127.5] } },
     };
     const half = [0.5, 0.5, 0.5];
-    const rows: readonly [string, Parameters<typeof resolvePreprocess>[0], PreprocessLayer[], InputFacts, object][] = [
+    const rows: readonly [string, Parameters<typeof resolvePreprocess>[0], PreprocessSource[], InputFacts, object][] = [
       ['mean and std, NHWC', { mean: half, std: half }, [], nhwc, { mean: half, std: half }],
       ['mean and std, NCHW', { mean: half, std: half }, [], facts, { mean: half, std: half }],
       ['std alone', { std: [0.25] }, [], nhwc, { mean: [0], std: [0.25] }],
@@ -144,7 +144,7 @@ describe('resolvePreprocess', () => {
   it('takes guesses that were written down for guesses still', () => {
     const guess = resolvePreprocess({}, [], facts)?.preprocess;
     if (!guess) throw new Error('unreachable: the size is known');
-    const layer = { from: 'metadata', parts: partsOf(guess, ['normalization', 'filter']) };
+    const layer = { from: 'metadata', parts: toPreprocessParts(guess, ['normalization', 'filter']) };
     expect(resolvePreprocess({}, [layer, config], facts)?.from).toMatchObject({
       normalization: 'preprocessor_config.json',
       filter: 'preprocessor_config.json',

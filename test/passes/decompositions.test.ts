@@ -7,7 +7,7 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
 import { type Attribute, type Dim, type Model, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { decompositions } from '../../src/passes/decompositions.js';
+import { operatorExpansions } from '../../src/passes/operator-expansions.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 
@@ -57,7 +57,7 @@ async function original({ op, opset, attributes = {} }: Given, inputs: readonly 
 function decomposed({ op, attributes = {} }: Given, inputs: readonly { readonly dims: readonly Dim[] }[]) {
   const b = new GraphBuilder();
   const values = inputs.map(({ dims }, i) => b.input(`x${i}`, 'float32', dims));
-  const decomposition = decompositions.get(op);
+  const decomposition = operatorExpansions.get(op);
   if (!decomposition) throw new Error(`${op} has no decomposition`);
   b.output(decomposition(b, values, attributes, { name: 'blocks.0.norm', outputName: 'y' }));
   return { graph: b.build(op), values };
@@ -137,7 +137,7 @@ describe('a decomposition', () => {
   it('computes in double precision where its input is', async () => {
     const b = new GraphBuilder();
     const x = b.input('x', 'float64', [2]);
-    const y = decompositions.get('Gelu')?.(b, [x], {});
+    const y = operatorExpansions.get('Gelu')?.(b, [x], {});
     expect(y?.type?.dtype).toBe('float64');
   });
 

@@ -53,7 +53,12 @@ async function bothWays(graph: Graph, trained: Set<Value>, input: Tensor<'float3
 describe('splitFrozenPrefix', () => {
   it('cuts at the smallest activation, not at the last one', () => {
     const graph = vggLike();
-    const { prefix, suffix, cut, elements } = splitFrozenPrefix(graph, named(graph, 'classifier.0.weight'));
+    const {
+      prefix,
+      suffix,
+      cut,
+      elementsPerImage: elements,
+    } = splitFrozenPrefix(graph, named(graph, 'classifier.0.weight'));
     expect(cut.name).toBe('features.2:0');
     expect(elements).toBe(8);
     expect(prefix?.nodes.map(({ name }) => name)).toEqual(['features.0', 'features.1', 'features.2']);
@@ -64,13 +69,18 @@ describe('splitFrozenPrefix', () => {
 
   it('cuts further on where the activations become smaller', () => {
     const graph = vggLike();
-    const { cut, elements } = splitFrozenPrefix(graph, named(graph, 'classifier.2.weight'));
+    const { cut, elementsPerImage: elements } = splitFrozenPrefix(graph, named(graph, 'classifier.2.weight'));
     expect([cut.name, elements]).toEqual(['classifier.1:0', 5]);
   });
 
   it('has no prefix where nothing is frozen before the trained part', () => {
     const graph = vggLike();
-    const { prefix, suffix, cut, elements } = splitFrozenPrefix(graph, named(graph, 'features.0.weight'));
+    const {
+      prefix,
+      suffix,
+      cut,
+      elementsPerImage: elements,
+    } = splitFrozenPrefix(graph, named(graph, 'features.0.weight'));
     expect(prefix).toBeUndefined();
     expect(suffix).toBe(graph);
     expect(cut).toBe(graph.inputs[0]);
@@ -194,7 +204,7 @@ describe('splitFrozenPrefix', () => {
         if (output) b.output(output);
         const graph = b.build('chain');
         const trained = named(graph, `w${trainedAt % chain.length}`);
-        const { cut, elements } = splitFrozenPrefix(graph, trained);
+        const { cut, elementsPerImage: elements } = splitFrozenPrefix(graph, trained);
         expect(cut.type?.dims).toEqual(['N', elements]);
         const { whole, parts } = await bothWays(graph, trained, some([2, 3]));
         expect(parts).toEqual(whole);

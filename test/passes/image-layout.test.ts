@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Dim, Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { imageInputOf } from '../../src/passes/image-input.js';
+import { readImageInput } from '../../src/passes/image-input.js';
 import { float32 } from '../../src/tensor/tensor.js';
 
 /** A graph whose input of these dimensions is read in some way. */
@@ -95,21 +95,21 @@ const cases: Readonly<Record<string, { readonly graph: Graph; readonly is: objec
 describe('The layout of an image input', () => {
   for (const [name, { graph, is }] of Object.entries(cases)) {
     it(`is read from ${name}`, () => {
-      expect(imageInputOf(graph)).toMatchObject(is);
+      expect(readImageInput(graph)).toMatchObject(is);
     });
   }
 
   const flat = (dims: readonly Dim[]) => reading(dims, (b, x) => b.op('Flatten', [x], { axis: 1 }));
 
   it('is guessed from the sizes where no node shows it, and this is reported', () => {
-    expect(imageInputOf(flat(['N', 28, 28, 1]))).toMatchObject({ layout: 'nhwc', layoutFrom: 'sizes', channels: 1 });
-    expect(imageInputOf(flat(['N', 3, 8, 8]))).toMatchObject({ layout: 'nchw', layoutFrom: 'sizes', channels: 3 });
-    expect(imageInputOf(flat(['N', 3, 8, 3]))).toMatchObject({ layout: 'nchw', layoutFrom: 'sizes' });
+    expect(readImageInput(flat(['N', 28, 28, 1]))).toMatchObject({ layout: 'nhwc', layoutFrom: 'sizes', channels: 1 });
+    expect(readImageInput(flat(['N', 3, 8, 8]))).toMatchObject({ layout: 'nchw', layoutFrom: 'sizes', channels: 3 });
+    expect(readImageInput(flat(['N', 3, 8, 3]))).toMatchObject({ layout: 'nchw', layoutFrom: 'sizes' });
   });
 
   it('is what an option says, whatever the nodes show', () => {
     const graph = reading(['N', 11, 60, 1], (b, x) => conv(b, x, 11, [3, 1]));
-    expect(imageInputOf(graph, 'nhwc')).toMatchObject({ layout: 'nhwc', layoutFrom: 'option', channels: 1 });
+    expect(readImageInput(graph, 'nhwc')).toMatchObject({ layout: 'nhwc', layoutFrom: 'option', channels: 1 });
   });
 
   it('counts no channels behind a node that takes parts of the images', () => {
@@ -118,6 +118,6 @@ describe('The layout of an image input', () => {
       const half = (start: number) => b.op('Slice', [x, b.ints([start]), b.ints([9999]), b.ints([2]), b.ints([2])]);
       return conv(b, b.op('Concat', [half(0), half(1)], { axis: 1 }), 6);
     });
-    expect(imageInputOf(graph)).toMatchObject({ layout: 'nchw', layoutFrom: 'graph', channels: '?' });
+    expect(readImageInput(graph)).toMatchObject({ layout: 'nchw', layoutFrom: 'graph', channels: '?' });
   });
 });

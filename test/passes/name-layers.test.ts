@@ -1,6 +1,6 @@
 /* Each node has a name of its own, and each layer a module path of its own. */
 import { describe, expect, it } from 'vitest';
-import { squeezeLayers } from '../../src/compression/squeeze-layer.js';
+import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { findLayer, modulePath } from '../../src/graph/module-path.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
@@ -19,7 +19,7 @@ function chain(layers: readonly { node: string; weight: string; bias?: string }[
   return b.build('chain');
 }
 
-const pathsOf = (graph: Graph) => squeezeLayers(graph).layers.map(({ path }) => path);
+const pathsOf = (graph: Graph) => findCompressibleLayers(graph).layers.map(({ path }) => path);
 
 describe('nodes of one name', () => {
   const graph = chain([
@@ -80,7 +80,7 @@ describe('layers of one module', () => {
       { node: 'fc/1', weight: 'fc.factor1' },
     ]);
     expect(nameLayersApart(graph).nodes.map(modulePath)).toEqual(['fc', 'fc']);
-    expect(squeezeLayers(graph).refused).toEqual([
+    expect(findCompressibleLayers(graph).refused).toEqual([
       { path: 'fc', reason: 'it is a factor of a layer that is decomposed already' },
     ]);
   });

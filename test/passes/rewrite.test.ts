@@ -38,7 +38,7 @@ describe('rewrite', () => {
 
   it('cuts at a value, which becomes an input', () => {
     const graph = small();
-    const { builder, of } = startRewrite(graph, { cutAt: [findLayer(graph, 'fc').output] });
+    const { builder, mapValue: of } = startRewrite(graph, { cutAt: [findLayer(graph, 'fc').output] });
     const [output] = graph.outputs;
     if (output) builder.output(of(output));
     const suffix = builder.build('suffix');
@@ -50,7 +50,7 @@ describe('rewrite', () => {
   it('turns an initializer into an input when it is cut', () => {
     const graph = small();
     const [weight] = graph.initializers.keys();
-    const { builder, of } = startRewrite(graph, { cutAt: weight ? [weight] : [] });
+    const { builder, mapValue: of } = startRewrite(graph, { cutAt: weight ? [weight] : [] });
     for (const output of graph.outputs) builder.output(of(output));
     expect(builder.build('fed').inputs.map(({ name, type }) => [name, type?.dims])).toEqual([
       ['input', ['N', 2]],

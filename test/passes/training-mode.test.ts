@@ -33,7 +33,7 @@ const gainOf = (graph: Graph) => [...graph.initializers.keys()].filter(({ name }
 
 function finish(graph: Graph) {
   const mode = startTrainingMode(graph, gainOf(graph));
-  for (const output of graph.outputs) mode.builder.output(mode.of(output));
+  for (const output of graph.outputs) mode.builder.output(mode.mapValue(output));
   for (const { updated } of mode.statistics) mode.builder.output(updated);
   return { ...mode, graph: mode.builder.build('training') };
 }

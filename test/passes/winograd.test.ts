@@ -8,7 +8,7 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import type { Graph } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import type { AttributeValues } from '../../src/ops/table.js';
-import { winogradConvolutions } from '../../src/passes/winograd.js';
+import { applyWinograd } from '../../src/passes/winograd.js';
 import { sizeOf } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
@@ -83,7 +83,7 @@ describe('Winograd convolutions', () => {
     await fc.assert(
       fc.asyncProperty(shapes, async (shape) => {
         const graph = graphOf(shape);
-        const fast = winogradConvolutions(graph, { fewestChannels: 1 });
+        const fast = applyWinograd(graph, { fewestChannels: 1 });
         expect(opsOf(fast)).toContain('MatMul');
         expect(fast.outputs.map(({ type }) => type)).toEqual(graph.outputs.map(({ type }) => type));
         const feeds = { x: uniform(graph.inputs[0]?.type?.dims.map(Number) ?? []) };
@@ -97,10 +97,9 @@ describe('Winograd convolutions', () => {
   });
 
   it('are differentiated right, as finite differences in double say', async () => {
-    const graph = winogradConvolutions(
-      graphOf({ batch: 2, channels: 2, outputs: 3, height: 4, width: 5, bias: true }),
-      { fewestChannels: 1 },
-    );
+    const graph = applyWinograd(graphOf({ batch: 2, channels: 2, outputs: 3, height: 4, width: 5, bias: true }), {
+      fewestChannels: 1,
+    });
     const wrt = [...graph.inputs, ...[...graph.initializers.keys()].filter(({ name }) => name.startsWith('conv.'))];
     const worst = await checkGradient(graph, referenceEngine(), { wrt, feeds: { x: uniform([2, 2, 4, 5]) } });
     expect(worst.error, JSON.stringify(worst)).toBeLessThan(GRADIENT_TOLERANCE);
@@ -114,13 +113,13 @@ describe('Winograd convolutions', () => {
     ['another kernel', { pads: [1, 1, 1, 1] }, [3, 2]],
   ])('leave a Conv with %s alone', (_, attributes, kernel) => {
     const graph = graphOf({ batch: 1, channels: 2, outputs: 2, height: 6, width: 6, bias: true }, attributes, kernel);
-    expect(opsOf(winogradConvolutions(graph, { fewestChannels: 1 }))).toEqual(opsOf(graph));
+    expect(opsOf(applyWinograd(graph, { fewestChannels: 1 }))).toEqual(opsOf(graph));
   });
 
   it('leave a Conv of few channels alone unless told otherwise', () => {
     const graph = graphOf({ batch: 1, channels: 256, outputs: 255, height: 2, width: 2, bias: false });
-    expect(opsOf(winogradConvolutions(graph))).toEqual(opsOf(graph));
+    expect(opsOf(applyWinograd(graph))).toEqual(opsOf(graph));
     const wide = graphOf({ batch: 1, channels: 256, outputs: 256, height: 2, width: 2, bias: false });
-    expect(opsOf(winogradConvolutions(wide))).toContain('MatMul');
+    expect(opsOf(applyWinograd(wide))).toContain('MatMul');
   });
 });

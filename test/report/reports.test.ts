@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { binCorrelations } from '../../src/report/comparison-charts.js';
+import { makeCompressionReport } from '../../src/report/compression-page.js';
 import { writeCsv } from '../../src/report/format.js';
-import { squeezeReport } from '../../src/report/squeeze.js';
 import { verdictOf } from '../../src/report/verdict.js';
 import { accuracyOf, comparison, figures, madeComparison, madeSqueeze, squeezed } from '../support/report-fixtures.js';
 
@@ -123,7 +123,7 @@ describe('a report', () => {
   });
 
   it('has no curve where there is one model, and no spectra where nothing was seen', () => {
-    const { html } = squeezeReport({ ...squeezed, curve: squeezed.curve.slice(0, 1), layers: [] });
+    const { html } = makeCompressionReport({ ...squeezed, curve: squeezed.curve.slice(0, 1), layers: [] });
     expect(html).not.toContain('<svg');
   });
 });

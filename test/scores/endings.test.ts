@@ -4,9 +4,9 @@ import { nodeEngine } from '../../src/engine/node.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { gradCam } from '../../src/explain/grad-cam.js';
 import type { Graph } from '../../src/graph/model.js';
-import { logProbabilitiesOf } from '../../src/metrics/accuracy.js';
+import { computeLogProbabilities } from '../../src/metrics/accuracy.js';
 import { describeScores, scoresOf } from '../../src/ops/scores/scores.js';
-import { scoreGraph } from '../../src/passes/scores-graph.js';
+import { cutToScores } from '../../src/passes/scores-graph.js';
 import { expectFloat32, type Tensor } from '../../src/tensor/tensor.js';
 import { type Ending, logSigmoids, logSoftmaxes, network, noise, SIDE, sigmoids, softmaxes } from './networks.js';
 
@@ -50,9 +50,9 @@ function farthest(a: readonly Float32Array[], b: readonly Float32Array[]): numbe
 /** Probabilities as the verbs compute them. */
 async function probabilitiesOf(graph: Graph): Promise<Float32Array> {
   const scores = scoresOf(graph);
-  const found = await outputOf(referenceEngine(), scoreGraph(graph, scores));
+  const found = await outputOf(referenceEngine(), cutToScores(graph, scores));
   expect(found.dims).toEqual([4, scores.columns]);
-  return logProbabilitiesOf(found, { kind: scores.source.kind, labels: scores.labels }).data.map(Math.exp);
+  return computeLogProbabilities(found, { kind: scores.source.kind, labels: scores.labels }).data.map(Math.exp);
 }
 
 const closest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { summedDivergence } from '../../src/compression/divergence.js';
+import { sumDivergence } from '../../src/compression/kl-divergence.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import type { Graph } from '../../src/graph/model.js';
-import { countCorrect, logProbabilitiesOf } from '../../src/metrics/accuracy.js';
+import { computeLogProbabilities, countAccuracy } from '../../src/metrics/accuracy.js';
 import { type ScoreKinds, scoresOf } from '../../src/ops/scores/scores.js';
-import { scoreGraph } from '../../src/passes/scores-graph.js';
+import { cutToScores } from '../../src/passes/scores-graph.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { buildStepGraph, LOSS, TARGET } from '../../src/train/step-graph.js';
 import { type Ending, network, noise, SIDE } from './networks.js';
@@ -49,10 +49,10 @@ async function lossesOf(graph: Graph, labels: readonly number[]) {
     ...Object.fromEntries(trained.map(([{ name }, weights]) => [name, weights])),
   };
   const loss = (await run(step.graph, feeds, LOSS)).data[0] ?? Number.NaN;
-  const measured = scoreGraph(graph, scores);
+  const measured = cutToScores(graph, scores);
   const found = await run(measured, { input: images }, first(measured));
-  const log = logProbabilitiesOf(found, { kind: scores.source.kind, labels: scores.labels });
-  return { loss, nll: countCorrect(log, labels, scores.labels).nllSum / IMAGES };
+  const log = computeLogProbabilities(found, { kind: scores.source.kind, labels: scores.labels });
+  return { loss, nll: countAccuracy(log, labels, scores.labels).nllSum / IMAGES };
 }
 
 describe('one column', () => {
@@ -81,10 +81,10 @@ describe('one column', () => {
 
   it('decides by p > 0.5, which is y > 0', () => {
     const y = float32([-2, 0.1, 0, 3], [4, 1]);
-    const log = logProbabilitiesOf(y, { kind: 'logits', labels: 'binary' });
+    const log = computeLogProbabilities(y, { kind: 'logits', labels: 'binary' });
     expect(log.dims).toEqual([4, 2]);
     const counts = [0, 1, 0, 1].map((label, i) =>
-      countCorrect(float32(log.data.slice(2 * i, 2 * i + 2), [1, 2]), [label]),
+      countAccuracy(float32(log.data.slice(2 * i, 2 * i + 2), [1, 2]), [label]),
     );
     // At y = 0 both are as probable: class 0.
     expect(counts.map(({ top1Correct }) => top1Correct)).toEqual([1, 1, 1, 1]);
@@ -146,7 +146,7 @@ describe('KL of two batches of scores', () => {
     (kind) => {
       const [a = [], b = []] = forms[kind];
       const of = (labels: ScoreKinds['labels'], dims: readonly number[]) =>
-        summedDivergence(float32(a, dims), float32(b, dims), { kind, labels });
+        sumDivergence(float32(a, dims), float32(b, dims), { kind, labels });
       expect(of('binary', [3, 1])).toBeCloseTo(wanted, 6);
       expect(of('multi-label', [1, 3])).toBeCloseTo(wanted, 6);
       expect(of('multi-label', [1, 3, 1, 1])).toBeCloseTo(wanted, 6);
@@ -157,7 +157,7 @@ describe('KL of two batches of scores', () => {
   it('is 0 of a batch and itself, also where probabilities are 0 and 1', () => {
     const sure = float32([0, 1, 1, 0], [2, 2]);
     for (const labels of ['single-label', 'multi-label'] as const) {
-      expect(summedDivergence(sure, sure, { kind: 'probabilities', labels })).toBe(0);
+      expect(sumDivergence(sure, sure, { kind: 'probabilities', labels })).toBe(0);
     }
   });
 });

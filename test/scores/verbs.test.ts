@@ -8,7 +8,7 @@ import { type Graph, OPSET } from '../../src/graph/model.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
 import { withFreshHead } from '../../src/models/fresh-head.js';
-import { IMAGENET_NAMES, imagenetNames } from '../../src/models/imagenet-names.js';
+import { findImagenetNames, IMAGENET_NAMES } from '../../src/models/imagenet-names.js';
 import { scoresOf } from '../../src/ops/scores/scores.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
 import { explain } from '../../src/workflows/explain.js';
@@ -122,8 +122,8 @@ describe('explain', () => {
     expect(IMAGENET_NAMES).toHaveLength(1000);
     expect([0, 1, 281, 999].map((i) => IMAGENET_NAMES[i])).toEqual(['tench', 'goldfish', 'tabby', 'toilet tissue']);
     expect(new Set(IMAGENET_NAMES).size).toBe(1000);
-    expect(imagenetNames(1001)?.slice(0, 2)).toEqual(['background', 'tench']);
-    expect(imagenetNames(10)).toBeUndefined();
+    expect(findImagenetNames(1001)?.slice(0, 2)).toEqual(['background', 'tench']);
+    expect(findImagenetNames(10)).toBeUndefined();
   });
 
   it('of a saturated log-softmax says that the probability leaves no gradient, and what to do', async () => {

@@ -1,9 +1,9 @@
 import sharp from 'sharp';
 import type { Comparison } from '../../src/report/comparison.js';
 import { comparisonReport, type ReportExtras } from '../../src/report/comparison-page.js';
+import { type CompressionPage, makeCompressionReport } from '../../src/report/compression-page.js';
 import type { Report } from '../../src/report/page.js';
 import type { Provenance } from '../../src/report/provenance.js';
-import { type SqueezePage, squeezeReport } from '../../src/report/squeeze.js';
 import { verdictOf } from '../../src/report/verdict.js';
 
 /** The accuracy of so many right of 200. */
@@ -154,16 +154,16 @@ const wide = [
 ];
 
 /** A made-up page of a compressed model, with a table of ten columns. */
-export const squeezed: SqueezePage = {
+export const squeezed: CompressionPage = {
   title: 'net <b>, compressed',
   verdict: '10 % of the parameters are left.',
   warnings: ['a warning'],
   keys: [{ label: 'Parameters left', value: '10.0 %', detail: '1,000 → 100' }],
   curve: [
-    { size: 1, top1: 40.1, maps: 1, kind: 'original', label: 'original' },
-    { size: 0.05, top1: 36, maps: 0.9, kind: 'tried' },
-    { size: 0.1, top1: 39.2, maps: 0.92, kind: 'chosen', label: '10.0 %' },
-    { size: 0.598, top1: 38.16, kind: 'by hand', label: 'study' },
+    { parameterShare: 1, top1: 40.1, maps: 1, kind: 'original', label: 'original' },
+    { parameterShare: 0.05, top1: 36, maps: 0.9, kind: 'tried' },
+    { parameterShare: 0.1, top1: 39.2, maps: 0.92, kind: 'chosen', label: '10.0 %' },
+    { parameterShare: 0.598, top1: 38.16, kind: 'by hand', label: 'study' },
   ],
   tables: [
     {
@@ -201,4 +201,4 @@ export const squeezed: SqueezePage = {
 };
 
 /** The report of {@link squeezed}. */
-export const madeSqueeze = (): Report => squeezeReport(squeezed);
+export const madeSqueeze = (): Report => makeCompressionReport(squeezed);

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { saveModel } from '../../src/io/models/save-model.js';
-import { initialVgg } from '../../src/models/initial-vgg.js';
+import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { seeded } from '../../src/tensor/random.js';
 
 /** Side of the tiny study's images. */
@@ -46,7 +46,7 @@ export async function writeTinyStudy(
     images: join(folder, 'images'),
     plan: join(folder, 'plan.yaml'),
   };
-  const model = { graph: initialVgg(tinyShape, 7), info: { architecture: 'vgg' } };
+  const model = { graph: buildInitialVgg(tinyShape, 7), info: { architecture: 'vgg' } };
   await saveModel(model, files.model);
   await saveModel(model, files.onnx);
   await writeImages(files.images, count);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { referenceEngine } from '../../src/engine/reference.js';
-import { appendMaps } from '../../src/explain/grad-cam.js';
+import { createMapAppender } from '../../src/explain/grad-cam.js';
 import type { Graph } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
@@ -53,7 +53,7 @@ const distillation: Distillation = {
   labels: golden.labels,
   layer: { teacher: 'seen', student: 'relu' },
   features: golden.features,
-  maps: { weight: golden.maps, append: appendMaps(grid) },
+  maps: { weight: golden.maps, append: createMapAppender(grid) },
 };
 
 /** The golden's images as data of a training. */

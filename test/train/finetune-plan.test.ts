@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { replaceLinears } from '../../src/decompose/compress-linear.js';
-import { coreCount, coreName, storedShape, type TtShape } from '../../src/decompose/modes.js';
+import { replaceLinears } from '../../src/decompose/decompose-linear.js';
+import { countCores, getCoreName, getStoredCoreDims, type TtShape } from '../../src/decompose/modes.js';
 import { emitTtLinear } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
@@ -43,10 +43,10 @@ function model(shape: TtShape, execution: 'factored' | 'rebuilt', bias: boolean)
   b.output(b.op('Gemm', [x, b.initializer('head.weight', some([3, width], 3))], { transB: 1 }, { name: 'head' }));
   const train = {
     descriptor: { path: 'fc', ...shape },
-    cores: Array.from({ length: coreCount(shape) }, (_, k) => some(storedShape(shape, k), 4 + k)),
+    cores: Array.from({ length: countCores(shape) }, (_, k) => some(getStoredCoreDims(shape, k), 4 + k)),
     bias: bias ? some(shape.outModes, 20) : undefined,
-    error: 0,
-    bound: 0,
+    relativeError: 0,
+    relativeBound: 0,
     clipped: [],
     parametersBefore: 0,
     parametersAfter: 0,
@@ -119,8 +119,8 @@ describe('forTraining', () => {
   it("takes the study's layer in the order that is cheapest for a batch", () => {
     const b = new GraphBuilder();
     const shape: TtShape = { layout: 'tt', outModes: [16, 32], inModes: [112, 224], bonds: [16, 100, 150] };
-    const cores = range(coreCount(shape)).map((k) =>
-      b.initializer(`fc.${coreName(k)}`, zeros('float32', storedShape(shape, k))),
+    const cores = range(countCores(shape)).map((k) =>
+      b.initializer(`fc.${getCoreName(k)}`, zeros('float32', getStoredCoreDims(shape, k))),
     );
     b.scope = 'fc';
     const x = b.input('input', 'float32', ['N', 25088]);

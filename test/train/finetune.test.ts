@@ -8,7 +8,7 @@ import { UsageError } from '../../src/errors.js';
 import { type Dataset, openDataset } from '../../src/images/dataset.js';
 import type { LoadedModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
-import { initialVgg } from '../../src/models/initial-vgg.js';
+import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { finetuneSchema } from '../../src/recipes/recipe.js';
 import { FeatureCache, trainingData } from '../../src/training-run/finetune-data.js';
@@ -19,7 +19,7 @@ import { SIDE, tinyShape, writeImages } from '../support/tiny-recipe.js';
 
 const IMAGES = 36;
 const engine = nodeEngine({ threads: 1 });
-const model: LoadedModel = { graph: initialVgg(tinyShape, 7), info: { architecture: 'vgg' } };
+const model: LoadedModel = { graph: buildInitialVgg(tinyShape, 7), info: { architecture: 'vgg' } };
 const preprocess = { size: [SIDE, SIDE], resize: 'none', mean: [0, 0, 0], std: [1, 1, 1] } as const;
 
 let root = '';

@@ -3,10 +3,10 @@ import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { parametersOf } from '../../src/graph/parameters.js';
-import { headParameters, withFreshHead } from '../../src/models/fresh-head.js';
-import { initialVgg, vggNamed, withStudyHead } from '../../src/models/initial-vgg.js';
+import { listHeadParameters, withFreshHead } from '../../src/models/fresh-head.js';
+import { buildInitialVgg, findVggShape, withCompactHead } from '../../src/models/initial-vgg.js';
 import { reinitialize } from '../../src/models/initialize.js';
-import { stateDictOf } from '../../src/models/state-dict.js';
+import { buildStateDict } from '../../src/models/state-dict.js';
 import { summarize } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { sizeOf } from '../../src/tensor/dims.js';
@@ -67,7 +67,7 @@ describe('withFreshHead', () => {
       const graph = exported(tail);
       const { graph: fresh, parameters } = withFreshHead(graph, 11, 3);
       expect(parameters).toEqual(['head.weight', 'head.bias']);
-      expect(headParameters(graph)).toEqual(parameters);
+      expect(listHeadParameters(graph)).toEqual(parameters);
       const results = await runOnce(engine, fresh, { input: zeros('float32', [2, 3, 8, 8]) });
       expect(results[fresh.outputs[0]?.name ?? '']?.dims).toEqual([2, 11]);
       // Everything else is what it was.
@@ -133,18 +133,18 @@ describe('reinitialize', () => {
 describe('VGG', () => {
   it('is made by name as torchvision counts it', () => {
     // Its own classifier has 120 million numbers: one hidden unit in place of 4,096 is the same arithmetic.
-    const graph = initialVgg({ ...vggNamed('vgg11_bn', 10, 32), classifier: [1] }, 1);
+    const graph = buildInitialVgg({ ...findVggShape('vgg11_bn', 10, 32), classifier: [1] }, 1);
     // sum(p.numel() for p in torchvision.models.vgg11_bn().features.parameters())
     const features = 9_225_984;
     expect(summarize(graph, { inputDims: [1, 3, 32, 32] }).parameters).toBe(features + 25088 + 1 + 10 + 10);
-    expect(vggNamed('vgg16', 1000)).toMatchObject({ classifier: [4096, 4096], inputSize: 224, pooled: 7 });
-    expect(() => vggNamed('vgg61', 10)).toThrow(/No network is called "vgg61"\. Did you mean "vgg/);
-    expect(() => vggNamed('vgg16', 10, 16)).toThrow(/at least 32×32/);
+    expect(findVggShape('vgg16', 1000)).toMatchObject({ classifier: [4096, 4096], inputSize: 224, pooled: 7 });
+    expect(() => findVggShape('vgg61', 10)).toThrow(/No network is called "vgg61"\. Did you mean "vgg/);
+    expect(() => findVggShape('vgg16', 10, 16)).toThrow(/at least 32×32/);
   });
 
   it("takes the study's classifier", async () => {
-    const graph = initialVgg(tinyShape, 1);
-    const fresh = withStudyHead(stateDictOf(graph), 7, 3, [SIDE, SIDE]);
+    const graph = buildInitialVgg(tinyShape, 1);
+    const fresh = withCompactHead(buildStateDict(graph), 7, 3, [SIDE, SIDE]);
     const dims = [...tensorsOf(fresh)]
       .filter(([name]) => name.startsWith('net.classifier.'))
       .map(([, { dims: d }]) => d);

@@ -6,7 +6,7 @@ import type { ProgressEvent } from '../../src/context/context.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type Dataset, openDataset, openDigits } from '../../src/images/dataset.js';
 import { type LoadedModel, openModel } from '../../src/io/models/model-file.js';
-import { initialVgg } from '../../src/models/initial-vgg.js';
+import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { trainSchema } from '../../src/recipes/recipe.js';
 import { train, trainModel } from '../../src/workflows/train.js';
 import { shibori } from '../support/shibori.js';
@@ -15,7 +15,7 @@ import { numbersOf } from './golden.js';
 
 const engine = nodeEngine({ threads: 1 });
 /** A backbone of four classes; the images are of three. */
-const model: LoadedModel = { graph: initialVgg({ ...tinyShape, classes: 4 }, 7), info: { architecture: 'vgg' } };
+const model: LoadedModel = { graph: buildInitialVgg({ ...tinyShape, classes: 4 }, 7), info: { architecture: 'vgg' } };
 
 let root = '';
 let dataset: Dataset;
@@ -140,7 +140,7 @@ describe('trainModel', () => {
 
   it('learns cluttered digits from scratch', async () => {
     const digits = { train: await openDigits('train', 1, 1200), validation: await openDigits('validation', 1, 200) };
-    const graph = initialVgg(
+    const graph = buildInitialVgg(
       { channels: [[8], [16], [32]], batchNorm: true, classifier: [32], classes: 10, inputSize: 32, prefix: '' },
       1,
     );

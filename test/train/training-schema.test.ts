@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.js';
-import { initialVgg } from '../../src/models/initial-vgg.js';
+import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { groupsOf, scheduleOf, stepsPerEpoch } from '../../src/recipes/finetune-plan.js';
 import { finetuneSchema, parseYaml, trainSchema } from '../../src/recipes/recipe.js';
 import { tinyShape } from '../support/tiny-recipe.js';
@@ -121,7 +121,7 @@ describe('scheduleOf', () => {
 });
 
 describe('groupsOf', () => {
-  const graph = initialVgg(tinyShape, 7);
+  const graph = buildInitialVgg(tinyShape, 7);
   const groups = (plan: object) => groupsOf(finetuneSchema.parse(plan), graph);
   const weight = { name: 'net.classifier.0.weight', dims: [12, 64] };
   const bias = { name: 'net.classifier.0.bias', dims: [12] };

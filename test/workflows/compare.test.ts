@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { comparisonText } from '../../src/cli/comparison-text.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { saveModel } from '../../src/io/models/save-model.js';
-import { initialVgg } from '../../src/models/initial-vgg.js';
+import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import type { Comparison } from '../../src/report/comparison.js';
 import { compare } from '../../src/workflows/compare.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
@@ -29,7 +29,7 @@ beforeAll(async () => {
     ['first', 7],
     ['second', 8],
   ] as const) {
-    await saveModel({ graph: initialVgg(tinyShape, seed), info: { architecture: 'vgg' } }, at(`${name}.onnx`), {
+    await saveModel({ graph: buildInitialVgg(tinyShape, seed), info: { architecture: 'vgg' } }, at(`${name}.onnx`), {
       engine,
     });
   }
@@ -174,7 +174,7 @@ describe('compare on images without labels', () => {
 
 describe('compare of models that take images of different sizes', () => {
   it('is refused before anything is measured, with both sizes', async () => {
-    const graph = initialVgg({ ...tinyShape, inputSize: 16 }, 7);
+    const graph = buildInitialVgg({ ...tinyShape, inputSize: 16 }, 7);
     await saveModel({ graph, info: { architecture: 'vgg' } }, at('larger.onnx'), { engine });
     const comparison = compare(at('first.onnx'), at('larger.onnx'), { data: at('labelled'), output: null }, { engine });
     await expect(comparison).rejects.toThrow(

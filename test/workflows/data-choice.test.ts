@@ -2,12 +2,12 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { squeeze } from '../../src/compression-run/squeeze.js';
+import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type DataOptions, openDataset, withDataset, withTrainingSets } from '../../src/images/dataset.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
-import { initialVgg } from '../../src/models/initial-vgg.js';
+import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { finetuneSchema } from '../../src/recipes/recipe.js';
 import { compare } from '../../src/workflows/compare.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
@@ -82,7 +82,7 @@ describe('A data set with parts', () => {
     expect(trained.parts).toEqual({ train: 'train', validation: 'val' });
     expect(trained.history[0]?.validationTop1).toBeDefined();
     expect(notes.join()).toContain('its part "val" is used for validation');
-    const squeezed = await squeeze(
+    const squeezed = await compressToGoal(
       at('net.onnx'),
       { goal: { kind: 'params', most: { share: 0.6 } }, allowSlower: true },
       { data: at('photos'), work: at('work-squeeze'), output: at('squeezed.onnx') },
@@ -157,28 +157,32 @@ describe('Images without labels', () => {
     const filesOf = (name: string) => ({ data: many(), work: at(`work-${name}`), output: at(`${name}.onnx`) });
 
     it('compress a model by a goal of size: no accuracy, but how many predictions stay', async () => {
-      const result = await squeeze(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), { engine });
+      const result = await compressToGoal(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), {
+        engine,
+      });
       expect(result.accuracy).toBeUndefined();
       expect(result.data).toMatchObject({ heldOut: true, validationImages: 2, calibrationImages: 22 });
       expect([0, 50, 100]).toContain(result.agreement);
       expect(result.divergence).toBeGreaterThan(0);
       expect(readFileSync(result.page, 'utf8')).toContain('have no labels');
       // The same, as it was kept.
-      const again = await squeeze(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), { engine });
+      const again = await compressToGoal(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), {
+        engine,
+      });
       expect([again.agreement, again.divergence]).toEqual([result.agreement, result.divergence]);
     });
 
     it('compress a model by the error of its outputs, and measure accuracy on images that have labels', async () => {
       const goal = { kind: 'error', most: 0.5 } as const;
       const files = { ...filesOf('error'), validation: { data: at('photos'), part: 'val' } };
-      const result = await squeeze(at('net.onnx'), { goal, allowSlower: true }, files, { engine });
+      const result = await compressToGoal(at('net.onnx'), { goal, allowSlower: true }, files, { engine });
       expect(result.accuracy?.after.images).toBe(15);
       expect(result.error).toBeLessThanOrEqual(0.5);
     });
 
     it('are no measure of an accuracy that may be lost', async () => {
       const goal = { kind: 'accuracyDrop', most: 1 } as const;
-      await expect(squeeze(at('net.onnx'), { goal }, filesOf('drop'), { engine })).rejects.toThrow(
+      await expect(compressToGoal(at('net.onnx'), { goal }, filesOf('drop'), { engine })).rejects.toThrow(
         /images without labels: --max-accuracy-drop counts correct predictions\. Give another goal/,
       );
     });
@@ -218,7 +222,7 @@ describe('Data sets', () => {
   it.skipIf(!canCount)('are closed by every verb, also when it fails: no file stays open', async () => {
     // Five classes for the images of three: measured, and four classes fewer: refused.
     await saveModel(
-      { graph: initialVgg({ ...tinyShape, classes: 2 }, 7), info: { architecture: 'vgg' } },
+      { graph: buildInitialVgg({ ...tinyShape, classes: 2 }, 7), info: { architecture: 'vgg' } },
       at('two.onnx'),
     );
     const data = { data: at('photos.zip') };
@@ -235,7 +239,7 @@ describe('Data sets', () => {
     await expect(finetune(at('net.onnx'), plan, { ...data, work: at('work-none') }, { engine })).rejects.toThrow();
     const goal = { kind: 'params', most: { amount: 1 } } as const;
     await expect(
-      squeeze(at('net.onnx'), { goal }, { ...data, work: at('w'), output: at('o.onnx') }, { engine }),
+      compressToGoal(at('net.onnx'), { goal }, { ...data, work: at('w'), output: at('o.onnx') }, { engine }),
     ).rejects.toThrow();
     expect(openFiles()).toBe(before);
   });

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { squeeze } from '../../src/compression-run/squeeze.js';
+import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { runInPieces } from '../../src/engine/pieces.js';
 import { batchesToTime } from '../../src/evaluation/measure.js';
@@ -124,7 +124,7 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
   });
 
   it('is compressed, and the file that is written runs', async () => {
-    const result = await squeeze(
+    const result = await compressToGoal(
       file,
       { goal: { kind: 'params', most: { share: 0.5 } }, allowSlower: true },
       {
@@ -181,9 +181,9 @@ describe('Fixed batches', () => {
       /batches of 40 images alone, "train" has 27: expected at least 40/,
     );
     const goal = { kind: 'params', most: { share: 0.5 } } as const;
-    await expect(squeeze(at('40.onnx'), { goal }, { ...files, output: at('x.onnx') }, { engine })).rejects.toThrow(
-      /batches of 40 images alone, "train" has 27 calibration images/,
-    );
+    await expect(
+      compressToGoal(at('40.onnx'), { goal }, { ...files, output: at('x.onnx') }, { engine }),
+    ).rejects.toThrow(/batches of 40 images alone, "train" has 27 calibration images/);
   });
 
   it('get zeros in place of missing images, whose results are left out', async () => {

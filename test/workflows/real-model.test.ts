@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { indexOfPath, itemAt } from '../../src/data/dataset.js';
+import { findIndexByPath, getItem } from '../../src/data/image-items.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { explainImages } from '../../src/evaluation/explained.js';
@@ -16,7 +16,7 @@ import { saveModel } from '../../src/io/models/save-model.js';
 import { summarize } from '../../src/models/summary.js';
 import { planSchema } from '../../src/recipes/recipe.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
-import { compressModel } from '../../src/workflows/compress.js';
+import { compressModelWithRanks } from '../../src/workflows/compress-with-ranks.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
 import { hasSharedData, shared } from '../support/shared-data.js';
 
@@ -66,7 +66,7 @@ describe.skipIf(!hasSharedData)('the study’s VGG16, a real PyTorch file', () =
     return expectFloat32(results[graph.outputs[0]?.name ?? ''], 'output').data;
   };
   const compressed = (layers: Readonly<Record<string, object>>, execution: 'factored' | 'rebuilt' = 'rebuilt') =>
-    compressModel(model, planSchema.parse({ layers, execution }), { train: ['classifier.*'] });
+    compressModelWithRanks(model, planSchema.parse({ layers, execution }), { train: ['classifier.*'] });
   const largestDifference = (a: Float32Array, b: Float32Array) =>
     a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 
@@ -94,8 +94,8 @@ describe.skipIf(!hasSharedData)('the study’s VGG16, a real PyTorch file', () =
     const cases = reference.parse(JSON.parse(readFileSync(shared('reference', 'grad-cam.json'), 'utf8')));
     const entries = await Promise.all(
       cases.map(async ({ file, target }) => {
-        const index = indexOfPath(validation.source, file);
-        const { path } = itemAt(validation.source, index);
+        const index = findIndexByPath(validation.source, file);
+        const { path } = getItem(validation.source, index);
         return { file, target, image: await validation.decode(await validation.source.read(index), path) };
       }),
     );

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { squeezeFileWeights } from '../../src/compression-run/weights.js';
+import { compressFileWithoutImages } from '../../src/compression-run/compress-without-images.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { concatenate } from '../../src/formats/onnx/wire-writer.js';
 import { writeOnnx, writeOnnxExternal } from '../../src/formats/onnx/write.js';
@@ -75,7 +75,7 @@ describe('sizes are those of the file as it came', () => {
     const { split } = write();
     const whole = statSync(split).size + statSync(`${split}.data`).size;
     const plan = { goal: { kind: 'size', most: { share: 0.9 } } } as const;
-    const { size, store, outputBytes } = await squeezeFileWeights(
+    const { size, store, outputBytes } = await compressFileWithoutImages(
       split,
       plan,
       { output: at('90.onnx') },
@@ -91,7 +91,7 @@ describe('sizes are those of the file as it came', () => {
   it('a file of another storage is what was asked for', async () => {
     const { whole } = write();
     const plan = { goal: { kind: 'params', most: { share: 0.9 } }, store: 'float32' } as const;
-    const { store, size } = await squeezeFileWeights(whole, plan, { output: at('float.onnx') }, { threads: 1 });
+    const { store, size } = await compressFileWithoutImages(whole, plan, { output: at('float.onnx') }, { threads: 1 });
     expect(store).toBe('float32');
     expect(size.after.dtype).toBe('float32');
     expect((await openModel(at('float.onnx'))).stored?.dtype).toBe('float32');

@@ -1,29 +1,29 @@
 import { Command, Option } from 'commander';
-import type { SizeChange } from '../../compression-run/figures.js';
-import type { SqueezedShape } from '../../compression-run/squeezing.js';
+import type { CompressionShape } from '../../compression-run/compression-report.js';
+import type { SizeChange } from '../../compression-run/size-figures.js';
 import { UsageError } from '../../errors.js';
 import type { Plan } from '../../recipes/recipe.js';
+import { formatCompression, formatCompressionWithoutImages } from '../compression-text.js';
 import { rareGroup } from '../help.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
 import { integer, megabytes, percent } from '../output.js';
 import { integers, patterns } from '../parse.js';
 import { withRenamed } from '../renamed.js';
-import { squeezeText, weightsText } from '../squeeze-text.js';
 import { start } from '../start.js';
 import { table } from '../table.js';
-import { required } from './required.js';
 import {
-  checkSqueezeOptions,
-  filesOf,
-  type SqueezeOptions,
-  squeezeOptionNames,
-  planOf as squeezePlanOf,
+  buildCompressFileOptions,
+  checkCompressionOptions,
+  compressionOptionNames,
+  type SharedCompressionOptions,
+  buildCompressionPlan as squeezePlanOf,
   withAcceptance,
-  withSqueeze,
-} from './squeeze-options.js';
+  withCompression,
+} from './compression-options.js';
+import { required } from './required.js';
 
-interface CompressOptions extends CommonOptions, ModelOptions, SqueezeOptions {
+interface CompressOptions extends CommonOptions, ModelOptions, SharedCompressionOptions {
   readonly plan?: string;
   readonly layer?: string;
   readonly in?: number[];
@@ -35,7 +35,7 @@ interface CompressOptions extends CommonOptions, ModelOptions, SqueezeOptions {
   readonly output?: string;
 }
 
-async function planOf(options: CompressOptions): Promise<Plan> {
+async function readRanksPlan(options: CompressOptions): Promise<Plan> {
   if (options.plan !== undefined) {
     if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
     const { planSchema, readYaml } = await import('../../recipes/recipe.js');
@@ -57,10 +57,10 @@ async function planOf(options: CompressOptions): Promise<Plan> {
 const PLAN_OPTIONS = ['plan', 'layer', 'in', 'out', 'ranks', 'layout', 'execution', 'train'] as const;
 
 /** Whether ranks are to be found; `false` where they are given. */
-function findsRanks(options: CompressOptions): boolean {
+function hasGoal(options: CompressOptions): boolean {
   const given = (names: readonly (keyof CompressOptions)[]) => names.filter((name) => options[name] !== undefined);
-  const [squeezing, planned] = [given(squeezeOptionNames), given(PLAN_OPTIONS)];
-  const [a, b] = [squeezing[0], planned[0]];
+  const [goalOptions, planned] = [given(compressionOptionNames), given(PLAN_OPTIONS)];
+  const [a, b] = [goalOptions[0], planned[0]];
   if (a === undefined || b === undefined) return a !== undefined;
   const option = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   throw new UsageError(
@@ -69,34 +69,36 @@ function findsRanks(options: CompressOptions): boolean {
 }
 
 /** Adds the sizes under the names that a compression with given ranks has, so that both are read alike. */
-function withSizes<T extends SqueezedShape>(result: T): T & Pick<SizeChange, 'before' | 'after'> {
+function withSizes<T extends CompressionShape>(result: T): T & Pick<SizeChange, 'before' | 'after'> {
   const { before, after } = result.size;
   return { ...result, before, after };
 }
 
 /** Ranks by formula: squeezes to a goal. */
-async function squeezeFile(command: Command, file: string, options: CompressOptions): Promise<void> {
-  checkSqueezeOptions(options);
+async function compressFileToGoal(command: Command, file: string, options: CompressOptions): Promise<void> {
+  checkCompressionOptions(options);
   const saved = `Intermediate results are in ${workFolder('compress', file, options.work)}; no model was written.`;
   const { output, context, finish } = start(
     command,
     options,
     options.data === undefined ? undefined : { resume: 'same', saved },
   );
-  const { goalOf } = await import('../../compression-run/goal.js');
+  const { parseGoal: goalOf } = await import('../../compression-run/compression-plan.js');
   const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
   const written = options.output ? { output: options.output } : {};
   if (options.data === undefined) {
-    const { squeezeFileWeights } = await import('../../compression-run/weights.js');
+    const { compressFileWithoutImages: squeezeFileWeights } = await import(
+      '../../compression-run/compress-without-images.js'
+    );
     const result = await squeezeFileWeights(file, plan, { ...openOptions(options), ...written }, context);
     finish();
-    output.result(withSizes(result), weightsText);
+    output.result(withSizes(result), formatCompressionWithoutImages);
     return;
   }
-  const { squeeze } = await import('../../compression-run/squeeze.js');
-  const result = await squeeze(file, plan, { ...filesOf(options, options.data), ...written }, context);
+  const { compressToGoal: squeeze } = await import('../../compression-run/compress-to-goal.js');
+  const result = await squeeze(file, plan, { ...buildCompressFileOptions(options, options.data), ...written }, context);
   finish();
-  output.result(withSizes(result), squeezeText);
+  output.result(withSizes(result), formatCompression);
 }
 
 /** Adds the options for ranks that are given instead of found. */
@@ -132,19 +134,19 @@ export function compressCommand(): Command {
     .option('--max-error <share>', 'relative error of the outputs, such as 1%')
     .optionsGroup('Output:')
     .option('-o, --output <file>', 'file to write (default: MODEL-compressed.onnx)');
-  withAcceptance(withSqueeze(command));
+  withAcceptance(withCompression(command));
   withGivenRanks(command);
   return withCommon(
     withModel(command),
     'shibori compress vgg16.pt --data tiny-imagenet --params 10% --finetune 1 -o small.onnx',
     'shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --ranks 16,100,150',
   ).action(async (file: string, options: CompressOptions) => {
-    if (findsRanks(options)) return squeezeFile(command, file, options);
+    if (hasGoal(options)) return compressFileToGoal(command, file, options);
     const { output, context, finish } = start(command, options);
-    const { compress } = await import('../../workflows/compress.js');
+    const { compressWithRanks: compress } = await import('../../workflows/compress-with-ranks.js');
     const result = await compress(
       file,
-      await planOf(options),
+      await readRanksPlan(options),
       {
         ...openOptions(options),
         ...(options.train ? { train: options.train } : {}),

@@ -1,22 +1,22 @@
 import { Command } from 'commander';
-import type { SweepOptions as SweepFilesOptions } from '../../compression-run/sweep.js';
+import type { SweepFileOptions as SweepFilesOptions } from '../../compression-run/sweep-sizes.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, withCommon, withModel } from '../options.js';
 import { integer, percent } from '../output.js';
 import { patterns, positiveInteger } from '../parse.js';
 import { start } from '../start.js';
 import { table } from '../table.js';
-import { required } from './required.js';
 import {
-  checkSqueezeOptions,
-  filesOf,
-  planOf,
+  buildCompressFileOptions,
+  buildCompressionPlan,
+  checkCompressionOptions,
   refuseAcceptance,
-  type SqueezeOptions,
-  withSqueeze,
-} from './squeeze-options.js';
+  type SharedCompressionOptions,
+  withCompression,
+} from './compression-options.js';
+import { required } from './required.js';
 
-interface SweepOptions extends CommonOptions, Omit<SqueezeOptions, 'params' | 'size' | 'macs'> {
+interface SweepOptions extends CommonOptions, Omit<SharedCompressionOptions, 'params' | 'size' | 'macs'> {
   readonly params?: string[];
   readonly size?: string[];
   readonly macs?: string[];
@@ -36,24 +36,24 @@ export function sweepCommand(): Command {
     .optionsGroup('Output:')
     .option('-o, --output <folder>', 'models, report.html, report.json (default: shibori-out/sweep/MODEL)')
     .option('--jobs <n>', 'models made at the same time (default: by cores and memory)', positiveInteger);
-  refuseAcceptance(withSqueeze(command));
+  refuseAcceptance(withCompression(command));
   return withCommon(
     withModel(command),
     'shibori sweep vgg16.pt --data train --val-data val --params 5%,10%,20%,40% --beside study.yaml',
   ).action(async (file: string, options: SweepOptions) => {
-    checkSqueezeOptions(options);
+    checkCompressionOptions(options);
     const saved = `Intermediate results are in ${workFolder('compress', file, options.work)}; finished models are kept.`;
     const { output, context, finish } = start(command, options, { resume: 'same', saved });
-    const { amountsOf } = await import('../../compression-run/goal.js');
+    const { parseSweepAmounts: amountsOf } = await import('../../compression-run/compression-plan.js');
     const data = required(options.data, '--data', 'a sweep needs images to learn from and to be measured on');
-    const plan = { ...(await planOf(options)), ...amountsOf(options) };
+    const plan = { ...(await buildCompressionPlan(options)), ...amountsOf(options) };
     const { jobs } = options;
     const files: SweepFilesOptions = {
-      ...filesOf(options, data),
+      ...buildCompressFileOptions(options, data),
       ...(options.output ? { output: options.output } : {}),
       ...(jobs === undefined ? {} : { jobs }),
     };
-    const { sweep } = await import('../../compression-run/sweep.js');
+    const { sweep } = await import('../../compression-run/sweep-sizes.js');
     const result = await sweep(file, plan, files, context);
     finish();
     output.result(result, ({ before, points, control, page, seconds }) =>

@@ -12,35 +12,41 @@ import { backSolve, type Cholesky, forwardSolve } from '../../linalg/cholesky.js
 import { combine, type Matrix, matrix, selectColumns } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { range } from '../../tensor/dims.js';
-import { type Moments, semidefinite } from '../statistics/moments.js';
-import { behindCore, innerCore, innerProduct, outputSpectrum, type Stage } from './whitened.js';
+import { factorSemidefinite, type SecondMoments } from '../statistics/second-moment-matrix.js';
+import {
+  chooseInnerCore,
+  computeOutputSpectrum,
+  innerProduct,
+  type MapRegression,
+  projectRegression,
+} from './layer-metric.js';
 
 /** A fitted train. */
 export interface FittedChain extends TensorTrain {
   /** ‖G^½ (T̂ − T)‖². */
   readonly loss: number;
   /** ‖G^½ T‖². */
-  readonly mass: number;
+  readonly energy: number;
   /** The inner cores: where a later fit may start. */
-  readonly inner: readonly Matrix[];
+  readonly innerCores: readonly Matrix[];
 }
 
 /** How hard to try. */
-export interface FitOptions {
+export interface ChainFitOptions {
   /** Rounds of improving all cores after they were chosen. Default: 0. */
   readonly sweeps?: number;
   /** Inner cores to start from, of a fit to a similar map at the same ranks. Default: chosen by their bonds. */
-  readonly start?: readonly Matrix[];
+  readonly startCores?: readonly Matrix[];
 }
 
 /** Steps of conjugate gradients for one core. */
 const CG_STEPS = 8;
 /** A sweep that gains less than this share of the loss is the last. */
-const ENOUGH = 2e-3;
+const LEAST_SWEEP_GAIN = 2e-3;
 
-interface Chain {
+interface CoreChain {
   /** Inner cores as matrices `[r(k−1) n(k), r(k)]`. */
-  readonly inner: readonly Matrix[];
+  readonly innerCores: readonly Matrix[];
   /** Everything from the last inner core on, without `outputs`: `[r, rest of the modes · s]`, s = O or the last rank. */
   readonly tail: Matrix;
   /** U `[O, r]` of the bond to the outputs, orthonormal; `undefined` where the last core reaches them itself. */
@@ -49,30 +55,35 @@ interface Chain {
 }
 
 /** Whether the last mode is the outputs alone: then the bond before it is chosen exactly. */
-const endsInOutputs = (modes: readonly number[], outputs: number): boolean => modes.at(-1) === outputs;
+const hasOutputMode = (modes: readonly number[], outputs: number): boolean => modes.at(-1) === outputs;
 
 /** The best ending behind these inner cores. */
-async function finish(
+async function completeChain(
   inner: readonly Matrix[],
-  stage: Stage,
+  regression: MapRegression,
   rank: number | undefined,
   products: MatrixProducts,
-): Promise<Chain> {
-  const map = stage.target;
-  const { mass } = stage;
+): Promise<CoreChain> {
+  const map = regression.bestMap;
+  const { energy } = regression;
   if (rank === undefined) {
     const left = inner.at(-1)?.cols ?? 1;
     const tail = matrix(left, map.data.length / left, map.data);
-    return { inner, tail, outputs: undefined, loss: Math.max(0, mass - innerProduct(map, stage.cross)) };
+    return {
+      innerCores: inner,
+      tail,
+      outputs: undefined,
+      loss: Math.max(0, energy - innerProduct(map, regression.cross)),
+    };
   }
-  const { directions, energies } = await outputSpectrum(stage, products);
+  const { directions, energies } = await computeOutputSpectrum(regression, products);
   const outputs = selectColumns(directions, range(Math.min(rank, directions.cols)));
   const kept = await products.multiply(map, outputs, {});
   const left = inner.at(-1)?.cols ?? 1;
   let explained = 0;
   for (let k = 0; k < outputs.cols; k++) explained += energies[k] as number;
   const tail = matrix(left, kept.data.length / left, kept.data);
-  return { inner, tail, outputs, loss: Math.max(0, mass - explained) };
+  return { innerCores: inner, tail, outputs, loss: Math.max(0, energy - explained) };
 }
 
 /**
@@ -81,7 +92,7 @@ async function finish(
  */
 class CoreProblem {
   constructor(
-    readonly moments: Moments,
+    readonly moments: SecondMoments,
     /** `[r, right of the core · s]`. */
     readonly after: Matrix,
     /** Of the core's side of the moments: preconditions. */
@@ -102,19 +113,19 @@ class CoreProblem {
     return forwardSolve(factor, await products.multiply(folded, after, { transposeB: true }), products);
   }
 
-  async normal(q: Matrix): Promise<Matrix> {
-    return this.pull(await this.moments.times(await this.push(q)));
+  async applyNormal(q: Matrix): Promise<Matrix> {
+    return this.pull(await this.moments.multiply(await this.push(q)));
   }
 }
 
 /** Conjugate gradients from `start` on normal(q) = right side. */
 async function conjugateGradients(problem: CoreProblem, right: Matrix, start: Matrix): Promise<Matrix> {
   let x = start;
-  let residual = combine(right, -1, await problem.normal(start));
+  let residual = combine(right, -1, await problem.applyNormal(start));
   let direction = residual;
   let size = innerProduct(residual, residual);
   for (let step = 0; step < CG_STEPS && size > 0; step++) {
-    const image = await problem.normal(direction);
+    const image = await problem.applyNormal(direction);
     const curvature = innerProduct(direction, image);
     if (!(curvature > 0)) break;
     const length = size / curvature;
@@ -128,26 +139,26 @@ async function conjugateGradients(problem: CoreProblem, right: Matrix, start: Ma
 }
 
 /** Inner core `k` improved, the others fixed; `stage` is what stands in front of it. */
-async function improvedCore(
-  chain: Chain,
+async function improveCore(
+  chain: CoreChain,
   k: number,
-  stage: Stage,
+  regression: MapRegression,
   modes: readonly number[],
   products: MatrixProducts,
 ): Promise<Matrix> {
   let after = chain.tail;
-  for (const [back, each] of chain.inner
+  for (const [back, each] of chain.innerCores
     .slice(k + 1)
     .reverse()
     .entries()) {
     const product = await products.multiply(each, after, {});
-    const rank = each.rows / (modes[chain.inner.length - 1 - back] ?? 1);
+    const rank = each.rows / (modes[chain.innerCores.length - 1 - back] ?? 1);
     after = matrix(rank, product.data.length / rank, product.data);
   }
-  const core = chain.inner[k] ?? matrix(0, 0);
-  const { left } = await stage.moments.marginals(stage.moments.size / core.rows);
-  const problem = new CoreProblem(stage.moments, after, await semidefinite(left, products), products);
-  const cross = chain.outputs ? await products.multiply(stage.cross, chain.outputs, {}) : stage.cross;
+  const core = chain.innerCores[k] ?? matrix(0, 0);
+  const { left } = await regression.secondMoments.computeMarginals(regression.secondMoments.size / core.rows);
+  const problem = new CoreProblem(regression.secondMoments, after, await factorSemidefinite(left, products), products);
+  const cross = chain.outputs ? await products.multiply(regression.cross, chain.outputs, {}) : regression.cross;
   const start = await products.multiply(problem.factor.lower, core, { transposeA: true });
   return backSolve(problem.factor, await conjugateGradients(problem, await problem.pull(cross), start), products);
 }
@@ -155,51 +166,51 @@ async function improvedCore(
 /**
  * Fits cores of these ranks.
  *
- * @param stage statistics of the whole patch and the map; outputs whitened (times M^½).
+ * @param regression statistics of the whole patch and the map; outputs whitened (times M^½).
  * @param modes sizes of the groups of axes; their product is n·O.
  * @param ranks one less than modes, each at most what the unfoldings allow.
  * @returns cores `[r(k−1), n(k), r(k)]` in order; the last reaches the whitened outputs.
  */
 export async function fitChain(
-  stage: Stage,
+  regression: MapRegression,
   modes: readonly number[],
   ranks: readonly number[],
-  options: FitOptions,
+  options: ChainFitOptions,
   products: MatrixProducts,
 ): Promise<FittedChain> {
-  const exact = endsInOutputs(modes, stage.cross.cols);
+  const exact = hasOutputMode(modes, regression.cross.cols);
   const innerRanks = exact ? ranks.slice(0, -1) : ranks;
   const last = exact ? ranks.at(-1) : undefined;
   const inner: Matrix[] = [];
-  let right = stage.moments.size;
-  let current = stage;
+  let right = regression.secondMoments.size;
+  let current = regression;
   for (const [k, rank] of innerRanks.entries()) {
     right /= modes[k] ?? 1;
-    const core = options.start?.[k] ?? (await innerCore(current, right, rank, products)).core;
+    const core = options.startCores?.[k] ?? (await chooseInnerCore(current, right, rank, products)).core;
     inner.push(core);
-    current = await behindCore(current, core, products);
+    current = await projectRegression(current, core, products);
   }
-  let best = await finish(inner, current, last, products);
+  let best = await completeChain(inner, current, last, products);
   for (let sweep = 0; sweep < (options.sweeps ?? 0) && inner.length > 0; sweep++) {
     let chain = best;
-    let before = stage;
+    let before = regression;
     for (const k of range(inner.length)) {
-      const improved = await improvedCore(chain, k, before, modes, products);
-      const cores = chain.inner.map((core, j) => (j === k ? improved : core));
-      before = await behindCore(before, improved, products);
+      const improved = await improveCore(chain, k, before, modes, products);
+      const cores = chain.innerCores.map((core, j) => (j === k ? improved : core));
+      before = await projectRegression(before, improved, products);
       let end = before;
-      for (const core of cores.slice(k + 1)) end = await behindCore(end, core, products);
-      chain = await finish(cores, end, last, products);
+      for (const core of cores.slice(k + 1)) end = await projectRegression(end, core, products);
+      chain = await completeChain(cores, end, last, products);
     }
     if (!(chain.loss < best.loss)) break;
-    const enough = best.loss - chain.loss < ENOUGH * best.loss;
+    const enough = best.loss - chain.loss < LEAST_SWEEP_GAIN * best.loss;
     best = chain;
     if (enough) break;
   }
-  return { ...asTrain(best, modes), loss: best.loss, mass: stage.mass, inner: best.inner };
+  return { ...toTensorTrain(best, modes), loss: best.loss, energy: regression.energy, innerCores: best.innerCores };
 }
 
-function asTrain({ inner, tail, outputs }: Chain, modes: readonly number[]): TensorTrain {
+function toTensorTrain({ innerCores: inner, tail, outputs }: CoreChain, modes: readonly number[]): TensorTrain {
   const cores: Core[] = inner.map(({ cols, rows, data }, k) => {
     const mode = modes[k] ?? 1;
     return { dims: [rows / mode, mode, cols], data };
@@ -215,5 +226,5 @@ function asTrain({ inner, tail, outputs }: Chain, modes: readonly number[]): Ten
     }
     cores.push({ dims: [outputs.cols, outputs.rows, 1], data: turned });
   }
-  return { modes: [...modes], bonds: cores.slice(0, -1).map(({ dims }) => dims[2]), cores };
+  return { modes: [...modes], ranks: cores.slice(0, -1).map(({ dims }) => dims[2]), cores };
 }

@@ -4,41 +4,47 @@
  * spatial axes in its group.
  */
 import { balance } from '../../decompose/balance.js';
-import { type Core, fitBonds, reconstruct } from '../../decompose/tensor-train.js';
+import { type Core, clipRanks, reconstructTensor } from '../../decompose/tensor-train.js';
 import { ShiboriError } from '../../errors.js';
 import type { Value } from '../../graph/model.js';
 import { matrix } from '../../linalg/matrix.js';
 import type { GraphBuilder } from '../../ops/builder.js';
 import { range, sizeOf } from '../../tensor/dims.js';
 import { float32, type Tensor, tensor } from '../../tensor/tensor.js';
-import type { SqueezeLayer } from '../squeeze-layer.js';
+import type { CompressibleLayer } from '../compressible-layers.js';
 import { fitChain } from './chain-fit.js';
-import type { LayerShape, Prediction, Scheme, SchemeName, SchemeSubject } from './scheme.js';
-import type { Tails } from './tails.js';
+import type {
+  DecompositionScheme,
+  LayerShape,
+  RankPrediction,
+  SchemeInput,
+  SchemeName,
+} from './decomposition-scheme.js';
+import type { TruncationErrors } from './truncation-errors.js';
 
 /** An axis of a weight. */
-export type Axis = 'in' | 'height' | 'width' | 'out';
+export type WeightAxis = 'in' | 'height' | 'width' | 'out';
 
 /** What makes one of these schemes. */
 export interface ChainGroups {
   readonly name: SchemeName;
   /** The axes of each core. */
-  readonly groups: readonly (readonly Axis[])[];
+  readonly groups: readonly (readonly WeightAxis[])[];
   /** Which tails bound the bonds between them. */
-  readonly bonds: readonly (keyof Tails)[];
-  refuses(layer: LayerShape): string | undefined;
+  readonly unfoldings: readonly (keyof TruncationErrors)[];
+  findRefusal(layer: LayerShape): string | undefined;
 }
 
 /** Sizes of the four axes. */
-function axisSizes({ inputs, outputs, kernel }: LayerShape): Readonly<Record<Axis, number>> {
+function getAxisSizes({ inputs, outputs, kernel }: LayerShape): Readonly<Record<WeightAxis, number>> {
   return { in: inputs, height: kernel[0], width: kernel[1], out: outputs };
 }
 
 /** One factor: its convolution weight's dimensions `[out, in, height, width]`. */
-function factorDims({ groups }: ChainGroups, layer: LayerShape, ranks: readonly number[], k: number): number[] {
+function computeFactorDims({ groups }: ChainGroups, layer: LayerShape, ranks: readonly number[], k: number): number[] {
   const group = groups[k] ?? [];
-  const sizes = axisSizes(layer);
-  const has = (axis: Axis): boolean => group.includes(axis);
+  const sizes = getAxisSizes(layer);
+  const has = (axis: WeightAxis): boolean => group.includes(axis);
   return [
     has('out') ? sizes.out : (ranks[k] ?? 1),
     has('in') ? sizes.in : (ranks[k - 1] ?? 1),
@@ -48,11 +54,11 @@ function factorDims({ groups }: ChainGroups, layer: LayerShape, ranks: readonly 
 }
 
 /** A core `[r, axes…, r′]` as the weight of its convolution, or of its Gemm for a linear layer (`[out, in]`). */
-function factorOf({ groups }: ChainGroups, layer: SqueezeLayer, core: Core, k: number): Tensor<'float32'> {
+function buildFactor({ groups }: ChainGroups, layer: CompressibleLayer, core: Core, k: number): Tensor<'float32'> {
   const [before, , after] = core.dims;
   const group = groups[k] ?? [];
-  const sizes = axisSizes(layer);
-  const size = (axis: Axis): number => (group.includes(axis) ? sizes[axis] : 1);
+  const sizes = getAxisSizes(layer);
+  const size = (axis: WeightAxis): number => (group.includes(axis) ? sizes[axis] : 1);
   const [ins, height, width, outs] = [size('in'), size('height'), size('width'), size('out')];
   const [inChannels, outChannels] = [before * ins, after * outs];
   if (core.data.length !== inChannels * height * width * outChannels) {
@@ -80,7 +86,7 @@ function factorOf({ groups }: ChainGroups, layer: SqueezeLayer, core: Core, k: n
  * Ranks worth looking at: nobody needs to tell 200 from 201. Channels of convolutions are laid out in eights; rows of a
  * matrix are not.
  */
-function ranksUpTo(most: number, kind: LayerShape['kind']): number[] {
+function listRanks(most: number, kind: LayerShape['kind']): number[] {
   const ranks: number[] = [];
   for (let rank = 1; rank <= most; ) {
     ranks.push(rank);
@@ -90,7 +96,7 @@ function ranksUpTo(most: number, kind: LayerShape['kind']): number[] {
   return ranks;
 }
 
-function combinations(lists: readonly (readonly number[])[]): number[][] {
+function listCombinations(lists: readonly (readonly number[])[]): number[][] {
   return lists.reduce<number[][]>((all, list) => all.flatMap((before) => list.map((rank) => [...before, rank])), [[]]);
 }
 
@@ -98,7 +104,7 @@ function combinations(lists: readonly (readonly number[])[]): number[][] {
 function emitFactors(
   { groups }: ChainGroups,
   b: GraphBuilder,
-  layer: SqueezeLayer,
+  layer: CompressibleLayer,
   x: Value,
   factors: readonly Value[],
   bias: Value | undefined,
@@ -129,28 +135,29 @@ function emitFactors(
 }
 
 /** The scheme of these groups; factors are parameters `PATH.factor0`, …, and `PATH.bias`. */
-export function chainScheme(groups: ChainGroups): Scheme {
+export function createChainScheme(groups: ChainGroups): DecompositionScheme {
   const count = groups.groups.length;
-  const modesOf = (layer: LayerShape): number[] => {
-    const sizes = axisSizes(layer);
+  const getModes = (layer: LayerShape): number[] => {
+    const sizes = getAxisSizes(layer);
     return groups.groups.map((group) => sizeOf(group.map((axis) => sizes[axis])));
   };
-  const fitRanks: Scheme['fitRanks'] = (layer, ranks) => fitBonds(modesOf(layer), ranks).bonds;
+  const fitRanks: DecompositionScheme['limitRanks'] = (layer, ranks) => clipRanks(getModes(layer), ranks).bonds;
 
-  async function predict({ layer, tails }: SchemeSubject): Promise<Prediction[]> {
-    const bonds = groups.bonds.map((bond) => tails[bond]);
-    if (bonds.includes(undefined)) return [];
-    return combinations(fitRanks(layer).map((most) => ranksUpTo(most, layer.kind))).flatMap((ranks) => {
+  async function predict({ layer, truncationErrors: tails }: SchemeInput): Promise<RankPrediction[]> {
+    const truncationErrors = groups.unfoldings.map((bond) => tails[bond]);
+    if (truncationErrors.includes(undefined)) return [];
+    return listCombinations(fitRanks(layer).map((most) => listRanks(most, layer.kind))).flatMap((ranks) => {
       if (fitRanks(layer, ranks).some((rank, k) => rank !== ranks[k])) return [];
-      let mass = 0;
-      for (const [k, bond] of bonds.entries()) mass += bond?.[Math.min(ranks[k] ?? 0, bond.length - 1)] ?? 0;
-      return [{ ranks, mass }];
+      let discardedEnergy = 0;
+      for (const [k, bond] of truncationErrors.entries())
+        discardedEnergy += bond?.[Math.min(ranks[k] ?? 0, bond.length - 1)] ?? 0;
+      return [{ ranks, discardedEnergy }];
     });
   }
 
-  const fit: Scheme['fit'] = async (layer, ranks, stage, output, options, products) => {
+  const fit: DecompositionScheme['fit'] = async (layer, ranks, regression, output, options, products) => {
     const fitted = fitRanks(layer, ranks);
-    const chain = await fitChain(stage, modesOf(layer), fitted, options, products);
+    const chain = await fitChain(regression, getModes(layer), fitted, options, products);
     const { outputs, weight } = layer;
     const last = chain.cores.at(-1);
     const cores: Core[] = chain.cores.slice(0, -1);
@@ -158,38 +165,39 @@ export function chainScheme(groups: ChainGroups): Scheme {
       const rows = matrix(last.data.length / outputs, outputs, last.data);
       cores.push({ dims: last.dims, data: (await products.multiply(rows, output.inverse, {})).data });
     }
-    const train = balance({ modes: chain.modes, bonds: chain.bonds, cores });
+    const train = balance({ modes: chain.modes, ranks: chain.ranks, cores });
     return {
       path: layer.path,
       scheme,
       ranks: fitted,
-      factors: train.cores.map((core, k) => ({ name: `factor${k}`, tensor: factorOf(groups, layer, core, k) })),
+      factors: train.cores.map((core, k) => ({ name: `factor${k}`, tensor: buildFactor(groups, layer, core, k) })),
       loss: chain.loss,
-      inner: chain.inner,
-      map: async () => matrix(weight.rows, weight.cols, await reconstruct(train, products)),
+      innerCores: chain.innerCores,
+      computeMap: async () => matrix(weight.rows, weight.cols, await reconstructTensor(train, products)),
     };
   };
 
-  const scheme: Scheme = {
+  const scheme: DecompositionScheme = {
     name: groups.name,
-    bonds: groups.bonds,
-    refuses: (layer) => groups.refuses(layer),
-    fitRanks,
-    parameters: (layer, ranks) => range(count).reduce((sum, k) => sum + sizeOf(factorDims(groups, layer, ranks, k)), 0),
-    multiplyAdds(layer, ranks) {
+    unfoldings: groups.unfoldings,
+    findRefusal: (layer) => groups.findRefusal(layer),
+    limitRanks: fitRanks,
+    countParameters: (layer, ranks) =>
+      range(count).reduce((sum, k) => sum + sizeOf(computeFactorDims(groups, layer, ranks, k)), 0),
+    countMacs(layer, ranks) {
       let sum = 0;
       let [height, width] = layer.inputSize;
       // An axis is at the output's size from the factor on whose kernel runs along it.
       for (const [k, group] of groups.groups.entries()) {
         if (group.includes('height')) height = layer.outputSize[0];
         if (group.includes('width')) width = layer.outputSize[1];
-        sum += sizeOf(factorDims(groups, layer, ranks, k)) * height * width;
+        sum += sizeOf(computeFactorDims(groups, layer, ranks, k)) * height * width;
       }
       return sum;
     },
     predict,
     fit,
-    bias: (_, values) => ({ name: 'bias', tensor: float32(values) }),
+    buildBias: (_, values) => ({ name: 'bias', tensor: float32(values) }),
     emit: (b, layer, x, _, factors, bias) => emitFactors(groups, b, layer, x, factors, bias),
   };
   return scheme;

@@ -4,77 +4,84 @@
  * computed, since the Kronecker products over the modes (`whitened-train.ts`) are coarser than those of the other schemes.
  */
 import { balance } from '../../decompose/balance.js';
-import { planFactored } from '../../decompose/contraction.js';
+import { planFactorised } from '../../decompose/contraction.js';
 import { suggestModes } from '../../decompose/factorization.js';
 import {
   BIAS_NAME,
-  coreName,
-  type Layout,
-  storedShape,
+  countCoreWeights,
+  getCoreName,
+  getStoredCoreDims,
+  getTrainModes,
+  type TtLayout,
   type TtRequest,
   type TtShape,
-  trainModes,
-  weightCount,
 } from '../../decompose/modes.js';
-import { fitBonds } from '../../decompose/tensor-train.js';
+import { clipRanks } from '../../decompose/tensor-train.js';
 import { emitTtLinear } from '../../decompose/tt-layer.js';
-import { denseWeight } from '../../decompose/tt-weight.js';
+import { reconstructWeight } from '../../decompose/tt-weight.js';
 import { matrix, transpose } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import type { SymmetricRoot } from '../../linalg/symmetric-root.js';
 import { sizeOf } from '../../tensor/dims.js';
 import { float32 } from '../../tensor/tensor.js';
-import type { SqueezeLayer } from '../squeeze-layer.js';
-import type { FittedLayer, LayerShape, Prediction, Scheme, SchemeSubject } from './scheme.js';
-import { innerProduct, type Stage } from './whitened.js';
-import { type WhitenedTrain, whitenedTrain } from './whitened-train.js';
+import type { CompressibleLayer } from '../compressible-layers.js';
+import type {
+  DecompositionScheme,
+  FittedLayer,
+  LayerShape,
+  RankPrediction,
+  SchemeInput,
+} from './decomposition-scheme.js';
+import { innerProduct, type MapRegression } from './layer-metric.js';
+import { type WhitenedWeight, whitenWeight } from './whitened-weight.js';
 
 /** Modes on either side. */
-const MODES = 2;
+const MODES_PER_SIDE = 2;
 /** Shares of the whole mass that a bond may discard, one after the other: a curve of this many points. */
-const SHARES = [0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01, 0.005, 0.002, 1e-3, 3e-4];
+const DISCARDED_SHARES = [0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01, 0.005, 0.002, 1e-3, 3e-4];
 
 /** What the train needs to know of a layer, whitened. */
-async function whitened(
+async function whitenLayerWeight(
   layer: LayerShape & { path: string },
-  layout: Layout,
-  stage: Stage,
+  layout: TtLayout,
+  regression: MapRegression,
   { root, inverse }: SymmetricRoot,
   products: MatrixProducts,
 ) {
   const gradients = await products.multiply(root, root, {});
-  const weight = transpose(await products.multiply(stage.target, inverse, {}));
-  const inputs = await stage.moments.gram();
-  return whitenedTrain(layer.path, weight, requestOf(layer, layout), { inputs, gradients }, products);
+  const weight = transpose(await products.multiply(regression.bestMap, inverse, {}));
+  const inputs = await regression.secondMoments.computeMatrix();
+  return whitenWeight(layer.path, weight, buildTtRequest(layer, layout), { inputs, gradients }, products);
 }
 
-function requestOf(
+function buildTtRequest(
   { inputs, outputs }: Pick<LayerShape, 'inputs' | 'outputs'>,
-  layout: Layout,
+  layout: TtLayout,
 ): Omit<TtRequest, 'bonds'> {
-  return { layout, inModes: suggestModes(inputs, MODES), outModes: suggestModes(outputs, MODES) };
+  return { layout, inModes: suggestModes(inputs, MODES_PER_SIDE), outModes: suggestModes(outputs, MODES_PER_SIDE) };
 }
 
 /** The scheme of a layout; cores are parameters `PATH.tt_W0`, …, the bias is `PATH.B`. */
-export function ttScheme(layout: Layout): Scheme {
-  const shapeOf = (layer: LayerShape, ranks?: readonly number[]): TtShape => {
-    const request = requestOf(layer, layout);
-    return { ...request, bonds: fitBonds(trainModes(request), ranks).bonds };
+export function createTtScheme(layout: TtLayout): DecompositionScheme {
+  const buildShape = (layer: LayerShape, ranks?: readonly number[]): TtShape => {
+    const request = buildTtRequest(layer, layout);
+    return { ...request, bonds: clipRanks(getTrainModes(request), ranks).bonds };
   };
 
-  async function fitted(
-    layer: SqueezeLayer,
+  async function fitTrain(
+    layer: CompressibleLayer,
     ranks: readonly number[],
-    stage: Stage,
+    regression: MapRegression,
     { root }: SymmetricRoot,
-    at: WhitenedTrain,
+    whitenedWeight: WhitenedWeight,
     products: MatrixProducts,
   ): Promise<FittedLayer> {
-    const shape = shapeOf(layer, ranks);
-    const train = balance((await at.truncated(shape.bonds)).train);
+    const shape = buildShape(layer, ranks);
+    const train = balance((await whitenedWeight.truncate(shape.bonds)).train);
     const cores = train.cores.map(({ data }) => data);
-    const map = async () => transpose(matrix(layer.outputs, layer.inputs, await denseWeight(shape, cores, products)));
-    const best = stage.target;
+    const map = async () =>
+      transpose(matrix(layer.outputs, layer.inputs, await reconstructWeight(shape, cores, products)));
+    const best = regression.bestMap;
     const near = await products.multiply(await map(), root, {});
     const lost = matrix(
       near.rows,
@@ -85,43 +92,50 @@ export function ttScheme(layout: Layout): Scheme {
       path: layer.path,
       scheme,
       ranks: shape.bonds,
-      factors: cores.map((core, k) => ({ name: coreName(k), tensor: float32(core, storedShape(shape, k)) })),
-      loss: innerProduct(lost, await stage.moments.times(lost)),
-      inner: [],
-      map,
+      factors: cores.map((core, k) => ({ name: getCoreName(k), tensor: float32(core, getStoredCoreDims(shape, k)) })),
+      loss: innerProduct(lost, await regression.secondMoments.multiply(lost)),
+      innerCores: [],
+      computeMap: map,
     };
   }
 
-  const scheme: Scheme = {
+  const scheme: DecompositionScheme = {
     name: layout,
-    bonds: [],
-    refuses({ kind, inputs, outputs }) {
+    unfoldings: [],
+    findRefusal({ kind, inputs, outputs }) {
       if (kind !== 'linear') return 'it is a convolution';
-      const { inModes, outModes } = requestOf({ inputs, outputs }, layout);
+      const { inModes, outModes } = buildTtRequest({ inputs, outputs }, layout);
       return [...inModes, ...outModes].includes(1) ? 'its inputs or outputs are a prime number' : undefined;
     },
-    fitRanks: (layer, ranks) => [...shapeOf(layer, ranks).bonds],
-    parameters: (layer, ranks) => weightCount(shapeOf(layer, ranks)),
-    multiplyAdds: (layer, ranks) => planFactored(shapeOf(layer, ranks), 1).cost * sizeOf(layer.outputSize),
-    async predict({ layer, stage, output, products }: SchemeSubject): Promise<Prediction[]> {
-      const at = await whitened(layer, layout, stage, output, products);
-      const predictions = new Map<string, Prediction>();
-      for (const share of SHARES) {
-        const ranks = shapeOf(layer, await at.ranksFor(share)).bonds;
+    limitRanks: (layer, ranks) => [...buildShape(layer, ranks).bonds],
+    countParameters: (layer, ranks) => countCoreWeights(buildShape(layer, ranks)),
+    countMacs: (layer, ranks) => planFactorised(buildShape(layer, ranks), 1).macs * sizeOf(layer.outputSize),
+    async predict({ layer, regression, output, products }: SchemeInput): Promise<RankPrediction[]> {
+      const whitenedWeight = await whitenLayerWeight(layer, layout, regression, output, products);
+      const predictions = new Map<string, RankPrediction>();
+      for (const share of DISCARDED_SHARES) {
+        const ranks = buildShape(layer, await whitenedWeight.findRanks(share)).bonds;
         if (predictions.has(ranks.join())) continue;
-        const { loss } = await fitted(layer, ranks, stage, output, at, products);
-        predictions.set(ranks.join(), { ranks, mass: loss });
+        const { loss } = await fitTrain(layer, ranks, regression, output, whitenedWeight, products);
+        predictions.set(ranks.join(), { ranks, discardedEnergy: loss });
       }
       return [...predictions.values()];
     },
-    async fit(layer, ranks, stage, output, _, products) {
-      return fitted(layer, ranks, stage, output, await whitened(layer, layout, stage, output, products), products);
+    async fit(layer, ranks, regression, output, _, products) {
+      return fitTrain(
+        layer,
+        ranks,
+        regression,
+        output,
+        await whitenLayerWeight(layer, layout, regression, output, products),
+        products,
+      );
     },
-    bias: (layer, values) => ({ name: BIAS_NAME, tensor: float32(values, shapeOf(layer).outModes) }),
+    buildBias: (layer, values) => ({ name: BIAS_NAME, tensor: float32(values, buildShape(layer).outModes) }),
     emit: (b, layer, x, ranks, factors, bias) =>
       emitTtLinear(b, x, factors, bias, {
         path: layer.path,
-        ...shapeOf(layer, ranks),
+        ...buildShape(layer, ranks),
         execution: 'factored',
         outputName: layer.output.name,
       }),

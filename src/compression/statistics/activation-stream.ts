@@ -20,20 +20,20 @@ const FRONTIER_BYTES = 1.5 * 2 ** 30;
  * Bytes that are always worth keeping; of more, each must spare so many multiply-adds. To fetch a gigabyte into fresh memory
  * takes about 3 seconds, in which two cores compute some 200 multiply-adds for each of its bytes.
  */
-const SMALL_BYTES = 2 ** 28;
-const WORTH_KEEPING = 200;
+const ALWAYS_KEPT_FRONTIER_BYTES = 2 ** 28;
+const LEAST_MACS_PER_BYTE = 200;
 /** What is usually left of the multiply-adds of a layer that was replaced. */
-const SQUEEZED = 0.25;
+const MACS_LEFT_SHARE = 0.25;
 
 /** Something that is computed of a value where it arises: a few numbers are fetched instead of all of them. */
 export interface Probe {
-  readonly of: Value;
+  readonly value: Value;
   /** Inputs beside the value that it reads, for a batch of this number. */
-  feeds(batch: number): NamedTensors;
+  buildFeeds(batch: number): NamedTensors;
   /** Adds its nodes to the graph, and graph inputs of the names that it feeds. */
   append(b: GraphBuilder, value: Value): Value;
   /** Where it is written for a batch of so many images: what was told of a batch is gone with the next. */
-  into(images: number): Tensor;
+  getTarget(images: number): Tensor;
 }
 
 /** What to see of a network: values as they are, or what is computed of them. */
@@ -88,7 +88,10 @@ export class ActivationStream {
   }
 
   /** Number of images that a request tells of: whole chunks. */
-  told({ skip = 0, images = Number.POSITIVE_INFINITY }: Pick<StreamRequest, 'skip' | 'images'>): number {
+  countRequestedImages({
+    skip = 0,
+    images = Number.POSITIVE_INFINITY,
+  }: Pick<StreamRequest, 'skip' | 'images'>): number {
     let [seen, count] = [0, 0];
     for (const size of this.#sizes) {
       if (seen >= skip && seen < images) count += size;
@@ -104,7 +107,7 @@ export class ActivationStream {
 
   /** Keeps what is alive in front of `node`, unless it is more than memory should hold, or faster computed again. */
   async moveTo(node: Node): Promise<void> {
-    for await (const _ of this.moving(node, []));
+    for await (const _ of this.runWhileMovingTo(node, []));
   }
 
   /**
@@ -112,19 +115,19 @@ export class ActivationStream {
    *
    * @param images of so many images values are told (to the end of the chunk). Default: all.
    */
-  async *moving(
+  async *runWhileMovingTo(
     node: Node,
     values: StreamRequest['values'],
     images = Number.POSITIVE_INFINITY,
   ): AsyncGenerator<readonly Tensor[]> {
-    const live = liveBefore(this.graph, node);
+    const live = findLiveValues(this.graph, node);
     const batch = this.graph.inputs[0]?.type?.dims[0] ?? 'N';
     // Without dimensions nobody can say how much it would be.
     const elements = live.map(({ type }) => elementsPer(batch, type?.dims ?? ['?']) ?? Number.POSITIVE_INFINITY);
     const bytes = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images;
     const until = this.graph.nodes.indexOf(node);
-    const spared = this.#multiplyAdds(until, batch);
-    const isWorth = bytes <= SMALL_BYTES || spared * this.images >= WORTH_KEEPING * bytes;
+    const spared = this.#countMacs(until, batch);
+    const isWorth = bytes <= ALWAYS_KEPT_FRONTIER_BYTES || spared * this.images >= LEAST_MACS_PER_BYTE * bytes;
     if (bytes > FRONTIER_BYTES || !isWorth) {
       if (values.length > 0) yield* this.run({ values, images });
       return;
@@ -142,32 +145,32 @@ export class ActivationStream {
   }
 
   /** Multiply-adds of one image from the frontier to a node. */
-  #multiplyAdds(until: number, batch: Dim): number {
+  #countMacs(until: number, batch: Dim): number {
     let sum = 0;
     for (const node of this.graph.nodes.slice(this.#from, until)) {
       const isReplaced = node.outputs.some((output) => output && this.#replace.has(output));
-      sum += multiplyAddsOf(node, batch) * (isReplaced ? SQUEEZED : 1);
+      sum += multiplyAddsOf(node, batch) * (isReplaced ? MACS_LEFT_SHARE : 1);
     }
     return sum;
   }
 
   /** What a request sees that is not kept in front already, as a graph that begins there; its outputs in order. */
-  #segment(seen: StreamRequest['values'], replace: ReadonlyMap<Value, Replacement>): Graph {
-    const outputs = seen.map((each) => (each instanceof Value ? each : each.of));
-    const { builder, of } = startRewrite(this.graph, { cutAt: this.#frontier, outputs, replace });
+  #buildSegment(seen: StreamRequest['values'], replace: ReadonlyMap<Value, Replacement>): Graph {
+    const outputs = seen.map((each) => (each instanceof Value ? each : each.value));
+    const { builder, mapValue: of } = startRewrite(this.graph, { cutAt: this.#frontier, outputs, replace });
     for (const [i, each] of seen.entries()) {
       if (each instanceof Value) {
         builder.output(of(each));
         continue;
       }
       builder.scope = `probe${i}`;
-      builder.output(builder.op('Identity', [each.append(builder, of(each.of))]));
+      builder.output(builder.op('Identity', [each.append(builder, of(each.value))]));
     }
     return builder.build(this.graph.name);
   }
 
   /** What probabilities are computed from (see `scoresOf`), a chunk of images each, in the graph's own layout. */
-  async scores(request: Omit<StreamRequest, 'values'> = {}): Promise<Tensor[]> {
+  async computeScores(request: Omit<StreamRequest, 'values'> = {}): Promise<Tensor[]> {
     const found: Tensor[] = [];
     const values = [scoresOf(this.graph).source.value];
     for await (const told of this.run({ ...request, values })) found.push(...told);
@@ -179,7 +182,7 @@ export class ActivationStream {
     const isAtHand = (each: Value | Probe): each is Value => each instanceof Value && this.#frontier.includes(each);
     const wanted = [...new Set(request.values)].filter((each) => !isAtHand(each));
     const replace = new Map([...this.#replace, ...(request.replace ?? [])]);
-    const segment = wanted.length > 0 ? this.#segment(wanted, replace) : undefined;
+    const segment = wanted.length > 0 ? this.#buildSegment(wanted, replace) : undefined;
     const session: Session | undefined = segment && (await this.engine.load(segment));
     const inputs = new Set(segment?.inputs.map(({ name }) => name));
     let images = 0;
@@ -190,11 +193,11 @@ export class ActivationStream {
         images += this.#sizes[i] ?? 0;
         if (first < (request.skip ?? 0)) continue;
         const kept = this.#frontier.flatMap(({ name }, k) => (inputs.has(name) && chunk[k] ? [[name, chunk[k]]] : []));
-        const probing = wanted.map((each) => (each instanceof Value ? {} : each.feeds(batch)));
+        const probing = wanted.map((each) => (each instanceof Value ? {} : each.buildFeeds(batch)));
         const feeds: NamedTensors = Object.assign(Object.fromEntries(kept), ...probing);
         const targets = wanted.flatMap((each, k) => {
           const name = segment?.outputs[k]?.name;
-          return each instanceof Value || name === undefined ? [] : [[name, each.into(images - first)] as const];
+          return each instanceof Value || name === undefined ? [] : [[name, each.getTarget(images - first)] as const];
         });
         const results = session ? await session.run(feeds, Object.fromEntries(targets)) : {};
         batch++;
@@ -202,7 +205,7 @@ export class ActivationStream {
           const output = segment?.outputs[wanted.indexOf(each)]?.name;
           const tensor = isAtHand(each) ? chunk[this.#frontier.indexOf(each)] : results[output ?? ''];
           if (tensor) return tensor;
-          throw new ShiboriError(`Value "${(each instanceof Value ? each : each.of).name}" was not computed.`, {
+          throw new ShiboriError(`Value "${(each instanceof Value ? each : each.value).name}" was not computed.`, {
             code: 'unsupported-model',
           });
         });
@@ -215,7 +218,7 @@ export class ActivationStream {
 }
 
 /** What depends on the input, is computed before `node` and read by it or later. */
-function liveBefore(graph: Graph, node: Node): Value[] {
+function findLiveValues(graph: Graph, node: Node): Value[] {
   const at = graph.nodes.indexOf(node);
   const moving = reachableFrom(graph, graph.inputs);
   const later = new Set<Value>(graph.outputs);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ShiboriError } from '../../errors.js';
 import { type ModelConfig, parseModelConfig, parsePreprocessorConfig } from '../../models/model-config.js';
-import type { PreprocessLayer } from '../../models/preprocessing.js';
+import type { PreprocessSource } from '../../models/preprocessing.js';
 import { configFolders } from './model-folders.js';
 
 /** More than any real configuration: 21,000 classes take one megabyte. */
@@ -16,7 +16,7 @@ const parsers: Readonly<Record<string, (text: string, file: string) => ModelConf
 /** What the configuration files beside a model say. */
 export interface ModelConfigs {
   /** The strongest first. */
-  readonly layers: readonly PreprocessLayer[];
+  readonly layers: readonly PreprocessSource[];
   readonly classes?: {
     readonly names: readonly string[];
     readonly file: string;
@@ -33,7 +33,7 @@ export interface ModelConfigs {
  */
 export function readModelConfigs(model: string): ModelConfigs {
   const folders = configFolders(model);
-  const layers: PreprocessLayer[] = [];
+  const layers: PreprocessSource[] = [];
   let classes: ModelConfigs['classes'];
   for (const [name, parse] of Object.entries(parsers)) {
     const file = folders.map((folder) => join(folder, name)).find((path) => existsSync(path));

@@ -7,7 +7,7 @@ import { writeTorch } from '../../formats/torch/write.js';
 import { type Graph, type Model, OPSET } from '../../graph/model.js';
 import { architectures } from '../../models/architectures.js';
 import { encodeInfo, type ModelInfo, VERSION_KEY } from '../../models/metadata.js';
-import { stateDictOf } from '../../models/state-dict.js';
+import { buildStateDict } from '../../models/state-dict.js';
 import { checkFinite } from '../../passes/check-weights.js';
 import { withOutputs } from '../../passes/scores-graph.js';
 import { storeWeights } from '../../passes/store-weights.js';
@@ -197,7 +197,7 @@ export async function encodeModel(model: LoadedModel, format: ModelFormat): Prom
     };
     return writeOnnxChunks(whole);
   }
-  const state = stateDictOf(model.graph);
+  const state = buildStateDict(model.graph);
   return [format === 'torch' ? await writeTorch(state) : writeSafetensors(state, metadata)];
 }
 
@@ -213,5 +213,5 @@ export function defaultOutput(file: string, suffix: string, extension = modelExt
 
 /** The parameters that fine-tuning trains unless told otherwise: the architecture's head. */
 export function headPattern(info: ModelInfo): string {
-  return architectures.find(({ name }) => name === info.architecture)?.head ?? '*';
+  return architectures.find(({ name }) => name === info.architecture)?.headPattern ?? '*';
 }

@@ -2,9 +2,9 @@ import type { Graph } from '../../graph/model.js';
 import type { ModelInfo } from '../../models/metadata.js';
 import {
   PREPROCESS_PARTS,
-  type PreprocessLayer,
-  partsOf,
+  type PreprocessSource,
   type ResolvedPreprocess,
+  toPreprocessParts,
 } from '../../models/preprocessing.js';
 import { describeScores } from '../../ops/scores/scores.js';
 import type { ModelConfigs } from './config-files.js';
@@ -20,13 +20,13 @@ export interface Preprocessed {
  * What is known of a model's preprocessing beside options, the strongest first. What was guessed when a file was written
  * is a guess still, and comes last; but it is the same one, whatever the written graph looks like.
  */
-export function knownLayers({ preprocess, guessed }: ModelInfo, configs: ModelConfigs): readonly PreprocessLayer[] {
+export function knownLayers({ preprocess, guessed }: ModelInfo, configs: ModelConfigs): readonly PreprocessSource[] {
   if (!preprocess) return configs.layers;
   const known = PREPROCESS_PARTS.filter((part) => !guessed?.includes(part));
   return [
-    { from: 'metadata', parts: partsOf(preprocess, guessed) },
+    { from: 'metadata', parts: toPreprocessParts(preprocess, guessed) },
     ...configs.layers,
-    { from: 'guess', parts: partsOf(preprocess, known) },
+    { from: 'guess', parts: toPreprocessParts(preprocess, known) },
   ];
 }
 

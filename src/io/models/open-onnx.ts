@@ -11,10 +11,10 @@ import { nodesFor } from '../../graph/uses.js';
 import { decodeInfo, type ModelInfo } from '../../models/metadata.js';
 import { resolvePreprocess } from '../../models/preprocessing.js';
 import { freeBatch } from '../../passes/free-batch.js';
-import { type ImageInput, imageInputOf, withImageInput } from '../../passes/image-input.js';
+import { type ImageInput, readImageInput, withImageInput } from '../../passes/image-input.js';
 import { importGraph } from '../../passes/import-graph.js';
 import { rescalesPixels } from '../../passes/pixel-range.js';
-import { isStoredWeight, storeWeightsAsInitializers } from '../../passes/stored-weights.js';
+import { isStoredWeight, moveWeightsToInitializers } from '../../passes/weights-as-initializers.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
 import type { ModelConfigs } from './config-files.js';
 import { externalDataOf } from './external-data.js';
@@ -122,7 +122,7 @@ function noteStorage(dtype: DType): string[] {
 export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, configs: ModelConfigs): OpenedOnnx {
   const external = externalDataOf(file);
   const read: OnnxModel = readOnnx(bytes, file, { external: external.read });
-  const model = { ...read, graph: storeWeightsAsInitializers(read.graph) };
+  const model = { ...read, graph: moveWeightsToInitializers(read.graph) };
   const dtype = mainDtype(
     Array.from(model.graph.initializers)
       .filter(([value, tensor]) => isStoredWeight(value, tensor))
@@ -133,7 +133,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     ...aboutOf(read),
     ...(dtype === 'float16' ? { store: dtype } : {}),
   };
-  const image = imageInputOf(model.graph, options.layout);
+  const image = readImageInput(model.graph, options.layout);
   const origin: OnnxOrigin = {
     opset: model.opset,
     producer: model.producer,

@@ -1,11 +1,11 @@
 /* From the bytes of a PyTorch or safetensors file to a model: its weights, and the network that they belong to. */
-import { ttDescriptorsOf } from '../../decompose/tt-layer.js';
+import { findTtDescriptors } from '../../decompose/tt-layer.js';
 import { ShiboriError, whileReading } from '../../errors.js';
 import { readSafetensors } from '../../formats/safetensors/read.js';
 import { readTorch } from '../../formats/torch/read.js';
 import { chooseByPrefix, groupByPrefix, isAveraged, noteOthers, unknownKey } from '../../formats/weight-sets.js';
 import type { Graph } from '../../graph/model.js';
-import { architectureOf, architectures } from '../../models/architectures.js';
+import { architectures, findArchitecture } from '../../models/architectures.js';
 import { decodeInfo, type ModelInfo } from '../../models/metadata.js';
 import { resolvePreprocess } from '../../models/preprocessing.js';
 import { computeWeights } from '../../models/reparametrize.js';
@@ -68,14 +68,14 @@ export function openState(state: ReadState, file: string, options: OpenOptions, 
   const { info } = state;
   const { tensors: all, notes: computed } = computeWeights(state.tensors, file);
   const { tensors, notes: left, ignored } = knownPart(all, options.arch ?? info.architecture);
-  const architecture = architectureOf(tensors, file, options.arch ?? info.architecture);
+  const architecture = findArchitecture(tensors, file, options.arch ?? info.architecture);
   const layers = knownLayers(info, configs);
   const known = layers.find(({ parts }) => parts.size)?.parts.size;
-  const inputSize = options.inputSize ?? known ?? architecture.defaultInputSize(tensors);
+  const inputSize = options.inputSize ?? known ?? architecture.getDefaultInputSize(tensors);
   const execution = (path: string) =>
     options.execution ?? info.layers?.find((layer) => layer.path === path)?.execution ?? 'rebuilt';
-  const graph = built(() => architecture.build(tensors, { inputSize, execution }), file);
-  const trains = ttDescriptorsOf(graph).map((layer) => ({ ...layer, execution: execution(layer.path) }));
+  const graph = built(() => architecture.build(tensors, { inputSize, getExecution: execution }), file);
+  const trains = findTtDescriptors(graph).map((layer) => ({ ...layer, execution: execution(layer.path) }));
   const channels = Number(graph.inputs[0]?.type?.dims[1] ?? 3);
   const size = { from: options.inputSize ? 'option' : 'guess', value: inputSize };
   const facts = {

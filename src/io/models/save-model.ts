@@ -6,7 +6,7 @@ import { readSafetensors } from '../../formats/safetensors/read.js';
 import { readTorch } from '../../formats/torch/read.js';
 import type { Graph } from '../../graph/model.js';
 import { architectures } from '../../models/architectures.js';
-import { stateDictOf } from '../../models/state-dict.js';
+import { buildStateDict } from '../../models/state-dict.js';
 import { checkFinite } from '../../passes/check-weights.js';
 import { writeFileAtomic } from '../atomic-file.js';
 import {
@@ -85,7 +85,7 @@ async function verifyFile(
   }
   const { tensors } =
     format === 'torch' ? await readTorch(bytes, path, { keepNames: true }) : readSafetensors(bytes, path);
-  verifyTensors(tensors, stateDictOf(model.graph));
+  verifyTensors(tensors, buildStateDict(model.graph));
   // A state dict has no graph: without a known architecture, the reader of the file has the graph.
   const known = model.info.architecture !== undefined || architectures.some(({ recognises }) => recognises(tensors));
   if (!known) return;

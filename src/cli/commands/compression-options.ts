@@ -1,0 +1,162 @@
+/** The options of `compress` (and `sweep`) that say what a squeeze is to reach and from which images. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { schemeNames } from '../../compression/schemes/decomposition-scheme.js';
+import type { CompressFileOptions } from '../../compression-run/compress-to-goal.js';
+import type { CompressionPlan, GoalTexts } from '../../compression-run/compression-plan.js';
+import { UsageError } from '../../errors.js';
+import { rareGroup, SEED_HELP } from '../help.js';
+import {
+  type CommonOptions,
+  dataOptions,
+  type ImageOptions,
+  type ModelOptions,
+  openOptions,
+  withData,
+} from '../options.js';
+import { count, patterns, positiveInteger } from '../parse.js';
+
+/** Options of a squeeze. */
+export interface SharedCompressionOptions extends CommonOptions, ModelOptions, ImageOptions, GoalTexts {
+  readonly valData?: string;
+  readonly valSplit?: string;
+  readonly layers?: string[];
+  readonly schemes?: string[];
+  readonly calibration?: number;
+  readonly minCamSimilarity?: number;
+  readonly mapImages?: number;
+  readonly rounds?: number;
+  readonly finetune?: number;
+  readonly control?: boolean;
+  readonly beside?: string;
+  readonly store?: CompressionPlan['store'];
+  readonly allowSlower?: boolean;
+  readonly seed?: number;
+  readonly work?: string;
+  readonly fresh?: boolean;
+}
+
+/** Their names, to tell a squeeze from a plan of hand-chosen ranks. */
+export const compressionOptionNames: readonly (keyof SharedCompressionOptions)[] = [
+  'params',
+  'size',
+  'macs',
+  'maxAccuracyDrop',
+  'maxError',
+  'data',
+  'split',
+  'randomSplit',
+  'part',
+  'limit',
+  'valData',
+  'valSplit',
+  'layers',
+  'schemes',
+  'calibration',
+  'minCamSimilarity',
+  'mapImages',
+  'rounds',
+  'finetune',
+  'control',
+  'beside',
+  'store',
+  'allowSlower',
+  'seed',
+  'work',
+  'fresh',
+];
+
+/** Parses a correlation above 0 and up to 1. */
+function parseCorrelation(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value > 0 && value <= 1) return value;
+  throw new InvalidArgumentError('Expected a correlation above 0 and up to 1, such as 0.95.');
+}
+
+/** Adds the options that say how a model is compressed, whatever the goal. */
+export function withCompression(command: Command): Command {
+  command
+    .optionsGroup('Compression:')
+    .addOption(new Option('--store <type>', 'type of the stored weights').choices(['float32', 'float16', 'int8']))
+    .option('--layers <patterns>', "layers, such as 'features.*' (default: all)", patterns)
+    .option('--finetune <n>', 'epochs of fine-tuning afterwards (default: 0)', count)
+    .option('--seed <n>', SEED_HELP, count)
+    .option('--work <folder>', 'intermediate results (default: in shibori-out)')
+    .option('--fresh', 'start over instead of resuming');
+  withData(command)
+    .option('--val-data <source>', 'validation images (default: val or test in --data, else a tenth of it)')
+    .option('--val-split <file>', 'split file of the validation images')
+    .option('--calibration <n>', 'calibration images (default: up to 2000)', positiveInteger);
+  return rareGroup(command, 'Details of the compression:')
+    .option('--schemes <names>', `${schemeNames.join(', ')} (default: svd,tucker2,tt-conv)`, patterns)
+    .option('--rounds <n>', 'ways of sharing the budget that are fitted and measured (default: 1)', positiveInteger)
+    .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
+    .option('--control', 'with --finetune: train the dense original alike, to compare with')
+    .option('--beside <plan>', 'YAML plan of given ranks, to compare with');
+}
+
+/** Options of a goal for one model, which a sweep over many sizes does not have. */
+export function withAcceptance(command: Command): Command {
+  return command
+    .option('--min-cam-similarity <r>', "least mean correlation of Grad-CAM maps with the original's", parseCorrelation)
+    .option('--allow-slower', 'accept a model that runs slower than the original');
+}
+
+/** Refuses those options where they have no effect: a sweep reports every size, whatever it loses. */
+export function refuseAcceptance(command: Command): Command {
+  const refused = (flags: string, why: string) =>
+    command.addOption(new Option(flags).hideHelp()).on(`option:${new Option(flags).name()}`, () => {
+      throw new UsageError(`sweep has no ${flags.split(' ')[0]}: ${why}. Leave it out, or use compress.`);
+    });
+  refused('--min-cam-similarity <r>', 'it reports the similarity of maps for every size and refuses none');
+  refused('--allow-slower', 'it does not measure latency and refuses no model');
+  return command;
+}
+
+/** Throws UsageError for options that have no effect without others. */
+export function checkCompressionOptions({ control, finetune }: Omit<SharedCompressionOptions, keyof GoalTexts>): void {
+  if (control && !finetune) {
+    throw new UsageError('--control trains the dense original as the compressed model is trained: add --finetune N.');
+  }
+}
+
+/** What a squeeze is told beside its goal. */
+export async function buildCompressionPlan(
+  options: Omit<SharedCompressionOptions, keyof GoalTexts>,
+): Promise<Omit<CompressionPlan, 'goal'>> {
+  const { parseSchemes: schemesNamed } = await import('../../compression-run/compression-plan.js');
+  const { layers, schemes, calibration, minCamSimilarity, mapImages, rounds, finetune, control, beside } = options;
+  const { store, allowSlower, seed } = options;
+  return {
+    ...(layers ? { layers } : {}),
+    ...(schemes ? { schemes: schemesNamed(schemes) } : {}),
+    ...(calibration === undefined ? {} : { calibrationImages: calibration }),
+    ...(minCamSimilarity === undefined ? {} : { minMapSimilarity: minCamSimilarity }),
+    ...(mapImages === undefined ? {} : { mapImages }),
+    ...(rounds === undefined ? {} : { rounds }),
+    ...(finetune === undefined ? {} : { finetuneEpochs: finetune }),
+    ...(control ? { control } : {}),
+    ...(beside === undefined ? {} : { baselinePlan: beside }),
+    ...(store ? { store } : {}),
+    ...(allowSlower ? { allowSlower } : {}),
+    ...(seed === undefined ? {} : { seed }),
+  };
+}
+
+/** The files of a squeeze. */
+export function buildCompressFileOptions(
+  options: Omit<SharedCompressionOptions, keyof GoalTexts>,
+  data: string,
+): CompressFileOptions {
+  const { valData, valSplit, work, fresh } = options;
+  const validation = valData ?? (valSplit === undefined ? undefined : data);
+  return {
+    ...openOptions(options),
+    ...dataOptions(options),
+    data,
+    ...(work === undefined ? {} : { work }),
+    ...(fresh ? { fresh } : {}),
+    ...(validation === undefined
+      ? {}
+      : { validation: { data: validation, ...(valSplit === undefined ? {} : { split: valSplit }) } }),
+  };
+}

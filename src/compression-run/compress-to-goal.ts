@@ -1,0 +1,212 @@
+import { basename, extname, join } from 'node:path';
+import type { LayerOutcome } from '../compression/layer-outcome.js';
+import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context/context.js';
+import { ShiboriError, UsageError } from '../errors.js';
+import { collectProvenance, filesOf, findDataOrigin } from '../evaluation/provenance.js';
+import { requireLabels } from '../images/dataset.js';
+import { defaultOutput, formatOf, type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
+import { saveModel } from '../io/models/save-model.js';
+import { refuseInputAsOutput } from '../io/output-file.js';
+import { folderMemory, forget, noMemory, type WorkMemory } from '../io/work-memory.js';
+import { describeSpeed, milliseconds, type SpeedFigures } from '../report/comparison.js';
+import { planCompression } from '../workflows/phases.js';
+import { measureTrainedControl } from './compression-candidate.js';
+import { type CompressionDatasets, type CompressionSources, withCompressionDatasets } from './compression-images.js';
+import type { CompressionPlan } from './compression-plan.js';
+import type { CompressionReport } from './compression-report.js';
+import { type CompressionSession, openCompressionSession } from './compression-session.js';
+import { getMaxBytes } from './cost-limit.js';
+import { describeCompressionPage, writeCompressionPage } from './describe-compression.js';
+import { measureGivenRanksBaseline } from './given-ranks-baseline.js';
+import { reachGoal } from './reach-goal.js';
+import { type LayerFigures, measureLayerFigures, measureSizeChange } from './size-figures.js';
+import { isSlower, measureSpeedChange, type PlacedLayer } from './speed-change.js';
+import { getStorage } from './weight-storage.js';
+
+/** Seconds that each batch size of the speed verdict is measured for. */
+const SPEED_SECONDS = 1;
+
+/** Throws when the model runs slower than it did, naming the layers that do. */
+function refuseSlower(speed: readonly SpeedFigures[], layers: readonly LayerFigures[]): void {
+  if (!speed.some(isSlower)) return;
+  const figures = speed
+    .map(
+      (each) =>
+        `batch ${each.batch}: ${milliseconds(each.beforeMs)} → ${milliseconds(each.afterMs)}, ${describeSpeed(each)}`,
+    )
+    .join('; ');
+  const slower = layers.flatMap(({ path, speed: own }) => (own && isSlower(own) ? [{ path, ratio: own.ratio }] : []));
+  const which = slower
+    .sort((a, b) => b.ratio - a.ratio)
+    .map(({ path, ratio }) => `${path} (${ratio.toFixed(2)} times)`)
+    .join(', ');
+  throw new ShiboriError(
+    `The squeezed model runs slower than the original (${figures}). ${which === '' ? 'No layer alone does' : `Slower than they were: ${which}`}. Take it with --allow-slower, choose others with --layers, or limit --macs instead. Nothing was written.`,
+    { code: 'unsupported-model' },
+  );
+}
+
+/** Where the squeezed layers lie. */
+function listPlacedLayers(session: CompressionSession, layers: readonly LayerOutcome[]): PlacedLayer[] {
+  const ends = new Map(session.layers.map(({ path, x, output }) => [path, { from: x.name, to: output.name }]));
+  return layers.flatMap(({ path, scheme }) => {
+    const at = ends.get(path);
+    return scheme && at ? [{ path, ...at }] : [];
+  });
+}
+
+/**
+ * Squeezes a loaded model until it reaches a goal, measured on validation images. The model itself is not changed; the
+ * same images, plan and seed give the same result.
+ *
+ * @param memory what was found before, and where to keep what is found now: the same call goes on where one was stopped.
+ *   Default: nothing is kept.
+ * @returns the model as it is to be written (weights in the plan's storage), and why it is as it is.
+ * @throws UsageError for a pattern that fits no layer, ShiboriError when the goal cannot be met (says what can), or when
+ *   the result runs slower than the original and the plan does not allow that.
+ */
+export async function compressModelToGoal(
+  model: LoadedModel,
+  sets: CompressionDatasets,
+  plan: CompressionPlan,
+  context: VerbContext = {},
+  memory: WorkMemory = noMemory,
+): Promise<{ readonly model: LoadedModel; readonly report: CompressionReport }> {
+  const start = performance.now();
+  if (plan.goal.kind === 'accuracyDrop') {
+    requireLabels(
+      sets.validation,
+      '--max-accuracy-drop counts correct predictions. Give another goal (--params, --size, --macs, --max-error), or validation images with labels (--val-data)',
+    );
+  }
+  const session = await openCompressionSession(model, sets, plan, context, memory);
+  const before = await session.getOriginalPredictions();
+  const { candidate, trials } = await reachGoal(session);
+  context.signal?.throwIfAborted();
+  const { stored, loss } = candidate;
+  context.onProgress?.({ stage: 'speed', done: 0, total: 1 });
+  const speed = await measureSpeedChange(session.engine, model.graph, stored.graph, SPEED_SECONDS);
+  const graphs = { folded: session.simplified, stored: stored.graph, float: candidate.model.graph };
+  const layers = await measureLayerFigures(
+    session.engine,
+    model,
+    graphs,
+    candidate.layers,
+    listPlacedLayers(session, candidate.layers),
+  );
+  context.onProgress?.({ stage: 'speed', done: 1, total: 1 });
+  if (!plan.allowSlower) refuseSlower(speed, layers);
+  const control = plan.control && plan.finetuneEpochs ? await measureTrainedControl(session) : undefined;
+  const byHand =
+    plan.baselinePlan === undefined ? undefined : await measureGivenRanksBaseline(session, plan.baselinePlan);
+  const report: CompressionReport = {
+    goal: plan.goal,
+    data: {
+      train: sets.train.source.name,
+      trainPart: sets.train.source.part ?? null,
+      validation: sets.validation.source.name,
+      validationPart: sets.validation.source.part ?? null,
+      validationImages: loss.images,
+      heldOut: sets.isValidationSplitOff,
+      calibrationImages: (await session.getCalibrationImages()).reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0),
+    },
+    store: getStorage(plan, model),
+    size: await measureSizeChange(await session.measureOriginalSize(), stored, candidate.model),
+    layers,
+    refused: session.refused,
+    folds: session.folds,
+    ...(before.accuracy && loss.accuracy && loss.top1Drop !== undefined
+      ? { accuracy: { before: before.accuracy, after: loss.accuracy, top1Drop: loss.top1Drop } }
+      : {}),
+    agreement: loss.agreement,
+    error: loss.error,
+    divergence: loss.divergence,
+    ...(loss.maps ? { maps: loss.maps } : {}),
+    ...(control ? { control } : {}),
+    ...(byHand ? { byHand } : {}),
+    trainTop1: candidate.trainTop1,
+    ...(candidate.finetuning ? { finetuning: candidate.finetuning } : {}),
+    trials,
+    speed,
+    seconds: (performance.now() - start) / 1000,
+  };
+  return { model: stored, report };
+}
+
+/** Where a squeezed model goes. Throws a UsageError for a file that is no ONNX file, and for the model itself. */
+export function resolveOutput(file: string, wanted: string | undefined): string {
+  const output = wanted ?? defaultOutput(file, 'compressed', '.onnx');
+  refuseInputAsOutput(output, [file]);
+  if (formatOf(output) === 'onnx') return output;
+  throw new UsageError(
+    `-o ${output}: only an ONNX file holds layers that were taken apart; a state dict has no graph to say how its factors belong together. Give a name ending in .onnx.`,
+  );
+}
+
+/** Where the work on a model file is kept: other goals and sweeps take up what they have in common. */
+export function resolveWorkFolder(file: string, wanted: string | undefined): string {
+  return wanted ?? join('shibori-out', 'compress', basename(file, extname(file)));
+}
+
+/** Options of a squeeze of files. */
+export interface CompressFileOptions extends CompressionSources, OpenOptions {
+  /** The file to write. Default: `MODEL-compressed.onnx` in the working folder. */
+  readonly output?: string;
+  /** Where the work is kept, to be gone on with. Default: `shibori-out/compress/MODEL`. */
+  readonly work?: string;
+  /** Begin anew, whatever is kept there. */
+  readonly fresh?: boolean;
+}
+
+/** What a squeeze of files did: the model, and the page that shows it. */
+export type CompressionFileReport = CompressionReport & {
+  readonly output: string;
+  readonly outputBytes: number;
+  readonly page: string;
+};
+
+/**
+ * Squeezes a model file to a goal and writes the result, an ONNX file.
+ *
+ * @throws as `squeezeModel`; nothing is written then.
+ */
+export async function compressToGoal(
+  file: string,
+  plan: CompressionPlan,
+  options: CompressFileOptions,
+  context: VerbContext = {},
+): Promise<CompressionFileReport> {
+  const output = resolveOutput(file, options.output);
+  const model = await openModel(file, options);
+  tellNotes(model, context);
+  const folder = resolveWorkFolder(file, options.work);
+  if (options.fresh) await forget(folder);
+  return withCompressionDatasets(options, plan.seed ?? 42, context, async (sets) => {
+    const counts = { train: sets.train.source.items.length, validation: sets.validation.source.items.length };
+    context.onPhases?.(planCompression(plan, counts));
+    const { warnings, context: listening } = keepWarnings(context);
+    const { model: compressed, report } = await compressModelToGoal(model, sets, plan, listening, folderMemory(folder));
+    context.signal?.throwIfAborted();
+    const written = await saveModel(compressed, output, {
+      engine: engineOf(context),
+      ...getMaxBytes(model, plan.goal),
+    });
+    const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
+    const provenance = await collectProvenance(
+      {
+        models: [
+          { name: 'original', model, files: filesOf(model) },
+          { name: 'compressed', model: compressed, files: [written.file] },
+        ],
+        data: [
+          findDataOrigin('calibration', sets.train, report.data.calibrationImages),
+          findDataOrigin('measured', sets.validation, report.data.validationImages),
+        ],
+        seed: plan.seed ?? 42,
+      },
+      context,
+    );
+    const page = describeCompressionPage(report, basename(file), { warnings, provenance });
+    return { ...result, page: await writeCompressionPage(folder, page, result) };
+  });
+}

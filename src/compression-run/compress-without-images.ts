@@ -1,0 +1,102 @@
+import { simplifyLosslessly } from '../compression/simplify-losslessly.js';
+import {
+  analyseWeights,
+  decomposeByWeights,
+  findOptionsWithinError,
+} from '../compression/weight-only-decomposition.js';
+import { engineOf, tellNotes, type VerbContext } from '../context/context.js';
+import { UsageError } from '../errors.js';
+import { sizeOfModel } from '../evaluation/size.js';
+import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
+import { saveModel } from '../io/models/save-model.js';
+import { bindSymbolicBatch } from '../passes/free-batch.js';
+import { resolveOutput } from './compress-to-goal.js';
+import type { CompressionPlan } from './compression-plan.js';
+import type { CompressionShape } from './compression-report.js';
+import { chooseLayers } from './compression-session.js';
+import {
+  compressWithinLimit,
+  computeLimit,
+  createLimitError,
+  getMaxBytes,
+  LimitUnreachable,
+  measureCost,
+} from './cost-limit.js';
+import { measureLayerFigures, measureSizeChange } from './size-figures.js';
+import { getStorage, storeAndImport } from './weight-storage.js';
+
+/** What is measured cannot be promised without images. */
+const createNeedsImagesError = (option: string) => new UsageError(`${option} is measured on images: give --data.`);
+
+/**
+ * Squeezes a loaded model by its weights alone. Of a goal of error, it is what the weight of no layer may exceed.
+ *
+ * @throws UsageError for goals that need images, ShiboriError when the goal cannot be met (says what can).
+ */
+export async function compressModelWithoutImages(
+  original: LoadedModel,
+  plan: CompressionPlan,
+  context: VerbContext = {},
+): Promise<{ readonly model: LoadedModel; readonly report: CompressionShape }> {
+  const start = performance.now();
+  const { goal } = plan;
+  const store = getStorage(plan, original);
+  if (goal.kind === 'accuracyDrop') throw createNeedsImagesError('--max-accuracy-drop');
+  if (plan.minMapSimilarity !== undefined) throw createNeedsImagesError('--min-cam-similarity');
+  if (plan.finetuneEpochs) throw createNeedsImagesError('--finetune');
+  if (plan.rounds !== undefined && plan.rounds > 1) throw createNeedsImagesError('--rounds');
+  const engine = engineOf(context);
+  const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
+  const { layers: chosen, refused } = chooseLayers(simplified, plan.layers);
+  const options = {
+    ...(plan.schemes ? { schemes: plan.schemes } : {}),
+    ...(context.signal ? { signal: context.signal } : {}),
+    onLayer: (layer: string, done: number, total: number) =>
+      context.onProgress?.({ stage: 'curves', done, total, fields: { layer } }),
+  };
+  const counted = goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
+  const analysed = await analyseWeights(engine, simplified, chosen, counted, options);
+  const costed = { original, simplified, layers: chosen, store };
+  const decompose = async () => {
+    if (goal.kind === 'error')
+      return decomposeByWeights(engine, analysed, findOptionsWithinError(analysed, goal.most), options);
+    const { limit, whole } = await computeLimit(costed, goal);
+    const decomposeTo = (most: number) => decomposeByWeights(engine, analysed, most, options);
+    if ((await measureCost(simplified, goal.kind, costed)) <= limit) return decomposeTo(Number.POSITIVE_INFINITY);
+    return compressWithinLimit(costed, goal.kind, limit, decomposeTo).catch((error: unknown) => {
+      throw error instanceof LimitUnreachable ? createLimitError(goal.kind, { limit, whole }, refused, error) : error;
+    });
+  };
+  const { graph, layers } = await decompose();
+  const { stored, model } = storeAndImport({ ...original, graph }, store);
+  const graphs = { folded: simplified, stored: stored.graph, float: model.graph };
+  const report: CompressionShape = {
+    goal,
+    store,
+    size: await measureSizeChange(await sizeOfModel(original), stored, model),
+    layers: await measureLayerFigures(engine, original, graphs, layers, []),
+    refused,
+    folds,
+    seconds: (performance.now() - start) / 1000,
+  };
+  return { model: stored, report };
+}
+
+/** Squeezes a model file by its weights alone and writes the result, an ONNX file. */
+export async function compressFileWithoutImages(
+  file: string,
+  plan: CompressionPlan,
+  options: OpenOptions & { readonly output?: string },
+  context: VerbContext = {},
+): Promise<CompressionShape & { readonly output: string; readonly outputBytes: number }> {
+  const output = resolveOutput(file, options.output);
+  const model = await openModel(file, options);
+  tellNotes(model, context);
+  context.onWarning?.(
+    'without images (--data) every direction of a weight counts alike: nobody knows what this costs the predictions',
+  );
+  const { model: compressed, report } = await compressModelWithoutImages(model, plan, context);
+  context.signal?.throwIfAborted();
+  const written = await saveModel(compressed, output, { engine: engineOf(context), ...getMaxBytes(model, plan.goal) });
+  return { ...report, output: written.file, outputBytes: written.sizeBytes };
+}

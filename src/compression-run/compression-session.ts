@@ -1,0 +1,204 @@
+/** What every squeezed model of one original is made from: learnt when it is first asked for, and kept. */
+import { appendGradients } from '../autodiff/gradient.js';
+import { analyseNetwork, type CompressToBudgetOptions } from '../compression/compress-to-budget.js';
+import {
+  type CompressibleLayer,
+  findCompressibleLayers,
+  type RefusedLayer,
+} from '../compression/compressible-layers.js';
+import type { AnalysedNetwork, DecompositionOptions } from '../compression/decompose-network.js';
+import { describeRefusedLayers } from '../compression/refused-layers.js';
+import { simplifyLosslessly } from '../compression/simplify-losslessly.js';
+import { engineOf, type VerbContext } from '../context/context.js';
+import type { Engine } from '../engine/engine.js';
+import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { sizeOfModel } from '../evaluation/size.js';
+import { findSpatialLayers } from '../explain/layers.js';
+import type { Graph } from '../graph/model.js';
+import { fitsPattern } from '../graph/module-path.js';
+import { checkLabels, type Dataset, preprocessOf } from '../images/dataset.js';
+import { featureKey } from '../io/feature-store.js';
+import type { LoadedModel } from '../io/models/model-file.js';
+import { noMemory, type WorkMemory } from '../io/work-memory.js';
+import type { FoldNote } from '../passes/fold.js';
+import { bindSymbolicBatch } from '../passes/free-batch.js';
+import type { SizeFigures } from '../report/comparison.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { digestOf } from '../train/weights.js';
+import { partsOf } from '../training-run/finetune-data.js';
+import { createSensitivityCache, readOrComputePredictions, readOrMeasureLoss } from './compression-cache.js';
+import { type CompressionDatasets, loadCalibrationImages } from './compression-images.js';
+import type { CompressionPlan } from './compression-plan.js';
+import {
+  computePredictions,
+  type MeasuredLoss,
+  measureModelLoss,
+  type ValidationPredictions,
+} from './measured-loss.js';
+
+/** What every candidate is made from. */
+export interface CompressionSession {
+  readonly engine: Engine;
+  readonly original: LoadedModel;
+  /** The original after exact savings, any batch. */
+  readonly simplified: Graph;
+  readonly folds: readonly FoldNote[];
+  /** The layers that may be squeezed, and those that no scheme takes. */
+  readonly layers: readonly CompressibleLayer[];
+  readonly refused: readonly RefusedLayer[];
+  readonly sets: CompressionDatasets;
+  readonly plan: CompressionPlan;
+  readonly context: VerbContext;
+  readonly memory: WorkMemory;
+  /** Tells this study from others: model, images, plan. */
+  readonly key: string;
+  /** Images whose maps are compared; `undefined` for a model of which no layer has a map. */
+  readonly mapImages: number | undefined;
+  /** What the original says of the validation images. */
+  getOriginalPredictions(): Promise<ValidationPredictions>;
+  /**
+   * What another model loses on them; kept by a key of what decides the model.
+   *
+   * @param make the model, which is not asked for where its loss is known.
+   */
+  measureLoss(key: string, make: () => Promise<LoadedModel>): Promise<MeasuredLoss>;
+  /** What the original takes, as an ONNX file. */
+  measureOriginalSize(): Promise<SizeFigures>;
+  /** The images that statistics are taken of. */
+  getCalibrationImages(): Promise<readonly Tensor[]>;
+  /** What each layer is worth. */
+  getAnalysedNetwork(): Promise<AnalysedNetwork>;
+}
+
+/** Images whose maps are compared unless a plan says how many. */
+const DEFAULT_MAP_IMAGES = 64;
+
+/** The layers that patterns choose. Throws a UsageError for a pattern that chooses none. */
+export function chooseLayers(graph: Graph, patterns: readonly string[] | undefined) {
+  const { layers, refused } = findCompressibleLayers(graph);
+  const paths = layers.map(({ path }) => path);
+  if (layers.length === 0) {
+    const why = describeRefusedLayers(refused).join('; ');
+    throw new ShiboriError(`The model has no layer that can be squeezed${why === '' ? '' : ` (${why})`}.`, {
+      code: 'unsupported-model',
+    });
+  }
+  for (const pattern of patterns ?? []) {
+    if (paths.some((path) => fitsPattern(path, pattern))) continue;
+    const no = refused.find(({ path }) => fitsPattern(path, pattern));
+    throw new UsageError(
+      no
+        ? `--layers ${pattern}: "${no.path}" cannot be squeezed: ${no.reason}.`
+        : `--layers ${pattern} fits no layer.${suggestion(pattern, paths)} There are ${paths.join(', ')}.`,
+    );
+  }
+  const layersChosen = layers.filter(({ path }) => !patterns || patterns.some((pattern) => fitsPattern(path, pattern)));
+  return { layers: layersChosen, refused };
+}
+
+/** Options of the core that a plan decides. */
+export function buildCompressToBudgetOptions({
+  plan,
+  context,
+}: Pick<CompressionSession, 'plan' | 'context'>): CompressToBudgetOptions {
+  return {
+    gradients: appendGradients,
+    ...(plan.schemes ? { schemes: plan.schemes } : {}),
+    ...(plan.seed === undefined ? {} : { seed: plan.seed }),
+    ...(context.signal ? { signal: context.signal } : {}),
+    onProgress: ({ phase: stage, done, total, layer }) =>
+      context.onProgress?.({ stage, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),
+  };
+}
+
+/** How budgets are spent, as a plan decides. */
+export function buildDecompositionOptions({
+  plan: { rounds },
+  context,
+}: Pick<CompressionSession, 'plan' | 'context'>): DecompositionOptions {
+  return {
+    ...(rounds === undefined ? {} : { rounds }),
+    ...(context.signal ? { signal: context.signal } : {}),
+    onFit: (layer, done, total) => context.onProgress?.({ stage: 'refit', done, total, fields: { layer } }),
+    onRound: (round, divergence, isBest) =>
+      context.onNote?.(`round ${round}: mean KL ${divergence.toPrecision(3)} nats${isBest ? '' : ', not better'}`),
+  };
+}
+
+/** Something that is made once. */
+function memoize<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** What tells the images of a data set, as a model takes them, from others. */
+async function computeImagesKey(model: LoadedModel, dataset: Dataset): Promise<string> {
+  const preprocess = preprocessOf(model.graph, model.info);
+  return featureKey(await partsOf(dataset, { preprocess, augmentation: undefined, seed: 0 }));
+}
+
+/**
+ * Prepares squeezing a model: exact savings, and the layers to squeeze.
+ *
+ * @param memory where the work is kept. Default: nowhere.
+ * @throws UsageError for patterns that fit no layer and labels that do not fit the model.
+ */
+export async function openCompressionSession(
+  original: LoadedModel,
+  sets: CompressionDatasets,
+  plan: CompressionPlan,
+  context: VerbContext,
+  memory: WorkMemory = noMemory,
+): Promise<CompressionSession> {
+  const engine = engineOf(context);
+  for (const { source } of [sets.train, sets.validation]) checkLabels(original, source);
+  context.onProgress?.({ stage: 'fold', done: 0, total: 1 });
+  const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
+  context.onProgress?.({ stage: 'fold', done: 1, total: 1 });
+  const { layers, refused } = chooseLayers(simplified, plan.layers);
+  const { seed = 42, schemes, calibrationImages: wanted } = plan;
+  const unit = plan.goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
+  const parts = { goal: unit, seed, schemes, wanted, paths: layers.map(({ path }) => path) };
+  const model = digestOf(original.graph);
+  const key = featureKey([model, await computeImagesKey(original, sets.train), JSON.stringify(parts)]);
+  const predictionsKey = featureKey([model, await computeImagesKey(original, sets.validation)]);
+  const calibration = memoize(() => loadCalibrationImages(original, sets.train, layers, wanted, seed, context));
+  const before = memoize(() =>
+    readOrComputePredictions(memory, `original-${predictionsKey}`, () =>
+      computePredictions(original, sets.validation, true, context),
+    ),
+  );
+  const hasMaps = findSpatialLayers(original.graph).some(({ isDefault }) => isDefault);
+  const mapImages = hasMaps ? (plan.mapImages ?? DEFAULT_MAP_IMAGES) : undefined;
+  return {
+    engine,
+    original,
+    simplified,
+    folds,
+    layers,
+    refused,
+    sets,
+    plan,
+    context,
+    memory,
+    key,
+    mapImages,
+    getOriginalPredictions: before,
+    measureLoss: (own, make) =>
+      readOrMeasureLoss(memory, `loss-${featureKey([own, predictionsKey, `${mapImages}`])}`, async () =>
+        measureModelLoss(original, await before(), await make(), sets.validation, mapImages, context),
+      ),
+    measureOriginalSize: memoize(() => sizeOfModel(original)),
+    getCalibrationImages: calibration,
+    getAnalysedNetwork: memoize(async () => {
+      const options = {
+        ...buildCompressToBudgetOptions({ plan, context }),
+        memory: createSensitivityCache(memory, key),
+      };
+      return analyseNetwork(engine, simplified, layers, await calibration(), unit, options);
+    }),
+  };
+}

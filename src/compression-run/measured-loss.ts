@@ -1,0 +1,164 @@
+/*
+ * What a squeezed model lost, on images: accuracy, and how far its predictions went. With z = log p less its mean over
+ * the classes (which is the same for logits, probabilities and log-probabilities),
+ *   error = √(Σ ‖ẑ − z‖² / Σ ‖z‖²)    over all images, ^ the squeezed model
+ *   KL    = mean Σ p (log p − log p̂)   in nats
+ */
+
+import { sumDivergence } from '../compression/kl-divergence.js';
+import type { VerbContext } from '../context/context.js';
+import { isLabelled } from '../data/image-items.js';
+import { ShiboriError } from '../errors.js';
+import { warnOfDoubt } from '../evaluation/doubt.js';
+import { labelMap, outputNames } from '../evaluation/labels.js';
+import { compareMaps } from '../evaluation/maps.js';
+import type { Dataset } from '../images/dataset.js';
+import type { LoadedModel } from '../io/models/model-file.js';
+import {
+  type Accuracy,
+  addCounts,
+  computeAccuracy,
+  computePredictedClasses,
+  countAccuracy,
+  NO_IMAGES,
+} from '../metrics/accuracy.js';
+import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
+import { scoresOf } from '../ops/scores/scores.js';
+import type { MapFigures } from '../report/comparison.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { score } from '../workflows/evaluate.js';
+
+/** What a model says of the validation images. */
+export interface ValidationPredictions {
+  readonly images: number;
+  /** Absent where the images have no labels. */
+  readonly accuracy?: Accuracy;
+  /** `[n, classes]`, a batch each. */
+  readonly logProbabilities: readonly Tensor<'float32'>[];
+}
+
+/** How a squeezed model compares with the original on the validation images. */
+export interface MeasuredLoss {
+  readonly images: number;
+  /** Absent where the images have no labels, as is what follows. */
+  readonly accuracy?: Accuracy;
+  /** Points of top-1; negative when gained. */
+  readonly top1Drop?: number;
+  /** Images for which both predict the same, in percent. */
+  readonly agreement: number;
+  /** Relative error of the outputs, and the mean KL in nats: see above. */
+  readonly error: number;
+  readonly divergence: number;
+  /** Agreement of the Grad-CAM maps, where it was asked for. */
+  readonly maps?: MapFigures;
+}
+
+/**
+ * Runs a model over the validation images and keeps what it says.
+ *
+ * @param isFirst whether this is the original: what is wrong with images and labels is told of once.
+ */
+export async function computePredictions(
+  model: LoadedModel,
+  dataset: Dataset,
+  isFirst: boolean,
+  context: VerbContext,
+): Promise<ValidationPredictions> {
+  const { warning } = labelMap(model, dataset.source);
+  if (warning && isFirst) context.onWarning?.(warning);
+  const logProbabilities: Tensor<'float32'>[] = [];
+  const total = dataset.source.items.length;
+  const stage = isFirst ? 'evaluate original' : 'evaluate';
+  const labelled = isLabelled(dataset.source);
+  let images = 0;
+  let counts = NO_IMAGES;
+  let stats = NO_PREDICTIONS;
+  const onBad = ({ path, reason }: { path: string; reason: string }) => {
+    if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
+  };
+  for await (const found of score(model, dataset, { batch: 64, onBad }, context)) {
+    logProbabilities.push(found.logProbabilities);
+    images += found.labels.length;
+    if (labelled) counts = addCounts(counts, countAccuracy(found.logProbabilities, found.labels, found.labelKind));
+    stats = addPredictions(stats, found.logProbabilities, labelled ? found.labels : undefined);
+    const fields = labelled ? { top1: `${computeAccuracy(counts).top1.toFixed(2)} %` } : {};
+    context.onProgress?.({ stage, done: images, total, fields });
+  }
+  if (isFirst) warnOfDoubt(stats, model, context);
+  return { images, ...(labelled && { accuracy: computeAccuracy(counts) }), logProbabilities };
+}
+
+/** Each row less its mean. */
+function subtractRowMeans({ dims, data }: Tensor<'float32'>): Float64Array {
+  const classes = dims[1] ?? 1;
+  const result = Float64Array.from(data);
+  for (let start = 0; start < result.length; start += classes) {
+    const row = result.subarray(start, start + classes);
+    const mean = row.reduce((sum, value) => sum + value, 0) / classes;
+    for (let c = 0; c < classes; c++) row[c] = (row[c] as number) - mean;
+  }
+  return result;
+}
+
+/**
+ * The relative error of two lists of log-probabilities `[n, classes]`.
+ *
+ * @throws ShiboriError when they are not of the same images.
+ */
+export function computeOutputError(before: readonly Tensor<'float32'>[], after: readonly Tensor<'float32'>[]): number {
+  let difference = 0;
+  let size = 0;
+  for (const [i, first] of before.entries()) {
+    const second = after[i];
+    if (second?.data.length !== first.data.length) {
+      throw new ShiboriError('Comparing outputs: the two models were not run on the same images.', {
+        code: 'unsupported-model',
+      });
+    }
+    const [a, b] = [subtractRowMeans(first), subtractRowMeans(second)];
+    for (let k = 0; k < a.length; k++) {
+      difference += ((b[k] as number) - (a[k] as number)) ** 2;
+      size += (a[k] as number) ** 2;
+    }
+  }
+  return difference === 0 ? 0 : Math.sqrt(difference / size);
+}
+
+/** Measures a squeezed model against the original. */
+export async function measureModelLoss(
+  original: LoadedModel,
+  before: ValidationPredictions,
+  compressed: LoadedModel,
+  dataset: Dataset,
+  mapImages: number | undefined,
+  context: VerbContext,
+): Promise<MeasuredLoss> {
+  const after = await computePredictions(compressed, dataset, false, context);
+  // A pair of log-probabilities stands for two classes: it is compared as any two classes are.
+  const { labels } = scoresOf(original.graph);
+  const kinds = { kind: 'log-probabilities', labels: labels === 'binary' ? 'single-label' : labels } as const;
+  let divergence = 0;
+  let same = 0;
+  for (const [i, p] of before.logProbabilities.entries()) {
+    const q = after.logProbabilities[i];
+    if (!q) continue;
+    divergence += sumDivergence(p, q, kinds);
+    const theirs = computePredictedClasses(q);
+    same += computePredictedClasses(p).filter((predicted, row) => predicted === theirs[row]).length;
+  }
+  const loss: MeasuredLoss = {
+    images: after.images,
+    ...(before.accuracy && after.accuracy
+      ? { accuracy: after.accuracy, top1Drop: before.accuracy.top1 - after.accuracy.top1 }
+      : {}),
+    agreement: (100 * same) / after.images,
+    error: computeOutputError(before.logProbabilities, after.logProbabilities),
+    divergence: divergence / after.images,
+  };
+  if (mapImages === undefined) return loss;
+  context.onProgress?.({ stage: 'maps', done: 0, total: 1 });
+  const names = outputNames(original, dataset.source);
+  const { figures } = await compareMaps(original, compressed, dataset, names, { mapImages }, context);
+  context.onProgress?.({ stage: 'maps', done: 1, total: 1 });
+  return { ...loss, maps: figures };
+}

@@ -1,0 +1,75 @@
+/** Whether a squeezed model runs slower than the original, and which of its layers do. */
+
+import type { Engine } from '../engine/engine.js';
+import { batchesToTime, measureSpeed } from '../evaluation/measure.js';
+import type { Graph, Value } from '../graph/model.js';
+import { rewrite } from '../passes/rewrite.js';
+import type { SpeedFigures } from '../report/comparison.js';
+
+/**
+ * Ratios vary by about this much between two measurements, because each loads its sessions anew; the interval holds for the
+ * runs of one measurement.
+ */
+const RATIO_NOISE = 0.05;
+
+/** Measures the latency of the squeezed model against the original at the batches that both can do. */
+export async function measureSpeedChange(
+  engine: Engine,
+  before: Graph,
+  after: Graph,
+  seconds: number,
+): Promise<SpeedFigures[]> {
+  const figures: SpeedFigures[] = [];
+  for (const batch of batchesToTime(before, after)) {
+    figures.push(await measureSpeed(engine, before, after, { batch, seconds }));
+  }
+  return figures;
+}
+
+/** Whether the second is slower: the interval of the ratio lies above 1, by more than measurements vary. */
+export const isSlower = ({ ratio, ratioInterval }: Pick<SpeedFigures, 'ratio' | 'ratioInterval'>): boolean =>
+  ratioInterval[0] > 1 && ratio > 1 + RATIO_NOISE;
+
+/** The part of a graph from one value to another. */
+function cutBetween(graph: Graph, from: string, to: string): Graph | undefined {
+  const values = new Map<string, Value>();
+  for (const value of [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)]) {
+    if (value) values.set(value.name, value);
+  }
+  const [x, y] = [values.get(from), values.get(to)];
+  return x && y && rewrite(graph, { cutAt: [x], outputs: [y] });
+}
+
+/** Latency of one layer, alone at the smallest batch: medians of interleaved runs. */
+export type LayerSpeed = Pick<SpeedFigures, 'beforeMs' | 'afterMs' | 'ratio' | 'ratioInterval'>;
+
+/** A layer that was squeezed, and the names of the values that it lies between. */
+export interface PlacedLayer {
+  readonly path: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Seconds that each layer is measured for. */
+const LAYER_SECONDS = 0.2;
+
+/** Latency of each layer before and after, by path. */
+export async function measureLayerSpeeds(
+  engine: Engine,
+  before: Graph,
+  after: Graph,
+  layers: readonly PlacedLayer[],
+): Promise<Map<string, LayerSpeed>> {
+  const found = new Map<string, LayerSpeed>();
+  for (const { path, from, to } of layers) {
+    const [a, b] = [cutBetween(before, from, to), cutBetween(after, from, to)];
+    if (!a || !b) continue;
+    const [batch = 1] = batchesToTime(a, b);
+    const { beforeMs, afterMs, ratio, ratioInterval } = await measureSpeed(engine, a, b, {
+      batch,
+      seconds: LAYER_SECONDS,
+    });
+    found.set(path, { beforeMs, afterMs, ratio, ratioInterval });
+  }
+  return found;
+}

@@ -1,0 +1,184 @@
+import { measureSizeChange, type SizeChange } from '../compression-run/size-figures.js';
+import { engineOf, tellNotes, type VerbContext } from '../context/context.js';
+import { decomposeLinear, type LinearTrain, replaceLinears } from '../decompose/decompose-linear.js';
+import { BIAS_NAME, getCoreName } from '../decompose/modes.js';
+import { type Execution, emitTtLinear, type TtLayer } from '../decompose/tt-layer.js';
+import type { Engine } from '../engine/engine.js';
+import { engineProducts } from '../engine/matrix-products.js';
+import { measureSpeed } from '../evaluation/measure.js';
+import { sizeOfModel } from '../evaluation/size.js';
+import type { Graph } from '../graph/model.js';
+import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
+import { saveModel } from '../io/models/save-model.js';
+import { refuseInputAsOutput } from '../io/output-file.js';
+import { summarize } from '../models/summary.js';
+import { GraphBuilder } from '../ops/builder.js';
+import type { Plan } from '../recipes/recipe.js';
+import { sizeOf } from '../tensor/dims.js';
+import { trainsBy } from './summary.js';
+
+/** Relative error of a weight whose tensor train has all its ranks: float32 rounding. */
+const FULL_RANK_ERROR = 1e-5;
+
+/** Sizes of a model before or after. */
+export interface SizeSummary {
+  readonly parameters: number;
+  readonly trainable: number;
+  readonly frozen: number;
+  readonly sizeBytes: number;
+  readonly multAdds: number;
+}
+
+/** How one layer was squeezed. */
+export interface DecomposedLayer {
+  readonly name: string;
+  readonly layout: 'tt' | 'tt-matrix';
+  readonly outModes: readonly number[];
+  readonly inModes: readonly number[];
+  readonly bonds: readonly number[];
+  /** Frobenius norm of the difference over that of the weight: measured, and as the discarded singular values bound it. */
+  readonly error: number;
+  readonly bound: number;
+  readonly clipped: LinearTrain['clipped'];
+  readonly parametersBefore: number;
+  readonly parametersAfter: number;
+  readonly execution: Execution;
+  /** Where `auto` measured: how much faster the chosen execution is than the other. */
+  readonly speedAdvantage?: number;
+}
+
+/** What `compress` did. */
+export interface RankCompressionReport {
+  readonly before: SizeSummary;
+  readonly after: SizeSummary;
+  readonly layers: readonly DecomposedLayer[];
+  readonly seconds: number;
+}
+
+function summarizeSizes(graph: Graph, train: readonly string[]): SizeSummary {
+  const { parameters, trainable, frozen, sizeBytes, multAdds } = summarize(graph, { trains: trainsBy(train) });
+  return { parameters, trainable, frozen, sizeBytes, multAdds };
+}
+
+/** A graph of one layer alone. */
+function buildLayerGraph(train: LinearTrain, execution: Execution): Graph {
+  const b = new GraphBuilder();
+  const x = b.input('input', 'float32', ['N', sizeOf(train.descriptor.inModes)]);
+  const cores = train.cores.map((core, k) => b.initializer(getCoreName(k), core));
+  const bias = train.bias && b.initializer(BIAS_NAME, train.bias);
+  b.output(emitTtLinear(b, x, cores, bias, { ...train.descriptor, execution }));
+  return b.build('layer');
+}
+
+/** The faster way to run a layer, by the geometric mean of the ratios at batch 1 and 64, and by how much it is faster. */
+async function measureFasterExecution(
+  engine: Engine,
+  train: LinearTrain,
+): Promise<{ execution: Execution; advantage: number }> {
+  const [factorised, reconstructed] = [buildLayerGraph(train, 'factored'), buildLayerGraph(train, 'rebuilt')];
+  let logRatio = 0;
+  for (const batch of [1, 64]) {
+    // rebuilt over factored: above 1 the factored one is faster.
+    logRatio += Math.log((await measureSpeed(engine, factorised, reconstructed, { batch, seconds: 0.3 })).ratio) / 2;
+  }
+  return { execution: logRatio > 0 ? 'factored' : 'rebuilt', advantage: Math.exp(Math.abs(logRatio)) };
+}
+
+/** Squeezes the layers of a plan in a loaded model. The model itself is not changed. */
+export async function compressModelWithRanks(
+  model: LoadedModel,
+  plan: Plan,
+  options: { readonly train?: readonly string[] } = {},
+  context: VerbContext = {},
+): Promise<{ readonly model: LoadedModel; readonly report: RankCompressionReport }> {
+  const start = performance.now();
+  const engine = engineOf(context);
+  const products = engineProducts(engine);
+  const train = options.train ?? [headPattern(model.info)];
+  const entries = Object.entries(plan.layers);
+  const trains: LinearTrain[] = [];
+  try {
+    for (const [name, layer] of entries) {
+      context.signal?.throwIfAborted();
+      context.onProgress?.({ stage: 'decompose', done: trains.length, total: entries.length });
+      const request = {
+        layout: layer.layout,
+        outModes: layer.out,
+        inModes: layer.in,
+        ...(layer.bonds === undefined ? {} : { bonds: layer.bonds }),
+      };
+      trains.push(await decomposeLinear(model.graph, name, request, products));
+    }
+    context.onProgress?.({ stage: 'decompose', done: entries.length, total: entries.length });
+  } finally {
+    await products.dispose();
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const layers: DecomposedLayer[] = [];
+  const executions = new Map<string, Execution>();
+  for (const linear of trains) {
+    const { path, layout, outModes, inModes, bonds } = linear.descriptor;
+    const measured = plan.execution === 'auto' ? await measureFasterExecution(engine, linear) : undefined;
+    const execution = measured?.execution ?? (plan.execution === 'factored' ? 'factored' : 'rebuilt');
+    executions.set(path, execution);
+    const { relativeError: error, relativeBound: bound, clipped, parametersBefore, parametersAfter } = linear;
+    layers.push({
+      name: path,
+      layout,
+      outModes,
+      inModes,
+      bonds,
+      error,
+      bound,
+      clipped,
+      parametersBefore,
+      parametersAfter,
+      execution,
+      ...(measured ? { speedAdvantage: measured.advantage } : {}),
+    });
+  }
+  const graph = replaceLinears(model.graph, trains, (path) => executions.get(path) ?? 'rebuilt');
+  const described: TtLayer[] = trains.map(({ descriptor }) => ({
+    ...descriptor,
+    execution: executions.get(descriptor.path) ?? 'rebuilt',
+  }));
+  return {
+    model: { graph, info: { ...model.info, layers: [...(model.info.layers ?? []), ...described] } },
+    report: { before: summarizeSizes(model.graph, train), after: summarizeSizes(graph, train), layers, seconds },
+  };
+}
+
+/** What `compress` did with a file. `size` is as of a goal; `before` and `after` also count what is trainable. */
+export type RankCompressionFileReport = RankCompressionReport & {
+  readonly size: SizeChange;
+  readonly output: string;
+  readonly outputBytes: number;
+};
+
+/**
+ * Replaces linear layers of a model file by tensor trains and writes the result.
+ *
+ * @param options.train patterns of the parameters that count as trainable. Default: the architecture's head.
+ * @param options.output the file to write. Default: `MODEL-compressed.onnx` in the working folder.
+ * @throws UsageError for an unknown layer or modes that do not fit.
+ */
+export async function compressWithRanks(
+  file: string,
+  plan: Plan,
+  options: OpenOptions & { readonly train?: readonly string[]; readonly output?: string } = {},
+  context: VerbContext = {},
+): Promise<RankCompressionFileReport> {
+  const output = options.output ?? defaultOutput(file, 'compressed', '.onnx');
+  refuseInputAsOutput(output, [file]);
+  const opened = await openModel(file, options);
+  tellNotes(opened, context);
+  const { model, report } = await compressModelWithRanks(opened, plan, options, context);
+  // At full rank nothing is lost, so that the file equals the original.
+  const isLossless = report.layers.every(({ error }) => error < FULL_RANK_ERROR);
+  const written = await saveModel(model, output, {
+    engine: engineOf(context),
+    ...(isLossless ? { equals: opened.graph } : {}),
+  });
+  const size = await measureSizeChange(await sizeOfModel(opened), model, model);
+  return { ...report, size, output: written.file, outputBytes: written.sizeBytes };
+}
