@@ -6,6 +6,7 @@
  * |dL/dx| |v| / sqrt(n), so that a direction that happens to be orthogonal to the gradient raises no alarm. Source:
  * Griewank and Walther, Evaluating Derivatives, 2nd ed., chapter 1.
  */
+
 import type { Engine, NamedTensors, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
@@ -13,6 +14,7 @@ import { startRewrite } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
+import { defined } from '../values.js';
 import { asFloat64, toFloat64 } from './float64.js';
 import { appendGradients } from './gradient.js';
 import { staticDims } from './static-dims.js';
@@ -124,7 +126,7 @@ export async function checkGradient(
   const built = projectedGradient(wide.graph, {
     wrt,
     ...(options.of ? { of: wide.of(options.of) } : {}),
-    ...(options.seed === undefined ? {} : { seed: options.seed }),
+    ...defined({ seed: options.seed }),
   });
   const point: Record<string, Tensor> = {};
   for (const input of built.graph.inputs) {

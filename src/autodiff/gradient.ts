@@ -6,6 +6,7 @@
  * nodes, adds up what several uses contribute, and sums a broadcast gradient to its input's dimensions: rules do
  * neither. Source: Griewank and Walther, Evaluating Derivatives, 2nd ed., chapter 3.
  */
+
 import { ShiboriError } from '../errors.js';
 import { formatDims, isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
@@ -14,6 +15,7 @@ import { attributesOf, type Op, opOf } from '../ops/table.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { sameDims, sizeOf } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
+import { defined } from '../values.js';
 import type { RuleContext, RuleEntry } from './rule.js';
 import { rules } from './rules/table.js';
 import { staticDims } from './static-dims.js';
@@ -180,7 +182,7 @@ export function gradient(
   if (!of) throw new ShiboriError(`Graph "${graph.name}" has no output to differentiate.`, { code: 'no-gradient' });
   const { builder, mapValue: moved } = startRewrite(graph, {
     outputs: [...new Set([...graph.outputs, of])],
-    ...(options.inputDims ? { inputDims: options.inputDims } : {}),
+    ...defined({ inputDims: options.inputDims }),
   });
   const wrt = options.wrt.map(moved);
   const found = appendGradients(builder, moved(of), wrt);

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { DataOptions } from '../images/dataset.js';
 import type { OpenOptions } from '../io/models/model-file.js';
+import { defined } from '../values.js';
 import { GROUPS, rareGroup, SEED_HELP, withShortHelp } from './help.js';
 import { count, integers, positiveInteger, randomSplit } from './parse.js';
 import { type PreprocessFlags, preprocessOptions, withPreprocess } from './preprocess-options.js';
@@ -95,11 +96,13 @@ export function openOptions(options: ModelOptions): OpenOptions {
   const [width, height, channels] = input?.toReversed() ?? [];
   return {
     ...preprocessOptions(options),
-    ...(options.arch === undefined ? {} : { arch: options.arch }),
-    ...(options.weights === undefined ? {} : { weights: options.weights }),
-    ...(options.outputName === undefined ? {} : { outputName: options.outputName }),
-    ...(options.task === undefined ? {} : { task: options.task }),
-    ...(channels === undefined ? {} : { channels }),
+    ...defined({
+      arch: options.arch,
+      weights: options.weights,
+      outputName: options.outputName,
+      task: options.task,
+      channels,
+    }),
     ...(height === undefined || width === undefined ? {} : { inputSize: [height, width] as const }),
   };
 }
@@ -107,10 +110,12 @@ export function openOptions(options: ModelOptions): OpenOptions {
 /** Data options in the library's form. */
 export function dataOptions(options: ImageOptions): Omit<DataOptions, 'data'> {
   return {
-    ...(options.split === undefined ? {} : { split: options.split }),
-    ...(options.randomSplit === undefined ? {} : { randomSplit: options.randomSplit }),
-    ...(options.part === undefined ? {} : { part: options.part }),
-    ...(options.limit === undefined ? {} : { limit: options.limit }),
-    ...(options.seed === undefined ? {} : { seed: options.seed }),
+    ...defined({
+      split: options.split,
+      randomSplit: options.randomSplit,
+      part: options.part,
+      limit: options.limit,
+      seed: options.seed,
+    }),
   };
 }

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OpenOptions } from '../io/models/model-file.js';
 import type { PreprocessOptions } from '../models/preprocessing.js';
+import { defined } from '../values.js';
 import { GROUPS, rareGroup } from './help.js';
 import { withRenamed } from './renamed.js';
 
@@ -64,11 +65,9 @@ export function preprocessOptions(flags: PreprocessFlags): Pick<OpenOptions, 'la
   const preprocess: PreprocessOptions = {
     ...(color && { color }),
     ...(scale && { range: scales[scale] }),
-    ...(mean && { mean }),
-    ...(std && { std }),
+    ...defined({ mean, std }),
     ...(resize && { resize }),
-    ...(shorterSide !== undefined && { shorterSide }),
-    ...(crop !== undefined && { crop }),
+    ...defined({ shorterSide, crop }),
     ...(filter && { filter }),
   };
   return {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { VerbContext } from '../context/context.js';
+import { defined } from '../values.js';
 import { describeCommand } from './command-line.js';
 import { EXIT, interruptedFailure } from './failure.js';
 import { describeInterruption, type Interruption, type InterruptionReport, interruptionText } from './interruption.js';
@@ -83,8 +84,7 @@ export function start(
       onNote: (text) => output.note(`note: ${text}`),
       command: describeCommand(process.argv),
       signal: controller.signal,
-      ...(options.threads === undefined ? {} : { threads: options.threads }),
-      ...(options.workers === undefined ? {} : { workers: options.workers }),
+      ...defined({ threads: options.threads, workers: options.workers }),
     },
   };
 }

@@ -9,6 +9,7 @@ import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
 import { folderMemory, forget, noMemory, type WorkMemory } from '../io/work-memory.js';
 import { describeSpeed, milliseconds, type SpeedFigures } from '../report/comparison.js';
+import { defined } from '../values.js';
 import { planCompression } from '../workflows/phases.js';
 import { measureTrainedControl } from './compression-candidate.js';
 import { type CompressionDatasets, type CompressionSources, withCompressionDatasets } from './compression-images.js';
@@ -121,11 +122,9 @@ export async function compressModelToGoal(
     agreement: loss.agreement,
     error: loss.error,
     divergence: loss.divergence,
-    ...(loss.maps ? { maps: loss.maps } : {}),
-    ...(control ? { control } : {}),
-    ...(byHand ? { byHand } : {}),
+    ...defined({ maps: loss.maps, control, byHand }),
     trainTop1: candidate.trainTop1,
-    ...(candidate.finetuning ? { finetuning: candidate.finetuning } : {}),
+    ...defined({ finetuning: candidate.finetuning }),
     trials,
     speed,
     seconds: (performance.now() - start) / 1000,

@@ -10,6 +10,7 @@ import { sizeOfModel } from '../evaluation/size.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { bindSymbolicBatch } from '../passes/free-batch.js';
+import { defined } from '../values.js';
 import { resolveOutput } from './compress-to-goal.js';
 import type { CompressionPlan } from './compression-plan.js';
 import type { CompressionShape } from './compression-report.js';
@@ -49,8 +50,7 @@ export async function compressModelWithoutImages(
   const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
   const { layers: chosen, refused } = chooseLayers(simplified, plan.layers);
   const options = {
-    ...(plan.schemes ? { schemes: plan.schemes } : {}),
-    ...(context.signal ? { signal: context.signal } : {}),
+    ...defined({ schemes: plan.schemes, signal: context.signal }),
     onLayer: (layer: string, done: number, total: number) =>
       context.onProgress?.({ stage: 'curves', done, total, fields: { layer } }),
   };

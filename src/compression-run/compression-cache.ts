@@ -1,4 +1,5 @@
 /** What a squeeze keeps of its work, so that it can be gone on with: schemas of what is read back, and the way there. */
+
 import { z } from 'zod';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
 import { schemeNames } from '../compression/schemes/decomposition-scheme.js';
@@ -7,6 +8,7 @@ import type { SensitivityCache } from '../compression/sensitivity-analysis.js';
 import type { WorkMemory } from '../io/work-memory.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
+import { defined } from '../values.js';
 import type { MeasuredLoss, ValidationPredictions } from './measured-loss.js';
 
 const schemeName = z.enum(schemeNames);
@@ -65,8 +67,8 @@ export function toLayerOutcomes(found: z.infer<typeof layerOutcomesSchema>): Lay
   return found.map(({ scheme, reason, spectra, ...layer }) => ({
     ...layer,
     scheme,
-    spectra: spectra.map(({ rank, ...bond }) => ({ ...bond, ...(rank === undefined ? {} : { rank }) })),
-    ...(reason === undefined ? {} : { reason }),
+    spectra: spectra.map(({ rank, ...bond }) => ({ ...bond, ...defined({ rank }) })),
+    ...defined({ reason }),
   }));
 }
 
@@ -111,7 +113,7 @@ export function createSensitivityCache(memory: WorkMemory, key: string): Sensiti
         ...rest,
         output: root && inverse && rank !== undefined ? { root, inverse, rank } : undefined,
         options: options.map(({ scheme, ...option }) => ({ ...option, scheme: scheme && schemes[scheme] })),
-        ...(reason === undefined ? {} : { reason }),
+        ...defined({ reason }),
       };
     },
     async write({ layer, options, measured, spectra, output, reason }) {
@@ -142,7 +144,7 @@ export async function readOrComputePredictions(
     const logProbabilities = Array.from({ length: batches }, (_, i) =>
       expectFloat32(found.tensors.get(`${i}`), `Predictions of batch ${i}`),
     );
-    return { images, ...(accuracy && { accuracy }), logProbabilities };
+    return { images, ...defined({ accuracy }), logProbabilities };
   }
   const made = await compute();
   const tensors = new Map<string, Tensor>(made.logProbabilities.map((batch, i) => [`${i}`, batch]));
@@ -161,7 +163,7 @@ export async function readOrMeasureLoss(
     const { maps, ...rest } = found.value;
     if (!maps) return rest;
     const { pointingGame, ...others } = maps;
-    return { ...rest, maps: { ...others, ...(pointingGame ? { pointingGame } : {}) } };
+    return { ...rest, maps: { ...others, ...defined({ pointingGame }) } };
   }
   const made = await compute();
   await memory.keep(name, made);

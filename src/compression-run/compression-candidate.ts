@@ -1,4 +1,5 @@
 /** One squeezed model: made within a limit, trained a little, stored small, and measured. */
+
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DecomposedGraph, decomposeNetwork } from '../compression/decompose-network.js';
@@ -15,6 +16,7 @@ import { type LoadedModel, openModel } from '../io/models/model-file.js';
 import { saveWork } from '../io/models/save-model.js';
 import { finetuneSchema } from '../recipes/recipe.js';
 import type { TrainingOutcome } from '../training-run/training-outcome.js';
+import { defined } from '../values.js';
 import { finetuneModel } from '../workflows/finetune.js';
 import { layerOutcomesSchema, toLayerOutcomes } from './compression-cache.js';
 import { buildDecompositionOptions, type CompressionSession } from './compression-session.js';
@@ -107,7 +109,7 @@ async function trainCandidate(session: CompressionSession, model: LoadedModel, k
   return {
     model: result.model,
     trainTop1: history.map(({ trainTop1 }) => trainTop1),
-    outcome: { ...(before ? { before } : {}), kept, ...(top1Gain === undefined ? {} : { top1Gain }) },
+    outcome: { ...defined({ before }), kept, ...defined({ top1Gain }) },
   };
 }
 
@@ -136,7 +138,7 @@ async function finishCandidate(
     ...(plan.finetuneEpochs ? ['best epoch'] : []),
   ]);
   const loss = await session.measureLoss(own, async () => model);
-  return { stored, model, layers, loss, trainTop1, ...(outcome ? { finetuning: outcome } : {}) };
+  return { stored, model, layers, loss, trainTop1, ...defined({ finetuning: outcome }) };
 }
 
 /** The squeezed graph of a limit: made, or as it was kept. */

@@ -1,4 +1,5 @@
 /** What every squeezed model of one original is made from: learnt when it is first asked for, and kept. */
+
 import { appendGradients } from '../autodiff/gradient.js';
 import { analyseNetwork, type CompressToBudgetOptions } from '../compression/compress-to-budget.js';
 import {
@@ -26,6 +27,7 @@ import type { SizeFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { digestOf } from '../train/weights.js';
 import { partsOf } from '../training-run/finetune-data.js';
+import { defined } from '../values.js';
 import { createSensitivityCache, readOrComputePredictions, readOrMeasureLoss } from './compression-cache.js';
 import { type CompressionDatasets, loadCalibrationImages } from './compression-images.js';
 import type { CompressionPlan } from './compression-plan.js';
@@ -103,9 +105,7 @@ export function buildCompressToBudgetOptions({
 }: Pick<CompressionSession, 'plan' | 'context'>): CompressToBudgetOptions {
   return {
     gradients: appendGradients,
-    ...(plan.schemes ? { schemes: plan.schemes } : {}),
-    ...(plan.seed === undefined ? {} : { seed: plan.seed }),
-    ...(context.signal ? { signal: context.signal } : {}),
+    ...defined({ schemes: plan.schemes, seed: plan.seed, signal: context.signal }),
     onProgress: ({ phase: stage, done, total, layer }) =>
       context.onProgress?.({ stage, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),
   };
@@ -117,8 +117,7 @@ export function buildDecompositionOptions({
   context,
 }: Pick<CompressionSession, 'plan' | 'context'>): DecompositionOptions {
   return {
-    ...(rounds === undefined ? {} : { rounds }),
-    ...(context.signal ? { signal: context.signal } : {}),
+    ...defined({ rounds, signal: context.signal }),
     onFit: (layer, done, total) => context.onProgress?.({ stage: 'refit', done, total, fields: { layer } }),
     onRound: (round, divergence, isBest) =>
       context.onNote?.(`round ${round}: mean KL ${divergence.toPrecision(3)} nats${isBest ? '' : ', not better'}`),

@@ -12,6 +12,7 @@ import {
 } from '../report/compression-page.js';
 import { decimal, integer, megabytes, percent, signed } from '../report/format.js';
 import type { KeyFigure } from '../report/page.js';
+import { defined } from '../values.js';
 import type { CompressionGoal } from './compression-plan.js';
 import type { CompressionReport } from './compression-report.js';
 import type { GivenRanksBaseline } from './given-ranks-baseline.js';
@@ -39,7 +40,7 @@ function listSpectra(layers: readonly LayerOutcome[]): LayerSpectra[] {
     spectra: spectra.map(({ bond, energies, rank }) => ({
       bond: unfoldingNames[bond],
       energies,
-      ...(rank === undefined ? {} : { rank }),
+      ...defined({ rank }),
     })),
   }));
 }

@@ -1,8 +1,10 @@
 /** The page of a sweep over sizes. */
+
 import type { Accuracy } from '../metrics/accuracy.js';
 import type { CompressionPage, CurvePoint } from '../report/compression-page.js';
 import { counted, integer, percent, signed } from '../report/format.js';
 import type { Provenance } from '../report/provenance.js';
+import { defined } from '../values.js';
 import { buildBaselinePoint, describeGoal } from './describe-compression.js';
 import type { GivenRanksBaseline } from './given-ranks-baseline.js';
 import { formatShare } from './layer-cells.js';
@@ -67,7 +69,7 @@ export function describeSweep(
   const { before, images, points, byHand } = sweep;
   const found = points.flatMap(({ reached }) => reached ?? []);
   const curve: CurvePoint[] = [
-    { parameterShare: 1, ...(before && { top1: before.top1 }), maps: 1, kind: 'original', label: 'original' },
+    { parameterShare: 1, ...defined({ top1: before?.top1 }), maps: 1, kind: 'original', label: 'original' },
     ...found.map(({ maps, size, accuracy }): CurvePoint => {
       const agreement = maps?.pearson ? { maps: maps.pearson.mean } : {};
       const { parameters } = size.ratio;

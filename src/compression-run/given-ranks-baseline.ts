@@ -3,6 +3,7 @@ import { featureKey } from '../io/feature-store.js';
 import type { Accuracy } from '../metrics/accuracy.js';
 import { planSchema, readYaml } from '../recipes/recipe.js';
 import type { MapFigures } from '../report/comparison.js';
+import { defined } from '../values.js';
 import { compressModelWithRanks } from '../workflows/compress-with-ranks.js';
 import type { CompressionSession } from './compression-session.js';
 import { measureSizeChange, type SizeChange } from './size-figures.js';
@@ -31,7 +32,6 @@ export async function measureGivenRanksBaseline(
   return {
     name,
     size: await measureSizeChange(await session.measureOriginalSize(), model, model),
-    ...(accuracy ? { accuracy } : {}),
-    ...(maps ? { maps } : {}),
+    ...defined({ accuracy, maps }),
   };
 }

@@ -5,6 +5,7 @@ import { ShiboriError } from '../errors.js';
 import { featureKey } from '../io/feature-store.js';
 import { computeBoundedAgreement } from '../metrics/agreement.js';
 import { summarize } from '../models/summary.js';
+import { defined } from '../values.js';
 import { readTriedAmounts, writeTriedAmount } from './compression-cache.js';
 import {
   type CompressionCandidate,
@@ -118,8 +119,7 @@ function buildGoalTrial({ amount, result, holds }: SizeTrial<CompressionCandidat
     parameters: amount,
     share,
     holds,
-    ...(accuracy && { top1: accuracy.top1 }),
-    ...(top1Drop === undefined ? {} : { top1Drop }),
+    ...defined({ top1: accuracy?.top1, top1Drop }),
     error,
     ...(maps?.pearson ? { mapSimilarity: maps.pearson.mean } : {}),
   };

@@ -1,4 +1,5 @@
 /** What a model and each of its layers take before and after a squeeze: numbers, bytes, multiply-adds, time. */
+
 import { gzipSync } from 'node:zlib';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
 import type { Engine } from '../engine/engine.js';
@@ -14,6 +15,7 @@ import { type StorageType, storeWeights } from '../passes/store-weights.js';
 import type { SizeFigures } from '../report/comparison.js';
 import type { DType } from '../tensor/dtype.js';
 import { bytesOf, type Tensor } from '../tensor/tensor.js';
+import { defined } from '../values.js';
 import { type LayerSpeed, measureLayerSpeeds, type PlacedLayer } from './speed-change.js';
 
 /** Sizes before and after, and each one's ratio. */
@@ -107,6 +109,6 @@ export async function measureLayerFigures(
       measureLayerSize(original, before, layer.path),
       measureLayerSize(stored, after, layer.path),
     );
-    return { ...layer, size, ...(speed ? { speed } : {}) };
+    return { ...layer, size, ...defined({ speed }) };
   });
 }

@@ -10,6 +10,7 @@ import { unpackError } from '../io/packed-error.js';
 import { forget } from '../io/work-memory.js';
 import type { Accuracy } from '../metrics/accuracy.js';
 import { percent } from '../report/format.js';
+import { defined } from '../values.js';
 import { planSweep } from '../workflows/phases.js';
 import { resolveWorkFolder } from './compress-to-goal.js';
 import { measureTrainedControl } from './compression-candidate.js';
@@ -210,11 +211,10 @@ export async function sweep(
     },
   );
   const found = {
-    ...(before ? { before } : {}),
+    ...defined({ before }),
     images,
     points,
-    ...(byHand ? { byHand } : {}),
-    ...(control ? { control } : {}),
+    ...defined({ byHand, control }),
     output,
     jobs,
     seconds: (performance.now() - start) / 1000,

@@ -1,5 +1,6 @@
 /** What became of the layers of a network, and why. */
 
+import { defined } from '../values.js';
 import type { SchemeName } from './schemes/decomposition-scheme.js';
 import type { UnfoldingEnergies } from './schemes/truncation-errors.js';
 import type { LayerSensitivity } from './sensitivity-analysis.js';
@@ -53,7 +54,7 @@ export function buildLayerOutcome(
     measured,
     spectra: spectra.map((spectrum) => {
       const rank = option.ranks[option.scheme?.unfoldings.indexOf(spectrum.bond) ?? -1];
-      return { ...spectrum, ...(rank === undefined ? {} : { rank }) };
+      return { ...spectrum, ...defined({ rank }) };
     }),
     ...(option.scheme ? {} : { reason: why }),
   };

@@ -5,6 +5,7 @@
  * With centred moments G = Cov(x), H = Cov(x, y) the best dense map is T* = (G + λ)⁻¹ (H + λ T), pulled to the original T
  * where the images say nothing, and what is left is the truncation of T* in the metric (G, M): see `chain-fit.ts`.
  */
+
 import type { Graph, Value } from '../graph/model.js';
 import { usesOf } from '../graph/uses.js';
 import { combine, inSingle, type Matrix } from '../linalg/matrix.js';
@@ -12,6 +13,7 @@ import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
 import { sizeOf } from '../tensor/dims.js';
+import { defined } from '../values.js';
 import type { CompressibleLayer } from './compressible-layers.js';
 import { buildReplacement, computeBias } from './layer-replacement.js';
 import type { ChainFitOptions } from './schemes/chain-fit.js';
@@ -138,7 +140,7 @@ export async function refitLayer(
   const y = await collectOutputSamples(original, layer, {
     ...request,
     buffer: buffers.y,
-    ...(next ? { moveTo: next.node } : {}),
+    ...defined({ moveTo: next?.node }),
   });
 
   const { rows: inputs, cols: count } = x.columns;

@@ -1,4 +1,5 @@
 import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { defined } from '../values.js';
 
 export interface ImageItem {
   /** Path inside the data set, with forward slashes. */
@@ -88,10 +89,7 @@ export function takeSubset(source: ImageSource, indices: ArrayLike<number>, name
   return {
     name,
     items,
-    ...(origin && { origin }),
-    ...(part !== undefined && { part }),
-    ...(parts && { parts }),
-    ...(notes && { notes }),
+    ...defined({ origin, part, parts, notes }),
     ...(entryOf && { entryOf: (index) => entryOf(chosen[index] ?? -1) }),
     classes: source.classes,
     async read(index) {

@@ -7,6 +7,7 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
 import { range, sizeOf } from '../tensor/dims.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
+import { defined } from '../values.js';
 import { balance } from './balance.js';
 import { type DenseLinear, findOtherReader, linearOperators, readDenseLinear } from './dense-linear.js';
 import { BIAS_NAME, countCores, countCoreWeights, getCoreName, getStoredCoreDims, type TtRequest } from './modes.js';
@@ -156,7 +157,7 @@ function emitTtLayer(
   b.scope = layer.path;
   const { outputName, ...unnamed } = layer;
   const y = emitOnRows(b, x, sizeOf(layer.inModes), outputName, (rows, name) =>
-    emitTtLinear(b, rows, cores, bias, { ...unnamed, ...(name === undefined ? {} : { outputName: name }) }, aim),
+    emitTtLinear(b, rows, cores, bias, { ...unnamed, ...defined({ outputName: name }) }, aim),
   );
   b.scope = '';
   return y;

@@ -9,6 +9,7 @@ import { correlateMaps, measureAgreement } from '../metrics/agreement.js';
 import { pointingGame } from '../metrics/pointing-game.js';
 import type { MapFigures } from '../report/comparison.js';
 import { range } from '../tensor/dims.js';
+import { defined } from '../values.js';
 import { type ExplainedImage, explainImages } from './explained.js';
 
 /** Images whose maps are compared unless told otherwise. */
@@ -115,7 +116,7 @@ export async function compareMaps(
       pairs.map((pair) => pair.before.map.data),
       pairs.map((pair) => pair.after.map.data),
     ),
-    ...(lowest ? { lowest } : {}),
+    ...defined({ lowest }),
     ...(box ? { pointingGame: { images: pairs.length, before: inside('before'), after: inside('after') } } : {}),
   };
   return { figures, pairs };

@@ -18,6 +18,7 @@ import {
   type PredictionStats,
 } from '../metrics/prediction-stats.js';
 import type { Comparison, Flip } from '../report/comparison.js';
+import { defined } from '../values.js';
 import { score } from '../workflows/evaluate.js';
 import { warnOfDoubt } from './doubt.js';
 import { labelMap } from './labels.js';
@@ -158,7 +159,7 @@ export async function comparePredictions(
             before: before.accuracy,
             after: after.accuracy,
             top1Drop: before.accuracy.top1 - after.accuracy.top1,
-            ...(doubt === undefined ? {} : { doubt }),
+            ...defined({ doubt }),
           },
         }
       : {}),

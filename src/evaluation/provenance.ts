@@ -1,4 +1,5 @@
 /** Collects what the figures of a report depend on. */
+
 import { arch, cpus, platform, release } from 'node:os';
 import type { VerbContext } from '../context/context.js';
 import { runtimeVersion } from '../engine/node.js';
@@ -8,6 +9,7 @@ import type { LoadedModel, OpenedModel } from '../io/models/model-file.js';
 import { packageVersion } from '../io/package.js';
 import { describePreprocess } from '../models/preprocessing.js';
 import type { DataOrigin, FileOrigin, ModelOrigin, Provenance } from '../report/provenance.js';
+import { defined } from '../values.js';
 
 /** A model of a report. */
 export interface ReportedModel {
@@ -28,7 +30,7 @@ export function preprocessText({ graph, info }: LoadedModel): string {
 /** Describes the images that figures were measured on, or that something was learnt from. */
 export function findDataOrigin(use: string, { source, sample }: Dataset, images: number): DataOrigin {
   const part = sample && `drawn from ${sample.of} by seed ${sample.seed}`;
-  return { use, name: source.name, ...(part === undefined ? {} : { part }), images };
+  return { use, name: source.name, ...defined({ part }), images };
 }
 
 /** Lists the files that a model was read from: its own, and those with its external data. */
@@ -53,7 +55,7 @@ export async function collectProvenance(
   const models: ModelOrigin[] = [];
   for (const model of what.models) models.push(await findOrigin(model));
   return {
-    ...(context.command === undefined ? {} : { command: context.command }),
+    ...defined({ command: context.command }),
     date: new Date().toISOString(),
     versions: { shibori: packageVersion(), onnxruntime: runtimeVersion(), node: process.version },
     machine: {
@@ -61,7 +63,7 @@ export async function collectProvenance(
       threads: context.threads ?? cores.length,
       system: `${platform()} ${release()} ${arch()}`,
     },
-    ...(what.seed === undefined ? {} : { seed: what.seed }),
+    ...defined({ seed: what.seed }),
     models,
     data: what.data,
   };

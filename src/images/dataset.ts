@@ -14,6 +14,7 @@ import { cacheFolder } from '../io/fetch.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import type { ModelInfo } from '../models/metadata.js';
 import { scoresOf } from '../ops/scores/scores.js';
+import { defined } from '../values.js';
 import { decodeImage } from './decode-image.js';
 import { decodeDigit } from './image-origin.js';
 import { openImageSource } from './image-source.js';
@@ -130,9 +131,7 @@ async function openWhole(options: DataOptions, purpose: Purpose): Promise<Datase
   }
   const source = await openImageSource(spec, {
     purpose,
-    ...(part === undefined ? {} : { part }),
-    ...(split === undefined ? {} : { split }),
-    ...(randomSplit === undefined ? {} : { randomSplit }),
+    ...defined({ part, split, randomSplit }),
   });
   if (isStudy) return { source: { ...source, notes: [] }, decode: decodeImage };
   const isWholePart =

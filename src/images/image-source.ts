@@ -21,6 +21,7 @@ import {
 } from '../data/image-items.js';
 import { suggestion, UsageError } from '../errors.js';
 import { randomSplit } from '../tensor/random.js';
+import { defined } from '../values.js';
 import { type FileTree, openFolder } from './image-source-tree.js';
 import { openZip } from './image-source-zip.js';
 
@@ -143,7 +144,7 @@ async function sourceOfTree(tree: FileTree, kind: 'folder' | 'zip', request: Par
     classes: classes.map((id) => ({ id, name: words.get(id) ?? id })),
     read: async (index) => tree.read(pathOf(index)),
     origin: { kind, path: tree.name, root },
-    ...(part !== undefined && { part }),
+    ...defined({ part }),
     ...(parts.length > 0 && { parts }),
     ...(notes.length > 0 && { notes }),
     ...(tree.entryOf && { entryOf: (index) => tree.entryOf?.(pathOf(index)) }),
@@ -221,7 +222,7 @@ async function openWhole(spec: string, options: ImageSourceOptions): Promise<Ima
   const kind = await kindOf(spec);
   const { root, part, split, randomSplit: random, purpose = 'train' } = options;
   // A random split is one of the images for training, whichever of its parts is wanted.
-  const request = { ...(part !== undefined && { part }), purpose: random === undefined ? purpose : 'train' } as const;
+  const request = { ...defined({ part }), purpose: random === undefined ? purpose : 'train' } as const;
   const holdingOf = (text: string) => ({ ...request, holding: parseSplit(text)[0]?.path ?? '' });
   if (kind !== 'split') {
     if (root !== undefined) throw new UsageError(`The root option goes with a split file, "${spec}" is not one.`);

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { ShiboriError } from '../errors.js';
+import { defined } from '../values.js';
 import { describeWriteError, formatBytes, freeBytes } from './disk-error.js';
 
 /** A checksum that a file must have, in lower-case hexadecimal. */
@@ -113,7 +114,7 @@ class Transfer {
       headers.set('range', `bytes=${offset}-`);
       headers.set('if-range', validator);
     }
-    const response = await this.#request(url, { headers, ...(signal ? { signal } : {}) });
+    const response = await this.#request(url, { headers, ...defined({ signal }) });
     if (response.status === 206) this.#checkRange(response, offset);
     else await this.#startOver(response);
     await this.#store(response, response.status === 206 ? offset : 0);

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { defined } from '../values.js';
 import { type Digest, download, fileHasDigest } from './download.js';
 
 /** A file that `shibori fetch` knows by name. */
@@ -86,8 +87,7 @@ export async function fetchNamed(name: string, options: FetchOptions = {}): Prom
     digest,
     sizeBytes,
     destination,
-    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
-    ...(options.signal ? { signal: options.signal } : {}),
+    ...defined({ onProgress: options.onProgress, signal: options.signal }),
   });
   return destination;
 }

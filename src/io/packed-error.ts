@@ -1,4 +1,5 @@
 import { type ErrorCode, type ErrorSubject, ShiboriError, UsageError } from '../errors.js';
+import { defined } from '../values.js';
 
 /** Holds an error on its way from one thread to another, which would lose its class. */
 export interface PackedError extends ErrorSubject {
@@ -21,5 +22,5 @@ export function packError(error: unknown): PackedError {
 export function unpackError({ kind, name, message, stack, code, file, node, option }: PackedError): Error {
   if (kind === 'usage') return new UsageError(message, { file, node, option });
   if (kind === 'shibori' && code) return new ShiboriError(message, { code, file, node, option });
-  return Object.assign(new Error(message), { name, ...(stack === undefined ? {} : { stack }) });
+  return Object.assign(new Error(message), { name, ...defined({ stack }) });
 }

@@ -3,9 +3,11 @@
  * Face's transformers, `config.json` of timm. Sources: transformers' image_processing_*.py, timm's data/config.py and
  * data/transforms_factory.py.
  */
+
 import { z } from 'zod';
 import type { Filter } from '../data/resize.js';
 import { ShiboriError } from '../errors.js';
+import { defined } from '../values.js';
 import type { PreprocessParts } from './preprocessing.js';
 
 /** What a configuration file says about a model. */
@@ -179,8 +181,7 @@ function fromTimm(config: Timm): ModelConfig {
   const { label_names: names, label_descriptions: descriptions } = config;
   return {
     parts: {
-      ...(size && { size }),
-      ...(resize && { resize }),
+      ...defined({ size, resize }),
       ...(config.interpolation && { filter: config.interpolation }),
       ...(config.mean && config.std && { normalization: { mean: config.mean, std: config.std } }),
     },

@@ -3,9 +3,11 @@
  * options, then what we wrote into the file, then the configuration beside the file, then a guess. The size is the
  * exception: dimensions that the graph fixes are facts, which options alone may change.
  */
+
 import { type Color, IMAGENET_MEAN, IMAGENET_STD, type Preprocess } from '../data/preprocess.js';
 import type { Filter } from '../data/resize.js';
 import { ShiboriError, UsageError } from '../errors.js';
+import { defined } from '../values.js';
 
 /** The parts of preprocessing that are decided one by one. */
 export const PREPROCESS_PARTS = ['size', 'resize', 'filter', 'color', 'normalization'] as const;
@@ -72,10 +74,10 @@ export function toPreprocessParts(preprocess: Preprocess, guessed: readonly Prep
   const { size, resize, shorterSide, stretchSize, filter = 'bilinear', color = 'rgb', range, mean, std } = preprocess;
   const parts: PreprocessParts = {
     size,
-    resize: { resize, ...(shorterSide && { shorterSide }), ...(stretchSize && { stretchSize }) },
+    resize: { resize, ...(shorterSide && { shorterSide }), ...defined({ stretchSize }) },
     filter,
     color,
-    normalization: { ...(range && { range }), mean, std },
+    normalization: { ...defined({ range }), mean, std },
   };
   return Object.fromEntries(Object.entries(parts).filter(([part]) => !guessed.some((name) => name === part)));
 }
@@ -150,7 +152,7 @@ function buildNormalizationOption(
   if (mean === undefined && std === undefined && range === undefined) return undefined;
   const chosenRange = range ?? (takesBytes ? ([0, 255] as const) : undefined);
   const base = range === undefined && known && isSameRange(known.range, chosenRange) ? known : { mean: [0], std: [1] };
-  const chosen = { ...(chosenRange && { range: chosenRange }), mean: mean ?? base.mean, std: std ?? base.std };
+  const chosen = { ...defined({ range: chosenRange }), mean: mean ?? base.mean, std: std ?? base.std };
   const bad = chosen.std.find((value) => !(value > 0));
   if (bad !== undefined) throw new UsageError(`A standard deviation must be above 0, found ${bad} (--std).`);
   const [low, high] = chosen.range ?? [0, 1];
@@ -231,7 +233,7 @@ export function resolvePreprocess(
       ...fitted,
       filter: options.filter ?? filter.value,
       color: chosen,
-      ...(range && { range }),
+      ...defined({ range }),
       mean: checkPerChannel(mean, facts.channels, 'mean', from.normalization),
       std: checkPerChannel(std, facts.channels, 'std', from.normalization),
     },

@@ -8,6 +8,7 @@ import type { Dataset } from '../images/dataset.js';
 import { pickWorst } from '../metrics/pick-worst.js';
 import type { Flip } from '../report/comparison.js';
 import type { MapPanel, Picture, PictureGroup } from '../report/pictures.js';
+import { defined } from '../values.js';
 import { drawPanels, encodeWebp } from './panel.js';
 
 /** Comes before every correlation: one of the models explains nothing. */
@@ -83,10 +84,10 @@ async function drawPicture(pairs: readonly MapPair[], label: string | undefined)
       className: before.targetName,
       before: await drawPanel(before),
       after: await drawPanel(after),
-      ...(correlation === undefined ? {} : { correlation }),
+      ...defined({ correlation }),
     });
   }
-  return { file, image: await encodeWebp(panel), rows, ...(label === undefined ? {} : { label }) };
+  return { file, image: await encodeWebp(panel), rows, ...defined({ label }) };
 }
 
 /**

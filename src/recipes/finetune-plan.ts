@@ -13,6 +13,7 @@ import { type Optimizer, optimizers } from '../train/optimizers.js';
 import { type Schedule, schedules, warmUp } from '../train/schedules.js';
 import type { ParameterGroup, StepSettings } from '../train/step-settings.js';
 import { withWeights } from '../train/weights.js';
+import { defined } from '../values.js';
 import type { FinetunePlan } from './training-schema.js';
 
 /** Patterns that a mistyped one may have meant: `classifier.0.weight`, `classifier.0.*`, `classifier.*`, … */
@@ -54,8 +55,7 @@ export function augmentationOf(plan: NonNullable<FinetunePlan['augment']>, { siz
   const { randomResizedCrop: cropped, horizontalFlip, colorJitter } = plan;
   const options: AugmentOptions = {
     ...(cropped ? { randomResizedCrop: { ...cropped, size: cropped.size ?? Math.max(...size) } } : {}),
-    ...(horizontalFlip === undefined ? {} : { horizontalFlip }),
-    ...(colorJitter ? { colorJitter } : {}),
+    ...defined({ horizontalFlip, colorJitter }),
   };
   checkAugmentOptions(options);
   return options;

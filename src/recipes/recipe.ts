@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { suggestion, UsageError } from '../errors.js';
+import { defined } from '../values.js';
 import { finetuneSchema } from './training-schema.js';
 
 export { type FinetunePlan, finetuneSchema, type TrainPlan, trainSchema } from './training-schema.js';
@@ -22,7 +23,7 @@ export const layerPlanSchema = z
   .refine(({ ranks, bonds }) => ranks === undefined || bonds === undefined, {
     error: 'bonds is the old name of ranks: give one of them',
   })
-  .transform(({ ranks, bonds = ranks, ...rest }) => ({ ...rest, ...(bonds ? { bonds } : {}) }));
+  .transform(({ ranks, bonds = ranks, ...rest }) => ({ ...rest, ...defined({ bonds }) }));
 
 const executionSchema = z.enum(['factored', 'rebuilt', 'auto']);
 

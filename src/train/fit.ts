@@ -6,6 +6,7 @@
  * place. Everything random is drawn from streams keyed by (seed, epoch or step), so that a training that was interrupted
  * goes on to the same result, bit for bit.
  */
+
 import type { Engine } from '../engine/engine.js';
 import { UsageError } from '../errors.js';
 import { fixedBatchOf } from '../graph/batch.js';
@@ -13,6 +14,7 @@ import type { Graph } from '../graph/model.js';
 import { parametersOf } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
 import { withScoresAlone } from '../passes/scores-graph.js';
+import { defined } from '../values.js';
 import type { Measured, MeasuredEpoch } from './best-weights.js';
 import { comparedValues, type Distillation } from './distillation.js';
 import { type FeatureStore, memoryStore } from './feature-store.js';
@@ -217,8 +219,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
     return {
       graph: withWeights(whole, trainer.results(finished)),
       history: trainer.progress.history,
-      ...(trainer.progress.before ? { before: trainer.progress.before } : {}),
-      ...(trainer.progress.kept ? { best: trainer.progress.kept } : {}),
+      ...defined({ before: trainer.progress.before, best: trainer.progress.kept }),
       steps: trainer.progress.step,
       interrupted: !finished,
       featureElements: elements,

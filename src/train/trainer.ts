@@ -5,6 +5,7 @@ import { fixedBatchOf } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { defined } from '../values.js';
 import { BestWeights, checkMeasured, isBetter, type Measured } from './best-weights.js';
 import type { Features, Wait } from './features.js';
 import { areFinite } from './gradients.js';
@@ -270,7 +271,7 @@ export class Trainer {
       epoch: p.epoch + 1,
       ...NOTHING_DONE,
       history: [...p.history, record],
-      ...(best ? { best } : {}),
+      ...defined({ best }),
     };
     // Told of first: if the process dies in between, the epoch is done and told of once more, and none is left out.
     await this.#options.onEpoch?.(record);

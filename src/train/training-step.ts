@@ -3,6 +3,7 @@ import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import { expectFloat32, type Tensor, zeros } from '../tensor/tensor.js';
+import { defined } from '../values.js';
 import { openTeacher } from './distillation.js';
 import { fillDropoutMask } from './dropout-mask.js';
 import { addShare, addToAverage, clampSquares, normScale, sumOfSquares } from './gradients.js';
@@ -189,7 +190,7 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
           step: step + 1,
           learningRate: learningRate * rate,
           gradientScale,
-          ...(weightDecay === undefined ? {} : { weightDecay }),
+          ...defined({ weightDecay }),
         });
       }
       if (!averaging) return undefined;

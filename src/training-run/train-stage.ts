@@ -21,6 +21,7 @@ import type { FinetunePlan } from '../recipes/training-schema.js';
 import type { Measured } from '../train/best-weights.js';
 import { type FitProgress, type FitResult, fit } from '../train/fit.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
+import { defined } from '../values.js';
 import { trainsBy } from '../workflows/summary.js';
 import { distillationOf } from './distill.js';
 import { FeatureCache, trainingData } from './finetune-data.js';
@@ -194,8 +195,7 @@ export async function trainStage(
       epoch: place.epochsBefore + epoch.epoch,
       'epoch/trainLoss': epoch.trainLoss,
       'epoch/trainTop1': epoch.trainTop1,
-      ...(epoch.validationLoss === undefined ? {} : { 'epoch/validationLoss': epoch.validationLoss }),
-      ...(epoch.validationTop1 === undefined ? {} : { 'epoch/validationTop1': epoch.validationTop1 }),
+      ...defined({ 'epoch/validationLoss': epoch.validationLoss, 'epoch/validationTop1': epoch.validationTop1 }),
     });
     await log?.flush();
   };
@@ -219,23 +219,23 @@ export async function trainStage(
       labelSmoothing: plan.labelSmoothing,
       batchNorm: plan.batchNorm,
       dropout: plan.dropout,
-      ...(distillation ? { distillation } : {}),
+      ...defined({ distillation }),
       ...(plan.clip ? { clip: definedOf(plan.clip) } : {}),
-      ...(plan.ema ? { averaging: plan.ema } : {}),
+      ...defined({ averaging: plan.ema }),
       seed,
       views,
       store: await cache.storeFor(data.train, recipe, Math.min(views, epochs)),
-      ...(validation ? { validation } : {}),
+      ...defined({ validation }),
       ...(data.validation ? { validationStore: await cache.storeFor(data.validation, plain, 1) } : {}),
-      ...(checkpoint ? { checkpoint } : {}),
+      ...defined({ checkpoint }),
       fingerprint: featureKey([JSON.stringify(same), data.train.source.items.map(({ path }) => path).join('\n')]),
-      ...(patience === undefined ? {} : { patience }),
+      ...defined({ patience }),
       keep: plan.keep,
-      ...(place.before === undefined ? {} : { before: place.before }),
+      ...defined({ before: place.before }),
       onProgress,
       onBefore,
       onEpoch,
-      ...(context.signal ? { signal: context.signal } : {}),
+      ...defined({ signal: context.signal }),
     });
     const { history, interrupted, before, best } = result;
     return {
@@ -244,8 +244,7 @@ export async function trainStage(
       waited: [...waits.values()].reduce((sum, seconds) => sum + seconds, 0),
       history,
       interrupted,
-      ...(before ? { before } : {}),
-      ...(best ? { best } : {}),
+      ...defined({ before, best }),
       steps: result.steps,
     };
   } finally {
@@ -256,5 +255,5 @@ export async function trainStage(
 
 /** The bounds that were given. */
 function definedOf({ norm, value }: NonNullable<FinetunePlan['clip']>): { norm?: number; value?: number } {
-  return { ...(norm === undefined ? {} : { norm }), ...(value === undefined ? {} : { value }) };
+  return { ...defined({ norm, value }) };
 }

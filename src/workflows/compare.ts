@@ -15,6 +15,7 @@ import { drawPictures } from '../pictures/pictures.js';
 import type { Comparison } from '../report/comparison.js';
 import { comparisonReport, type ReportExtras } from '../report/comparison-page.js';
 import { verdictOf } from '../report/verdict.js';
+import { defined } from '../values.js';
 import { planComparison } from './phases.js';
 
 /** Options of `compare`. */
@@ -92,7 +93,7 @@ export async function compareModels(
     const pairs = maps.pairs.map(({ before: { file, targetName }, correlation }) => ({
       file,
       className: targetName,
-      ...(correlation === undefined ? {} : { correlation }),
+      ...defined({ correlation }),
     }));
     await writeReport(
       output,

@@ -15,6 +15,7 @@ import { summarize } from '../models/summary.js';
 import { GraphBuilder } from '../ops/builder.js';
 import type { Plan } from '../recipes/recipe.js';
 import { sizeOf } from '../tensor/dims.js';
+import { defined } from '../values.js';
 import { trainsBy } from './summary.js';
 
 /** Relative error of a weight whose tensor train has all its ranks: float32 rounding. */
@@ -105,7 +106,7 @@ export async function compressModelWithRanks(
         layout: layer.layout,
         outModes: layer.out,
         inModes: layer.in,
-        ...(layer.bonds === undefined ? {} : { bonds: layer.bonds }),
+        ...defined({ bonds: layer.bonds }),
       };
       trains.push(await decomposeLinear(model.graph, name, request, products));
     }
@@ -134,7 +135,7 @@ export async function compressModelWithRanks(
       parametersBefore,
       parametersAfter,
       execution,
-      ...(measured ? { speedAdvantage: measured.advantage } : {}),
+      ...defined({ speedAdvantage: measured?.advantage }),
     });
   }
   const graph = replaceLinears(model.graph, trains, (path) => executions.get(path) ?? 'rebuilt');

@@ -20,6 +20,7 @@ import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
 import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
 import { cutToScores } from '../passes/scores-graph.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { defined } from '../values.js';
 
 /** How well a model does on a data set, and how fast. */
 export interface Evaluation extends Accuracy {
@@ -79,7 +80,7 @@ export async function* score(
       batchSize: options.batch,
       onBad: options.onBad,
       onWait: (seconds) => options.onWait?.(seconds, loader.workers),
-      ...(options.indices ? { indices: options.indices } : {}),
+      ...defined({ indices: options.indices }),
     });
     for await (const { images, labels, indices } of loaded) {
       context.signal?.throwIfAborted();

@@ -16,6 +16,7 @@ import type { ScoreChoice } from '../ops/scores/append.js';
 import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
 import { renderTriptychs } from '../pictures/triptych.js';
 import { range } from '../tensor/dims.js';
+import { defined } from '../values.js';
 
 /** Options of `explain`. */
 export interface ExplainOptions extends OpenOptions, Partial<DataOptions> {
@@ -122,12 +123,7 @@ async function explainFiles(
   );
   if (entries.length === 0) throw new ShiboriError('There was no image to explain.', { code: 'invalid-data' });
   const { layer, score } = options;
-  const explained = await explainImages(
-    model,
-    entries,
-    { names, score, ...(layer !== undefined && { layer }) },
-    context,
-  );
+  const explained = await explainImages(model, entries, { names, score, ...defined({ layer }) }, context);
   const preprocess = preprocessing(model, context);
   noteScores(explained, context);
   warnOfDoubt(explained.predictions, model, context);

@@ -7,6 +7,7 @@ import type { CompressionPlan } from '../compression-run/compression-plan.js';
 import type { Phase, PhasePlan } from '../context/phases.js';
 import type { FinetunePlan } from '../recipes/training-schema.js';
 import { BEFORE_STAGE } from '../training-run/finetune-log.js';
+import { defined } from '../values.js';
 
 /** Work per image, in forward passes. */
 const FACTOR = { load: 0.2, gradients: 1, curves: 4, refit: 3, train: 3, map: 6 } as const;
@@ -44,7 +45,7 @@ function trainingPhases(
 export function planTraining(stages: readonly FinetunePlan[], counts: ImageCounts, isFresh: boolean): PhasePlan {
   const phases = stages.flatMap(({ epochs, augment, views }, i) =>
     trainingPhases(
-      { epochs, augment, ...(views === undefined ? {} : { views }) },
+      { epochs, augment, ...defined({ views }) },
       counts,
       stages.length > 1 ? `stage ${i + 1}/${stages.length}, ` : '',
       i === 0 && !isFresh,

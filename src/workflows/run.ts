@@ -5,6 +5,7 @@ import { filesOf } from '../evaluation/provenance.js';
 import { builtInData, type DataOptions, type Dataset, withDataset } from '../images/dataset.js';
 import { openModel } from '../io/models/model-file.js';
 import { type Recipe, readYaml, recipeSchema } from '../recipes/recipe.js';
+import { defined } from '../values.js';
 import { type StudyResult, study } from './study.js';
 
 /** What may be given in place of what a recipe says. Paths are relative to the working folder. */
@@ -37,7 +38,7 @@ function halves(
   const random = trainSplit === undefined && validationSplit === undefined ? recipe.data?.randomSplit : undefined;
   const part = (split: string | undefined, index: number): DataOptions => ({
     data,
-    ...(split === undefined ? {} : { split }),
+    ...defined({ split }),
     ...(random ? { randomSplit: { ...random, part: index } } : {}),
   });
   const hasTrain = trainSplit !== undefined || random !== undefined || builtInData.includes(data);
@@ -78,7 +79,7 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
     const studied = (trained?: Dataset) =>
       study(
         model,
-        { validation: held, ...(trained ? { train: trained } : {}) },
+        { validation: held, ...defined({ train: trained }) },
         recipe,
         {
           output: options.output ?? recipe.output ?? join('shibori-out', name),

@@ -15,6 +15,7 @@ import { renderTriptychs } from '../pictures/triptych.js';
 import type { Recipe } from '../recipes/recipe.js';
 import type { Comparison } from '../report/comparison.js';
 import { range } from '../tensor/dims.js';
+import { defined } from '../values.js';
 import { compareModels } from './compare.js';
 import { compressModelWithRanks, type RankCompressionReport } from './compress-with-ranks.js';
 import { type Evaluation, evaluateModel } from './evaluate.js';
@@ -73,7 +74,7 @@ async function drawTriptychs(
       return { file: path, image: await dataset.decode(await dataset.source.read(position), path) };
     }),
   );
-  const explained = await explainImages(model, entries, { names, ...(layer === undefined ? {} : { layer }) }, context);
+  const explained = await explainImages(model, entries, { names, ...defined({ layer }) }, context);
   return renderTriptychs(
     explained.images.map((image) => triptychRow(image)),
     { layer: explained.layer },
@@ -172,7 +173,7 @@ export async function study(
       featured,
       files: [options.files ?? [], [file('model.onnx')]],
       mapImages: recipe.compare.images,
-      ...(recipe.explain.layer === undefined ? {} : { layer: recipe.explain.layer }),
+      ...defined({ layer: recipe.explain.layer }),
       extras: {
         title: options.title,
         layers: compression.layers,

@@ -6,6 +6,7 @@ import type { OnnxOrigin } from '../io/models/open-onnx.js';
 import type { PreprocessPart } from '../models/preprocessing.js';
 import { type Summary, summarize } from '../models/summary.js';
 import { describeScores, type LabelKind, type OutputKind } from '../ops/scores/scores.js';
+import { defined } from '../values.js';
 
 /** Height and width where nothing says any. */
 const ASSUMED_SIDE = 224;
@@ -67,11 +68,11 @@ export async function summary(
     format: model.format,
     fileBytes: model.fileBytes,
     ...(model.stored ? { stored: { bytes: model.stored.bytes, dtype: model.stored.dtype } } : {}),
-    ...(info.architecture === undefined ? {} : { architecture: info.architecture }),
+    ...defined({ architecture: info.architecture }),
     ...summarize(graph, { inputDims, ...(options.train ? { trains: trainsBy(options.train) } : {}) }),
     tensorTrains: info.layers ?? [],
     ignored: model.ignored,
-    ...(origin && { origin }),
+    ...defined({ origin }),
     preprocess: info.preprocess ?? null,
     preprocessFrom: model.preprocessFrom ?? null,
     classes: scores && scores.labels !== 'none' ? { count: scores.classes, names: info.classes ?? null } : null,

@@ -29,6 +29,7 @@ import {
   type TrainingOutcome,
   warnOfNoGain,
 } from '../training-run/training-outcome.js';
+import { defined } from '../values.js';
 import { planTraining } from './phases.js';
 
 export type { TrainedEpoch } from '../training-run/training-outcome.js';
@@ -129,10 +130,7 @@ export async function trainModel(
           label: plan.stages.length > 1 ? `stage ${i + 1}/${plan.stages.length}, ` : '',
           stepsBefore,
           epochsBefore: history.length,
-          ...(checkpoint ? { checkpoint } : {}),
-          ...(log ? { log } : {}),
-          ...(teacher ? { teacher: teacher.graph } : {}),
-          ...(known === undefined ? {} : { before: known }),
+          ...defined({ checkpoint, log, teacher: teacher?.graph, before: known }),
           onSkipped: (path) => skipped.push(path),
         },
         context,
@@ -244,11 +242,11 @@ export async function trainFile(
     context.onPhases?.(planTraining(plan.stages, counts, isFresh));
     const { model: trained, report } = await trainModel(
       model,
-      { train, ...(validation ? { validation } : {}) },
+      { train, ...defined({ validation }) },
       plan,
       {
         work: { folder, ...(options.resume ? { resume: true } : {}) },
-        ...(teacher ? { teacher } : {}),
+        ...defined({ teacher }),
         ...(model.isFresh ? { isFresh: true } : {}),
       },
       context,

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { defined } from '../../values.js';
 import { comparisonText } from '../comparison-text.js';
 import {
   type CommonOptions,
@@ -51,10 +52,12 @@ export function compareCommand(): Command {
         ...openOptions(options),
         ...dataOptions(options),
         data: required(options.data, '--data', 'compare needs images'),
-        ...(options.layer === undefined ? {} : { layer: options.layer }),
-        ...(options.mapImages === undefined ? {} : { mapImages: options.mapImages }),
-        ...(options.pictures === undefined ? {} : { pictures: options.pictures }),
-        ...(options.output === undefined ? {} : { output: options.output }),
+        ...defined({
+          layer: options.layer,
+          mapImages: options.mapImages,
+          pictures: options.pictures,
+          output: options.output,
+        }),
       },
       context,
     );

@@ -3,6 +3,7 @@ import type { CompressionShape } from '../../compression-run/compression-report.
 import type { SizeChange } from '../../compression-run/size-figures.js';
 import { UsageError } from '../../errors.js';
 import type { Plan } from '../../recipes/recipe.js';
+import { defined } from '../../values.js';
 import { formatCompression, formatCompressionWithoutImages } from '../compression-text.js';
 import { rareGroup } from '../help.js';
 import { workFolder } from '../interruption.js';
@@ -149,7 +150,7 @@ export function compressCommand(): Command {
       await readRanksPlan(options),
       {
         ...openOptions(options),
-        ...(options.train ? { train: options.train } : {}),
+        ...defined({ train: options.train }),
         ...(options.output ? { output: options.output } : {}),
       },
       context,

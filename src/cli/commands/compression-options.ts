@@ -1,9 +1,11 @@
 /** The options of `compress` (and `sweep`) that say what a squeeze is to reach and from which images. */
+
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { schemeNames } from '../../compression/schemes/decomposition-scheme.js';
 import type { CompressFileOptions } from '../../compression-run/compress-to-goal.js';
 import type { CompressionPlan, GoalTexts } from '../../compression-run/compression-plan.js';
 import { UsageError } from '../../errors.js';
+import { defined } from '../../values.js';
 import { rareGroup, SEED_HELP } from '../help.js';
 import {
   type CommonOptions,
@@ -127,18 +129,20 @@ export async function buildCompressionPlan(
   const { layers, schemes, calibration, minCamSimilarity, mapImages, rounds, finetune, control, beside } = options;
   const { store, allowSlower, seed } = options;
   return {
-    ...(layers ? { layers } : {}),
+    ...defined({ layers }),
     ...(schemes ? { schemes: schemesNamed(schemes) } : {}),
-    ...(calibration === undefined ? {} : { calibrationImages: calibration }),
-    ...(minCamSimilarity === undefined ? {} : { minMapSimilarity: minCamSimilarity }),
-    ...(mapImages === undefined ? {} : { mapImages }),
-    ...(rounds === undefined ? {} : { rounds }),
-    ...(finetune === undefined ? {} : { finetuneEpochs: finetune }),
+    ...defined({
+      calibrationImages: calibration,
+      minMapSimilarity: minCamSimilarity,
+      mapImages,
+      rounds,
+      finetuneEpochs: finetune,
+    }),
     ...(control ? { control } : {}),
-    ...(beside === undefined ? {} : { baselinePlan: beside }),
+    ...defined({ baselinePlan: beside }),
     ...(store ? { store } : {}),
     ...(allowSlower ? { allowSlower } : {}),
-    ...(seed === undefined ? {} : { seed }),
+    ...defined({ seed }),
   };
 }
 
@@ -153,10 +157,8 @@ export function buildCompressFileOptions(
     ...openOptions(options),
     ...dataOptions(options),
     data,
-    ...(work === undefined ? {} : { work }),
+    ...defined({ work }),
     ...(fresh ? { fresh } : {}),
-    ...(validation === undefined
-      ? {}
-      : { validation: { data: validation, ...(valSplit === undefined ? {} : { split: valSplit }) } }),
+    ...(validation === undefined ? {} : { validation: { data: validation, ...defined({ split: valSplit }) } }),
   };
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { defined } from '../../values.js';
 import { comparisonText } from '../comparison-text.js';
 import { SEED_HELP } from '../help.js';
 import { type CommonOptions, withCommon } from '../options.js';
@@ -20,7 +21,7 @@ export function demoCommand(): Command {
       const result = await demo(
         {
           ...(options.output ? { output: options.output } : {}),
-          ...(options.seed === undefined ? {} : { seed: options.seed }),
+          ...defined({ seed: options.seed }),
         },
         context,
       );

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { defined } from '../../values.js';
 import {
   type CommonOptions,
   dataOptions,
@@ -37,7 +38,7 @@ export function evaluateCommand(): Command {
         file,
         {
           ...openOptions(options),
-          ...(options.output === undefined ? {} : { outputName: options.output }),
+          ...defined({ outputName: options.output }),
           ...dataOptions(options),
           data,
           ...(options.batch ? { batch: options.batch } : {}),

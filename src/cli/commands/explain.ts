@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { defined } from '../../values.js';
 import { explainText } from '../explain-text.js';
 import {
   type CommonOptions,
@@ -70,11 +71,13 @@ export function explainCommand(): Command {
       {
         ...openOptions(options),
         ...dataOptions(options),
-        ...(options.data === undefined ? {} : { data: options.data }),
-        ...(options.layer === undefined ? {} : { layer: options.layer }),
-        ...(options.class === undefined ? {} : { target: options.class }),
-        ...(options.score === undefined ? {} : { score: options.score }),
-        ...(options.maps === undefined ? {} : { maps: options.maps }),
+        ...defined({
+          data: options.data,
+          layer: options.layer,
+          target: options.class,
+          score: options.score,
+          maps: options.maps,
+        }),
         ...(options.picture ? (options.output === undefined ? {} : { output: options.output }) : { output: null }),
       },
       context,

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { downloads, fetchNamed } from '../../io/fetch.js';
+import { defined } from '../../values.js';
 import { type CommonOptions, withCommon } from '../options.js';
 import { start } from '../start.js';
 
@@ -18,7 +19,7 @@ export function fetchCommand(): Command {
       const file = await fetchNamed(name, {
         onProgress: (done: number, total: number) =>
           context.onProgress?.({ stage: `${name} (MB)`, done: Math.floor(done / 1e6), total: Math.ceil(total / 1e6) }),
-        ...(context.signal ? { signal: context.signal } : {}),
+        ...defined({ signal: context.signal }),
         ...(options.output ? { destination: options.output } : {}),
       });
       finish();

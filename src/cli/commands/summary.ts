@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { defined } from '../../values.js';
 import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
 import { patterns, positiveInteger } from '../parse.js';
 import { start } from '../start.js';
@@ -34,8 +35,7 @@ export function summaryCommand(): Command {
       const { summary } = await import('../../workflows/summary.js');
       const result = await summary(file, {
         ...openOptions(options),
-        ...(options.output === undefined ? {} : { outputName: options.output }),
-        ...(options.train ? { train: options.train } : {}),
+        ...defined({ outputName: options.output, train: options.train }),
         ...(options.batch ? { batch: options.batch } : {}),
       });
       if (result.ignored.length > 0) output.note(`Not part of the model, left out: ${namesText(result.ignored)}`);

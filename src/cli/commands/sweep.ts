@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { SweepFileOptions as SweepFilesOptions } from '../../compression-run/sweep-sizes.js';
+import { defined } from '../../values.js';
 import { workFolder } from '../interruption.js';
 import { type CommonOptions, withCommon, withModel } from '../options.js';
 import { integer, percent } from '../output.js';
@@ -51,7 +52,7 @@ export function sweepCommand(): Command {
     const files: SweepFilesOptions = {
       ...buildCompressFileOptions(options, data),
       ...(options.output ? { output: options.output } : {}),
-      ...(jobs === undefined ? {} : { jobs }),
+      ...defined({ jobs }),
     };
     const { sweep } = await import('../../compression-run/sweep-sizes.js');
     const result = await sweep(file, plan, files, context);

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { TrainPlan } from '../../recipes/recipe.js';
+import { defined } from '../../values.js';
 import { fieldsGiven, parsed, runTraining, stageOf, type TrainingOptions, withTraining } from './training.js';
 
 interface TrainCommandOptions extends TrainingOptions {
@@ -17,8 +18,7 @@ async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
     const classes = head !== undefined && Number.isInteger(Number(head)) ? Number(head) : head;
     return parsed(trainSchema, {
       ...stageOf(options),
-      ...(classes === undefined ? {} : { head: classes }),
-      ...(init === undefined ? {} : { init }),
+      ...defined({ head: classes, init }),
     });
   }
   const also = [

@@ -13,6 +13,7 @@ import { type Matrix, matrix } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { spectrumOf } from '../../linalg/spectrum.js';
 import { sizeOf } from '../../tensor/dims.js';
+import { defined } from '../../values.js';
 import { computeTrace, factorSemidefinite } from '../statistics/second-moment-matrix.js';
 import { sumDiscardedEnergy } from './layer-metric.js';
 
@@ -136,7 +137,7 @@ export async function whitenWeight(
       });
     },
     async truncate(bonds) {
-      const wanted = { layout, outModes, inModes, ...(bonds ? { bonds } : {}) };
+      const wanted = { layout, outModes, inModes, ...defined({ bonds }) };
       const { shape, train } = await decomposeWeight(layer, whitened, wanted, products);
       const cores: Core[] = [];
       for (const [k, { dims, data: values }] of train.cores.entries()) {

@@ -2,6 +2,7 @@
  * What a layer sees and what it answers, sampled: patches of its input, and its output at the same positions of the same
  * images, less their means.
  */
+
 import { ShiboriError } from '../../errors.js';
 import type { Node, Value } from '../../graph/model.js';
 import type { SingleMatrix } from '../../linalg/matrix.js';
@@ -9,6 +10,7 @@ import type { GraphBuilder } from '../../ops/builder.js';
 import { sizeOf } from '../../tensor/dims.js';
 import { seeded } from '../../tensor/random.js';
 import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';
+import { defined } from '../../values.js';
 import type { CompressibleLayer } from '../compressible-layers.js';
 import type { ActivationStream, Probe } from './activation-stream.js';
 import { appendOutputColumns, appendPatchColumns } from './patch-columns.js';
@@ -102,7 +104,7 @@ async function collectSamples(
     append: (b, value) => appendColumns(b, value, layer, b.input(positions, 'int64', [perImage])),
     getTarget: (count) => tensor('float32', [rows, count * perImage], buffer.reserveBatch(rows * count * perImage)),
   };
-  const range = { ...(skip === undefined ? {} : { skip }), ...(images === undefined ? {} : { images }) };
+  const range = { ...defined({ skip, images }) };
   const cols = perImage * stream.countRequestedImages(range);
   if (cols === 0)
     throw new ShiboriError(`Layer "${layer.path}": there was no calibration image.`, { code: 'unsupported-model' });

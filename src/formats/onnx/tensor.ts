@@ -2,6 +2,7 @@ import { ShiboriError } from '../../errors.js';
 import { dtypeOf, elementTypeName, elementTypeOf, supportedElementTypes } from '../../graph/element-types.js';
 import { allocate, bytesPerElement, type DType, type DTypeArrays, fromBytes } from '../../tensor/dtype.js';
 import { bytesOf, type Tensor, tensor } from '../../tensor/tensor.js';
+import { defined } from '../../values.js';
 import { type ExternalData, type ExternalReader, externalEntries, parseExternalData } from './external.js';
 import { decode } from './message.js';
 import { type TensorProto, tensorFields } from './proto.js';
@@ -149,7 +150,7 @@ export function tensorProto(source: Tensor, name?: string, external?: ExternalDa
   return {
     dims: [...source.dims],
     dataType: elementTypeOf(source.dtype),
-    ...(name === undefined ? {} : { name }),
+    ...defined({ name }),
     ...(external ? { externalData: externalEntries(external), dataLocation: 1 } : { rawData: bytesOf(source) }),
   };
 }

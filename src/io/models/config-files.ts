@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ShiboriError } from '../../errors.js';
 import { type ModelConfig, parseModelConfig, parsePreprocessorConfig } from '../../models/model-config.js';
 import type { PreprocessSource } from '../../models/preprocessing.js';
+import { defined } from '../../values.js';
 import { configFolders } from './model-folders.js';
 
 /** More than any real configuration: 21,000 classes take one megabyte. */
@@ -43,7 +44,7 @@ export function readModelConfigs(model: string): ModelConfigs {
     if (config.classes) classes ??= { names: config.classes, file };
   }
   classes ??= readWords(folders);
-  return { layers, ...(classes && { classes }) };
+  return { layers, ...defined({ classes }) };
 }
 
 /** Reads the names in a `words.txt`: a line a class in the order of the outputs, a name, or an id, a tab and names. */

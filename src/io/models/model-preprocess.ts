@@ -7,6 +7,7 @@ import {
   toPreprocessParts,
 } from '../../models/preprocessing.js';
 import { describeScores } from '../../ops/scores/scores.js';
+import { defined } from '../../values.js';
 import type { ModelConfigs } from './config-files.js';
 
 /** Model information that holds preprocessing, and who said it. */
@@ -54,9 +55,9 @@ export function preprocessed(
     info: {
       ...rest,
       ...(fits && { classes: named.names }),
-      ...(resolved && { preprocess: resolved.preprocess }),
+      ...defined({ preprocess: resolved?.preprocess }),
       ...(guessed.length > 0 && { guessed }),
     },
-    ...(resolved && { preprocessFrom: resolved.from }),
+    ...defined({ preprocessFrom: resolved?.from }),
   };
 }

@@ -2,6 +2,7 @@
  * From the bytes of an ONNX file to a classifier as the verbs handle it: one input of float32 images [N, C, H, W], one
  * first output [N, classes], ONNX's own operators of one version. What was changed on the way becomes notes.
  */
+
 import { evaluateNode } from '../../engine/reference.js';
 import { ShiboriError, UsageError, whileReading } from '../../errors.js';
 import { type OnnxModel, readOnnx } from '../../formats/onnx/read.js';
@@ -16,6 +17,7 @@ import { importGraph } from '../../passes/import-graph.js';
 import { rescalesPixels } from '../../passes/pixel-range.js';
 import { isStoredWeight, moveWeightsToInitializers } from '../../passes/weights-as-initializers.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
+import { defined } from '../../values.js';
 import type { ModelConfigs } from './config-files.js';
 import { externalDataOf } from './external-data.js';
 import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
@@ -140,7 +142,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     inputs: model.graph.inputs.map(declared),
     outputs: model.graph.outputs.map(declared),
     externalFiles: external.files(),
-    ...(image && { layout: image.layout }),
+    ...defined({ layout: image?.layout }),
   };
   try {
     checkInputs(model);

@@ -1,6 +1,7 @@
 import type { Graph } from '../../graph/model.js';
 import type { ModelInfo } from '../../models/metadata.js';
 import { withScoresFirst } from '../../passes/scores-graph.js';
+import { defined } from '../../values.js';
 import type { ModelConfigs } from './config-files.js';
 import type { OpenOptions } from './open-options.js';
 
@@ -31,7 +32,7 @@ export function scoresFirst(
       ...rest,
       ...(task === 'regression' && { task }),
       ...(others.length > 0 && chosen && { scores: chosen.output.name }),
-      ...(outputs && { outputs }),
+      ...defined({ outputs }),
     },
     notes:
       chosen && others.length > 0
