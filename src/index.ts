@@ -37,8 +37,8 @@ export { readTorch } from './formats/torch/read.js';
 export { writeTorch } from './formats/torch/write.js';
 export type { Attribute, Dim, Graph, Model, Node, ValueType } from './graph/model.js';
 export { Value } from './graph/model.js';
-export { findLayer, fitsPattern, layersOf } from './graph/module-path.js';
-export { type Parameter, parametersOf } from './graph/parameters.js';
+export { findLayer, listLayers, matchesPattern } from './graph/module-path.js';
+export { listParameters, type Parameter } from './graph/parameters.js';
 export { computeAccuracy, countAccuracy } from './metrics/accuracy.js';
 export { type Agreement, measureAgreement } from './metrics/agreement.js';
 export { pearson } from './metrics/pearson.js';
@@ -63,11 +63,11 @@ export type { ScoreChoice } from './ops/scores/append.js';
 export { type ChosenOutput, chooseOutput } from './ops/scores/choose-output.js';
 export {
   describeScores,
+  findScores,
   type LabelKind,
   type OutputKind,
   type ScoreKinds,
   type Scores,
-  scoresOf,
   type Task,
 } from './ops/scores/scores.js';
 export { ops } from './ops/table.js';

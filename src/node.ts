@@ -4,12 +4,12 @@
  * @packageDocumentation
  */
 
-export type { ProgressEvent, VerbContext } from './context/context.js';
+export type { ProgressEvent, RunContext } from './context/run-context.js';
 export { nodeEngine } from './engine/node.js';
-export { explainImages } from './evaluation/explained.js';
-export { type DataOptions, type Dataset, openDataset } from './images/dataset.js';
+export { explainImages } from './evaluation/explain-images.js';
 export { decodeImage } from './images/decode-image.js';
 export { openImageSource } from './images/image-source.js';
+export { type DataOptions, type Dataset, openDataset } from './images/open-dataset.js';
 export { fetchNamed } from './io/fetch.js';
 export { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from './io/models/model-file.js';
 export { saveModel } from './io/models/save-model.js';
@@ -27,12 +27,12 @@ export { compressModelWithRanks, compressWithRanks } from './workflows/compress-
 export { demo } from './workflows/demo.js';
 export { evaluate, evaluateModel } from './workflows/evaluate.js';
 export { explain } from './workflows/explain.js';
-export { exportModel } from './workflows/export.js';
+export { exportModel } from './workflows/export-model.js';
 export { type Finetuning, finetune, finetuneModel } from './workflows/finetune.js';
-export { listLayers } from './workflows/layers.js';
+export { listMapLayers } from './workflows/list-layers.js';
 export { run } from './workflows/run.js';
-export { study } from './workflows/study.js';
-export { summary } from './workflows/summary.js';
+export { runRecipe } from './workflows/run-recipe.js';
+export { summary } from './workflows/summarize.js';
 export {
   type TrainedFile,
   type Training,

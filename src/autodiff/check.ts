@@ -11,7 +11,7 @@ import type { Engine, NamedTensors, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
 import { startRewrite } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
@@ -74,7 +74,7 @@ export function projectedGradient(
     const y = moved(of);
     const dims = staticDims(y);
     const random = seeded(options.seed ?? 0, 1);
-    const u = Float64Array.from({ length: sizeOf(dims) }, () => Math.fround(random.uniform(-1, 1)));
+    const u = Float64Array.from({ length: countElements(dims) }, () => Math.fround(random.uniform(-1, 1)));
     const weights: Tensor =
       y.type?.dtype === 'float64' ? tensor('float64', dims, u) : tensor('float32', dims, Float32Array.from(u));
     const product = b.op('Mul', [y, b.initializer('constant/projection', weights)], {}, { name: 'check' });

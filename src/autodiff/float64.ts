@@ -1,5 +1,5 @@
 import { ShiboriError } from '../errors.js';
-import { dtypeOf, elementTypeOf } from '../graph/element-types.js';
+import { getDtype, getElementType } from '../graph/element-types.js';
 import type { Attribute, Graph, Node, Value } from '../graph/model.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
@@ -14,8 +14,8 @@ function widenAttributes(node: Node): Node['attributes'] {
   const widened: Record<string, Attribute> = {};
   for (const [name, attribute] of Object.entries(node.attributes)) {
     if (attribute.type === 'tensor') widened[name] = { type: 'tensor', value: toFloat64(attribute.value) };
-    else if (node.op === 'Cast' && name === 'to' && attribute.type === 'int' && dtypeOf(attribute.value) === 'float32')
-      widened[name] = { type: 'int', value: elementTypeOf('float64') };
+    else if (node.op === 'Cast' && name === 'to' && attribute.type === 'int' && getDtype(attribute.value) === 'float32')
+      widened[name] = { type: 'int', value: getElementType('float64') };
     else widened[name] = attribute;
   }
   return widened;

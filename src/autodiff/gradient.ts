@@ -11,9 +11,9 @@ import { ShiboriError } from '../errors.js';
 import { formatDims, isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { attributesOf, type Op, opOf } from '../ops/table.js';
+import { getOp, type Op, readAttributes } from '../ops/table.js';
 import { startRewrite } from '../passes/rewrite.js';
-import { sameDims, sizeOf } from '../tensor/dims.js';
+import { countElements, sameDims } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
 import { defined } from '../values.js';
 import type { RuleContext, RuleEntry } from './rule.js';
@@ -37,13 +37,17 @@ export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly num
   return summed;
 }
 
-function contextOf(builder: GraphBuilder, node: Node, wanted: ReadonlySet<Value>): Omit<RuleContext<Op>, 'dy' | 'y'> {
+function createContext(
+  builder: GraphBuilder,
+  node: Node,
+  wanted: ReadonlySet<Value>,
+): Omit<RuleContext<Op>, 'dy' | 'y'> {
   const fail = (message: string): ShiboriError =>
     new ShiboriError(`Gradient of node "${node.name}" (${node.op}): ${message}`, { code: 'no-gradient' });
   return {
     builder,
     node,
-    attributes: attributesOf(opOf(node), node),
+    attributes: readAttributes(getOp(node), node),
     x(i) {
       const input = node.inputs[i];
       if (input) return input;
@@ -86,7 +90,7 @@ export function appendGradients(
   const wanted = new Set<Value>(wrt);
   for (const node of forward) {
     // A gradient passes through a node only if it can come out of one of its inputs.
-    const entry: RuleEntry<never> = rules[opOf(node)];
+    const entry: RuleEntry<never> = rules[getOp(node)];
     if (typeof entry === 'object' && entry.kind === 'not-differentiable') continue;
     if (!node.inputs.some((input) => input && wanted.has(input))) continue;
     for (const output of node.outputs) if (output?.type && isFloat(output.type.dtype)) wanted.add(output);
@@ -95,7 +99,7 @@ export function appendGradients(
   const gradients = new Map<Value, Value>();
   const dtype = of.type?.dtype;
   const dims = staticDims(of);
-  if ((dtype !== 'float32' && dtype !== 'float64') || sizeOf(dims) !== 1) {
+  if ((dtype !== 'float32' && dtype !== 'float64') || countElements(dims) !== 1) {
     throw new ShiboriError(
       `A gradient is that of one float32 or float64 number, but "${of.name}" is ${dtype} ${formatDims(dims)}. Reduce it to a scalar first (ReduceSum).`,
       { code: 'no-gradient' },
@@ -141,7 +145,7 @@ function vectorJacobianProduct(
   dys: readonly (Value | undefined)[],
   wanted: ReadonlySet<Value>,
 ): readonly (Value | undefined)[] {
-  const op = opOf(node);
+  const op = getOp(node);
   // The table pairs each operator with the rule for exactly its attributes; the walker does not know which it holds.
   const entry = rules[op] as RuleEntry<typeof op>;
   if (typeof entry !== 'function' && entry.kind === 'unsupported') {
@@ -151,7 +155,7 @@ function vectorJacobianProduct(
     );
   }
   if (typeof entry !== 'function' && entry.kind === 'not-differentiable') return [];
-  const context = contextOf(builder, node, wanted);
+  const context = createContext(builder, node, wanted);
   if (typeof entry !== 'function') return entry.rule({ ...context, dys });
   const [y] = node.outputs;
   const [dy, ...others] = dys;

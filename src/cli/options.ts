@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { DataOptions } from '../images/dataset.js';
+import type { DataOptions } from '../images/open-dataset.js';
 import type { OpenOptions } from '../io/models/model-file.js';
 import { defined } from '../values.js';
 import { GROUPS, rareGroup, SEED_HELP, withShortHelp } from './help.js';

@@ -1,6 +1,6 @@
 /** Parsers of option values. Each throws InvalidArgumentError, which commander reports with the name of the option. */
 import { InvalidArgumentError } from 'commander';
-import type { DataOptions } from '../images/dataset.js';
+import type { DataOptions } from '../images/open-dataset.js';
 
 /** Parses `112,224`. */
 export function integers(text: string): number[] {

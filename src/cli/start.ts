@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { defined } from '../values.js';
 import { describeCommand } from './command-line.js';
 import { EXIT, interruptedFailure } from './failure.js';
@@ -11,7 +11,7 @@ import { createProgress } from './terminal/progress.js';
 /** Where a command prints, and the context its verb runs in: progress, warnings, Ctrl-C. */
 export interface Running {
   readonly output: Output;
-  readonly context: VerbContext;
+  readonly context: RunContext;
   /** Ends the progress line that is shown, as completed. */
   finish(): void;
 }

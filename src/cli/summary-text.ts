@@ -1,7 +1,7 @@
 import { formatDims } from '../graph/dims.js';
 import type { DeclaredValue } from '../io/models/open-onnx.js';
 import { describePreprocess, PREPROCESS_PARTS } from '../models/preprocessing.js';
-import type { FileSummary } from '../workflows/summary.js';
+import type { FileSummary } from '../workflows/summarize.js';
 import { engineering, integer, megabytes } from './output.js';
 import { table } from './table.js';
 

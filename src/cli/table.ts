@@ -2,7 +2,7 @@
  * Tables for a terminal. One that is too wide loses its optional columns first; then texts are wrapped inside their
  * columns; and where even that is too wide each row becomes a block of lines.
  */
-import { displayWidth } from './terminal/text-width.js';
+import { measureTextWidth } from './terminal/text-width.js';
 
 type Cell = string | number;
 
@@ -26,24 +26,24 @@ export function outputWidth(): number | undefined {
 
 const sum = (widths: readonly number[]) => widths.reduce((all, width) => all + width + GAP, -GAP);
 const pad = (text: string, width: number, right: boolean) => {
-  const space = ' '.repeat(Math.max(0, width - displayWidth(text)));
+  const space = ' '.repeat(Math.max(0, width - measureTextWidth(text)));
   return right ? space + text : text + space;
 };
 
 /** Pieces of a text that may end a line: words, and parts of paths and lists. */
-const piecesOf = (text: string): string[] => text.split(/(?<=\s)|(?<=[/,.])(?![\d\s])/);
+const splitCell = (text: string): string[] => text.split(/(?<=\s)|(?<=[/,.])(?![\d\s])/);
 
 /** Breaks a text into lines of at most so many columns. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const piece of piecesOf(text)) {
+  for (const piece of splitCell(text)) {
     let rest = piece;
-    if (line !== '' && displayWidth((line + rest).trimEnd()) > width) {
+    if (line !== '' && measureTextWidth((line + rest).trimEnd()) > width) {
       lines.push(line.trimEnd());
       line = '';
     }
-    while (displayWidth(rest.trimEnd()) > width) {
+    while (measureTextWidth(rest.trimEnd()) > width) {
       lines.push(rest.slice(0, width));
       rest = rest.slice(width);
     }
@@ -66,7 +66,7 @@ function fittingWidths(natural: readonly number[], numeric: readonly boolean[], 
 }
 
 function stacked(header: readonly string[], rows: readonly (readonly string[])[], room: number): string {
-  const names = Math.max(...header.map(displayWidth));
+  const names = Math.max(...header.map(measureTextWidth));
   const block = (row: readonly string[]) =>
     header.flatMap((name, column) => {
       const cell = row[column] ?? '';
@@ -86,7 +86,9 @@ export function table(
 ): string {
   const whole = rows.map((row) => header.map((_, column) => String(row[column] ?? '')));
   const naturalOf = (columns: readonly number[]) =>
-    columns.map((c) => Math.max(displayWidth(header[c] ?? ''), ...whole.map((row) => displayWidth(row[c] ?? ''))));
+    columns.map((c) =>
+      Math.max(measureTextWidth(header[c] ?? ''), ...whole.map((row) => measureTextWidth(row[c] ?? ''))),
+    );
   let shown = header.map((_, column) => column);
   const dropped: string[] = [];
   for (const name of optional) {
@@ -117,4 +119,4 @@ export function table(
 }
 
 /** A cell that fits stays as it is, with the spaces that indent it. */
-const wrapCell = (cell: string, width: number) => (displayWidth(cell) <= width ? [cell] : wrap(cell, width));
+const wrapCell = (cell: string, width: number) => (measureTextWidth(cell) <= width ? [cell] : wrap(cell, width));

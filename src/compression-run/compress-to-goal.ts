@@ -1,16 +1,22 @@
 import { basename, extname, join } from 'node:path';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
-import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context/context.js';
+import { collectWarnings, getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { collectProvenance, filesOf, findDataOrigin } from '../evaluation/provenance.js';
-import { requireLabels } from '../images/dataset.js';
-import { defaultOutput, formatOf, type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
+import { collectProvenance, findDataOrigin, listModelFiles } from '../evaluation/provenance.js';
+import { requireLabels } from '../images/open-dataset.js';
+import {
+  buildDefaultOutput,
+  getModelFormat,
+  type LoadedModel,
+  type OpenOptions,
+  openModel,
+} from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
-import { folderMemory, forget, noMemory, type WorkMemory } from '../io/work-memory.js';
+import { clearWorkCache, noWorkCache, openWorkCache, type WorkCache } from '../io/work-cache.js';
 import { describeSpeed, milliseconds, type SpeedFigures } from '../report/comparison.js';
 import { defined } from '../values.js';
-import { planCompression } from '../workflows/phases.js';
+import { planCompression } from '../workflows/planned-phases.js';
 import { measureTrainedControl } from './compression-candidate.js';
 import { type CompressionDatasets, type CompressionSources, withCompressionDatasets } from './compression-images.js';
 import type { CompressionPlan } from './compression-plan.js';
@@ -70,8 +76,8 @@ export async function compressModelToGoal(
   model: LoadedModel,
   sets: CompressionDatasets,
   plan: CompressionPlan,
-  context: VerbContext = {},
-  memory: WorkMemory = noMemory,
+  context: RunContext = {},
+  memory: WorkCache = noWorkCache,
 ): Promise<{ readonly model: LoadedModel; readonly report: CompressionReport }> {
   const start = performance.now();
   if (plan.goal.kind === 'accuracyDrop') {
@@ -134,9 +140,9 @@ export async function compressModelToGoal(
 
 /** Where a squeezed model goes. Throws a UsageError for a file that is no ONNX file, and for the model itself. */
 export function resolveOutput(file: string, wanted: string | undefined): string {
-  const output = wanted ?? defaultOutput(file, 'compressed', '.onnx');
+  const output = wanted ?? buildDefaultOutput(file, 'compressed', '.onnx');
   refuseInputAsOutput(output, [file]);
-  if (formatOf(output) === 'onnx') return output;
+  if (getModelFormat(output) === 'onnx') return output;
   throw new UsageError(
     `-o ${output}: only an ONNX file holds layers that were taken apart; a state dict has no graph to say how its factors belong together. Give a name ending in .onnx.`,
   );
@@ -173,28 +179,34 @@ export async function compressToGoal(
   file: string,
   plan: CompressionPlan,
   options: CompressFileOptions,
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<CompressionFileReport> {
   const output = resolveOutput(file, options.output);
   const model = await openModel(file, options);
-  tellNotes(model, context);
+  reportNotes(model, context);
   const folder = resolveWorkFolder(file, options.work);
-  if (options.fresh) await forget(folder);
+  if (options.fresh) await clearWorkCache(folder);
   return withCompressionDatasets(options, plan.seed ?? 42, context, async (sets) => {
     const counts = { train: sets.train.source.items.length, validation: sets.validation.source.items.length };
     context.onPhases?.(planCompression(plan, counts));
-    const { warnings, context: listening } = keepWarnings(context);
-    const { model: compressed, report } = await compressModelToGoal(model, sets, plan, listening, folderMemory(folder));
+    const { warnings, context: listening } = collectWarnings(context);
+    const { model: compressed, report } = await compressModelToGoal(
+      model,
+      sets,
+      plan,
+      listening,
+      openWorkCache(folder),
+    );
     context.signal?.throwIfAborted();
     const written = await saveModel(compressed, output, {
-      engine: engineOf(context),
+      engine: getEngine(context),
       ...getMaxBytes(model, plan.goal),
     });
     const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
     const provenance = await collectProvenance(
       {
         models: [
-          { name: 'original', model, files: filesOf(model) },
+          { name: 'original', model, files: listModelFiles(model) },
           { name: 'compressed', model: compressed, files: [written.file] },
         ],
         data: [

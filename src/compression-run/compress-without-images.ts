@@ -4,9 +4,9 @@ import {
   decomposeByWeights,
   findOptionsWithinError,
 } from '../compression/weight-only-decomposition.js';
-import { engineOf, tellNotes, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { UsageError } from '../errors.js';
-import { sizeOfModel } from '../evaluation/size.js';
+import { measureModelSize } from '../evaluation/model-size.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { bindSymbolicBatch } from '../passes/free-batch.js';
@@ -37,7 +37,7 @@ const createNeedsImagesError = (option: string) => new UsageError(`${option} is 
 export async function compressModelWithoutImages(
   original: LoadedModel,
   plan: CompressionPlan,
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: CompressionShape }> {
   const start = performance.now();
   const { goal } = plan;
@@ -46,7 +46,7 @@ export async function compressModelWithoutImages(
   if (plan.minMapSimilarity !== undefined) throw createNeedsImagesError('--min-cam-similarity');
   if (plan.finetuneEpochs) throw createNeedsImagesError('--finetune');
   if (plan.rounds !== undefined && plan.rounds > 1) throw createNeedsImagesError('--rounds');
-  const engine = engineOf(context);
+  const engine = getEngine(context);
   const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
   const { layers: chosen, refused } = chooseLayers(simplified, plan.layers);
   const options = {
@@ -73,7 +73,7 @@ export async function compressModelWithoutImages(
   const report: CompressionShape = {
     goal,
     store,
-    size: await measureSizeChange(await sizeOfModel(original), stored, model),
+    size: await measureSizeChange(await measureModelSize(original), stored, model),
     layers: await measureLayerFigures(engine, original, graphs, layers, []),
     refused,
     folds,
@@ -87,16 +87,16 @@ export async function compressFileWithoutImages(
   file: string,
   plan: CompressionPlan,
   options: OpenOptions & { readonly output?: string },
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<CompressionShape & { readonly output: string; readonly outputBytes: number }> {
   const output = resolveOutput(file, options.output);
   const model = await openModel(file, options);
-  tellNotes(model, context);
+  reportNotes(model, context);
   context.onWarning?.(
     'without images (--data) every direction of a weight counts alike: nobody knows what this costs the predictions',
   );
   const { model: compressed, report } = await compressModelWithoutImages(model, plan, context);
   context.signal?.throwIfAborted();
-  const written = await saveModel(compressed, output, { engine: engineOf(context), ...getMaxBytes(model, plan.goal) });
+  const written = await saveModel(compressed, output, { engine: getEngine(context), ...getMaxBytes(model, plan.goal) });
   return { ...report, output: written.file, outputBytes: written.sizeBytes };
 }

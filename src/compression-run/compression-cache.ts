@@ -5,7 +5,7 @@ import type { LayerOutcome } from '../compression/layer-outcome.js';
 import { schemeNames } from '../compression/schemes/decomposition-scheme.js';
 import { schemes } from '../compression/schemes/scheme-table.js';
 import type { SensitivityCache } from '../compression/sensitivity-analysis.js';
-import type { WorkMemory } from '../io/work-memory.js';
+import type { WorkCache } from '../io/work-cache.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
@@ -101,11 +101,11 @@ function toMatrix(found: Tensor | undefined): Matrix | undefined {
 const toFloat64Tensor = ({ rows, cols, data }: Matrix): Tensor => tensor('float64', [rows, cols], data);
 
 /** What is known of the layers of one study. */
-export function createSensitivityCache(memory: WorkMemory, key: string): SensitivityCache {
+export function createSensitivityCache(memory: WorkCache, key: string): SensitivityCache {
   const buildName = (path: string) => `layer-${key}-${path.replace(/[^\w.-]/g, '_')}`;
   return {
     async read(path) {
-      const found = await memory.recall(buildName(path), sensitivitySchema);
+      const found = await memory.read(buildName(path), sensitivitySchema);
       if (!found) return undefined;
       const { options, reason, rank, ...rest } = found.value;
       const [root, inverse] = [toMatrix(found.tensors.get('root')), toMatrix(found.tensors.get('inverse'))];
@@ -120,7 +120,7 @@ export function createSensitivityCache(memory: WorkMemory, key: string): Sensiti
       const tensors = new Map<string, Tensor>();
       if (output) tensors.set('root', toFloat64Tensor(output.root)).set('inverse', toFloat64Tensor(output.inverse));
       const plain = options.map(({ scheme, ...option }) => ({ ...option, scheme: scheme?.name }));
-      await memory.keep(
+      await memory.write(
         buildName(layer.path),
         { options: plain, measured, spectra, rank: output?.rank, reason },
         tensors,
@@ -131,11 +131,11 @@ export function createSensitivityCache(memory: WorkMemory, key: string): Sensiti
 
 /** Predictions that were kept under a name, or are made now. */
 export async function readOrComputePredictions(
-  memory: WorkMemory,
+  memory: WorkCache,
   name: string,
   compute: () => Promise<ValidationPredictions>,
 ): Promise<ValidationPredictions> {
-  const found = await memory.recall(
+  const found = await memory.read(
     name,
     z.object({ images: z.number(), accuracy: accuracySchema.exactOptional(), batches: z.number() }),
   );
@@ -148,17 +148,17 @@ export async function readOrComputePredictions(
   }
   const made = await compute();
   const tensors = new Map<string, Tensor>(made.logProbabilities.map((batch, i) => [`${i}`, batch]));
-  await memory.keep(name, { images: made.images, accuracy: made.accuracy, batches: tensors.size }, tensors);
+  await memory.write(name, { images: made.images, accuracy: made.accuracy, batches: tensors.size }, tensors);
   return made;
 }
 
 /** What a candidate lost, kept under a name or measured now. */
 export async function readOrMeasureLoss(
-  memory: WorkMemory,
+  memory: WorkCache,
   name: string,
   compute: () => Promise<MeasuredLoss>,
 ): Promise<MeasuredLoss> {
-  const found = await memory.recall(name, lossSchema);
+  const found = await memory.read(name, lossSchema);
   if (found) {
     const { maps, ...rest } = found.value;
     if (!maps) return rest;
@@ -166,17 +166,17 @@ export async function readOrMeasureLoss(
     return { ...rest, maps: { ...others, ...defined({ pointingGame }) } };
   }
   const made = await compute();
-  await memory.keep(name, made);
+  await memory.write(name, made);
   return made;
 }
 
 /** Amounts that were asked for under a key. */
-export async function readTriedAmounts(memory: WorkMemory, key: string): Promise<readonly number[]> {
-  return (await memory.recall(`tried-${key}`, numbersSchema))?.value ?? [];
+export async function readTriedAmounts(memory: WorkCache, key: string): Promise<readonly number[]> {
+  return (await memory.read(`tried-${key}`, numbersSchema))?.value ?? [];
 }
 
 /** Keeps an amount that was asked for. */
-export async function writeTriedAmount(memory: WorkMemory, key: string, amount: number): Promise<void> {
+export async function writeTriedAmount(memory: WorkCache, key: string, amount: number): Promise<void> {
   const amounts = await readTriedAmounts(memory, key);
-  if (!amounts.includes(amount)) await memory.keep(`tried-${key}`, [...amounts, amount]);
+  if (!amounts.includes(amount)) await memory.write(`tried-${key}`, [...amounts, amount]);
 }

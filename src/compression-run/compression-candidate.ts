@@ -9,9 +9,9 @@ import { buildDenseOption } from '../compression/sensitivity-curves.js';
 import { isLabelled } from '../data/image-items.js';
 import { findDefaultLayer } from '../explain/layers.js';
 import type { Graph, Node } from '../graph/model.js';
-import { parametersOf } from '../graph/parameters.js';
-import { reachableFrom } from '../graph/uses.js';
-import { featureKey } from '../io/feature-store.js';
+import { listParameters } from '../graph/parameters.js';
+import { findReachable } from '../graph/uses.js';
+import { computeCacheKey } from '../io/feature-cache.js';
 import { type LoadedModel, openModel } from '../io/models/model-file.js';
 import { saveWork } from '../io/models/save-model.js';
 import { finetuneSchema } from '../recipes/recipe.js';
@@ -62,8 +62,8 @@ const RECOVERY_TARGETS = { labels: 0.7, maps: 2 } as const;
  */
 function listRecoveryParameters(graph: Graph): string[] {
   const { output, grid } = findDefaultLayer(graph);
-  const downstream = reachableFrom(graph, [output]);
-  const parameters = new Map(parametersOf(graph).map(({ value, name }) => [value, name]));
+  const downstream = findReachable(graph, [output]);
+  const parameters = new Map(listParameters(graph).map(({ value, name }) => [value, name]));
   const isOnGrid = (node: Node) => {
     const [, , height, width] = node.outputs[0]?.type?.dims ?? [];
     return node.op === 'Conv' && height === grid.height && width === grid.width;
@@ -129,10 +129,10 @@ async function finishCandidate(
     model: float,
     trainTop1,
     outcome,
-  } = await trainCandidate(session, start, featureKey([key, `${plan.finetuneEpochs}`]));
+  } = await trainCandidate(session, start, computeCacheKey([key, `${plan.finetuneEpochs}`]));
   const store = getStorage(plan, original);
   const { stored, model } = storeAndImport(float, store);
-  const own = featureKey([
+  const own = computeCacheKey([
     key,
     JSON.stringify([plan.finetuneEpochs, store]),
     ...(plan.finetuneEpochs ? ['best epoch'] : []),
@@ -150,7 +150,7 @@ async function readOrMakeCompressed(
 ): Promise<Pick<DecomposedGraph, 'graph' | 'layers'>> {
   const { memory, original } = session;
   const name = `squeezed-${key}`;
-  const found = await memory.recall(name, layerOutcomesSchema);
+  const found = await memory.read(name, layerOutcomesSchema);
   const file = memory.folder === undefined ? undefined : join(memory.folder, `${name}.onnx`);
   if (found && file && existsSync(file)) {
     return { graph: (await openModel(file)).graph, layers: toLayerOutcomes(found.value) };
@@ -160,7 +160,7 @@ async function readOrMakeCompressed(
     decomposeNetwork(session.engine, analysed, amount, buildDecompositionOptions(session));
   const { graph, layers } = await compressWithinLimit(toCostedModel(session), cost, limit, decompose);
   if (file) await saveWork({ graph, info: original.info }, file);
-  await memory.keep(name, layers);
+  await memory.write(name, layers);
   return { graph, layers };
 }
 
@@ -172,7 +172,7 @@ export async function makeCandidateWithin(
 ): Promise<CompressionCandidate> {
   const { key, plan, original } = session;
   // Of a size it decides what a parameter takes.
-  const own = featureKey([
+  const own = computeCacheKey([
     key,
     JSON.stringify([cost, limit, cost === 'size' ? getStorage(plan, original) : undefined, plan.rounds]),
   ]);
@@ -185,7 +185,7 @@ export async function measureTrainedControl(
   session: CompressionSession,
 ): Promise<Pick<MeasuredLoss, 'accuracy' | 'maps'>> {
   const { original, simplified: folded, plan } = session;
-  const key = featureKey([session.key, 'control', `${plan.finetuneEpochs}`, 'best epoch']);
+  const key = computeCacheKey([session.key, 'control', `${plan.finetuneEpochs}`, 'best epoch']);
   return session.measureLoss(
     key,
     async () => (await trainCandidate(session, { ...original, graph: folded }, key)).model,
@@ -198,5 +198,5 @@ export async function makeDenseCandidate(session: CompressionSession, reason: st
     const sensitivity = buildDenseSensitivity(layer, 'parameters', reason);
     return buildLayerOutcome(sensitivity, buildDenseOption(layer, 'parameters'));
   });
-  return finishCandidate(session, session.simplified, layers, featureKey([session.key, 'dense']));
+  return finishCandidate(session, session.simplified, layers, computeCacheKey([session.key, 'dense']));
 }

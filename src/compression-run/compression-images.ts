@@ -1,14 +1,14 @@
 /** The images of a squeeze: those that it learns from, and those that measure what it came to. */
 
 import type { CompressibleLayer } from '../compression/compressible-layers.js';
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { loadBatches } from '../data/batches.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { fixedBatchOf } from '../graph/batch.js';
-import { type DataOptions, type Dataset, preprocessOf, takeImages, withTrainingSets } from '../images/dataset.js';
+import { getFixedBatch } from '../graph/batch.js';
 import { openImageLoader } from '../images/image-pool.js';
+import { type DataOptions, type Dataset, getPreprocess, takeImages, withTrainingSets } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { randomSplit, seeded } from '../tensor/random.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 
@@ -56,7 +56,7 @@ export interface CompressionSources extends DataOptions {
 export async function withCompressionDatasets<T>(
   sources: CompressionSources,
   seed: number,
-  context: VerbContext,
+  context: RunContext,
   use: (sets: CompressionDatasets) => Promise<T>,
 ): Promise<T> {
   return withTrainingSets(sources, sources.validation, context, (train, validation) =>
@@ -86,11 +86,11 @@ export async function loadCalibrationImages(
   layers: readonly CompressibleLayer[],
   wanted: number | undefined,
   seed: number,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<readonly Tensor[]> {
-  const preprocess = preprocessOf(model.graph, model.info);
+  const preprocess = getPreprocess(model.graph, model.info);
   const channels = preprocess.color === 'gray' ? 1 : 3;
-  const room = Math.max(1, Math.floor(CALIBRATION_DEFAULTS.bytes / (4 * channels * sizeOf(preprocess.size))));
+  const room = Math.max(1, Math.floor(CALIBRATION_DEFAULTS.bytes / (4 * channels * countElements(preprocess.size))));
   const all = dataset.source.items.length;
   const usual = layers.every(({ kind }) => kind === 'linear')
     ? CALIBRATION_DEFAULTS.ofLinear
@@ -124,7 +124,7 @@ export async function loadCalibrationImages(
   } finally {
     await loader.close();
   }
-  const fixed = fixedBatchOf(model.graph);
+  const fixed = getFixedBatch(model.graph);
   return fixed === undefined ? chunks : cutIntoBatches(fixed, chunks, dataset);
 }
 
@@ -134,7 +134,7 @@ export async function loadCalibrationImages(
  */
 function cutIntoBatches(size: number, chunks: readonly Tensor<'float32'>[], { source }: Dataset): Tensor<'float32'>[] {
   const [, ...dims] = chunks[0]?.dims ?? [];
-  const elements = sizeOf(dims);
+  const elements = countElements(dims);
   const count = chunks.reduce((sum, chunk) => sum + (chunk.dims[0] ?? 0), 0);
   if (count < size) {
     throw new ShiboriError(

@@ -10,23 +10,23 @@ import {
 import type { AnalysedNetwork, DecompositionOptions } from '../compression/decompose-network.js';
 import { describeRefusedLayers } from '../compression/refused-layers.js';
 import { simplifyLosslessly } from '../compression/simplify-losslessly.js';
-import { engineOf, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext } from '../context/run-context.js';
 import type { Engine } from '../engine/engine.js';
 import { ShiboriError, suggestion, UsageError } from '../errors.js';
-import { sizeOfModel } from '../evaluation/size.js';
+import { measureModelSize } from '../evaluation/model-size.js';
 import { findSpatialLayers } from '../explain/layers.js';
 import type { Graph } from '../graph/model.js';
-import { fitsPattern } from '../graph/module-path.js';
-import { checkLabels, type Dataset, preprocessOf } from '../images/dataset.js';
-import { featureKey } from '../io/feature-store.js';
+import { matchesPattern } from '../graph/module-path.js';
+import { checkLabels, type Dataset, getPreprocess } from '../images/open-dataset.js';
+import { computeCacheKey } from '../io/feature-cache.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import { noMemory, type WorkMemory } from '../io/work-memory.js';
+import { noWorkCache, type WorkCache } from '../io/work-cache.js';
 import type { FoldNote } from '../passes/fold.js';
 import { bindSymbolicBatch } from '../passes/free-batch.js';
 import type { SizeFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { digestOf } from '../train/weights.js';
-import { partsOf } from '../training-run/finetune-data.js';
+import { computeWeightsDigest } from '../train/weights.js';
+import { listFeatureKeyParts } from '../training-run/training-data-options.js';
 import { defined } from '../values.js';
 import { createSensitivityCache, readOrComputePredictions, readOrMeasureLoss } from './compression-cache.js';
 import { type CompressionDatasets, loadCalibrationImages } from './compression-images.js';
@@ -50,8 +50,8 @@ export interface CompressionSession {
   readonly refused: readonly RefusedLayer[];
   readonly sets: CompressionDatasets;
   readonly plan: CompressionPlan;
-  readonly context: VerbContext;
-  readonly memory: WorkMemory;
+  readonly context: RunContext;
+  readonly memory: WorkCache;
   /** Tells this study from others: model, images, plan. */
   readonly key: string;
   /** Images whose maps are compared; `undefined` for a model of which no layer has a map. */
@@ -86,15 +86,17 @@ export function chooseLayers(graph: Graph, patterns: readonly string[] | undefin
     });
   }
   for (const pattern of patterns ?? []) {
-    if (paths.some((path) => fitsPattern(path, pattern))) continue;
-    const no = refused.find(({ path }) => fitsPattern(path, pattern));
+    if (paths.some((path) => matchesPattern(path, pattern))) continue;
+    const no = refused.find(({ path }) => matchesPattern(path, pattern));
     throw new UsageError(
       no
         ? `--layers ${pattern}: "${no.path}" cannot be squeezed: ${no.reason}.`
         : `--layers ${pattern} fits no layer.${suggestion(pattern, paths)} There are ${paths.join(', ')}.`,
     );
   }
-  const layersChosen = layers.filter(({ path }) => !patterns || patterns.some((pattern) => fitsPattern(path, pattern)));
+  const layersChosen = layers.filter(
+    ({ path }) => !patterns || patterns.some((pattern) => matchesPattern(path, pattern)),
+  );
   return { layers: layersChosen, refused };
 }
 
@@ -135,8 +137,8 @@ function memoize<T>(make: () => Promise<T>): () => Promise<T> {
 
 /** What tells the images of a data set, as a model takes them, from others. */
 async function computeImagesKey(model: LoadedModel, dataset: Dataset): Promise<string> {
-  const preprocess = preprocessOf(model.graph, model.info);
-  return featureKey(await partsOf(dataset, { preprocess, augmentation: undefined, seed: 0 }));
+  const preprocess = getPreprocess(model.graph, model.info);
+  return computeCacheKey(await listFeatureKeyParts(dataset, { preprocess, augmentation: undefined, seed: 0 }));
 }
 
 /**
@@ -149,10 +151,10 @@ export async function openCompressionSession(
   original: LoadedModel,
   sets: CompressionDatasets,
   plan: CompressionPlan,
-  context: VerbContext,
-  memory: WorkMemory = noMemory,
+  context: RunContext,
+  memory: WorkCache = noWorkCache,
 ): Promise<CompressionSession> {
-  const engine = engineOf(context);
+  const engine = getEngine(context);
   for (const { source } of [sets.train, sets.validation]) checkLabels(original, source);
   context.onProgress?.({ stage: 'fold', done: 0, total: 1 });
   const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
@@ -161,9 +163,9 @@ export async function openCompressionSession(
   const { seed = 42, schemes, calibrationImages: wanted } = plan;
   const unit = plan.goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
   const parts = { goal: unit, seed, schemes, wanted, paths: layers.map(({ path }) => path) };
-  const model = digestOf(original.graph);
-  const key = featureKey([model, await computeImagesKey(original, sets.train), JSON.stringify(parts)]);
-  const predictionsKey = featureKey([model, await computeImagesKey(original, sets.validation)]);
+  const model = computeWeightsDigest(original.graph);
+  const key = computeCacheKey([model, await computeImagesKey(original, sets.train), JSON.stringify(parts)]);
+  const predictionsKey = computeCacheKey([model, await computeImagesKey(original, sets.validation)]);
   const calibration = memoize(() => loadCalibrationImages(original, sets.train, layers, wanted, seed, context));
   const before = memoize(() =>
     readOrComputePredictions(memory, `original-${predictionsKey}`, () =>
@@ -187,10 +189,10 @@ export async function openCompressionSession(
     mapImages,
     getOriginalPredictions: before,
     measureLoss: (own, make) =>
-      readOrMeasureLoss(memory, `loss-${featureKey([own, predictionsKey, `${mapImages}`])}`, async () =>
+      readOrMeasureLoss(memory, `loss-${computeCacheKey([own, predictionsKey, `${mapImages}`])}`, async () =>
         measureModelLoss(original, await before(), await make(), sets.validation, mapImages, context),
       ),
-    measureOriginalSize: memoize(() => sizeOfModel(original)),
+    measureOriginalSize: memoize(() => measureModelSize(original)),
     getCalibrationImages: calibration,
     getAnalysedNetwork: memoize(async () => {
       const options = {

@@ -1,5 +1,5 @@
 import { basename, extname } from 'node:path';
-import { featureKey } from '../io/feature-store.js';
+import { computeCacheKey } from '../io/feature-cache.js';
 import type { Accuracy } from '../metrics/accuracy.js';
 import { planSchema, readYaml } from '../recipes/recipe.js';
 import type { MapFigures } from '../report/comparison.js';
@@ -25,7 +25,7 @@ export async function measureGivenRanksBaseline(
   const ranks = { ...(await readYaml(file, 'plan', planSchema)), execution: 'rebuilt' as const };
   const { model } = await compressModelWithRanks(original, ranks, {}, context);
   const { accuracy, maps } = await session.measureLoss(
-    featureKey([session.key, JSON.stringify(ranks)]),
+    computeCacheKey([session.key, JSON.stringify(ranks)]),
     async () => model,
   );
   const name = basename(file, extname(file));

@@ -6,13 +6,13 @@
  */
 
 import { sumDivergence } from '../compression/kl-divergence.js';
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { isLabelled } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
-import { warnOfDoubt } from '../evaluation/doubt.js';
-import { labelMap, outputNames } from '../evaluation/labels.js';
-import { compareMaps } from '../evaluation/maps.js';
-import type { Dataset } from '../images/dataset.js';
+import { warnIfLikeChance } from '../evaluation/chance-warning.js';
+import { compareMaps } from '../evaluation/compare-maps.js';
+import { listOutputNames, mapLabels } from '../evaluation/label-map.js';
+import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import {
   type Accuracy,
@@ -23,7 +23,7 @@ import {
   NO_IMAGES,
 } from '../metrics/accuracy.js';
 import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import type { MapFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { score } from '../workflows/evaluate.js';
@@ -62,9 +62,9 @@ export async function computePredictions(
   model: LoadedModel,
   dataset: Dataset,
   isFirst: boolean,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<ValidationPredictions> {
-  const { warning } = labelMap(model, dataset.source);
+  const { warning } = mapLabels(model, dataset.source);
   if (warning && isFirst) context.onWarning?.(warning);
   const logProbabilities: Tensor<'float32'>[] = [];
   const total = dataset.source.items.length;
@@ -84,7 +84,7 @@ export async function computePredictions(
     const fields = labelled ? { top1: `${computeAccuracy(counts).top1.toFixed(2)} %` } : {};
     context.onProgress?.({ stage, done: images, total, fields });
   }
-  if (isFirst) warnOfDoubt(stats, model, context);
+  if (isFirst) warnIfLikeChance(stats, model, context);
   return { images, ...(labelled && { accuracy: computeAccuracy(counts) }), logProbabilities };
 }
 
@@ -131,11 +131,11 @@ export async function measureModelLoss(
   compressed: LoadedModel,
   dataset: Dataset,
   mapImages: number | undefined,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<MeasuredLoss> {
   const after = await computePredictions(compressed, dataset, false, context);
   // A pair of log-probabilities stands for two classes: it is compared as any two classes are.
-  const { labels } = scoresOf(original.graph);
+  const { labels } = findScores(original.graph);
   const kinds = { kind: 'log-probabilities', labels: labels === 'binary' ? 'single-label' : labels } as const;
   let divergence = 0;
   let same = 0;
@@ -157,7 +157,7 @@ export async function measureModelLoss(
   };
   if (mapImages === undefined) return loss;
   context.onProgress?.({ stage: 'maps', done: 0, total: 1 });
-  const names = outputNames(original, dataset.source);
+  const names = listOutputNames(original, dataset.source);
   const { figures } = await compareMaps(original, compressed, dataset, names, { mapImages }, context);
   context.onProgress?.({ stage: 'maps', done: 1, total: 1 });
   return { ...loss, maps: figures };

@@ -1,8 +1,8 @@
 /** From a goal to the candidate that reaches it. */
 
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { ShiboriError } from '../errors.js';
-import { featureKey } from '../io/feature-store.js';
+import { computeCacheKey } from '../io/feature-cache.js';
 import { computeBoundedAgreement } from '../metrics/agreement.js';
 import { summarize } from '../models/summary.js';
 import { defined } from '../values.js';
@@ -133,7 +133,7 @@ async function searchSmallest(
   known: readonly number[],
   trialLimit: number,
   bounds: readonly LossBound[],
-  context: VerbContext,
+  context: RunContext,
 ) {
   return findSmallestHolding<CompressionCandidate>(
     below,
@@ -156,14 +156,14 @@ async function searchSmallest(
 
 /** Tells budgets that were asked for of models made alike: a search may begin between them. */
 function computeTriedKey({ key, plan, original }: CompressionSession): string {
-  return featureKey([key, JSON.stringify([plan.finetuneEpochs, getStorage(plan, original)])]);
+  return computeCacheKey([key, JSON.stringify([plan.finetuneEpochs, getStorage(plan, original)])]);
 }
 
 /** A model as small as its bounds allow. */
 async function reachLossGoal(
   session: CompressionSession,
   bounds: readonly LossBound[],
-  context: VerbContext,
+  context: RunContext,
 ): Promise<ReachedGoal> {
   const costed = toCostedModel(session);
   const whole = await measureCost(session.original.graph, 'params', costed);
@@ -201,7 +201,7 @@ async function reachCostGoal(
   session: CompressionSession,
   goal: Extract<CompressionGoal, { kind: Cost }>,
   bounds: readonly LossBound[],
-  context: VerbContext,
+  context: RunContext,
 ): Promise<ReachedGoal> {
   const { option, text } = costTexts[goal.kind];
   const costed = toCostedModel(session);

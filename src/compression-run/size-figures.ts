@@ -3,18 +3,18 @@
 import { gzipSync } from 'node:zlib';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
 import type { Engine } from '../engine/engine.js';
-import { sizeOfModel } from '../evaluation/size.js';
+import { measureModelSize } from '../evaluation/model-size.js';
 import type { Graph, Value } from '../graph/model.js';
-import { modulePath } from '../graph/module-path.js';
+import { getModulePath } from '../graph/module-path.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
-import { reachableFrom, usesOf } from '../graph/uses.js';
+import { findReachable, findUses } from '../graph/uses.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { findStored } from '../io/models/stored-file.js';
 import { type Summary, summarize, summarizeImage } from '../models/summary.js';
 import { type StorageType, storeWeights } from '../passes/store-weights.js';
 import type { SizeFigures } from '../report/comparison.js';
 import type { DType } from '../tensor/dtype.js';
-import { bytesOf, type Tensor } from '../tensor/tensor.js';
+import { getBytes, type Tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
 import { type LayerSpeed, measureLayerSpeeds, type PlacedLayer } from './speed-change.js';
 
@@ -49,14 +49,14 @@ export async function measureSizeChange(
   stored: LoadedModel,
   float: LoadedModel,
 ): Promise<SizeChange> {
-  const after = await sizeOfModel(stored);
+  const after = await measureModelSize(stored);
   return buildSizeChange(before, { ...after, parameters: summarize(float.graph).parameters });
 }
 
 /** The tensors that the nodes of a module are made of, also those behind what widens them. */
 function listModuleTensors(graph: Graph, isOwn: (path: string) => boolean): Tensor[] {
-  const uses = usesOf(graph);
-  const running = reachableFrom(graph, graph.inputs);
+  const uses = findUses(graph);
+  const running = findReachable(graph, graph.inputs);
   const found = new Set<Tensor>();
   const collect = (value: Value | undefined): void => {
     if (!value || running.has(value)) return;
@@ -65,7 +65,7 @@ function listModuleTensors(graph: Graph, isOwn: (path: string) => boolean): Tens
     for (const input of uses.producer(value)?.inputs ?? []) collect(input);
   };
   for (const node of graph.nodes) {
-    if (isOwn(modulePath(node)) && node.outputs.some((output) => output && running.has(output))) {
+    if (isOwn(getModulePath(node)) && node.outputs.some((output) => output && running.has(output))) {
       for (const input of node.inputs) collect(input);
     }
   }
@@ -76,7 +76,7 @@ function listModuleTensors(graph: Graph, isOwn: (path: string) => boolean): Tens
 function measureLayerSize(stored: Graph, float: Summary, path: string): SizeFigures {
   const isOwn = (name: string) => name === path || name.startsWith(`${path}.`);
   const own = float.layers.filter(({ name }) => isOwn(name));
-  const bytes = listModuleTensors(stored, isOwn).map(bytesOf);
+  const bytes = listModuleTensors(stored, isOwn).map(getBytes);
   return {
     parameters: own.reduce((sum, { parameters }) => sum + parameters, 0),
     multAdds: own.reduce((sum, { multAdds }) => sum + multAdds, 0),

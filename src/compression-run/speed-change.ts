@@ -1,7 +1,7 @@
 /** Whether a squeezed model runs slower than the original, and which of its layers do. */
 
 import type { Engine } from '../engine/engine.js';
-import { batchesToTime, measureSpeed } from '../evaluation/measure.js';
+import { batchesToTime, measureSpeed } from '../evaluation/measure-speed.js';
 import type { Graph, Value } from '../graph/model.js';
 import { rewrite } from '../passes/rewrite.js';
 import type { SpeedFigures } from '../report/comparison.js';

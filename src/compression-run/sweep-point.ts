@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { tellNotes, type VerbContext } from '../context/context.js';
+import { type RunContext, reportNotes } from '../context/run-context.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
-import { folderMemory } from '../io/work-memory.js';
+import { openWorkCache } from '../io/work-cache.js';
 import type { Accuracy } from '../metrics/accuracy.js';
 import type { MapFigures } from '../report/comparison.js';
 import { makeCandidateWithin, toCostedModel } from './compression-candidate.js';
@@ -51,13 +51,13 @@ export interface SweepFiles extends CompressionSources, OpenOptions {
 export async function withCompressionSession<T>(
   files: SweepFiles,
   plan: CompressionPlan,
-  context: VerbContext,
+  context: RunContext,
   use: (shop: CompressionSession) => Promise<T>,
 ): Promise<T> {
   const model = await openModel(files.model, files);
-  tellNotes(model, context);
+  reportNotes(model, context);
   return withCompressionDatasets(files, plan.seed ?? 42, context, async (sets) =>
-    use(await openCompressionSession(model, sets, plan, context, folderMemory(files.work))),
+    use(await openCompressionSession(model, sets, plan, context, openWorkCache(files.work))),
   );
 }
 

@@ -2,16 +2,16 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, freemem } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { ProgressEvent, VerbContext } from '../context/context.js';
+import type { ProgressEvent, RunContext } from '../context/run-context.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { collectProvenance, findDataOrigin } from '../evaluation/provenance.js';
 import type { OpenOptions } from '../io/models/model-file.js';
 import { unpackError } from '../io/packed-error.js';
-import { forget } from '../io/work-memory.js';
+import { clearWorkCache } from '../io/work-cache.js';
 import type { Accuracy } from '../metrics/accuracy.js';
 import { percent } from '../report/format.js';
 import { defined } from '../values.js';
-import { planSweep } from '../workflows/phases.js';
+import { planSweep } from '../workflows/planned-phases.js';
 import { resolveWorkFolder } from './compress-to-goal.js';
 import { measureTrainedControl } from './compression-candidate.js';
 import type { CompressionSources } from './compression-images.js';
@@ -85,7 +85,7 @@ async function makePointsInThreads(
   plan: CompressionPlan,
   goals: readonly LimitPlan['goal'][],
   jobs: number,
-  context: VerbContext,
+  context: RunContext,
   onPoint: (point: SweepPoint, index: number) => void,
 ): Promise<void> {
   const cores = context.threads ?? availableParallelism();
@@ -150,13 +150,13 @@ export async function sweep(
   file: string,
   plan: SweepPlan,
   options: SweepFileOptions,
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<Sweep> {
   const start = performance.now();
   const name = basename(file, extname(file));
   const output = options.output ?? join('shibori-out', 'sweep', name);
   const work = resolveWorkFolder(file, options.work);
-  if (options.fresh) await forget(work);
+  if (options.fresh) await clearWorkCache(work);
   const { cost, amounts = DEFAULT_AMOUNTS, ...rest } = plan;
   const goals = amounts.map((most): LimitPlan['goal'] => ({ kind: cost, most }));
   const [first] = goals;

@@ -10,7 +10,7 @@ import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
-import { fitsPattern } from '../graph/module-path.js';
+import { matchesPattern } from '../graph/module-path.js';
 import type { FoldNote } from '../passes/fold.js';
 import { bindSymbolicBatch } from '../passes/free-batch.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -113,7 +113,7 @@ export async function compressToBudget(
   const { graph, notes } = await simplifyLosslessly(engine, bindSymbolicBatch(model));
   const patterns = options.layers ?? ['*'];
   const { layers: all, refused } = findCompressibleLayers(graph);
-  const layers = all.filter(({ path }) => patterns.some((pattern) => fitsPattern(path, pattern)));
+  const layers = all.filter(({ path }) => patterns.some((pattern) => matchesPattern(path, pattern)));
   if (layers.length === 0)
     throw new ShiboriError(`No layer can be squeezed: ${patterns.join(', ')} fits none.`, {
       code: 'unsupported-model',

@@ -1,13 +1,13 @@
 import { findOtherReader, linearOperators, readDenseLinear } from '../decompose/dense-linear.js';
 import { findTtDescriptors } from '../decompose/tt-layer.js';
 import type { Graph, Node, Value } from '../graph/model.js';
-import { modulePath } from '../graph/module-path.js';
+import { getModulePath } from '../graph/module-path.js';
 import { isParameter } from '../graph/parameters.js';
-import { nodesFor, type Uses, usesOf } from '../graph/uses.js';
+import { findUses, listNodesFor, type Uses } from '../graph/uses.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
-import { type Window, windowOf } from '../ops/convolution.js';
-import { attributesOf } from '../ops/table.js';
-import { sizeOf } from '../tensor/dims.js';
+import { readWindow, type Window } from '../ops/convolution.js';
+import { readAttributes } from '../ops/table.js';
+import { countElements } from '../tensor/dims.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** A dense Conv or Gemm of a graph as one linear map from patches of its input to its output channels. */
@@ -48,7 +48,7 @@ export function countDenseParameters({ weight, bias, sharesBias }: CompressibleL
 
 /** Multiply-adds of one image. */
 export function countDenseMacs({ weight, outputSize }: CompressibleLayer): number {
-  return weight.data.length * sizeOf(outputSize);
+  return weight.data.length * countElements(outputSize);
 }
 
 const LINEAR_WINDOW: Window = { kernel: [1, 1], strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1] };
@@ -87,7 +87,7 @@ const readConvolution: LayerReader = (graph, node, uses) => {
   const bias = findFloat32Initializer(graph, b);
   if (!weight) return 'its weight is no float32 constant';
   if (b && !bias) return 'its bias is no float32 constant';
-  const attributes = attributesOf('Conv', node);
+  const attributes = readAttributes('Conv', node);
   if (attributes.group !== 1) return 'it is a convolution in groups (depthwise), each of which is small already';
   const [outputs = 1, inputs = 1, height = 1, width = 1] = weight.dims;
   const inputSize = readSpatialSize(x?.type?.dims);
@@ -102,7 +102,7 @@ const readConvolution: LayerReader = (graph, node, uses) => {
     inputs,
     outputs,
     kernel: [height, width],
-    window: windowOf(attributes, [height, width], inputSize),
+    window: readWindow(attributes, [height, width], inputSize),
     inputSize,
     outputSize,
     weight: transposeWeight(weight.data, outputs, inputs * height * width),
@@ -157,12 +157,12 @@ export function findCompressibleLayers(graph: Graph): { layers: CompressibleLaye
   const layers: CompressibleLayer[] = [];
   const refused: RefusedLayer[] = [];
   const paths = new Set<string>();
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const tensorTrainPaths = new Set(findTtDescriptors(graph).map(({ path }) => path));
   // Further outputs (auxiliary heads, embeddings) are kept as they are: no loss tells what their layers may lose.
-  const upstreamOfScores = new Set(nodesFor(graph, graph.outputs.slice(0, 1)));
+  const upstreamOfScores = new Set(listNodesFor(graph, graph.outputs.slice(0, 1)));
   for (const node of graph.nodes) {
-    const path = modulePath(node);
+    const path = getModulePath(node);
     const found = layerReaders[node.op]?.(graph, node, uses);
     if (found === undefined || !readsParameter(graph, node)) continue;
     const other = findOtherReader(graph, node, uses);

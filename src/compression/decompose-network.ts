@@ -7,9 +7,9 @@ import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { parametersOf } from '../graph/parameters.js';
+import { listParameters } from '../graph/parameters.js';
 import type { MatrixProducts } from '../linalg/products.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { allocateBudget } from './budget-allocation.js';
@@ -118,7 +118,7 @@ export function chooseLayerOptions(
 /** The graph's cost that no squeezing changes. */
 function countFixedCost({ graph, layers, unit }: Pick<AnalysedNetwork, 'graph' | 'layers' | 'unit'>): number {
   if (unit === 'multiplyAdds') return 0;
-  const all = parametersOf(graph).reduce(
+  const all = listParameters(graph).reduce(
     (sum, { tensor, kind }) => sum + (kind === 'parameter' ? tensor.data.length : 0),
     0,
   );
@@ -164,7 +164,7 @@ async function findBestRound(
   const measured = hasImagesApart ? first : network.chunks;
   const predict = (graph: Graph) => new ActivationStream(engine, graph, measured).computeScores();
   const before = rounds > 1 ? await predict(network.graph) : [];
-  const kinds = describeScoreSource(scoresOf(network.graph));
+  const kinds = describeScoreSource(findScores(network.graph));
   let fits = 0;
   const fit = async ({
     chosen,

@@ -7,12 +7,12 @@
  */
 
 import type { Graph, Value } from '../graph/model.js';
-import { usesOf } from '../graph/uses.js';
+import { findUses } from '../graph/uses.js';
 import { combine, inSingle, type Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { defined } from '../values.js';
 import type { CompressibleLayer } from './compressible-layers.js';
 import { buildReplacement, computeBias } from './layer-replacement.js';
@@ -79,7 +79,7 @@ export interface SampleBuffers {
 
 /** Whether everything that reads a layer's output is a rectifier. */
 export function isRectified(graph: Graph, layer: CompressibleLayer): boolean {
-  const consumers = usesOf(graph).consumers(layer.output);
+  const consumers = findUses(graph).consumers(layer.output);
   return consumers.length > 0 && consumers.every(({ op }) => op === 'Relu') && !graph.outputs.includes(layer.output);
 }
 
@@ -133,7 +133,7 @@ export async function refitLayer(
   const wanted = Math.min(options.samples ?? usual, getMostSamples(layer.weight.rows));
   const images = Math.min(
     original.images,
-    Math.ceil(wanted / Math.ceil(sizeOf(layer.outputSize) * LARGEST_POSITION_SHARE)),
+    Math.ceil(wanted / Math.ceil(countElements(layer.outputSize) * LARGEST_POSITION_SHARE)),
   );
   const request = { images, perImage: Math.ceil(wanted / images) };
   const x = await collectInputSamples(compressed, layer, { ...request, buffer: buffers.x });

@@ -7,7 +7,7 @@ import type { Graph, Value } from '../graph/model.js';
 import type { Matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import type { Replacement } from '../passes/rewrite.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { CompressibleLayer } from './compressible-layers.js';
@@ -129,7 +129,7 @@ async function measureDivergence(
   replaced: readonly [Value, Replacement],
 ) {
   const after = await stream.computeScores({ images, replace: new Map([replaced]) });
-  return computeMeanDivergence(scores, after, describeScoreSource(scoresOf(stream.graph)));
+  return computeMeanDivergence(scores, after, describeScoreSource(findScores(stream.graph)));
 }
 
 async function analyseLayer(

@@ -1,11 +1,11 @@
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { findLayer, layersOf, moduleInput } from '../graph/module-path.js';
-import { usesOf } from '../graph/uses.js';
+import { findLayer, findModuleInput, listLayers } from '../graph/module-path.js';
+import { findUses } from '../graph/uses.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
-import { range, sizeOf } from '../tensor/dims.js';
+import { countElements, range } from '../tensor/dims.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
 import { balance } from './balance.js';
@@ -41,7 +41,7 @@ export interface LinearTrain {
 /** The dense linear layer with this name. Throws when the layer is something else. */
 function findLinearLayer(graph: Graph, name: string): DenseLinear & { readonly path: string } {
   const layer = findLayer(graph, name);
-  const inside = layersOf(graph).flatMap(({ path, nodes }) =>
+  const inside = listLayers(graph).flatMap(({ path, nodes }) =>
     path.startsWith(`${layer.path}.`) && nodes.some(({ op }) => linearOperators.has(op)) ? [path] : [],
   );
   const fail = (reason: string) => {
@@ -52,7 +52,7 @@ function findLinearLayer(graph: Graph, name: string): DenseLinear & { readonly p
     );
   };
   if (findTtDescriptors(graph).some(({ path }) => path === layer.path)) throw fail('it is one already');
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const found = layer.nodes.map((node) =>
     linearOperators.has(node.op) ? readDenseLinear(graph, node, uses) : undefined,
   );
@@ -127,7 +127,7 @@ export function withExecution(graph: Graph, layers: readonly TtLayer[], aim?: Co
   const replace = new Map<Value, Replacement>();
   for (const layer of layers) {
     const { path } = layer;
-    const x = moduleInput(graph, path);
+    const x = findModuleInput(graph, path);
     if (!x)
       throw new ShiboriError(`The graph has no layer "${path}" to run in another way.`, { code: 'unsupported-model' });
     const parameters = [...range(countCores(layer)).map(getCoreName), BIAS_NAME].flatMap(
@@ -156,7 +156,7 @@ function emitTtLayer(
   if (!x) throw new ShiboriError(`Layer "${layer.path}" has no input.`, { code: 'unsupported-model' });
   b.scope = layer.path;
   const { outputName, ...unnamed } = layer;
-  const y = emitOnRows(b, x, sizeOf(layer.inModes), outputName, (rows, name) =>
+  const y = emitOnRows(b, x, countElements(layer.inModes), outputName, (rows, name) =>
     emitTtLinear(b, rows, cores, bias, { ...unnamed, ...defined({ outputName: name }) }, aim),
   );
   b.scope = '';

@@ -2,11 +2,11 @@
  * Recognises dense linear layers y = x Wᵀ + b along the last axis of x, however a graph writes them: Gemm, MatMul or Einsum
  * with a constant matrix, the bias in the node or in an Add behind it.
  */
-import { elementsPer } from '../graph/dims.js';
+import { countElementsPer } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import type { Uses } from '../graph/uses.js';
 import { parseEinsum } from '../ops/einsum.js';
-import { attributesOf } from '../ops/table.js';
+import { readAttributes } from '../ops/table.js';
 import { float32, type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Operators that may be dense linear layers. */
@@ -87,7 +87,7 @@ function readLinearProduct(graph: Graph, node: Node): LinearProduct | string {
     return { x, weight: transposeAndScale(stored, 1) };
   }
   const ranks = [left, right].map(({ type }) => type?.dims.length ?? 0);
-  const { inputs, output } = parseEinsum(attributesOf('Einsum', node).equation, ranks);
+  const { inputs, output } = parseEinsum(readAttributes('Einsum', node).equation, ranks);
   const [features = [], matrix = []] = x === left ? inputs : [...inputs].reverse();
   const summed = features.at(-1) ?? '';
   const made = matrix.find((label) => label !== summed);
@@ -102,7 +102,7 @@ function readLinearProduct(graph: Graph, node: Node): LinearProduct | string {
 function readGemm(graph: Graph, node: Node): (LinearProduct & Pick<DenseLinear, 'bias'>) | string {
   const [x, w, b] = node.inputs;
   const stored = getFloat32Initializer(graph, w);
-  const { alpha, beta, transA, transB } = attributesOf('Gemm', node);
+  const { alpha, beta, transA, transB } = readAttributes('Gemm', node);
   if (!x || !stored) return 'its weight is no float32 constant';
   if (graph.initializers.has(x)) return 'its weight stands on the left, and mixes rows instead of features';
   if (transA) return 'its Gemm transposes its input';
@@ -128,7 +128,7 @@ export function readDenseLinear(graph: Graph, node: Node, uses: Uses): DenseLine
   if (typeof found === 'string') return found;
   const dims = found.x.type?.dims ?? [];
   if (!product || dims.length < 2) return 'its input has fewer than two axes';
-  const rows = elementsPer(graph.inputs[0]?.type?.dims[0] ?? 'N', dims.slice(0, -1));
+  const rows = countElementsPer(graph.inputs[0]?.type?.dims[0] ?? 'N', dims.slice(0, -1));
   if (rows === undefined) return 'the number of its rows is not known';
   const { x, weight } = found;
   if (typeof gemm === 'object') {

@@ -6,7 +6,7 @@
  * Stored cores drop the outer bonds, which are 1: for tt the first and the last core are matrices.
  */
 import { ShiboriError, UsageError } from '../errors.js';
-import { range, sizeOf } from '../tensor/dims.js';
+import { countElements, range } from '../tensor/dims.js';
 import { findNearestModes } from './factorization.js';
 
 export type TtLayout = 'tt' | 'tt-matrix';
@@ -71,10 +71,10 @@ function checkModes(layer: string, side: 'out' | 'in', modes: readonly number[],
   if (!modes.every(isCount)) {
     throw new UsageError(`Layer "${layer}": ${side} modes must be positive integers, ${found}.`);
   }
-  if (sizeOf(modes) === features) return;
+  if (countElements(modes) === features) return;
   throw new UsageError(
     `Layer "${layer}": the product of the ${side} modes must be its ${features} ${side === 'in' ? 'input' : 'output'} ` +
-      `features, ${found} with product ${sizeOf(modes)}. Try [${findNearestModes(features, modes).join(', ')}].`,
+      `features, ${found} with product ${countElements(modes)}. Try [${findNearestModes(features, modes).join(', ')}].`,
   );
 }
 
@@ -150,6 +150,6 @@ export function readTtShape(dims: readonly (readonly number[])[], outModeCount: 
 /** Number of weights in all cores, the bias not counted. */
 export function countCoreWeights(shape: TtShape): number {
   let count = 0;
-  for (const k of range(countCores(shape))) count += sizeOf(getCoreDims(shape, k));
+  for (const k of range(countCores(shape))) count += countElements(getCoreDims(shape, k));
   return count;
 }

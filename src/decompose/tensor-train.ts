@@ -8,7 +8,7 @@ import { ShiboriError } from '../errors.js';
 import { identity, isIdentity, type Matrix, matrix, sumOfSquares } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import { orthogonalSplit } from '../linalg/truncated-svd.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 
 /** One core: `dims` `[r(k−1), n(k), r(k)]`, row-major. */
 export interface Core {
@@ -80,7 +80,7 @@ export function clipRanks(
   const clipped: ClippedRank[] = [];
   let before = 1;
   for (let k = 0; k < modes.length - 1; k++) {
-    const most = Math.min(before * (modes[k] ?? 1), sizeOf(modes.slice(k + 1)));
+    const most = Math.min(before * (modes[k] ?? 1), countElements(modes.slice(k + 1)));
     const requested = ranks?.[k] ?? most;
     before = Math.min(requested, most);
     fitted.push(before);
@@ -112,9 +112,9 @@ export async function ttSvd(
   products: MatrixProducts,
 ): Promise<TruncatedTrain> {
   const fitted = clipRanks(modes, ranks);
-  if (values.length !== sizeOf(modes)) {
+  if (values.length !== countElements(modes)) {
     throw new ShiboriError(
-      `Tensor train: modes [${modes.join(', ')}] make ${sizeOf(modes)} elements, found a tensor of ${values.length}.`,
+      `Tensor train: modes [${modes.join(', ')}] make ${countElements(modes)} elements, found a tensor of ${values.length}.`,
       { code: 'unsupported-model' },
     );
   }
@@ -133,7 +133,7 @@ export async function ttSvd(
   let before = 1;
   for (const [k, after] of fitted.bonds.entries()) {
     const mode = modes[k] ?? 1;
-    const unfolding = matrix(before * mode, sizeOf(modes.slice(k + 1)), rest);
+    const unfolding = matrix(before * mode, countElements(modes.slice(k + 1)), rest);
     const untouched = findTrivialSplit(unfolding, modes, fitted.bonds, k);
     if (!untouched) {
       exact = false;
@@ -170,7 +170,7 @@ function findTrivialSplit(
   const { rows, cols } = unfolding;
   if (ranks[k] === rows) return { left: identity(rows), right: unfolding, discarded: 0 };
   // Here the left factor is not orthonormal, so that nothing after it may be truncated either.
-  const fullToTheEnd = ranks.every((rank, j) => j < k || rank === sizeOf(modes.slice(j + 1)));
+  const fullToTheEnd = ranks.every((rank, j) => j < k || rank === countElements(modes.slice(j + 1)));
   return fullToTheEnd ? { left: unfolding, right: identity(cols), discarded: 0 } : undefined;
 }
 

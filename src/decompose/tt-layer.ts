@@ -7,9 +7,9 @@
  */
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { moduleInput } from '../graph/module-path.js';
+import { findModuleInput } from '../graph/module-path.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { buildLayerNetwork, type ContractionPlan, type ContractionStep, planContraction } from './contraction.js';
 import { BIAS_NAME, getCoreName, readTtShape, type TtShape } from './modes.js';
 
@@ -47,7 +47,7 @@ export function readTtDescriptor(
   const modes = coreDims.map((dims, k) => dims[k === 0 ? 0 : 1] ?? 1);
   const outCount = biasDims?.length ?? findOutputModeCount(modes, inFeatures, channels) ?? 0;
   const shape = readTtShape(coreDims, outCount);
-  if (biasDims && sizeOf(biasDims) !== sizeOf(shape.outModes)) {
+  if (biasDims && countElements(biasDims) !== countElements(shape.outModes)) {
     throw new ShiboriError(`Tensor train "${path}": expected a bias of [${shape.outModes}], found [${biasDims}].`, {
       code: 'unsupported-model',
     });
@@ -61,7 +61,7 @@ function findOutputModeCount(
   channels: number,
 ): number | undefined {
   for (let count = 1; count < modes.length; count++) {
-    const inputs = sizeOf(modes.slice(count));
+    const inputs = countElements(modes.slice(count));
     const side = Math.sqrt(inputs / channels);
     if (inFeatures === undefined ? Number.isInteger(side) : inputs === inFeatures) return count;
   }
@@ -172,14 +172,14 @@ export function emitTtLinear(
   const network = buildLayerNetwork(layer, aim.batch);
   const emitter = new ContractionEmitter(b, network.sizes, aim.trained);
   const named = cores.map((value, k) => ({ value, indices: network.cores[k]?.indices ?? [] }));
-  const outFeatures = sizeOf(layer.outModes);
+  const outFeatures = countElements(layer.outModes);
   const last = layer.outputName === undefined ? {} : { outputName: layer.outputName };
   const flatBias = bias && layer.outModes.length > 1 ? b.op('Reshape', [bias, b.ints([outFeatures])]) : bias;
   if (layer.execution === 'rebuilt') {
     const plan = planContraction(network.cores, network.sizes, network.weight);
     const dense = emitter.emitPlan(plan, named);
     const ordered = emitter.emitOrdered(dense, network.weight);
-    const weight = b.op('Reshape', [ordered, b.ints([outFeatures, sizeOf(layer.inModes)])]);
+    const weight = b.op('Reshape', [ordered, b.ints([outFeatures, countElements(layer.inModes)])]);
     return b.op('Gemm', [x, weight, flatBias], { transB: 1 }, last);
   }
   const planned = network.cores.map((core) => ({ ...core, constant: !aim.trained }));
@@ -205,7 +205,7 @@ export function findTtDescriptors(graph: Graph): TtDescriptor[] {
     const path = name.slice(0, -first.length);
     const cores: (readonly number[])[] = [];
     for (let dims = byName.get(name); dims; dims = byName.get(`${path}.${getCoreName(cores.length)}`)) cores.push(dims);
-    const features = moduleInput(graph, path)?.type?.dims.at(-1);
+    const features = findModuleInput(graph, path)?.type?.dims.at(-1);
     const bias = byName.get(`${path}.${BIAS_NAME}`);
     return [readTtDescriptor(path, cores, bias, typeof features === 'number' ? features : undefined)];
   });

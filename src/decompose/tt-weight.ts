@@ -1,6 +1,6 @@
 /* Between the dense weight of a linear layer and a tensor train, in both layouts of `modes.ts`. */
 import type { MatrixProducts } from '../linalg/products.js';
-import { stridesOf } from '../tensor/dims.js';
+import { computeStrides } from '../tensor/dims.js';
 import { checkRequest, getTrainModes, type TtRequest, type TtShape } from './modes.js';
 import { type Core, reconstructTensor, type TruncatedTrain, ttSvd } from './tensor-train.js';
 
@@ -8,7 +8,7 @@ type Floats = Float32Array | Float64Array;
 
 /** `source` with its axes in another order: axis k of the result is axis `order[k]` of the source. */
 function permute<T extends Floats>(source: T, dims: readonly number[], order: readonly number[], target: T): T {
-  const strides = stridesOf(dims);
+  const strides = computeStrides(dims);
   const outer = order.slice(0, -1).map((axis) => ({ size: dims[axis] ?? 1, stride: strides[axis] ?? 1 }));
   const last = order.at(-1) ?? 0;
   const size = dims[last] ?? 1;

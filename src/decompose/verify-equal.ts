@@ -1,7 +1,7 @@
 import { type Engine, runOnce } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
 import { seeded } from '../tensor/random.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
@@ -17,7 +17,7 @@ function buildRandomFeeds(graph: Graph, batch: number): Record<string, Tensor> {
       return [
         name,
         float32(
-          Array.from({ length: sizeOf(dims) }, () => stream.uniform(-2, 2)),
+          Array.from({ length: countElements(dims) }, () => stream.uniform(-2, 2)),
           dims,
         ),
       ];

@@ -5,16 +5,16 @@
  * batch 32, takes 1.4 times the memory.
  */
 import type { Graph, Node } from '../graph/model.js';
-import { topologicalOrder } from '../graph/order.js';
-import { usesOf } from '../graph/uses.js';
+import { sortTopologically } from '../graph/order.js';
+import { findUses } from '../graph/uses.js';
 
 /**
  * The graph with its nodes listed so that a runtime that walks back from the last leaf runs them nearly in the order in
  * which they are listed now: the leaf that comes first now comes last, each right after what only it needs.
  */
-export function inRuntimeOrder(graph: Graph): Graph {
+export function orderForRuntime(graph: Graph): Graph {
   const position = new Map(graph.nodes.map((node, index) => [node, index]));
-  const { producer, consumers } = usesOf(graph);
+  const { producer, consumers } = findUses(graph);
   // An Identity that only names an output is optimised away: what it reads is the leaf.
   const source = (leaf: Node): Node => {
     const [named] = leaf.op === 'Identity' ? leaf.inputs : [];
@@ -24,5 +24,5 @@ export function inRuntimeOrder(graph: Graph): Graph {
   const at = (leaf: Node) => position.get(source(leaf)) ?? 0;
   const isLeaf = ({ outputs }: Node) => outputs.every((output) => !output || consumers(output).length === 0);
   const leaves = graph.nodes.filter(isLeaf).sort((a, b) => at(b) - at(a));
-  return { ...graph, nodes: topologicalOrder({ ...graph, nodes: [...leaves, ...graph.nodes] }) };
+  return { ...graph, nodes: sortTopologically({ ...graph, nodes: [...leaves, ...graph.nodes] }) };
 }

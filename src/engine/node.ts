@@ -7,7 +7,7 @@ import type { Graph, ValueType } from '../graph/model.js';
 import { type DType, dtypes } from '../tensor/dtype.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Engine, NamedTensors, Session } from './engine.js';
-import { inRuntimeOrder } from './execution-order.js';
+import { orderForRuntime } from './execution-order.js';
 import { checkFeeds, checkInto } from './feeds.js';
 
 /** How ONNX Runtime is to execute graphs. */
@@ -45,7 +45,7 @@ export function nodeEngine(options: NodeEngineOptions = {}): Engine {
     name: 'onnxruntime-node',
     async load(graph) {
       checkDTypes(graph);
-      const bytes = writeGraph(inRuntimeOrder(graph));
+      const bytes = writeGraph(orderForRuntime(graph));
       const create = InferenceSession.create(bytes, settings);
       return new NodeSession(graph, await create.catch((cause) => fail(graph, 'load', cause)));
     },

@@ -19,7 +19,7 @@ export interface Piece {
  *
  * @param size `undefined` for a graph of any batch: one piece, the images themselves.
  */
-export function* piecesOf(images: Tensor<'float32'>, size: number | undefined): Generator<Piece> {
+export function* splitIntoPieces(images: Tensor<'float32'>, size: number | undefined): Generator<Piece> {
   const [total = 0, ...dims] = images.dims;
   if (size === undefined || size === total) {
     yield { images, start: 0, count: total };
@@ -72,7 +72,7 @@ export async function runInPieces(
   if (size === undefined || size === total) return run(images);
   let found: Float32Array | undefined;
   let dims: readonly number[] = [];
-  for (const { images: piece, start, count } of piecesOf(images, size)) {
+  for (const { images: piece, start, count } of splitIntoPieces(images, size)) {
     const { data, dims: own } = await run(piece);
     const elements = data.length / size;
     found ??= new Float32Array(total * elements);

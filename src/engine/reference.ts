@@ -1,8 +1,8 @@
 import { ShiboriError } from '../errors.js';
 import { formatDims, isStatic } from '../graph/dims.js';
 import { type Graph, type Node, Value } from '../graph/model.js';
-import { attributesOf, inferTypes, type Op, opOf } from '../ops/table.js';
-import { sizeOf } from '../tensor/dims.js';
+import { getOp, inferTypes, type Op, readAttributes } from '../ops/table.js';
+import { countElements } from '../tensor/dims.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import type { Engine, NamedTensors, Session } from './engine.js';
 import { checkFeeds, checkInto } from './feeds.js';
@@ -53,10 +53,10 @@ function outputTypes(node: Node, inputs: readonly (Tensor | undefined)[]): Tenso
  *   (Dropout in training mode).
  */
 export function evaluateNode(node: Node, inputs: readonly (Tensor | undefined)[]): readonly Tensor[] {
-  const op = opOf(node);
+  const op = getOp(node);
   // The table pairs each operator with the kernel for exactly its attributes; here it is not known which it is.
   const kernel = kernels[op] as Kernel<typeof op>;
-  const [attributes, types] = [attributesOf(op, node), outputTypes(node, inputs)];
+  const [attributes, types] = [readAttributes(op, node), outputTypes(node, inputs)];
   try {
     return kernel(attributes, inputs, types);
   } catch (cause) {
@@ -109,7 +109,7 @@ function runGraph(graph: Graph, feeds: NamedTensors): Map<Value, Tensor> {
 
 /** A copy, so that no result shares memory with a feed or an initializer. */
 function copyInto(source: Tensor, target: Tensor): Tensor {
-  const every = walk([sizeOf(source.dims)], [1]);
+  const every = walk([countElements(source.dims)], [1]);
   move(source, every, target, every);
   return target;
 }
@@ -123,7 +123,7 @@ export function referenceEngine(): Engine {
   return {
     name: 'reference',
     async load(graph): Promise<Session> {
-      for (const node of graph.nodes) opOf(node);
+      for (const node of graph.nodes) getOp(node);
       return {
         async run(feeds, into = {}) {
           checkFeeds(graph, feeds);

@@ -1,5 +1,5 @@
-import type { VerbContext } from '../context/context.js';
-import type { ExplainedImages } from './explained.js';
+import type { RunContext } from '../context/run-context.js';
+import type { ExplainedImages } from './explain-images.js';
 
 /** What is explained of scores like these, where it is not the model's own output as it is. */
 function aboutScores({ scores, explained }: ExplainedImages): string | undefined {
@@ -19,7 +19,7 @@ function aboutScores({ scores, explained }: ExplainedImages): string | undefined
 const count = (images: number, all: number): string => (all === 1 ? 'the image' : `${images} of ${all} images`);
 
 /** Tells what the maps explain, and which of them say nothing. */
-export function noteScores(found: ExplainedImages, context: VerbContext): void {
+export function noteScores(found: ExplainedImages, context: RunContext): void {
   const note = aboutScores(found);
   if (note !== undefined) context.onNote?.(note);
   const { images, explained, scores } = found;

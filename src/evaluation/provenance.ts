@@ -1,9 +1,9 @@
 /** Collects what the figures of a report depend on. */
 
 import { arch, cpus, platform, release } from 'node:os';
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { runtimeVersion } from '../engine/node.js';
-import { type Dataset, preprocessOf } from '../images/dataset.js';
+import { type Dataset, getPreprocess } from '../images/open-dataset.js';
 import { hashFile } from '../io/file-hash.js';
 import type { LoadedModel, OpenedModel } from '../io/models/model-file.js';
 import { packageVersion } from '../io/package.js';
@@ -15,13 +15,13 @@ import { defined } from '../values.js';
 export interface ReportedModel {
   readonly name: string;
   readonly model: LoadedModel;
-  /** Where it was read from or written to, see {@link filesOf}; none for a model that exists in memory only. */
+  /** Where it was read from or written to, see {@link listModelFiles}; none for a model that exists in memory only. */
   readonly files: readonly string[];
 }
 
 /** Describes how images become the input of a model, and which parts of that are guesses. */
 export function preprocessText({ graph, info }: LoadedModel): string {
-  const { size, resize, filter, color, normalization } = describePreprocess(preprocessOf(graph, info));
+  const { size, resize, filter, color, normalization } = describePreprocess(getPreprocess(graph, info));
   const guessed = info.guessed ?? [];
   const guess = guessed.length > 0 ? `; guessed: ${guessed.join(', ')}` : '';
   return `${size} (${resize}, ${filter}), ${color}, ${normalization}${guess}`;
@@ -34,7 +34,7 @@ export function findDataOrigin(use: string, { source, sample }: Dataset, images:
 }
 
 /** Lists the files that a model was read from: its own, and those with its external data. */
-export const filesOf = ({ file, origin }: OpenedModel): string[] => [file, ...(origin?.externalFiles ?? [])];
+export const listModelFiles = ({ file, origin }: OpenedModel): string[] => [file, ...(origin?.externalFiles ?? [])];
 
 async function findOrigin({ name, model, files }: ReportedModel): Promise<ModelOrigin> {
   const hashes: FileOrigin[] = [];
@@ -49,7 +49,7 @@ async function findOrigin({ name, model, files }: ReportedModel): Promise<ModelO
  */
 export async function collectProvenance(
   what: { readonly models: readonly ReportedModel[]; readonly data: readonly DataOrigin[]; readonly seed?: number },
-  context: VerbContext,
+  context: RunContext,
 ): Promise<Provenance> {
   const cores = cpus();
   const models: ModelOrigin[] = [];

@@ -5,7 +5,7 @@
  * forwards and backwards, through everything that leaves axes where they are, and through Transpose.
  */
 import type { Graph, Node, Value } from '../graph/model.js';
-import { reachableFrom } from '../graph/uses.js';
+import { findReachable } from '../graph/uses.js';
 import { normalizeAxis } from '../tensor/dims.js';
 
 /** Operators whose input and output are `[N, C, …]`. */
@@ -88,7 +88,7 @@ class ChannelAnalysis implements ChannelAxes {
   readonly #activations: ReadonlySet<Value>;
 
   constructor(graph: Graph) {
-    this.#activations = reachableFrom(graph, graph.inputs);
+    this.#activations = findReachable(graph, graph.inputs);
     for (const node of graph.nodes) this.#markAttention(node);
     for (const node of graph.nodes) this.#link(node);
     for (const seed of [this.#seedFirst, this.#seedNorm, this.#seedScale, this.#seedProduct]) {

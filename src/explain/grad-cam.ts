@@ -8,14 +8,14 @@
  */
 import { appendGradients } from '../autodiff/gradient.js';
 import type { Engine } from '../engine/engine.js';
-import { BatchSessions, piecesOf } from '../engine/pieces.js';
+import { BatchSessions, splitIntoPieces } from '../engine/pieces.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { appendClassScores, appendColumns, explainedScores, type ScoreChoice } from '../ops/scores/append.js';
-import { type OutputKind, type Scores, scoresOf, type Task } from '../ops/scores/scores.js';
+import { findScores, type OutputKind, type Scores, type Task } from '../ops/scores/scores.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { expectFloat32, float32, int64, type Tensor } from '../tensor/tensor.js';
 import { describeUnclearLayers, findDefaultLayer, findNamedLayer, type SpatialLayer } from './layers.js';
@@ -85,7 +85,7 @@ function findSubject(graph: Graph, { layer: name, score: choice, task }: GradCam
       `The model takes several inputs (${graph.inputs.map((one) => `"${one.name}" ${formatDims(one.type?.dims)}`).join(', ')}): Grad-CAM explains models of one input, the images. Export it with the others as constants.`,
     );
   }
-  const scores = scoresOf(graph, { task });
+  const scores = findScores(graph, { task });
   if (choice === 'logits' && !scores.logits) {
     throw new UsageError(
       'The graph shows no logits in front of its probabilities: explain its output (--score output).',
@@ -156,7 +156,7 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
   const { input, layer, scores: described } = subject;
   const { classes, columns } = described;
   // Fails now rather than with the first image, where an operator after the layer has no gradient.
-  const declared = fixedBatchOf(graph);
+  const declared = getFixedBatch(graph);
   buildExplainingGraph(graph, subject, declared ?? 1);
   const sessions = new BatchSessions(engine, (batch) => buildExplainingGraph(graph, subject, batch));
   const explainBatch = async (images: Tensor<'float32'>, wanted: readonly number[]): Promise<Explanation[]> => {
@@ -197,7 +197,7 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
         }
       }
       const explained: Explanation[] = [];
-      for (const piece of piecesOf(images, declared)) {
+      for (const piece of splitIntoPieces(images, declared)) {
         const own = Array.from({ length: piece.images.dims[0] ?? 0 }, (_, i) => wanted[piece.start + i] ?? -1);
         explained.push(...(await explainBatch(piece.images, own)).slice(0, piece.count));
       }

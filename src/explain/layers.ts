@@ -3,9 +3,9 @@
  */
 import { UsageError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { findLayer, layersOf } from '../graph/module-path.js';
-import { nodesFor, reachableFrom } from '../graph/uses.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findLayer, listLayers } from '../graph/module-path.js';
+import { findReachable, listNodesFor } from '../graph/uses.js';
+import { findScores } from '../ops/scores/scores.js';
 import { type ChannelAxes, findChannelAxes } from './channel-axis.js';
 import { reachesScores } from './reach.js';
 import { findGrids, type Grid, type Grids, isGrid } from './spatial.js';
@@ -53,7 +53,7 @@ export interface SpatialLayer {
 
 /** The values that a weight is applied to on the way to the outputs. */
 function findUpstreamOfWeights(graph: Graph): Set<Value> {
-  const images = reachableFrom(graph, graph.inputs);
+  const images = findReachable(graph, graph.inputs);
   const upstream = new Set<Value>();
   for (const { op, inputs, outputs } of graph.nodes.toReversed()) {
     const holds = weightOperators.has(op) && inputs.some((input) => input && !images.has(input));
@@ -89,7 +89,7 @@ function chooseDefault(
   { own: graph, axes, grids }: AnalysedGraph,
   layers: readonly LayerCandidate[],
 ): LayerCandidate | undefined {
-  const { columns } = scoresOf(graph);
+  const { columns } = findScores(graph);
   const candidates = layers.filter(({ op }) => activationOperators.has(op));
   const unfinished = findUpstreamOfWeights(graph);
   const isClassMap = ({ grid, output }: LayerCandidate) => grid.channels === columns && !unfinished.has(output);
@@ -106,8 +106,8 @@ interface AnalysedGraph {
 }
 
 function analyseGraph(graph: Graph): AnalysedGraph {
-  const { output: scores } = scoresOf(graph);
-  const own: Graph = { ...graph, nodes: nodesFor(graph, [scores]), outputs: [scores] };
+  const { output: scores } = findScores(graph);
+  const own: Graph = { ...graph, nodes: listNodesFor(graph, [scores]), outputs: [scores] };
   const axes = findChannelAxes(own);
   return { own, axes, grids: findGrids(own, axes) };
 }
@@ -124,7 +124,7 @@ export function findSpatialLayers(graph: Graph): SpatialLayer[] {
   const analysed = analyseGraph(graph);
   const { own, grids } = analysed;
   const order = new Map(own.nodes.map((node, index) => [node, index]));
-  const layers = layersOf(own)
+  const layers = listLayers(own)
     .flatMap(({ path, nodes, output }): LayerCandidate[] => {
       const grid = grids.findGrid(output);
       const node = nodes.find(({ outputs }) => outputs.includes(output));
@@ -179,7 +179,7 @@ export function describeUnclearLayers(graph: Graph): string | undefined {
   const chosen = findSpatialLayers(graph).find(({ isDefault }) => isDefault)?.output;
   const start = own.nodes.findIndex(({ outputs }) => chosen && outputs.includes(chosen));
   const downstream = new Set(own.nodes.slice(start + 1).flatMap(({ outputs }) => outputs));
-  const unclear = layersOf(own).flatMap(({ path, output }) => {
+  const unclear = listLayers(own).flatMap(({ path, output }) => {
     const found = grids.findGrid(output);
     return downstream.has(output) && !isGrid(found) && found.isUnclear ? [{ path, reason: found.reason }] : [];
   });

@@ -5,7 +5,7 @@
  * scale again. Pure functions over row-major float32 arrays.
  */
 import { ShiboriError } from '../errors.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { type Tensor, tensor, zeros } from '../tensor/tensor.js';
 
 type Float32Tensor = Tensor<'float32'>;
@@ -32,13 +32,13 @@ function expectSize(height: number, width: number): void {
 /** Item `index` of the first axis, as a view on the same elements. */
 function sliceItem(batch: Float32Tensor, index: number): Float32Tensor {
   const dims = batch.dims.slice(1);
-  const size = sizeOf(dims);
+  const size = countElements(dims);
   return tensor('float32', dims, batch.data.subarray(index * size, (index + 1) * size));
 }
 
 function stackMaps(maps: readonly Float32Tensor[], dims: readonly number[]): Float32Tensor {
   const result = zeros('float32', [maps.length, ...dims]);
-  const size = sizeOf(dims);
+  const size = countElements(dims);
   maps.forEach((map, i) => {
     result.data.set(map.data, i * size);
   });

@@ -1,6 +1,6 @@
 /* How operators that only move elements move their places, see `trace.ts`. */
 import type { Node } from '../graph/model.js';
-import { attributesOf } from '../ops/table.js';
+import { readAttributes } from '../ops/table.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import {
   type AxisPlaces,
@@ -45,7 +45,7 @@ export function createFirstInputRule(
 }
 
 const transpose = createFirstInputRule(({ axes, sizes: from, offset }, sizes, { node }) => {
-  const perm = attributesOf('Transpose', node).perm ?? range(from.length).reverse();
+  const perm = readAttributes('Transpose', node).perm ?? range(from.length).reverse();
   return { sizes, axes: perm.map((axis) => axes[axis]), offset };
 });
 
@@ -64,7 +64,7 @@ function listSlicedIndices(size: number, start: number, end: number, step: numbe
 }
 
 const slice = createFirstInputRule((places, sizes, c) => {
-  const own = attributesOf('Slice', c.node);
+  const own = readAttributes('Slice', c.node);
   const starts = own.starts ?? c.findConstant(1);
   const ends = own.ends ?? c.findConstant(2);
   const axes = own.axes ?? c.findConstant(3) ?? starts?.map((_, i) => i);
@@ -85,7 +85,7 @@ const slice = createFirstInputRule((places, sizes, c) => {
 const split: TraceRule = (c) => {
   const [first] = c.inputs;
   if (!first || isLost(first)) return [first];
-  const axis = normalizeAxis(attributesOf('Split', c.node).axis, first.sizes.length);
+  const axis = normalizeAxis(readAttributes('Split', c.node).axis, first.sizes.length);
   let start = 0;
   return c.node.outputs.map((_, i) => {
     const size = c.findOutputSizes(i)?.[axis];
@@ -96,7 +96,7 @@ const split: TraceRule = (c) => {
 };
 
 const gather = createFirstInputRule((places, sizes, c) => {
-  const axis = normalizeAxis(attributesOf('Gather', c.node).axis, places.sizes.length);
+  const axis = normalizeAxis(readAttributes('Gather', c.node).axis, places.sizes.length);
   const entries = places.axes[axis];
   const shape = c.findInputSizes(1) ?? [];
   const rest = (between: readonly AxisPlaces[]) => [
@@ -123,7 +123,7 @@ const concat: TraceRule = (c) => {
   );
   if (!sizes || parts.some((part) => part?.sizes.length !== sizes.length))
     return [c.lose('has an input of unknown size')];
-  const axis = normalizeAxis(attributesOf('Concat', c.node).axis, sizes.length);
+  const axis = normalizeAxis(readAttributes('Concat', c.node).axis, sizes.length);
   const joined = concatPlaces(
     parts.flatMap((part) => part ?? []),
     axis,

@@ -5,7 +5,7 @@ import { parseEinsum } from '../ops/einsum.js';
 import { elementwise as elementwiseOps } from '../ops/elementwise.js';
 import { normalization } from '../ops/normalization.js';
 import { quantization } from '../ops/quantization.js';
-import { attributesOf } from '../ops/table.js';
+import { readAttributes } from '../ops/table.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import {
   type AxisPlaces,
@@ -53,7 +53,7 @@ const newMap: TraceRule = (c) => {
 
 const convolution: TraceRule = (c) => {
   const [first] = c.inputs;
-  const { strides, pads, kernel_shape } = attributesOf('Conv', c.node);
+  const { strides, pads, kernel_shape } = readAttributes('Conv', c.node);
   const kernel = c.findInputSizes(1)?.slice(2) ?? kernel_shape ?? [];
   const pointwise = [...kernel, ...(strides ?? [])].every((size) => size === 1) && !pads?.some((pad) => pad !== 0);
   const channels = c.findOutputSizes(0)?.[1];
@@ -105,7 +105,7 @@ const matMul: TraceRule = (c) => {
 };
 
 const gemm: TraceRule = (c) => {
-  const { transA, transB } = attributesOf('Gemm', c.node);
+  const { transA, transB } = readAttributes('Gemm', c.node);
   return [traceProduct(c.inputs[0], c.inputs[1], transA ? -1 : -2, transB ? -2 : -1, c)];
 };
 
@@ -114,7 +114,7 @@ const einsum: TraceRule = (c) => {
   const lost = c.inputs.find(isLost);
   if (lost || !sizes) return [lost ?? c.lose('has an output of unknown size')];
   const ranks = c.inputs.map((_, i) => c.findInputSizes(i)?.length ?? 0);
-  const { inputs, output } = parseEinsum(attributesOf('Einsum', c.node).equation, ranks);
+  const { inputs, output } = parseEinsum(readAttributes('Einsum', c.node).equation, ranks);
   const parts = c.inputs.flatMap((places, i): Places[] => {
     if (!places || isLost(places)) return [];
     const at = output.map((label) => inputs[i]?.indexOf(label) ?? -1);

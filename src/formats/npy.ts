@@ -3,9 +3,9 @@
  * evaluated. Source: numpy.lib.format, versions 1.0 to 3.0.
  */
 import { ShiboriError } from '../errors.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { allocate, bytesPerElement, type DType, fromBytes } from '../tensor/dtype.js';
-import { bytesOf, type Tensor, tensor } from '../tensor/tensor.js';
+import { getBytes, type Tensor, tensor } from '../tensor/tensor.js';
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // "\x93NUMPY"
 
@@ -74,15 +74,15 @@ export function readNpy(bytes: Uint8Array, file = 'a .npy file'): Tensor {
     fail('it is in Fortran (column-major) order, which is not supported; save numpy.ascontiguousarray(array) instead');
   }
   // In floating point a hostile product becomes huge, infinite or NaN, and so never equals the bytes that are there.
-  const expected = sizeOf(dims) * bytesPerElement(dtype);
+  const expected = countElements(dims) * bytesPerElement(dtype);
   const found = bytes.length - end;
   if (expected !== found) {
     fail(`its header promises ${dtype} [${dims.join(', ')}], ${expected} bytes of elements, but it holds ${found}`);
   }
-  return tensorOf(dtype, dims, bytes.subarray(end));
+  return readTensor(dtype, dims, bytes.subarray(end));
 }
 
-function tensorOf<T extends DType>(dtype: T, dims: readonly number[], elements: Uint8Array): Tensor<T> {
+function readTensor<T extends DType>(dtype: T, dims: readonly number[], elements: Uint8Array): Tensor<T> {
   return tensor(dtype, dims, elements.length === 0 ? allocate(dtype, 0) : fromBytes(dtype, elements));
 }
 
@@ -91,7 +91,7 @@ export function writeNpy(source: Tensor<'float32'>): Uint8Array {
   const shape = source.dims.length === 1 ? `(${source.dims[0]},)` : `(${source.dims.join(', ')})`;
   const text = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
   const start = Math.ceil((10 + text.length + 1) / ALIGNMENT) * ALIGNMENT;
-  const elements = bytesOf(source);
+  const elements = getBytes(source);
   const bytes = new Uint8Array(start + elements.length);
   bytes.set(MAGIC);
   bytes.set([1, 0], 6);

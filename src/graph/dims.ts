@@ -21,7 +21,7 @@ function format({ factor, symbols }: Product): Dim {
 }
 
 /** The product of dimensions, which may hold symbols: `[“N”, 112]` gives `"112*N"`. */
-export function productOf(dims: readonly Dim[]): Dim {
+export function multiplyDims(dims: readonly Dim[]): Dim {
   let factor = 1;
   const symbols: string[] = [];
   for (const dim of dims) {
@@ -33,7 +33,7 @@ export function productOf(dims: readonly Dim[]): Dim {
 }
 
 /** `total / part`, or `undefined` when the division leaves a rest or unknown symbols. */
-export function divide(total: Dim, part: Dim): Dim | undefined {
+export function divideDims(total: Dim, part: Dim): Dim | undefined {
   const numerator = parse(total);
   const denominator = parse(part);
   const symbols = [...numerator.symbols];
@@ -47,8 +47,8 @@ export function divide(total: Dim, part: Dim): Dim | undefined {
 }
 
 /** How many elements dimensions hold for each of a batch (`"17*N"`, 16 of `"N"`: 272); `undefined` where nobody knows. */
-export function elementsPer(batch: Dim, dims: readonly Dim[]): number | undefined {
-  const elements = divide(productOf(dims), batch);
+export function countElementsPer(batch: Dim, dims: readonly Dim[]): number | undefined {
+  const elements = divideDims(multiplyDims(dims), batch);
   return typeof elements === 'number' ? elements : undefined;
 }
 

@@ -32,17 +32,17 @@ const elementTypes: readonly (readonly [name: string, dtype: DType | undefined])
 ];
 
 /** The element type with this number, or `undefined` when tensors here cannot hold it. */
-export function dtypeOf(elementType: number): DType | undefined {
+export function getDtype(elementType: number): DType | undefined {
   return elementTypes[elementType]?.[1];
 }
 
 /** ONNX's name of an element type, for messages. */
-export function elementTypeName(elementType: number): string {
+export function getElementTypeName(elementType: number): string {
   return elementTypes[elementType]?.[0] ?? `number ${elementType}`;
 }
 
 /** ONNX's number of an element type. */
-export function elementTypeOf(dtype: DType): number {
+export function getElementType(dtype: DType): number {
   return elementTypes.findIndex(([, known]) => known === dtype);
 }
 

@@ -1,6 +1,6 @@
 import { suggestion, UsageError } from '../errors.js';
 import type { Graph, Node, Value } from './model.js';
-import { usesOf } from './uses.js';
+import { findUses } from './uses.js';
 
 /** How far `scope` repeats the end of `path`: `/features.1/features.1.0` and `/layer1/layer1.0` are one step down each. */
 function below(path: string, scope: string): string {
@@ -17,7 +17,7 @@ function below(path: string, scope: string): string {
  * parent's path, is `vgg16.features.0`; TensorFlow's `model/conv1/BiasAdd` is `model.conv1`. What stands outside of all
  * scopes keeps its name (`Conv_12`, `/Relu_1`). A node without a name is called as its output.
  */
-export function modulePath(node: Node): string {
+export function getModulePath(node: Node): string {
   // Copies of a node that became several are counted: `NAME/1`.
   const name = node.name.replace(/\/\d+$/, '');
   if (name === '') return node.outputs.find((output) => output !== undefined)?.name ?? node.op;
@@ -35,15 +35,15 @@ export interface Layer {
 }
 
 /** The modules of a graph in order of execution. */
-export function layersOf(graph: Graph): Layer[] {
+export function listLayers(graph: Graph): Layer[] {
   const groups = new Map<string, Node[]>();
   for (const node of graph.nodes) {
-    const path = modulePath(node);
+    const path = getModulePath(node);
     const group = groups.get(path);
     if (group) group.push(node);
     else groups.set(path, [node]);
   }
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const outputs = new Set(graph.outputs);
   const layers: Layer[] = [];
   for (const [path, nodes] of groups) {
@@ -65,7 +65,7 @@ export function layersOf(graph: Graph): Layer[] {
  * @throws UsageError when none or several fit; names the nearest path.
  */
 export function findLayer(graph: Graph, name: string): Layer {
-  const layers = layersOf(graph);
+  const layers = listLayers(graph);
   const exact = layers.find((layer) => layer.path === name);
   if (exact) return exact;
   const fitting = layers.filter((layer) => layer.path.endsWith(`.${name}`));
@@ -78,7 +78,7 @@ export function findLayer(graph: Graph, name: string): Layer {
   }
   for (const node of graph.nodes) {
     const output = node.outputs.find((value) => value && (node.name === name || value.name === name));
-    if (output) return { path: modulePath(node), nodes: [node], output };
+    if (output) return { path: getModulePath(node), nodes: [node], output };
   }
   const candidates = layers.flatMap((layer) => [layer.path, layer.path.split('.').slice(-2).join('.')]);
   throw new UsageError(
@@ -87,8 +87,8 @@ export function findLayer(graph: Graph, name: string): Layer {
 }
 
 /** The activation that enters a module: what its nodes read that is neither theirs nor an initializer. */
-export function moduleInput(graph: Graph, path: string): Value | undefined {
-  const own = graph.nodes.filter((node) => modulePath(node) === path);
+export function findModuleInput(graph: Graph, path: string): Value | undefined {
+  const own = graph.nodes.filter((node) => getModulePath(node) === path);
   const inside = new Set(own.flatMap(({ outputs }) => outputs));
   return own
     .flatMap(({ inputs }) => inputs)
@@ -99,7 +99,7 @@ export function moduleInput(graph: Graph, path: string): Value | undefined {
  * Whether a module path or parameter name fits a pattern such as `classifier.*`: `*` stands for anything, and the
  * pattern may leave out leading modules.
  */
-export function fitsPattern(name: string, pattern: string): boolean {
+export function matchesPattern(name: string, pattern: string): boolean {
   const expression = pattern
     .split('*')
     .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))

@@ -1,6 +1,6 @@
 import { ShiboriError } from '../errors.js';
-import { readsOf } from './captured.js';
 import type { Graph, Node, Value } from './model.js';
+import { listReads } from './reads.js';
 
 /**
  * The nodes in topological order: each one follows at once on what it reads, where that did not come earlier, so nodes
@@ -9,7 +9,7 @@ import type { Graph, Node, Value } from './model.js';
  * @param outer values from outside of the graph, where it lies inside of a node itself.
  * @throws ShiboriError naming a node on a cycle, or a node that reads a value nobody makes.
  */
-export function topologicalOrder(graph: Graph, outer: Iterable<Value> = []): Node[] {
+export function sortTopologically(graph: Graph, outer: Iterable<Value> = []): Node[] {
   const available = new Set<Value>([...graph.inputs, ...graph.initializers.keys(), ...outer]);
   const producers = new Map<Value, Node>();
   for (const node of graph.nodes) for (const output of node.outputs) if (output) producers.set(output, node);
@@ -46,5 +46,5 @@ export function topologicalOrder(graph: Graph, outer: Iterable<Value> = []): Nod
 }
 
 function entered(node: Node): { readonly node: Node; readonly reads: Iterator<Value, undefined> } {
-  return { node, reads: readsOf(node).values() };
+  return { node, reads: listReads(node).values() };
 }

@@ -24,7 +24,7 @@ export function isParameter({ name }: Value, { dtype, dims }: Tensor): boolean {
  * The parameters and buffers of a graph, in order of definition: every float initializer with at least one axis,
  * except constants. The running statistics of BatchNormalization are buffers.
  */
-export function parametersOf(graph: Graph): Parameter[] {
+export function listParameters(graph: Graph): Parameter[] {
   const buffers = new Set<Value>();
   for (const node of graph.nodes) {
     if (node.op !== 'BatchNormalization') continue;
@@ -39,6 +39,6 @@ export function parametersOf(graph: Graph): Parameter[] {
 }
 
 /** The module a parameter belongs to: `vgg16.features.0` for `vgg16.features.0.weight`. */
-export function moduleOfParameter(name: string): string {
+export function getParameterModule(name: string): string {
   return name.slice(0, Math.max(0, name.lastIndexOf('.')));
 }

@@ -1,5 +1,5 @@
-import { readsOf } from './captured.js';
 import type { Graph, Node, Value } from './model.js';
+import { listReads } from './reads.js';
 
 /** The use-def links of a graph. */
 export interface Uses {
@@ -10,12 +10,12 @@ export interface Uses {
 }
 
 /** Indexes who makes and who reads each value. One pass over the nodes. */
-export function usesOf(graph: Graph): Uses {
+export function findUses(graph: Graph): Uses {
   const producers = new Map<Value, Node>();
   const consumers = new Map<Value, Node[]>();
   for (const node of graph.nodes) {
     for (const output of node.outputs) if (output) producers.set(output, node);
-    for (const value of readsOf(node)) {
+    for (const value of listReads(node)) {
       const list = consumers.get(value);
       if (list) list.push(node);
       else consumers.set(value, [node]);
@@ -28,24 +28,24 @@ export function usesOf(graph: Graph): Uses {
 }
 
 /** The values that depend on any of `sources` (the sources included). */
-export function reachableFrom(graph: Graph, sources: Iterable<Value>): Set<Value> {
+export function findReachable(graph: Graph, sources: Iterable<Value>): Set<Value> {
   const reached = new Set<Value>(sources);
   for (const node of graph.nodes) {
-    if (![...readsOf(node)].some((value) => reached.has(value))) continue;
+    if (![...listReads(node)].some((value) => reached.has(value))) continue;
     for (const output of node.outputs) if (output) reached.add(output);
   }
   return reached;
 }
 
 /** The nodes that `targets` depend on, in graph order: everything else is dead code for them. */
-export function nodesFor(graph: Graph, targets: Iterable<Value>, stopAt: ReadonlySet<Value> = new Set()): Node[] {
+export function listNodesFor(graph: Graph, targets: Iterable<Value>, stopAt: ReadonlySet<Value> = new Set()): Node[] {
   const needed = new Set<Value>(targets);
   const kept: Node[] = [];
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
     const node = graph.nodes[i];
     if (!node?.outputs.some((output) => output && needed.has(output) && !stopAt.has(output))) continue;
     kept.push(node);
-    for (const value of readsOf(node)) needed.add(value);
+    for (const value of listReads(node)) needed.add(value);
   }
   return kept.reverse();
 }

@@ -12,7 +12,7 @@ import { readMnist } from './mnist.js';
 export const decodeDigit: ImageDecoder = async (data) => ({ width: 64, height: 64, data });
 
 /** How the bytes of an origin's images become pixels. */
-export function decoderOf(origin: ImageOrigin): ImageDecoder {
+export function getDecoder(origin: ImageOrigin): ImageDecoder {
   return origin.kind === 'digits' ? decodeDigit : decodeImage;
 }
 

@@ -12,7 +12,7 @@ import {
 } from '../data/image-loader.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { unpackError } from '../io/packed-error.js';
-import { decoderOf } from './image-origin.js';
+import { getDecoder } from './image-origin.js';
 import type { BatchAnswer, BatchRequest, ImageWorkerData } from './image-worker.js';
 
 /*
@@ -30,7 +30,7 @@ const BATCHES_READY = 1;
 const MOST_WORKERS = 4;
 
 /** Threads that load images where it is not said: 1 on up to two cores, then one less than cores, at most 4. */
-export function defaultWorkers(cores: number = availableParallelism()): number {
+export function countDefaultWorkers(cores: number = availableParallelism()): number {
   return cores <= 2 ? 1 : Math.min(MOST_WORKERS, cores - 1);
 }
 
@@ -84,7 +84,7 @@ class ImageThread {
  * @param workers threads, 1 or more.
  * @param entry the threads' compiled program. Default: the one beside this file.
  */
-export function pooledLoader(
+export function openPooledLoader(
   source: ImageSource,
   origin: ImageOrigin,
   recipe: ImageTransform,
@@ -144,15 +144,15 @@ export function pooledLoader(
 export function openImageLoader(
   { source, decode }: { readonly source: ImageSource; readonly decode: ImageDecoder },
   recipe: ImageTransform,
-  workers: number = source.items.length < WORTH_A_THREAD ? 0 : defaultWorkers(),
+  workers: number = source.items.length < WORTH_A_THREAD ? 0 : countDefaultWorkers(),
 ): ImageLoader {
   if (!(Number.isInteger(workers) && workers >= 0)) {
     throw new UsageError(`The number of workers that load images must be 0 or more, found ${workers}.`);
   }
   const { origin } = source;
   // Another decoder than the origin's own is a function, and stays on its thread.
-  const canShare = origin !== undefined && decode === decoderOf(origin) && existsSync(ENTRY);
+  const canShare = origin !== undefined && decode === getDecoder(origin) && existsSync(ENTRY);
   return workers > 0 && canShare
-    ? pooledLoader(source, origin, recipe, workers)
+    ? openPooledLoader(source, origin, recipe, workers)
     : createDirectLoader(source, decode, recipe);
 }

@@ -55,7 +55,7 @@ async function readStart(handle: FileHandle, length: number): Promise<Buffer> {
 }
 
 /** What a path holds, by its first bytes. */
-async function kindOf(path: string): Promise<Kind> {
+async function detectKind(path: string): Promise<Kind> {
   const info = await stat(path).catch(() => undefined);
   if (info === undefined) {
     const siblings = await readdir(dirname(path)).catch(() => []);
@@ -115,7 +115,7 @@ function partHolding({ root, parts }: DataSetLayout, paths: readonly string[], s
 }
 
 /** The images of what was chosen, and their classes. */
-async function itemsOf(tree: FileTree, layout: DataSetLayout, { itemRoot, labelled }: ChosenPart) {
+async function listItems(tree: FileTree, layout: DataSetLayout, { itemRoot, labelled }: ChosenPart) {
   const paths = tree.paths.filter((path) => path.startsWith(itemRoot)).map((path) => path.slice(itemRoot.length));
   if (!labelled) return { classes: [], items: listUnlabelledItems(paths) };
   const known = await knownClasses(tree, layout, itemRoot);
@@ -132,7 +132,7 @@ async function sourceOfTree(tree: FileTree, kind: 'folder' | 'zip', request: Par
   const asked = holding === undefined ? request : { ...request, part: holding };
   const chosen = choosePart(layout, tree.paths, tree.name, asked);
   const { itemRoot, part, notes } = chosen;
-  const { classes, items: inFolder } = await itemsOf(tree, layout, chosen);
+  const { classes, items: inFolder } = await listItems(tree, layout, chosen);
   const prefix = itemRoot.slice(root.length);
   const items = inFolder.map(({ path, label }) => ({ path: `${prefix}${path}`, label }));
   const words = parseWords((await readText(tree, root, itemRoot, 'words.txt')) ?? '', classes);
@@ -205,7 +205,7 @@ async function openBeside(splitFile: string, splitText: string, request: PartReq
 }
 
 async function treeKind(path: string): Promise<'folder' | 'zip'> {
-  const kind = await kindOf(path);
+  const kind = await detectKind(path);
   if (kind === 'split')
     throw new UsageError(`"${path}" is a split file. Expected a folder of class folders or a .zip of one.`);
   return kind;
@@ -219,7 +219,7 @@ async function readSplit(file: string): Promise<string> {
 }
 
 async function openWhole(spec: string, options: ImageSourceOptions): Promise<ImageSource> {
-  const kind = await kindOf(spec);
+  const kind = await detectKind(spec);
   const { root, part, split, randomSplit: random, purpose = 'train' } = options;
   // A random split is one of the images for training, whichever of its parts is wanted.
   const request = { ...defined({ part }), purpose: random === undefined ? purpose : 'train' } as const;

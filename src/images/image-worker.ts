@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { ImageOrigin } from '../data/image-items.js';
 import { type ImageRequest, type ImageTransform, type LoadedImages, loadImages } from '../data/image-loader.js';
 import { type PackedError, packError } from '../io/packed-error.js';
-import { decoderOf, openOrigin } from './image-origin.js';
+import { getDecoder, openOrigin } from './image-origin.js';
 
 /** What a thread is started with. */
 export interface ImageWorkerData {
@@ -28,7 +28,7 @@ export type BatchAnswer = { readonly id: number } & (
 );
 
 const { origin, recipe }: ImageWorkerData = workerData;
-const decode = decoderOf(origin);
+const decode = getDecoder(origin);
 const opening = openOrigin(origin);
 // Told of with each batch.
 opening.catch(() => {});

@@ -26,7 +26,7 @@ async function existingFile(path: string): Promise<string | undefined> {
   }
 }
 
-async function* chunksOf(content: FileContent): AsyncGenerator<Uint8Array> {
+async function* splitIntoChunks(content: FileContent): AsyncGenerator<Uint8Array> {
   if (typeof content === 'string') yield new TextEncoder().encode(content);
   else if (content instanceof Uint8Array) yield content;
   else yield* content;
@@ -111,7 +111,7 @@ export async function writeFileAtomic(
     track(temporary);
     handle = await open(temporary, 'wx');
     producing = true;
-    for await (const chunk of chunksOf(content)) {
+    for await (const chunk of splitIntoChunks(content)) {
       producing = false;
       await handle.writeFile(chunk);
       written += chunk.length;

@@ -29,14 +29,14 @@ export async function freeBytes(folder: string): Promise<number | undefined> {
 }
 
 /** A failed system call in words: `the disk is full`. */
-export function reasonOf(error: unknown): string {
+export function describeReason(error: unknown): string {
   return plain[errorCode(error) ?? ''] ?? (error instanceof Error ? error.message : String(error));
 }
 
 /** A failed write in words: `the disk is full (12,000 bytes needed, 4,096 free)`. */
 export async function describeWriteError(error: unknown, folder: string, bytesNeeded: string): Promise<string> {
   const code = errorCode(error);
-  const reason = reasonOf(error);
+  const reason = describeReason(error);
   if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return reason;
   const free = await freeBytes(folder);
   return `${reason} (${bytesNeeded} needed${free === undefined ? '' : `, ${formatBytes(free)} free`})`;

@@ -40,10 +40,10 @@ const noteSchema = z.object({ url: z.string(), validator: z.string() });
 
 /** Whether a file has a digest. */
 export async function fileHasDigest(path: string, digest: Digest): Promise<boolean> {
-  return (await digestOf(path, digest.algorithm)) === digest.hex;
+  return (await computeFileDigest(path, digest.algorithm)) === digest.hex;
 }
 
-async function digestOf(path: string, algorithm: Digest['algorithm']): Promise<string> {
+async function computeFileDigest(path: string, algorithm: Digest['algorithm']): Promise<string> {
   const hash = createHash(algorithm);
   for await (const chunk of createReadStream(path)) hash.update(chunk);
   return hash.digest('hex');
@@ -179,7 +179,7 @@ class Transfer {
     const file = await this.#saving(open(this.#part, offset > 0 ? 'a' : 'w'));
     let done = offset;
     try {
-      for await (const chunk of bodyOf(response)) {
+      for await (const chunk of streamBody(response)) {
         if (done + chunk.length > sizeBytes) {
           await this.discard();
           throw this.#fail(`the server sends more than the ${formatBytes(sizeBytes)} expected. Nothing was kept.`);
@@ -200,7 +200,7 @@ class Transfer {
 
   async finish(): Promise<void> {
     const { digest, destination } = this.options;
-    const found = await digestOf(this.#part, digest.algorithm);
+    const found = await computeFileDigest(this.#part, digest.algorithm);
     if (found !== digest.hex) {
       await this.discard();
       throw this.#fail(
@@ -213,7 +213,7 @@ class Transfer {
   }
 }
 
-async function* bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+async function* streamBody(response: Response): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   if (!reader) return;
   try {

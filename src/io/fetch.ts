@@ -31,7 +31,7 @@ export const downloads: Readonly<Record<string, NamedDownload>> = {
 };
 
 /** Where downloads and caches live: `$SHIBORI_HOME`, by default `~/.cache/shibori`. */
-export function cacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
+export function getCacheFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
   return env.SHIBORI_HOME || join(homedir(), '.cache', 'shibori');
 }
 
@@ -67,7 +67,7 @@ export async function fetchNamed(name: string, options: FetchOptions = {}): Prom
     );
   }
   const { file, sizeBytes, digest } = known;
-  let destination = options.destination ?? join(cacheFolder(), file);
+  let destination = options.destination ?? join(getCacheFolder(), file);
   let existing = await stat(destination).catch(() => undefined);
   if (existing?.isDirectory()) {
     destination = join(destination, file);

@@ -5,7 +5,7 @@
  * Source: Golub, Van Loan, Matrix Computations, 4th ed., §4.2.
  */
 import { ShiboriError } from '../errors.js';
-import { type Matrix, matrix, rowsOf } from './matrix.js';
+import { type Matrix, matrix, sliceRows } from './matrix.js';
 import type { MatrixProducts } from './products.js';
 
 /** Columns of a block: below it plain loops are as fast as products that copy their operands. */
@@ -98,9 +98,9 @@ export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): 
     const panel = part(a, k, n, k, end);
     if (k > 0) {
       const rows = part(lower, k, n, 0, k, space);
-      subtract(panel, await products.multiply(rows, rowsOf(rows, 0, end - k), { transposeB: true }), 0, 0);
+      subtract(panel, await products.multiply(rows, sliceRows(rows, 0, end - k), { transposeB: true }), 0, 0);
     }
-    const top = rowsOf(panel, 0, end - k);
+    const top = sliceRows(panel, 0, end - k);
     for (let i = 0; i < top.rows; i++) top.data[i * top.cols + i] = (top.data[i * top.cols + i] as number) + shift;
     const stuck = factorBlock(top);
     if (stuck >= 0) {
@@ -115,7 +115,7 @@ export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): 
       lower.data.set(top.data.subarray(i * top.cols, (i + 1) * top.cols), (k + i) * n + k);
     }
     if (end === n) break;
-    const rest = await products.multiply(rowsOf(panel, end - k, n - k), inverse, { transposeB: true });
+    const rest = await products.multiply(sliceRows(panel, end - k, n - k), inverse, { transposeB: true });
     for (let i = 0; i < rest.rows; i++) {
       lower.data.set(rest.data.subarray(i * rest.cols, (i + 1) * rest.cols), (end + i) * n + k);
     }
@@ -131,9 +131,9 @@ export async function forwardSolve(factor: Cholesky, b: Matrix, products: Matrix
     const k = index * BLOCK;
     const end = k + inverse.rows;
     if (k > 0) {
-      subtract(x, await products.multiply(part(lower, k, end, 0, k), rowsOf(x, 0, k), {}), k, 0);
+      subtract(x, await products.multiply(part(lower, k, end, 0, k), sliceRows(x, 0, k), {}), k, 0);
     }
-    x.data.set((await products.multiply(inverse, rowsOf(x, k, end), {})).data, k * b.cols);
+    x.data.set((await products.multiply(inverse, sliceRows(x, k, end), {})).data, k * b.cols);
   }
   return x;
 }
@@ -148,9 +148,9 @@ export async function backSolve(factor: Cholesky, b: Matrix, products: MatrixPro
     const end = k + inverse.rows;
     if (end < n) {
       const below = part(lower, end, n, k, end);
-      subtract(x, await products.multiply(below, rowsOf(x, end, n), { transposeA: true }), k, 0);
+      subtract(x, await products.multiply(below, sliceRows(x, end, n), { transposeA: true }), k, 0);
     }
-    const solved = await products.multiply(inverse, rowsOf(x, k, end), { transposeA: true });
+    const solved = await products.multiply(inverse, sliceRows(x, k, end), { transposeA: true });
     x.data.set(solved.data, k * b.cols);
   }
   return x;

@@ -55,7 +55,7 @@ export function isIdentity(a: Matrix): boolean {
 }
 
 /** Rows `from…to` of a matrix of either precision, without a copy. */
-export function rowsOf<D extends { subarray(from: number, to: number): D }>(
+export function sliceRows<D extends { subarray(from: number, to: number): D }>(
   { cols, data }: { readonly cols: number; readonly data: D },
   from: number,
   to: number,

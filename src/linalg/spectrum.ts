@@ -39,7 +39,11 @@ function oversampled(rank: number): number {
 }
 
 /** The leading directions of `a`: at least `rank` of them, all when `rank` is undefined. */
-export async function spectrumOf(a: Matrix, rank: number | undefined, products: MatrixProducts): Promise<Spectrum> {
+export async function computeSpectrum(
+  a: Matrix,
+  rank: number | undefined,
+  products: MatrixProducts,
+): Promise<Spectrum> {
   const side = Math.min(a.rows, a.cols);
   const sampled = rank === undefined ? side : oversampled(rank);
   return side <= GRAM_LIMIT || 2 * sampled > side

@@ -9,7 +9,7 @@ import { type Matrix, matrix, selectColumns, selectRows, transpose } from './mat
 import type { MatrixProducts } from './products.js';
 import { qr } from './qr.js';
 import { largestEntriesOfColumns, negateColumns, negateRows } from './signs.js';
-import { isTall, type Spectrum, spectrumOf } from './spectrum.js';
+import { computeSpectrum, isTall, type Spectrum } from './spectrum.js';
 
 /** How much of a matrix to keep; the smaller of the two when both are given. Default: everything. */
 export interface Truncation {
@@ -109,7 +109,7 @@ async function project(a: Matrix, truncation: Truncation, products: MatrixProduc
       code: 'not-finite',
     });
   }
-  const spectrum = await spectrumOf(a, rank, products);
+  const spectrum = await computeSpectrum(a, rank, products);
   const kept = choose(spectrum, rank ?? side, tolerance);
   const directions = selectColumns(spectrum.directions, range(kept.rank));
   const projected = isTall(a)

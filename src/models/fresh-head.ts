@@ -1,10 +1,10 @@
 import { ShiboriError } from '../errors.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
-import { usesOf } from '../graph/uses.js';
+import { findUses } from '../graph/uses.js';
 import { describeScores } from '../ops/scores/scores.js';
 import { rewrite } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 import { createInitialStream, type Initializer, linearInitializer } from './initialize.js';
 
@@ -32,11 +32,11 @@ const createHeadError = (found: string): ShiboriError =>
 
 /** Walks back from the scores to the layer that computes them. */
 function findClassifierHead(graph: Graph): ClassifierHead {
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const isParameter = (value: Value | undefined): value is Value =>
     value !== undefined && graph.initializers.has(value) && !value.name.startsWith(CONSTANT_PREFIX);
   // One number for all scores fits any number of them.
-  const isList = (value: Value) => sizeOf(graph.initializers.get(value)?.dims ?? []) > 1;
+  const isList = (value: Value) => countElements(graph.initializers.get(value)?.dims ?? []) > 1;
   let value = graph.outputs[0];
   let bias: Value | undefined;
   for (let node = value && uses.producer(value); node; node = value && uses.producer(value)) {
@@ -46,7 +46,7 @@ function findClassifierHead(graph: Graph): ClassifierHead {
       const dims = isParameter(weight) ? (graph.initializers.get(weight)?.dims ?? []) : undefined;
       if (!weight || !dims) throw createHeadError(`node "${node.name}" (${node.op}) has no weight of its own`);
       const classAxis = getClassAxis(node, dims.length);
-      const size = sizeOf(dims);
+      const size = countElements(dims);
       const found = { node, weight, classAxis, fanIn: size / (dims[classAxis] ?? 1), bias: own ?? bias };
       for (const part of [found.weight, found.bias]) {
         if (part && uses.consumers(part).length > 1) throw createHeadError(`"${part.name}" is used by several nodes`);

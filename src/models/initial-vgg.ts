@@ -1,6 +1,6 @@
 import { suggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
@@ -89,7 +89,7 @@ export function buildInitialVgg(shape: VggShape, seed: number): Graph {
   const random = seeded(seed, 0);
   const state = new Map<string, Tensor>();
   const addDense = (path: string, dims: readonly number[], gain = 2) => {
-    state.set(`${path}.weight`, normalInitializer(Math.sqrt(gain / sizeOf(dims.slice(1))))(dims, random));
+    state.set(`${path}.weight`, normalInitializer(Math.sqrt(gain / countElements(dims.slice(1))))(dims, random));
     state.set(`${path}.bias`, constantInitializer(0)([dims[0] ?? 1], random));
   };
   const addNorm = (path: string, width: number) => {

@@ -11,10 +11,10 @@
  */
 import { findTtDescriptors } from '../decompose/tt-layer.js';
 import type { Graph, Node, Value } from '../graph/model.js';
-import { moduleOfParameter, parametersOf } from '../graph/parameters.js';
-import { reachableFrom, usesOf } from '../graph/uses.js';
+import { getParameterModule, listParameters } from '../graph/parameters.js';
+import { findReachable, findUses } from '../graph/uses.js';
 import { rewrite } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { type RandomStream, seeded } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
@@ -28,13 +28,13 @@ export type Initializer = (dims: readonly number[], random: RandomStream) => Ten
 export const constantInitializer =
   (value: number): Initializer =>
   (dims) =>
-    tensor('float32', dims, new Float32Array(sizeOf(dims)).fill(value));
+    tensor('float32', dims, new Float32Array(countElements(dims)).fill(value));
 
 /** Normally distributed numbers around 0 (Box and Muller 1958). */
 export const normalInitializer =
   (deviation: number): Initializer =>
   (dims, random) => {
-    const values = new Float32Array(sizeOf(dims));
+    const values = new Float32Array(countElements(dims));
     for (let i = 0; i < values.length; i++) {
       const radius = Math.sqrt(-2 * Math.log(1 - random.uniform()));
       values[i] = deviation * radius * Math.cos(2 * Math.PI * random.uniform());
@@ -46,7 +46,7 @@ export const normalInitializer =
 export const uniformInitializer =
   (bound: number): Initializer =>
   (dims, random) => {
-    const values = new Float32Array(sizeOf(dims));
+    const values = new Float32Array(countElements(dims));
     for (let i = 0; i < values.length; i++) values[i] = random.uniform(-bound, bound);
     return tensor('float32', dims, values);
   };
@@ -86,7 +86,7 @@ const initializerRules: Readonly<Record<string, InitializerRule>> = {
 function chooseConvolutionInitializer(node: Node, value: Value, dims: readonly number[]): Initializer | undefined {
   if (node.inputs[1] !== value) return constantInitializer(0);
   // As `kaiming_normal_(mode='fan_out')` counts it, groups or not.
-  return normalInitializer(Math.sqrt(2 / ((dims[0] ?? 1) * sizeOf(dims.slice(2)))));
+  return normalInitializer(Math.sqrt(2 / ((dims[0] ?? 1) * countElements(dims.slice(2)))));
 }
 
 function chooseNormalisationInitializer(node: Node, value: Value): Initializer {
@@ -102,22 +102,22 @@ class InitializerFinder {
   readonly #cores: ReadonlyMap<string, Initializer>;
 
   constructor(graph: Graph) {
-    this.#uses = usesOf(graph);
+    this.#uses = findUses(graph);
     const heavy = graph.nodes.filter(({ op }) => ['Conv', 'ConvTranspose', 'Gemm', 'MatMul'].includes(op));
-    this.#weighted = reachableFrom(
+    this.#weighted = findReachable(
       graph,
       heavy.flatMap(({ outputs }) => outputs.flatMap((output) => output ?? [])),
     );
     const cores = findTtDescriptors(graph).map(({ path, inModes, bonds, outModes, layout }) => {
       const count = layout === 'tt' ? outModes.length + inModes.length : inModes.length;
-      const variance = 1 / (3 * sizeOf(inModes) * sizeOf(bonds));
+      const variance = 1 / (3 * countElements(inModes) * countElements(bonds));
       return [path, normalInitializer(variance ** (1 / (2 * count)))] as const;
     });
     this.#cores = new Map(cores);
   }
 
   find(name: string, value: Value, dims: readonly number[]): Initializer | undefined {
-    const core = this.#cores.get(moduleOfParameter(name));
+    const core = this.#cores.get(getParameterModule(name));
     if (core) return name.includes('.tt_W') ? core : constantInitializer(0);
     for (const node of this.#uses.consumers(value)) {
       const [output] = node.outputs;
@@ -136,8 +136,8 @@ class InitializerFinder {
     if (node.op !== 'Add' && node.op !== 'Mul') return undefined;
     const other = node.inputs.find((input) => input !== value);
     // One number for all is a constant of the architecture (1/√d of attention).
-    if (!other || sizeOf(dims) === 1 || !this.#weighted.has(other)) return undefined;
-    const isVector = sizeOf(dims) === Math.max(...dims);
+    if (!other || countElements(dims) === 1 || !this.#weighted.has(other)) return undefined;
+    const isVector = countElements(dims) === Math.max(...dims);
     if (!isVector) return normalInitializer(0.02);
     if (node.op === 'Mul') return constantInitializer(1);
     const producer = this.#uses.producer(other);
@@ -155,7 +155,7 @@ export function reinitialize(graph: Graph, seed: number): { readonly graph: Grap
   const finder = new InitializerFinder(graph);
   const fresh = new Map<Value, Tensor>();
   const kept: string[] = [];
-  for (const [position, { value, name, tensor: old }] of parametersOf(graph).entries()) {
+  for (const [position, { value, name, tensor: old }] of listParameters(graph).entries()) {
     const initializer = old.dtype === 'float32' ? finder.find(name, value, old.dims) : undefined;
     if (initializer) fresh.set(value, initializer(old.dims, createInitialStream(seed, position)));
     else kept.push(name);

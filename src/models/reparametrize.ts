@@ -6,7 +6,7 @@
  * Sums in float64, results in float32.
  */
 import { ShiboriError } from '../errors.js';
-import { sizeOf, stridesOf } from '../tensor/dims.js';
+import { computeStrides, countElements } from '../tensor/dims.js';
 import { toFloat32 } from '../tensor/float16.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import type { StateDict } from './state-dict.js';
@@ -119,7 +119,7 @@ function undoReparametrization(
     const found = keys.map((part) => tensors.get(part)).filter((tensor) => tensor !== undefined);
     if (found.length < parts.length) continue;
     const name = weight.path + weight.name;
-    left -= sizeOf(found[0]?.dims ?? []);
+    left -= countElements(found[0]?.dims ?? []);
     if (left < 0) throw fail(`"${name}" and others repeat so few elements so often that they would fill the memory.`);
     results.set(key, [name, compute(found.map(toFloat32), name, fail)]);
     // Old versions of spectral norm store the weight of the last step as well.
@@ -162,8 +162,8 @@ function visitAsMatrix(
   visit: (index: number, row: number, column: number) => void,
 ): void {
   const rows = dims[axis] ?? 1;
-  const stride = stridesOf(dims)[axis] ?? sizeOf(dims);
-  const outer = sizeOf(dims) / (rows * stride) || 0;
+  const stride = computeStrides(dims)[axis] ?? countElements(dims);
+  const outer = countElements(dims) / (rows * stride) || 0;
   let index = 0;
   for (let block = 0; block < outer; block++) {
     for (let row = 0; row < rows; row++) {
@@ -208,7 +208,7 @@ function computeSpectralNorm(
   name: string,
   fail: WeightErrorFactory,
 ): Tensor<'float32'> {
-  const count = sizeOf(w.dims);
+  const count = countElements(w.dims);
   const axis = w.dims.findIndex((dim) => dim === u.data.length && count === dim * v.data.length);
   if (axis < 0) {
     throw fail(

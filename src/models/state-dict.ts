@@ -1,5 +1,5 @@
 import type { Graph } from '../graph/model.js';
-import { parametersOf } from '../graph/parameters.js';
+import { listParameters } from '../graph/parameters.js';
 import { int64, type Tensor } from '../tensor/tensor.js';
 
 /** Named tensors, as PyTorch's `state_dict()` gives them. */
@@ -11,7 +11,7 @@ export type StateDict = ReadonlyMap<string, Tensor>;
  */
 export function buildStateDict(graph: Graph): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
-  for (const { name, tensor } of parametersOf(graph)) {
+  for (const { name, tensor } of listParameters(graph)) {
     tensors.set(name, tensor);
     if (name.endsWith('.running_var')) {
       tensors.set(name.replace(/running_var$/, 'num_batches_tracked'), int64([0], []));

@@ -1,14 +1,14 @@
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import { isStatic } from '../graph/dims.js';
 import type { Dim, Graph, Node } from '../graph/model.js';
-import { layersOf } from '../graph/module-path.js';
-import { type Parameter, parametersOf } from '../graph/parameters.js';
-import { reachableFrom } from '../graph/uses.js';
-import { multiplyAddsOf } from '../ops/multiply-adds.js';
+import { listLayers } from '../graph/module-path.js';
+import { listParameters, type Parameter } from '../graph/parameters.js';
+import { findReachable } from '../graph/uses.js';
+import { countNodeMacs } from '../ops/count-macs.js';
 import { bindInputs } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { bytesPerElement } from '../tensor/dtype.js';
-import { byteSize } from '../tensor/tensor.js';
+import { countBytes } from '../tensor/tensor.js';
 
 /** One row of a summary: a module without modules inside it. */
 export interface LayerSummary {
@@ -42,10 +42,10 @@ export interface Summary {
 
 /** Multiply-adds of one run: nodes that compute constants from constants are folded at load and do not count. */
 export function countGraphMacs(graph: Graph): number {
-  const running = reachableFrom(graph, graph.inputs);
+  const running = findReachable(graph, graph.inputs);
   let total = 0;
   for (const node of graph.nodes) {
-    if (node.outputs.some((output) => output && running.has(output))) total += multiplyAddsOf(node);
+    if (node.outputs.some((output) => output && running.has(output))) total += countNodeMacs(node);
   }
   return total;
 }
@@ -72,13 +72,13 @@ export function summarize(
     options.inputDims ?? input?.type?.dims.map((dim, axis) => (axis === 0 && typeof dim === 'string' ? 1 : dim)) ?? [];
   const bound = bindInputs(graph, input ? { [input.name]: inputShape } : {});
   const trains = options.trains ?? (() => true);
-  const unclaimedParameters = new Map(parametersOf(bound).map((parameter) => [parameter.value, parameter]));
+  const unclaimedParameters = new Map(listParameters(bound).map((parameter) => [parameter.value, parameter]));
   let sizeBytes = 0;
-  for (const { tensor } of unclaimedParameters.values()) sizeBytes += byteSize(tensor);
-  const running = reachableFrom(bound, bound.inputs);
+  for (const { tensor } of unclaimedParameters.values()) sizeBytes += countBytes(tensor);
+  const running = findReachable(bound, bound.inputs);
   let activationElements = 0;
   const layers: LayerSummary[] = [];
-  for (const { path, nodes, output } of layersOf(bound)) {
+  for (const { path, nodes, output } of listLayers(bound)) {
     const computed = nodes.filter((node) => node.outputs.some((value) => value && running.has(value)));
     const outputShape = output.type?.dims ?? [];
     // A parameter counts for the first module that reads it, whatever its exporter called it.
@@ -89,8 +89,8 @@ export function summarize(
       unclaimedParameters.delete(value);
       if (parameter.kind === 'parameter') own.push(parameter);
     }
-    const count = (some: readonly Parameter[]) => some.reduce((sum, { tensor }) => sum + sizeOf(tensor.dims), 0);
-    if (isStatic(outputShape) && own.length > 0) activationElements += sizeOf(outputShape);
+    const count = (some: readonly Parameter[]) => some.reduce((sum, { tensor }) => sum + countElements(tensor.dims), 0);
+    if (isStatic(outputShape) && own.length > 0) activationElements += countElements(outputShape);
     layers.push({
       name: path,
       type: findModuleType(
@@ -100,7 +100,7 @@ export function summarize(
       outputShape,
       parameters: count(own),
       trainable: count(own.filter(({ name }) => trains(name))),
-      multAdds: computed.reduce((sum, node) => sum + multiplyAddsOf(node), 0),
+      multAdds: computed.reduce((sum, node) => sum + countNodeMacs(node), 0),
     });
   }
   const parameters = layers.reduce((sum, layer) => sum + layer.parameters, 0);
@@ -112,7 +112,7 @@ export function summarize(
     frozen: parameters - trainable,
     multAdds: layers.reduce((sum, layer) => sum + layer.multAdds, 0),
     sizeBytes,
-    inputBytes: isStatic(inputShape) ? sizeOf(inputShape) * bytesPerElement(input?.type?.dtype ?? 'float32') : 0,
+    inputBytes: isStatic(inputShape) ? countElements(inputShape) * bytesPerElement(input?.type?.dtype ?? 'float32') : 0,
     activationBytes: activationElements * 4 * 2,
     layers,
   };
@@ -121,7 +121,7 @@ export function summarize(
 /** Summarises a model for one image: the multiply-adds of a graph of a fixed batch are shared by its images. */
 export function summarizeImage(graph: Graph): Summary {
   const summary = summarize(graph);
-  const images = fixedBatchOf(graph) ?? 1;
+  const images = getFixedBatch(graph) ?? 1;
   const layers = summary.layers.map((layer) => ({ ...layer, multAdds: layer.multAdds / images }));
   return { ...summary, multAdds: summary.multAdds / images, layers };
 }

@@ -1,9 +1,9 @@
 import { ShiboriError } from '../errors.js';
-import { readsOf } from '../graph/captured.js';
 import { isStatic } from '../graph/dims.js';
 import type { Dim, Graph, Node, Value, ValueType } from '../graph/model.js';
 import { Value as GraphValue } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
+import { listReads } from '../graph/reads.js';
 import type { DType } from '../tensor/dtype.js';
 import { float32, int64, type Tensor, tensor } from '../tensor/tensor.js';
 import { type Contents, contentsOfTensor, inferContents, tensorOfContents } from './contents.js';
@@ -171,7 +171,7 @@ export class GraphBuilder {
   /** The finished graph, without the constants that nothing reads. */
   build(name: string): Graph {
     const read = new Set<Value>(this.#outputs);
-    for (const node of this.#nodes) for (const value of readsOf(node)) read.add(value);
+    for (const node of this.#nodes) for (const value of listReads(node)) read.add(value);
     const kept = [...this.#initializers].filter(([value, tensor]) => read.has(value) || isParameter(value, tensor));
     return {
       name,

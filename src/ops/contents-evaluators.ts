@@ -1,8 +1,8 @@
 /** How each operator that shapes are computed with carries its inputs' elements to its outputs'. */
-import { divide, isStatic, productOf } from '../graph/dims.js';
-import { dtypeOf } from '../graph/element-types.js';
+import { divideDims, isStatic, multiplyDims } from '../graph/dims.js';
+import { getDtype } from '../graph/element-types.js';
 import type { Dim, Node } from '../graph/model.js';
-import { range, stridesOf } from '../tensor/dims.js';
+import { computeStrides, range } from '../tensor/dims.js';
 import { type DType, isFloat } from '../tensor/dtype.js';
 import { evenParts, sliceSteps } from './extents.js';
 import type { AttributesOf, Op } from './table.js';
@@ -88,7 +88,7 @@ export const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
   Shape: (c) => [c.dims(0)?.slice(c.attributes.start, c.attributes.end)],
   Size(c) {
     const dims = c.dims(0);
-    return [dims && [productOf(dims)]];
+    return [dims && [multiplyDims(dims)]];
   },
   Identity: same,
   Reshape: same,
@@ -98,13 +98,13 @@ export const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
   Transpose(c) {
     const [data, dims] = [c.contents(0), c.dims(0)];
     if (!data || !dims || !isStatic(dims)) return [undefined];
-    const strides = stridesOf(dims);
+    const strides = computeStrides(dims);
     const perm = c.attributes.perm ?? range(dims.length).reverse();
     const taken = perm.map((axis) => ({ count: dims[axis] ?? 1, step: strides[axis] ?? 1 }));
     return [strided(data, 0, taken)];
   },
   Cast(c) {
-    const to = dtypeOf(c.attributes.to);
+    const to = getDtype(c.attributes.to);
     if (!to) return [undefined];
     if (isFloat(to)) return [c.contents(0)];
     return eachNumber(to === 'bool' ? (x) => Number(x !== 0) : Math.trunc, (symbol) => (to === 'bool' ? 1 : symbol))(c);
@@ -122,7 +122,7 @@ export const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
     const dims = c.dims(0);
     const axes = c.attributes.axes ?? (c.node.inputs[3] ? c.numbers(3) : range(starts.length));
     if (!dims || !isStatic(dims) || !axes) return [undefined];
-    const strides = stridesOf(dims);
+    const strides = computeStrides(dims);
     const taken = dims.map((count, axis) => ({ count, step: strides[axis] ?? 1 }));
     let first = 0;
     for (const { axis, start, step, count } of sliceSteps(dims, starts, ends, axes, steps)) {
@@ -182,13 +182,13 @@ export const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
   ),
   Mul: arithmetic(
     (a, b) => a * b,
-    (a, b) => (whole(a, b) ? productOf([a, b]) : '?'),
+    (a, b) => (whole(a, b) ? multiplyDims([a, b]) : '?'),
   ),
   Div(c) {
     const floats = c.dtype === undefined || isFloat(c.dtype);
     return arithmetic(
       (a, b) => (floats ? a / b : Math.trunc(a / b)),
-      (a, b) => (whole(a, b) ? (divide(a, b) ?? '?') : '?'),
+      (a, b) => (whole(a, b) ? (divideDims(a, b) ?? '?') : '?'),
     )(c);
   },
   Min: arithmetic(Math.min, (a, b) => (a === b ? a : '?')),
@@ -206,7 +206,7 @@ export const evaluators: { readonly [K in Op]?: Evaluate<K> } = {
   Sqrt: eachNumber(Math.sqrt),
   ReduceProd: (c) => {
     const data = c.contents(0);
-    return [data && c.node.inputs.length === 1 && whole(...data) ? [productOf(data)] : undefined];
+    return [data && c.node.inputs.length === 1 && whole(...data) ? [multiplyDims(data)] : undefined];
   },
   Equal: comparison((a, b) => a === b),
   Greater: comparison((a, b) => a > b),

@@ -6,10 +6,10 @@
 import { isStatic } from '../graph/dims.js';
 import type { Node, Value, ValueType } from '../graph/model.js';
 import { isParameter } from '../graph/parameters.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import { type Contents, type Evaluate, evaluators, LONGEST } from './contents-evaluators.js';
-import { attributesOf, type Op, opOf } from './table.js';
+import { getOp, type Op, readAttributes } from './table.js';
 
 export type { Contents } from './contents-evaluators.js';
 
@@ -28,13 +28,13 @@ export function inferContents(
   node: Node,
   contents: (index: number) => Contents | undefined,
 ): readonly (Contents | undefined)[] {
-  const op = opOf(node);
+  const op = getOp(node);
   // The table pairs each operator with the evaluator for exactly its attributes; here it is not known which it is.
   const evaluate = evaluators[op] as Evaluate<Op> | undefined;
   if (!evaluate) return [];
   const dims = (index: number) => node.inputs[index]?.type?.dims;
   return evaluate({
-    attributes: attributesOf(op, node),
+    attributes: readAttributes(op, node),
     node,
     dtype: node.inputs[0]?.type?.dtype,
     contents,
@@ -48,7 +48,7 @@ export function inferContents(
 
 /** A tensor of this type that holds `contents`; `undefined` where an entry is not known or the type is not fixed. */
 export function tensorOfContents({ dtype, dims }: ValueType, contents: Contents): Tensor | undefined {
-  if (!isStatic(dims) || !isStatic(contents) || sizeOf(dims) !== contents.length) return undefined;
+  if (!isStatic(dims) || !isStatic(contents) || countElements(dims) !== contents.length) return undefined;
   if (dtype === 'float16' || dtype === 'bfloat16' || contents.some((entry) => !Number.isFinite(entry)))
     return undefined;
   const tensor = zeros(dtype, dims);

@@ -1,5 +1,5 @@
 import type { Dim } from '../graph/model.js';
-import { range, sizeOf } from '../tensor/dims.js';
+import { countElements, range } from '../tensor/dims.js';
 import { describeInput, expectVector } from './expect.js';
 import { defineOp, type InferContext, int, ints, type Parsed, string, typed } from './spec.js';
 
@@ -28,7 +28,7 @@ export interface Window {
  *
  * @param spatial input height, width, …; needed only for `SAME_UPPER` and `SAME_LOWER`.
  */
-export function windowOf(
+export function readWindow(
   attributes: Parsed<typeof windowAttributes>,
   kernel: readonly number[],
   spatial: readonly Dim[],
@@ -61,7 +61,7 @@ export function transposedWindow(
   kernel: readonly number[],
   spatial: readonly Dim[],
 ): { readonly window: Window; readonly output: readonly Dim[] } {
-  const window = windowOf({ ...attributes, auto_pad: 'NOTSET' }, kernel, []);
+  const window = readWindow({ ...attributes, auto_pad: 'NOTSET' }, kernel, []);
   const pads = [...window.pads];
   const same = attributes.auto_pad === 'SAME_UPPER' || attributes.auto_pad === 'SAME_LOWER';
   const output = spatial.map((size, axis): Dim => {
@@ -131,7 +131,7 @@ function pool(c: InferContext<Parsed<typeof poolAttributes>>): Dim[] {
   if (kernel.length !== spatial.length) {
     throw c.fail(`kernel_shape has ${kernel.length} axes for ${spatial.length} spatial dimensions.`);
   }
-  const out = slide(windowOf(c.attributes, kernel, spatial), spatial, c.attributes.ceil_mode === 1);
+  const out = slide(readWindow(c.attributes, kernel, spatial), spatial, c.attributes.ceil_mode === 1);
   if (out.some((size) => typeof size === 'number' && size < 1)) throw c.fail('the window is larger than its input.');
   return [...dims.slice(0, 2), ...out];
 }
@@ -171,12 +171,12 @@ export const convolution = {
       }
       expectVector(c, 2, 'bias', w.dims[0], 'output channels');
       const spatial = x.dims.slice(2);
-      const out = slide(windowOf(c.attributes, kernel, spatial), spatial, false);
+      const out = slide(readWindow(c.attributes, kernel, spatial), spatial, false);
       if (out.some((size) => typeof size === 'number' && size < 1))
         throw c.fail('the kernel is larger than its input.');
       return [typed(x.dtype, [x.dims[0] ?? 1, w.dims[0] ?? 1, ...out])];
     },
-    multiplyAdds: (_, [, w], output) => sizeOf(output) * sizeOf(w?.slice(1) ?? []),
+    multiplyAdds: (_, [, w], output) => countElements(output) * countElements(w?.slice(1) ?? []),
   }),
   ConvTranspose: defineOp({
     attributes: transposeAttributes,
@@ -199,7 +199,7 @@ export const convolution = {
         typed(x.dtype, [x.dims[0] ?? 1, typeof channels === 'number' ? channels * c.attributes.group : '?', ...out]),
       ];
     },
-    multiplyAdds: (_, [x, w]) => sizeOf(x ?? []) * sizeOf(w?.slice(1) ?? []),
+    multiplyAdds: (_, [x, w]) => countElements(x ?? []) * countElements(w?.slice(1) ?? []),
   }),
   MaxPool: defineOp({
     attributes: { ...poolAttributes, storage_order: int(0) },

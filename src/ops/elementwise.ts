@@ -1,5 +1,5 @@
 import { broadcastDims } from '../graph/dims.js';
-import { dtypeOf } from '../graph/element-types.js';
+import { getDtype } from '../graph/element-types.js';
 import type { DType } from '../tensor/dtype.js';
 import { type AttributeSpecs, defineOp, type InferContext, int, type OpSpec, optionalInt, typed } from './spec.js';
 
@@ -94,7 +94,7 @@ export const elementwise = {
     attributes: { to: int(1), saturate: optionalInt },
     inputs: [1, 1],
     infer(c) {
-      const dtype = dtypeOf(c.attributes.to);
+      const dtype = getDtype(c.attributes.to);
       if (!dtype) throw c.fail(`it casts to ONNX's element type ${c.attributes.to}, which is not supported.`);
       return [typed(dtype, c.type(0).dims)];
     },

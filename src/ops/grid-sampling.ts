@@ -29,7 +29,7 @@ const taps: Readonly<Record<string, readonly Tap[]>> = {
 };
 
 /** The taps of a mode along one axis; `undefined` for a mode that does not exist. */
-export function tapsOf(mode: string): readonly Tap[] | undefined {
+export function computeTaps(mode: string): readonly Tap[] | undefined {
   return Object.hasOwn(taps, mode) ? taps[mode] : undefined;
 }
 

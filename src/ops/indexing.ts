@@ -1,4 +1,4 @@
-import { dtypeOf } from '../graph/element-types.js';
+import { getDtype } from '../graph/element-types.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis } from '../tensor/dims.js';
 import { defineOp, int, optionalInt, optionalTensor, string, typed } from './spec.js';
@@ -88,7 +88,7 @@ export const indexing = {
     inputs: [1, 1],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const wanted = c.attributes.dtype === undefined ? dtype : dtypeOf(c.attributes.dtype);
+      const wanted = c.attributes.dtype === undefined ? dtype : getDtype(c.attributes.dtype);
       if (!wanted) throw c.fail(`ONNX's element type ${c.attributes.dtype} is not supported.`);
       return [typed(wanted, dims)];
     },

@@ -60,7 +60,7 @@ export function resizedAxes(
 }
 
 /** Where output position o lies among the input positions; `undefined` for a mode that does not exist. */
-function coordinateOf(mode: string, { input, output, scale, roi }: ResizedAxis): ((o: number) => number) | undefined {
+function mapCoordinate(mode: string, { input, output, scale, roi }: ResizedAxis): ((o: number) => number) | undefined {
   switch (mode) {
     case 'half_pixel':
       return (o) => (o + 0.5) / scale - 0.5;
@@ -93,7 +93,7 @@ const roundings: Readonly<Record<string, (x: number) => number>> = {
 };
 
 /** The kernels by distance, and how far they reach. */
-function kernelOf(mode: string, a: number): { readonly reach: number; weight(distance: number): number } | undefined {
+function getKernel(mode: string, a: number): { readonly reach: number; weight(distance: number): number } | undefined {
   if (mode === 'linear') return { reach: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) };
   if (mode !== 'cubic') return undefined;
   return {
@@ -117,11 +117,11 @@ export interface AxisWeights {
 /** The weights of one axis, or what in the attributes is not known. */
 export function axisWeights(attributes: Interpolation, axis: ResizedAxis): AxisWeights | string {
   const { input, output, scale } = axis;
-  const coordinate = coordinateOf(attributes.coordinate_transformation_mode, axis);
+  const coordinate = mapCoordinate(attributes.coordinate_transformation_mode, axis);
   if (!coordinate) return `the coordinate_transformation_mode "${attributes.coordinate_transformation_mode}"`;
   const round = roundings[attributes.nearest_mode];
   if (!round) return `the nearest_mode "${attributes.nearest_mode}"`;
-  const kernel = kernelOf(attributes.mode, attributes.cubic_coeff_a);
+  const kernel = getKernel(attributes.mode, attributes.cubic_coeff_a);
   if (!kernel && attributes.mode !== 'nearest') return `the mode "${attributes.mode}"`;
   const matrix = new Array<number>(output * input).fill(0);
   const outside = new Set<number>();

@@ -1,6 +1,6 @@
 import { ShiboriError } from '../errors.js';
 import { broadcastDims } from '../graph/dims.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { einsumSizes, parseEinsum } from './einsum.js';
 import { describeInput, expectBroadcast } from './expect.js';
 import { defineOp, float, int, requiredString, typed } from './spec.js';
@@ -23,7 +23,7 @@ export const linear = {
       return [typed(a.dtype, dims)];
     },
     multiplyAdds(attributes, [a], output) {
-      return sizeOf(output) * ((attributes.transA ? a?.[0] : a?.[1]) ?? 0);
+      return countElements(output) * ((attributes.transA ? a?.[0] : a?.[1]) ?? 0);
     },
   }),
   MatMul: defineOp({
@@ -48,7 +48,7 @@ export const linear = {
       if (b.dims.length > 1) dims.push(right.at(-1) ?? 1);
       return [typed(a.dtype, dims)];
     },
-    multiplyAdds: (_, [a], output) => sizeOf(output) * (a?.at(-1) ?? 1),
+    multiplyAdds: (_, [a], output) => countElements(output) * (a?.at(-1) ?? 1),
   }),
   Einsum: defineOp({
     attributes: { equation: requiredString },
@@ -76,7 +76,7 @@ export const linear = {
         equation,
         dims.map(({ length }) => length),
       );
-      return sizeOf([...einsumSizes(inputs, dims).values()]);
+      return countElements([...einsumSizes(inputs, dims).values()]);
     },
   }),
 };

@@ -1,4 +1,4 @@
-import { normalizeAxis, sizeOf } from '../tensor/dims.js';
+import { countElements, normalizeAxis } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
 import { defineOp, type InferContext, int, typed } from './spec.js';
 
@@ -27,7 +27,7 @@ export const quantizedRanges: { readonly [T in DType]?: readonly [least: number,
 export function scaleIndex(dims: readonly number[], axis: number, scales: number): (i: number) => number {
   if (scales === 1) return () => 0;
   const at = normalizeAxis(axis, dims.length);
-  const inner = sizeOf(dims.slice(at + 1));
+  const inner = countElements(dims.slice(at + 1));
   return (i) => Math.floor(i / inner) % scales;
 }
 

@@ -1,4 +1,4 @@
-import { divide, isStatic, productOf } from '../graph/dims.js';
+import { divideDims, isStatic, multiplyDims } from '../graph/dims.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { samplingModes, samplingPaddings } from './grid-sampling.js';
@@ -76,9 +76,9 @@ export const resample = {
       const { dtype, dims } = c.type(0);
       const { blocksize: block } = c.attributes;
       const [batch = 1, channels = 1, ...spatial] = dims;
-      const fewer = divide(channels, block ** spatial.length);
+      const fewer = divideDims(channels, block ** spatial.length);
       if (fewer === undefined) throw c.fail(`its channels do not divide into blocks of ${block}.`);
-      return [typed(dtype, [batch, fewer, ...spatial.map((size) => productOf([size, block]))])];
+      return [typed(dtype, [batch, fewer, ...spatial.map((size) => multiplyDims([size, block]))])];
     },
   }),
   SpaceToDepth: defineOp({
@@ -89,12 +89,12 @@ export const resample = {
       const { blocksize: block } = c.attributes;
       const [batch = 1, channels = 1, ...spatial] = dims;
       const fewer = spatial.map((size) => {
-        const blocks = divide(size, block);
+        const blocks = divideDims(size, block);
         if (blocks === undefined && typeof size === 'number')
           throw c.fail(`${size} does not divide into blocks of ${block}.`);
         return blocks ?? '?';
       });
-      return [typed(dtype, [batch, productOf([channels, block ** spatial.length]), ...fewer])];
+      return [typed(dtype, [batch, multiplyDims([channels, block ** spatial.length]), ...fewer])];
     },
   }),
 };

@@ -1,11 +1,14 @@
-import { broadcastDims, divide, isStatic, productOf } from '../graph/dims.js';
+import { broadcastDims, divideDims, isStatic, multiplyDims } from '../graph/dims.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { evenParts, padModes, slicedSize } from './extents.js';
 import { defineOp, type InferContext, int, ints, optionalInt, requiredInt, string, typed } from './spec.js';
 
 /** Axes from the attribute of older operator sets or from the constant input of newer ones. */
-function axesOf(c: InferContext<{ readonly axes: readonly number[] | undefined }>, rank: number): number[] | undefined {
+function readAxes(
+  c: InferContext<{ readonly axes: readonly number[] | undefined }>,
+  rank: number,
+): number[] | undefined {
   return (c.attributes.axes ?? c.constant(1))?.map((axis) => normalizeAxis(axis, rank));
 }
 
@@ -17,7 +20,7 @@ export const shape = {
     infer(c) {
       const { dtype, dims } = c.type(0);
       const axis = normalizeAxis(c.attributes.axis, dims.length);
-      return [typed(dtype, [productOf(dims.slice(0, axis)), productOf(dims.slice(axis))])];
+      return [typed(dtype, [multiplyDims(dims.slice(0, axis)), multiplyDims(dims.slice(axis))])];
     },
   }),
   Reshape: defineOp({
@@ -40,14 +43,14 @@ export const shape = {
       // -1 stands for what is left; so does an entry that is not known before running, when it is the only one.
       const open = wanted.includes(-1) ? wanted.indexOf(-1) : out.indexOf('?');
       if (open >= 0) {
-        const rest = productOf(out.filter((_, axis) => axis !== open));
-        const size = divide(productOf(dims), rest);
+        const rest = multiplyDims(out.filter((_, axis) => axis !== open));
+        const size = divideDims(multiplyDims(dims), rest);
         if (size === undefined && isStatic(dims) && isStatic(out)) {
           throw c.fail(`its elements cannot be reshaped to [${wanted}].`);
         }
         out[open] = size ?? '?';
-      } else if (isStatic(dims) && isStatic(out) && productOf(dims) !== productOf(out)) {
-        throw c.fail(`its ${productOf(dims)} elements cannot be reshaped to [${out}].`);
+      } else if (isStatic(dims) && isStatic(out) && multiplyDims(dims) !== multiplyDims(out)) {
+        throw c.fail(`its ${multiplyDims(dims)} elements cannot be reshaped to [${out}].`);
       }
       return [typed(dtype, out)];
     },
@@ -140,7 +143,7 @@ export const shape = {
     inputs: [1, 2],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const known = axesOf(c, dims.length);
+      const known = readAxes(c, dims.length);
       if (c.types[1] && !known) throw c.fail('the axes to remove are computed at run time.');
       const axes = known ?? range(dims.length).filter((axis) => dims[axis] === 1);
       return [
@@ -190,7 +193,7 @@ export const shape = {
       return [
         typed(
           dtype,
-          dims.map((dim, axis) => productOf([dim, repeats?.[axis] ?? '?'])),
+          dims.map((dim, axis) => multiplyDims([dim, repeats?.[axis] ?? '?'])),
         ),
       ];
     },

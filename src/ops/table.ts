@@ -45,7 +45,7 @@ export function isOp(name: string): name is Op {
  *
  * @throws ShiboriError for an operator that is not in the table, with the nearest one that is.
  */
-export function opOf(node: Node): Op {
+export function getOp(node: Node): Op {
   if ((node.domain === '' || node.domain === 'ai.onnx') && isOp(node.op)) return node.op;
   const name = node.domain ? `${node.domain}.${node.op}` : node.op;
   throw new ShiboriError(
@@ -55,7 +55,7 @@ export function opOf(node: Node): Op {
 }
 
 /** The table's entry for an operator, seen without its particular attribute types. */
-export function specOf(op: Op): OpSpec {
+export function getSpec(op: Op): OpSpec {
   return ops[op] as OpSpec;
 }
 
@@ -83,9 +83,9 @@ function parseAttribute(node: Node, name: string, spec: AttributeSpec<unknown>):
  *
  * @throws ShiboriError for a missing required attribute or one of another type.
  */
-export function attributesOf<K extends Op>(op: K, node: Node): AttributesOf<K> {
+export function readAttributes<K extends Op>(op: K, node: Node): AttributesOf<K> {
   const parsed: Record<string, unknown> = {};
-  for (const [name, spec] of Object.entries(specOf(op).attributes)) parsed[name] = parseAttribute(node, name, spec);
+  for (const [name, spec] of Object.entries(getSpec(op).attributes)) parsed[name] = parseAttribute(node, name, spec);
   return parsed as AttributesOf<K>;
 }
 
@@ -96,7 +96,7 @@ export function attributesOf<K extends Op>(op: K, node: Node): AttributesOf<K> {
  */
 export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>): Record<string, Attribute> {
   const encoded: Record<string, Attribute> = {};
-  const specs = specOf(op).attributes;
+  const specs = getSpec(op).attributes;
   for (const [name, value] of Object.entries(values)) {
     if (value === undefined) continue;
     const spec = specs[name];
@@ -119,9 +119,9 @@ export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>
  * @throws ShiboriError when the node's inputs do not fit its operator.
  */
 export function inferTypes(node: Node, known: KnownInputs): readonly ValueType[] {
-  const op = opOf(node);
-  const spec = specOf(op);
-  const context = inferContext(node, attributesOf(op, node), known);
+  const op = getOp(node);
+  const spec = getSpec(op);
+  const context = inferContext(node, readAttributes(op, node), known);
   const [fewest, most] = spec.inputs;
   const given = node.inputs.length;
   if (given < fewest || given > most) {

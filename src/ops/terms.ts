@@ -1,12 +1,12 @@
 /** Constants and casts in the element type of the values that they meet: what rules and rewrites are written with. */
-import { elementTypeOf } from '../graph/element-types.js';
+import { getElementType } from '../graph/element-types.js';
 import type { Value } from '../graph/model.js';
 import type { GraphBuilder } from './builder.js';
 
 /** `value` converted to the element type of `like`; itself when it has that type already. */
 export function castLike(builder: GraphBuilder, value: Value, like: Value): Value {
   const dtype = like.type?.dtype;
-  return value.type?.dtype === dtype ? value : builder.op('Cast', [value], { to: elementTypeOf(dtype ?? 'float32') });
+  return value.type?.dtype === dtype ? value : builder.op('Cast', [value], { to: getElementType(dtype ?? 'float32') });
 }
 
 /** A scalar constant in the element type of `like`. */

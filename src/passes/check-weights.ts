@@ -1,6 +1,6 @@
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { parametersOf } from '../graph/parameters.js';
+import { listParameters } from '../graph/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { layerWeights } from './weights-as-initializers.js';
 
@@ -26,7 +26,7 @@ export function checkFinite(graph: Graph): void {
   for (const { op, inputs } of graph.nodes) {
     for (const i of op === 'Mul' ? [0, 1] : (layerWeights[op] ?? [])) multiplied.add(inputs[i]);
   }
-  for (const { value, name, tensor } of parametersOf(graph)) {
+  for (const { value, name, tensor } of listParameters(graph)) {
     if (tensor.dtype !== 'float32' && tensor.dtype !== 'float64') continue;
     const { count, first } = findNonFinite(tensor, !multiplied.has(value));
     if (count === 0) continue;

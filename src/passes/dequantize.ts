@@ -3,10 +3,10 @@
  * q = saturate(round(x / scale) + zero_point), and at once DequantizeLinear, (q - zero_point) scale.
  */
 import { type Dim, type Graph, type Node, Value } from '../graph/model.js';
-import { usesOf } from '../graph/uses.js';
+import { findUses } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { quantizedRanges, scaleIndex } from '../ops/quantization.js';
-import { attributesOf } from '../ops/table.js';
+import { readAttributes } from '../ops/table.js';
 import { normalizeAxis } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
 import { roundHalfToEven } from '../tensor/round.js';
@@ -41,7 +41,7 @@ function readQuantizationGrid(
   const range = dtype && integerRanges[dtype];
   if (!scales || !range || !dims || (zero && !zeros)) return undefined;
   const op = node.op === 'QuantizeLinear' ? 'QuantizeLinear' : 'DequantizeLinear';
-  return { scales, zeros: zeros ?? [0], axis: normalizeAxis(attributesOf(op, node).axis, dims.length), range };
+  return { scales, zeros: zeros ?? [0], axis: normalizeAxis(readAttributes(op, node).axis, dims.length), range };
 }
 
 const isSameGrid = (a: QuantizationGrid, b: QuantizationGrid): boolean =>
@@ -98,7 +98,7 @@ function clipToRange(node: Node, x: Value, grid: QuantizationGrid, b: GraphBuild
 /** The graph with float initializers for what its quantised initializers stand for, and how many there are. */
 function withFloatWeights(graph: Graph): { readonly graph: Graph; readonly count: number } {
   const getTensor = (value: Value) => graph.initializers.get(value);
-  const { producer } = usesOf(graph);
+  const { producer } = findUses(graph);
   const floats = new Map<string, { readonly value: Value; readonly tensor: Tensor }>();
   const replaced = new Map<Value, Value>();
   // One stored tensor may stand for several weights: what it stands for depends on scale, zero point and axis too.

@@ -3,7 +3,7 @@ import { isStatic } from '../graph/dims.js';
 import type { Dim, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { castLike, numberLike } from '../ops/terms.js';
-import { normalizeAxis, range, sizeOf } from '../tensor/dims.js';
+import { countElements, normalizeAxis, range } from '../tensor/dims.js';
 import { float32, tensor } from '../tensor/tensor.js';
 import { getIntsAttribute, getNumberAttribute } from './node-attributes.js';
 import { createNodeError, getNodeNames, type Inputs, type Upgrade } from './upgrade.js';
@@ -57,7 +57,7 @@ export const columnsToImage: Upgrade = (node, inputs, b) => {
   const image = readConstantIntegers(node, inputs, 1, 'image_shape', b);
   const block = readConstantIntegers(node, inputs, 2, 'block_shape', b);
   const [, columns] = dims;
-  const window = sizeOf(block);
+  const window = countElements(block);
   const ones = image.map(() => 1);
   const strides = getIntsAttribute(node.attributes, 'strides') ?? ones;
   const dilations = getIntsAttribute(node.attributes, 'dilations') ?? ones;
@@ -89,16 +89,16 @@ export const affineGrid: Upgrade = (node, inputs, b) => {
   const { x: theta } = getTypedFirstInput(node, inputs);
   const [, , ...image] = readConstantIntegers(node, inputs, 1, 'size', b);
   const aligned = getNumberAttribute(node.attributes, 'align_corners') === 1;
-  const positions = range(sizeOf(image)).flatMap((i) => {
+  const positions = range(countElements(image)).flatMap((i) => {
     const own = image.map((size, axis) => {
-      const at = Math.floor(i / sizeOf(image.slice(axis + 1))) % size;
+      const at = Math.floor(i / countElements(image.slice(axis + 1))) % size;
       return aligned ? (size > 1 ? (2 * at) / (size - 1) - 1 : -1) : (2 * at + 1) / size - 1;
     });
     return [...own.reverse(), 1];
   });
   const own = { name: node.name };
   const rank = image.length;
-  const base = castLike(b, b.initializer('constant/grid', float32(positions, [sizeOf(image), rank + 1])), theta);
+  const base = castLike(b, b.initializer('constant/grid', float32(positions, [countElements(image), rank + 1])), theta);
   const moved = b.op('MatMul', [base, b.op('Transpose', [theta], { perm: [0, 2, 1] }, own)], {}, own);
   return [b.op('Reshape', [moved, b.ints([0, ...image, rank])], {}, getNodeNames(node))];
 };

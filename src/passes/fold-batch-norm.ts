@@ -4,10 +4,10 @@
  *   before a Gemm or Conv:   W' = W diag(a),  b' = b + W s      (a Conv that pads sees 0, not s, beyond the edge)
  */
 import type { Graph, Node, Value } from '../graph/model.js';
-import { modulePath } from '../graph/module-path.js';
-import { usesOf } from '../graph/uses.js';
-import { attributesOf } from '../ops/table.js';
-import { sizeOf } from '../tensor/dims.js';
+import { getModulePath } from '../graph/module-path.js';
+import { findUses } from '../graph/uses.js';
+import { readAttributes } from '../ops/table.js';
+import { countElements } from '../tensor/dims.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { type FoldNote, type FoldResult, findOwnTensor } from './fold.js';
 import { rewrite } from './rewrite.js';
@@ -34,7 +34,7 @@ function readChannelAffine(graph: Graph, node: Node): ChannelAffine | undefined 
   const tensors = node.inputs.slice(1).map((input) => input && graph.initializers.get(input)?.data);
   const [scale, bias, mean, variance] = tensors.map((data) => data && Float64Array.from(data, Number));
   if (!scale || !bias || !mean || !variance || node.outputs.filter(Boolean).length !== 1) return undefined;
-  const { epsilon, training_mode } = attributesOf('BatchNormalization', node);
+  const { epsilon, training_mode } = readAttributes('BatchNormalization', node);
   if (training_mode === 1) return undefined;
   const factor = scale.map((value, c) => value / Math.sqrt((variance[c] ?? 0) + epsilon));
   return { scale: factor, shift: bias.map((value, c) => value - (factor[c] ?? 0) * (mean[c] ?? 0)) };
@@ -48,9 +48,9 @@ function readFoldTarget(graph: Graph, node: Node | undefined): FoldTarget | stri
   const bias = findOwnTensor(graph, b);
   if (!weight || (b && !bias)) return `the parameters of ${node.name} are not constants of its own`;
   if (node.op === 'Conv') {
-    const { group, pads, auto_pad } = attributesOf('Conv', node);
+    const { group, pads, auto_pad } = readAttributes('Conv', node);
     const [outputs = 1, each = 1, ...kernel] = weight.dims;
-    const positions = sizeOf(kernel);
+    const positions = countElements(kernel);
     return {
       node,
       weight,
@@ -64,7 +64,7 @@ function readFoldTarget(graph: Graph, node: Node | undefined): FoldTarget | stri
       pads: (auto_pad !== 'NOTSET' && auto_pad !== 'VALID') || (pads ?? []).some((pad) => pad !== 0),
     };
   }
-  const { alpha, beta, transA, transB } = attributesOf('Gemm', node);
+  const { alpha, beta, transA, transB } = readAttributes('Gemm', node);
   const [rows = 1, columns = 1] = weight.dims;
   const outputs = transB ? rows : columns;
   if (alpha !== 1 || beta !== 1 || transA) return `${node.name} scales or transposes its input`;
@@ -124,7 +124,11 @@ function removeBatchNorm(graph: Graph, node: Node, host: FoldTarget, { weight, b
     initializer: (value, data) => (value === w ? float32(weight, data.dims) : value === b ? float32(bias, dims) : data),
     node: (old, inputs, builder) =>
       old === host.node && !b
-        ? builder.copy(old, [inputs[0], inputs[1], builder.initializer(`${modulePath(old)}.bias`, float32(bias, dims))])
+        ? builder.copy(old, [
+            inputs[0],
+            inputs[1],
+            builder.initializer(`${getModulePath(old)}.bias`, float32(bias, dims)),
+          ])
         : undefined,
   });
 }
@@ -137,7 +141,7 @@ function findOnlyReader(graph: Graph, value: Value | undefined): Node | undefine
   let current = value;
   for (;;) {
     if (!current || graph.outputs.includes(current)) return undefined;
-    const [reader, second] = usesOf(graph).consumers(current);
+    const [reader, second] = findUses(graph).consumers(current);
     if (!reader || second) return undefined;
     if (!passThroughOperators.has(reader.op)) return reader.inputs[0] === current ? reader : undefined;
     current = reader.outputs[0];
@@ -149,9 +153,9 @@ function tryFoldBatchNorm(graph: Graph, node: Node): FoldResult {
   const affine = readChannelAffine(graph, node);
   if (!affine) return { graph, notes: [note(false, 'its statistics are not constants, or those of the batch')] };
   const [x] = node.inputs;
-  const producer = x && usesOf(graph).producer(x);
+  const producer = x && findUses(graph).producer(x);
   const upstream = readFoldTarget(graph, producer);
-  const alone = x && usesOf(graph).consumers(x).length === 1 && !graph.outputs.includes(x);
+  const alone = x && findUses(graph).consumers(x).length === 1 && !graph.outputs.includes(x);
   if (typeof upstream === 'object' && alone) {
     return {
       graph: removeBatchNorm(graph, node, upstream, foldIntoUpstream(upstream, affine)),

@@ -3,10 +3,10 @@ import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { attributesOf, inferTypes } from '../ops/table.js';
-import { sameDims, sizeOf } from '../tensor/dims.js';
+import { inferTypes, readAttributes } from '../ops/table.js';
+import { countElements, sameDims } from '../tensor/dims.js';
 import { bytesPerElement } from '../tensor/dtype.js';
-import { byteSize, type Tensor } from '../tensor/tensor.js';
+import { countBytes, type Tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 
 /** Computes one node: the engine's `evaluateNode`. */
@@ -44,9 +44,9 @@ function evaluateConstantNode(
     let bytes = 0;
     for (const { dtype, dims } of inferTypes(draft, { tensor: (i) => tensors[i] })) {
       if (!isStatic(dims)) return undefined;
-      bytes += sizeOf(dims) * bytesPerElement(dtype);
+      bytes += countElements(dims) * bytesPerElement(dtype);
     }
-    const given = tensors.reduce((sum, tensor) => sum + (tensor ? byteSize(tensor) : 0), 0);
+    const given = tensors.reduce((sum, tensor) => sum + (tensor ? countBytes(tensor) : 0), 0);
     if (bytes > Math.max(ALWAYS_KEPT_BYTES, GROWTH * given)) return undefined;
     results = evaluate(draft, tensors);
   } catch (error) {
@@ -65,7 +65,7 @@ function foldReshape(node: Node, [x, shape]: NodeInputs, b: GraphBuilder): Value
   const [dims, wanted] = [x?.type?.dims, shape && b.contentsOf(shape)];
   const output = node.outputs[0];
   if (!x || !dims || !wanted || !output || isStatic(wanted)) return undefined;
-  if (attributesOf('Reshape', node).allowzero) return undefined;
+  if (readAttributes('Reshape', node).allowzero) return undefined;
   const [type] = inferTypes({ ...node, inputs: [x, shape] }, { tensor: () => undefined, contents: () => wanted });
   const target = (type?.dims ?? []).map((dim, axis) =>
     typeof dim === 'number' ? dim : dim !== '?' && dim === dims[axis] ? 0 : -1,

@@ -5,10 +5,10 @@
 import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
-import { modulePath } from '../graph/module-path.js';
-import { type Uses, usesOf } from '../graph/uses.js';
-import { attributesOf } from '../ops/table.js';
-import { sizeOf } from '../tensor/dims.js';
+import { getModulePath } from '../graph/module-path.js';
+import { findUses, type Uses } from '../graph/uses.js';
+import { readAttributes } from '../ops/table.js';
+import { countElements } from '../tensor/dims.js';
 import { expectFloat32, float32, type Tensor, tensor } from '../tensor/tensor.js';
 import type { FoldNote, FoldResult } from './fold.js';
 import { type Replacement, rewrite } from './rewrite.js';
@@ -48,7 +48,7 @@ function findAffineInput(graph: Graph, node: Node): Value | undefined {
   const place = affineOperators[node.op];
   const moving = node.inputs.filter((input) => input && !graph.initializers.has(input));
   const [x] = moving;
-  if (node.op === 'BatchNormalization' && attributesOf('BatchNormalization', node).training_mode === 1)
+  if (node.op === 'BatchNormalization' && readAttributes('BatchNormalization', node).training_mode === 1)
     return undefined;
   if (!place || !x || moving.length !== 1 || (place === 'first' && node.inputs[0] !== x)) return undefined;
   return x;
@@ -69,7 +69,7 @@ function findAffineChain(graph: Graph, uses: Uses, gemm: Node): AffineChain | un
   const [x, w] = gemm.inputs;
   const weight = w && graph.initializers.get(w);
   const batch = x?.type?.dims[0];
-  const { alpha, beta, transA } = attributesOf('Gemm', gemm);
+  const { alpha, beta, transA } = readAttributes('Gemm', gemm);
   const inputs = x?.type?.dims[1];
   if (!x || weight?.dtype !== 'float32' || alpha !== 1 || beta !== 1 || transA || typeof inputs !== 'number') {
     return undefined;
@@ -82,8 +82,8 @@ function findAffineChain(graph: Graph, uses: Uses, gemm: Node): AffineChain | un
     if (!start) break;
     nodes++;
     const [first, ...dims] = start.type?.dims ?? [];
-    if (first === batch && isStatic(dims) && sizeOf(dims) < size) {
-      size = sizeOf(dims);
+    if (first === batch && isStatic(dims) && countElements(dims) < size) {
+      size = countElements(dims);
       best = { gemm, start, dims, widest: inputs, nodes };
     }
     producer = uses.producer(start);
@@ -113,7 +113,7 @@ async function probeChain(
   const [result] = probing.outputs;
   if (!input || result?.type?.dims[0] !== 'N')
     throw new ShiboriError('it mixes the images of a batch', { code: 'unsupported-operator' });
-  const size = sizeOf(dims);
+  const size = countElements(dims);
   const rows = Math.max(1, Math.min(size, Math.floor(PROBE_ELEMENTS / Math.max(widest, size))));
   const runOnUnitVectors = async (count: number, first: number | undefined): Promise<Float32Array> => {
     const data = new Float32Array(count * size);
@@ -133,7 +133,7 @@ function replaceChain(graph: Graph, chain: AffineChain, found: { columns: Float3
   const [, w, b] = gemm.inputs;
   const [output] = gemm.outputs;
   const outputs = found.offset.length;
-  const size = sizeOf(dims);
+  const size = countElements(dims);
   const weight = new Float32Array(found.columns.length);
   for (let i = 0; i < size; i++) {
     for (let o = 0; o < outputs; o++) weight[o * size + i] = found.columns[i * outputs + o] ?? 0;
@@ -145,11 +145,11 @@ function replaceChain(graph: Graph, chain: AffineChain, found: { columns: Float3
   const replacement: Replacement = {
     reads: [start],
     emit([x], builder) {
-      builder.scope = modulePath(gemm);
+      builder.scope = getModulePath(gemm);
       const flat = dims.length === 1 ? x : builder.op('Flatten', [x], { axis: 1 });
       const parameters = [
         builder.initializer(w.name, tensor('float32', [outputs, size], weight)),
-        builder.initializer(b?.name ?? `${modulePath(gemm)}.bias`, float32(summed)),
+        builder.initializer(b?.name ?? `${getModulePath(gemm)}.bias`, float32(summed)),
       ];
       const y = builder.op('Gemm', [flat, ...parameters], { transB: 1 }, { name: gemm.name });
       builder.scope = '';
@@ -170,12 +170,12 @@ export async function foldLinearChains(graph: Graph, run: GraphRunner): Promise<
   let folded = graph;
   for (const { name } of graph.nodes.filter(({ op }) => op === 'Gemm')) {
     const gemm = folded.nodes.find((node) => node.name === name);
-    const chain = gemm && findAffineChain(folded, usesOf(folded), gemm);
+    const chain = gemm && findAffineChain(folded, findUses(folded), gemm);
     if (!chain) continue;
     const inputs = chain.gemm.inputs[0]?.type?.dims[1];
     try {
       folded = replaceChain(folded, chain, await probeChain(folded, chain, run));
-      const text = `${chain.nodes} nodes before it folded: ${inputs} inputs become ${sizeOf(chain.dims)}`;
+      const text = `${chain.nodes} nodes before it folded: ${inputs} inputs become ${countElements(chain.dims)}`;
       notes.push({ node: name, folded: true, text });
     } catch (error) {
       // A chain that cannot run at another batch size is no mistake of the model's.

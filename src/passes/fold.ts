@@ -1,5 +1,5 @@
 import type { Graph, Value } from '../graph/model.js';
-import { usesOf } from '../graph/uses.js';
+import { findUses } from '../graph/uses.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** What a folding pass did to one node, or why it left it alone. */
@@ -22,5 +22,5 @@ export function findOwnTensor(graph: Graph, value: Value | undefined): Tensor<'f
   if (data?.dtype !== 'float32' || !value || graph.outputs.includes(value)) return undefined;
   let uses = 0;
   for (const node of graph.nodes) for (const input of node.inputs) if (input === value) uses++;
-  return uses === 1 && usesOf(graph).consumers(value).length === 1 ? data : undefined;
+  return uses === 1 && findUses(graph).consumers(value).length === 1 ? data : undefined;
 }

@@ -4,9 +4,9 @@
  * are joined to the batch along another axis are repeated for every image.
  */
 import { ShiboriError } from '../errors.js';
-import { divide, productOf } from '../graph/dims.js';
+import { divideDims, multiplyDims } from '../graph/dims.js';
 import type { Dim, Graph, Node, Value } from '../graph/model.js';
-import { reachableFrom } from '../graph/uses.js';
+import { findReachable } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { int64 } from '../tensor/tensor.js';
 import { getNumberAttribute } from './node-attributes.js';
@@ -29,7 +29,7 @@ function computeFreedShape(
   if (first !== old) return undefined;
   if (dims[0] === batch) return [0, ...rest];
   if (rest.some((size) => size < 1)) return undefined;
-  return divide(productOf(dims), productOf(rest)) === batch ? [-1, ...rest] : undefined;
+  return divideDims(multiplyDims(dims), multiplyDims(rest)) === batch ? [-1, ...rest] : undefined;
 }
 
 const isBatched = (value: Value | undefined, batch: string): boolean => value?.type?.dims[0] === batch;
@@ -80,7 +80,7 @@ export function freeBatch(graph: Graph, batch: string, old: number): FreeBatchRe
   const mixing = freed.nodes.find((node) => mixesBatch(node, batch));
   if (mixing) return { fixedBy: describeFixingNode(mixing) };
   if (freed.outputs.every((output) => output.type?.dims[0] === batch)) return { graph: freed };
-  const images = reachableFrom(freed, freed.inputs);
+  const images = findReachable(freed, freed.inputs);
   const loses = freed.nodes.find(({ inputs, outputs }) => {
     const has = inputs.some((input) => input?.type?.dims[0] === batch);
     return has && outputs.some((output) => output && images.has(output) && output.type?.dims[0] !== batch);

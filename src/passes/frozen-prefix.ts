@@ -1,9 +1,9 @@
 import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
-import { parametersOf } from '../graph/parameters.js';
-import { nodesFor, reachableFrom } from '../graph/uses.js';
-import { sizeOf } from '../tensor/dims.js';
+import { listParameters } from '../graph/parameters.js';
+import { findReachable, listNodesFor } from '../graph/uses.js';
+import { countElements } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
 import { rewrite } from './rewrite.js';
 
@@ -22,7 +22,7 @@ export interface FrozenSplit {
 /** Elements per image of a value whose first axis is the batch; `undefined` for any other value. */
 function countElementsPerImage(value: Value, input: Value): number | undefined {
   const [batch, ...dims] = value.type?.dims ?? [];
-  return batch === input.type?.dims[0] && isStatic(dims) ? sizeOf(dims) : undefined;
+  return batch === input.type?.dims[0] && isStatic(dims) ? countElements(dims) : undefined;
 }
 
 /**
@@ -49,7 +49,7 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kep
       code: 'unsupported-operator',
     });
   }
-  const cut = findSmallestCut({ ...graph, nodes: nodesFor(graph, graph.outputs) }, input, trained, kept);
+  const cut = findSmallestCut({ ...graph, nodes: listNodesFor(graph, graph.outputs) }, input, trained, kept);
   const elements = countElementsPerImage(cut, input);
   if (elements === undefined) {
     throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`, {
@@ -58,7 +58,7 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kep
   }
   const prefix = cut === input ? undefined : rewrite(graph, { outputs: [cut] });
   // Flattening and scaling the images is not worth keeping apart: only frozen parameters are.
-  if (!prefix || parametersOf(prefix).length === 0) {
+  if (!prefix || listParameters(prefix).length === 0) {
     return {
       prefix: undefined,
       suffix: graph,
@@ -75,9 +75,9 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kep
  */
 function findSmallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>, kept: readonly Value[]): Value {
   // The cut may be a value that is kept, but must not lie behind it.
-  const downstream = [...reachableFrom(graph, kept)].filter((value) => !kept.includes(value));
-  const touched = new Set([...reachableFrom(graph, trained), ...downstream]);
-  const fromInput = reachableFrom(graph, [input]);
+  const downstream = [...findReachable(graph, kept)].filter((value) => !kept.includes(value));
+  const touched = new Set([...findReachable(graph, trained), ...downstream]);
+  const fromInput = findReachable(graph, [input]);
   const lastUse = new Map<Value, number>();
   graph.nodes.forEach((node, i) => {
     for (const value of node.inputs) if (value && fromInput.has(value)) lastUse.set(value, i);

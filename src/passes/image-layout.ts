@@ -4,7 +4,7 @@
  * channels. Works on graphs straight from a file, whose types are not inferred yet.
  */
 import type { Dim, Graph, Node, Value } from '../graph/model.js';
-import { usesOf } from '../graph/uses.js';
+import { findUses } from '../graph/uses.js';
 import { getIntsAttribute, getNumberAttribute } from './node-attributes.js';
 
 /** What the nodes tell about the images. */
@@ -59,7 +59,7 @@ const CHANNELS_LAST: ReadonlySet<string> = new Set(['MatMul', 'MatMulInteger', '
 
 /** Builds the look-up of integers and of small constants. */
 export function createConstantLookup(graph: Graph): ConstantLookup {
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const find = (value: Value): ReturnType<ConstantLookup> => {
     const node = uses.producer(value);
     if (node?.op === 'Identity' && node.inputs[0]) return find(node.inputs[0]);
@@ -187,7 +187,7 @@ function findHintedAxis(node: Node, { axes, value }: TracedValue, constants: Con
  * @returns `undefined` where no node shows them.
  */
 export function traceChannels(graph: Graph, input: Value, dims: readonly Dim[]): TracedChannels | undefined {
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const constants = createConstantLookup(graph);
   const waiting: TracedValue[] = [{ value: input, axes: [0, 1, 2, 3], whole: true }];
   const seen = new Set<Value>([input]);

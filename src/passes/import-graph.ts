@@ -1,5 +1,5 @@
 import type { Graph, Model } from '../graph/model.js';
-import { attributesOf } from '../ops/table.js';
+import { readAttributes } from '../ops/table.js';
 import { dequantize } from './dequantize.js';
 import { foldConstants, type NodeEvaluator } from './fold-constants.js';
 import { nameLayersApart, nameNodesApart } from './name-layers.js';
@@ -49,7 +49,7 @@ function withOutputNames(graph: Graph, names: readonly string[]): Graph {
 /** What a user should know of a graph that normalises as in training. */
 function listTrainingNotes({ nodes }: Graph): readonly string[] {
   const trained = nodes.filter(
-    (node) => node.op === 'BatchNormalization' && attributesOf('BatchNormalization', node).training_mode === 1,
+    (node) => node.op === 'BatchNormalization' && readAttributes('BatchNormalization', node).training_mode === 1,
   ).length;
   if (trained === 0) return [];
   const nodesUse = trained === 1 ? '1 BatchNormalization node uses' : `${trained} BatchNormalization nodes use`;

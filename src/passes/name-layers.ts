@@ -3,9 +3,9 @@
  * several layers (the projections of attention): here each gets its own.
  */
 import type { Graph, Node, Value } from '../graph/model.js';
-import { modulePath } from '../graph/module-path.js';
+import { getModulePath } from '../graph/module-path.js';
 import { isParameter } from '../graph/parameters.js';
-import { type Uses, usesOf } from '../graph/uses.js';
+import { findUses, type Uses } from '../graph/uses.js';
 
 /** A name that is not taken: `base`, or `base_2`, `base_3`, … */
 function findFreeName(base: string, taken: Set<string>): string {
@@ -72,7 +72,7 @@ function findNameInside(path: string, parameter: string): string | undefined {
  * (`at.in_proj`, `at.out_proj`), or else by their nodes (`at.MatMul`).
  */
 export function nameLayersApart(graph: Graph): Graph {
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const isWeight = (value?: Value): boolean => {
     const data = value && graph.initializers.get(value);
     return value !== undefined && data !== undefined && isParameter(value, data);
@@ -80,10 +80,10 @@ export function nameLayersApart(graph: Graph): Graph {
   const modules = new Map<string, Node[]>();
   for (const node of graph.nodes) {
     if (!layerOperators.has(node.op) || !node.inputs.some(isWeight)) continue;
-    const path = modulePath(node);
+    const path = getModulePath(node);
     modules.set(path, [...(modules.get(path) ?? []), node]);
   }
-  const taken = new Set(graph.nodes.flatMap((node) => [node.name, modulePath(node)]));
+  const taken = new Set(graph.nodes.flatMap((node) => [node.name, getModulePath(node)]));
   const names = new Map<Node, string>();
   for (const [path, nodes] of modules) {
     const isFactor = nodes.some(({ inputs }) => inputs.some((input) => input && FACTOR_NAME.test(input.name)));

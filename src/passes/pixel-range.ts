@@ -3,7 +3,7 @@
  * Keras do. Works on graphs straight from a file, whose types are not inferred yet.
  */
 import type { Graph, Value } from '../graph/model.js';
-import { usesOf } from '../graph/uses.js';
+import { findUses } from '../graph/uses.js';
 import { createConstantLookup } from './image-layout.js';
 
 /** Operators that leave numbers as they are. */
@@ -14,7 +14,7 @@ const LARGE = 16;
 
 /** Tells whether all that is done first with `input` is a division by, or a subtraction of, numbers that only suit 0…255. */
 export function rescalesPixels(graph: Graph, input: Value): boolean {
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const constants = createConstantLookup(graph);
   const large = (value: Value | undefined) => {
     const values = constants(value)?.values ?? [];

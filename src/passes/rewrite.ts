@@ -1,7 +1,7 @@
 import { ShiboriError } from '../errors.js';
-import { readsOf } from '../graph/captured.js';
 import type { Dim, Graph, Node, Value } from '../graph/model.js';
-import { nodesFor } from '../graph/uses.js';
+import { listReads } from '../graph/reads.js';
+import { listNodesFor } from '../graph/uses.js';
 import { GraphBuilder } from '../ops/builder.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -69,11 +69,11 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     standIns.set(standIn, replacement);
     return standIn;
   });
-  const nodes = nodesFor({ ...graph, nodes: withStandIns }, options.outputs ?? graph.outputs, cut);
+  const nodes = listNodesFor({ ...graph, nodes: withStandIns }, options.outputs ?? graph.outputs, cut);
   // Whoever asks for it by name finds the new value.
   for (const node of nodes) if (standIns.has(node) && node.outputs[0]) builder.reserve(node.outputs[0].name);
   const used = new Set<Value>(options.outputs ?? graph.outputs);
-  for (const node of nodes) for (const value of readsOf(node)) used.add(value);
+  for (const node of nodes) for (const value of listReads(node)) used.add(value);
 
   for (const input of graph.inputs) {
     if (!used.has(input)) continue;

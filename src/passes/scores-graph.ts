@@ -1,7 +1,7 @@
 import type { Graph } from '../graph/model.js';
 import { appendColumns } from '../ops/scores/append.js';
 import { type ChosenOutput, chooseOutput } from '../ops/scores/choose-output.js';
-import { type Scores, scoresOf } from '../ops/scores/scores.js';
+import { findScores, type Scores } from '../ops/scores/scores.js';
 import { rewrite, startRewrite } from './rewrite.js';
 
 /**
@@ -9,7 +9,7 @@ import { rewrite, startRewrite } from './rewrite.js';
  *
  * @param scores default: those of the graph as a classifier.
  */
-export function cutToScores(graph: Graph, scores: Scores = scoresOf(graph)): Graph {
+export function cutToScores(graph: Graph, scores: Scores = findScores(graph)): Graph {
   const { builder, mapValue: of } = startRewrite(graph, { outputs: [scores.source.value] });
   builder.output(appendColumns(builder, of(scores.source.value)));
   return builder.build(graph.name);

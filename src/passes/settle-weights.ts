@@ -5,8 +5,8 @@
 import { isStatic } from '../graph/dims.js';
 import { type Graph, type Node, Value } from '../graph/model.js';
 import { isParameter } from '../graph/parameters.js';
-import { type Uses, usesOf } from '../graph/uses.js';
-import { normalizeAxis, range, sameDims, stridesOf } from '../tensor/dims.js';
+import { findUses, type Uses } from '../graph/uses.js';
+import { computeStrides, normalizeAxis, range, sameDims } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
 import { tensor as makeTensor, type Tensor } from '../tensor/tensor.js';
 
@@ -19,7 +19,7 @@ const keepElements: Move = ({ dtype, data }, _, dims) => makeTensor(dtype, dims,
 function transposeTensor({ dtype, dims: old, data }: Tensor, permutation: readonly number[]): Tensor | undefined {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return undefined;
   const dims = permutation.map((axis) => old[axis] ?? 1);
-  const strides = stridesOf(old);
+  const strides = computeStrides(old);
   const steps = permutation.map((axis) => strides[axis] ?? 1);
   const target = data.slice();
   const position = dims.map(() => 0);
@@ -85,7 +85,7 @@ class WeightSettler {
   readonly #origins = new Map<Value, Value>();
 
   constructor(readonly graph: Graph) {
-    this.#uses = usesOf(graph);
+    this.#uses = findUses(graph);
     this.#outputs = new Set(graph.outputs);
     this.#tensors = new Map(graph.initializers);
   }

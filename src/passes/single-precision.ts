@@ -1,6 +1,6 @@
-import { dtypeOf, elementTypeOf } from '../graph/element-types.js';
+import { getDtype, getElementType } from '../graph/element-types.js';
 import { type Attribute, type Graph, type Node, Value } from '../graph/model.js';
-import { usesOf } from '../graph/uses.js';
+import { findUses } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
 import { toFloat32 } from '../tensor/float16.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -42,7 +42,7 @@ export function toSinglePrecision(graph: Graph): PassResult {
 /** Whether a layer reads a float64 weight: one that is not cast on its way. */
 function hasDoubleWeights(graph: Graph): boolean {
   if (![...graph.initializers.values()].some(({ dtype }) => dtype === 'float64')) return false;
-  const { producer } = usesOf(graph);
+  const { producer } = findUses(graph);
   const left = graph.nodes.flatMap(({ op, inputs }) => (layerWeights[op] ?? []).map((i) => inputs[i]));
   const seen = new Set<Value | undefined>();
   for (const value of left) {
@@ -119,7 +119,7 @@ class PrecisionConverter {
   #convertAttribute(attribute: Attribute, namesType: boolean): Attribute {
     if (attribute.type === 'tensor') return { type: 'tensor', value: this.#convertTensor(attribute.value) };
     if (attribute.type === 'graph') return { type: 'graph', value: this.convertGraph(attribute.value) };
-    const named = namesType && attribute.type === 'int' ? dtypeOf(attribute.value) : undefined;
-    return named && this.from.has(named) ? { type: 'int', value: elementTypeOf('float32') } : attribute;
+    const named = namesType && attribute.type === 'int' ? getDtype(attribute.value) : undefined;
+    return named && this.from.has(named) ? { type: 'int', value: getElementType('float32') } : attribute;
   }
 }

@@ -4,7 +4,7 @@
  *   int8      w = DequantizeLinear(q, scale), q = round(w / scale) ∈ ±127    |error| ≤ scale / 2
  * with scale = max |w| / 127 along the outputs or the inputs, whichever loses less; symmetric, so that zeros stay zeros.
  */
-import { elementTypeOf } from '../graph/element-types.js';
+import { getElementType } from '../graph/element-types.js';
 import type { Graph, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
@@ -65,7 +65,7 @@ function storeAsHalf({ tensor: { dims, data } }: StorableWeight): StoredWeight |
   if (data.some((value) => Math.abs(value) > HALF_LIMIT)) return undefined;
   return {
     tensor: tensor('float16', dims, float32ToFloat16(data)),
-    widen: (b, small) => b.op('Cast', [small], { to: elementTypeOf('float32') }, { name: `${small.name}/widen` }),
+    widen: (b, small) => b.op('Cast', [small], { to: getElementType('float32') }, { name: `${small.name}/widen` }),
   };
 }
 

@@ -1,10 +1,10 @@
 import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
-import { reachableFrom } from '../graph/uses.js';
+import { findReachable } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { attributesOf } from '../ops/table.js';
-import { range, sizeOf } from '../tensor/dims.js';
+import { readAttributes } from '../ops/table.js';
+import { countElements, range } from '../tensor/dims.js';
 import { startRewrite } from './rewrite.js';
 
 /** A random mask that a Dropout node needs in training: zeros with probability `ratio`, otherwise 1 / (1 − ratio). */
@@ -85,7 +85,7 @@ export function startTrainingMode(
 ): TrainingModeGraph {
   const masks: DropoutMask[] = [];
   const statistics: StatisticUpdate[] = [];
-  const reached = reachableFrom(graph, trained);
+  const reached = findReachable(graph, trained);
   const trains = (node: Node) => node.outputs.some((output) => output && reached.has(output));
   const normalises = (node: Node) => batchNorm === 'train' && node.op === 'BatchNormalization' && trains(node);
   const running = new Map<Value, Node>();
@@ -139,9 +139,9 @@ function emitTrainedBatchNormalization(
       { code: 'unsupported-operator' },
     );
   }
-  const { epsilon, momentum } = attributesOf('BatchNormalization', node);
+  const { epsilon, momentum } = readAttributes('BatchNormalization', node);
   const channels = dims[1] ?? 1;
-  const count = sizeOf(dims) / channels;
+  const count = countElements(dims) / channels;
   if (count < 2) {
     throw new ShiboriError(
       `Node "${node.name}" (BatchNormalization): training needs more than one value per channel; use a batch of at least 2.`,

@@ -1,12 +1,12 @@
 /** QuantizeLinear and DequantizeLinear of operator sets 19 to 25 as set 18 has them. */
 
 import { isStatic } from '../graph/dims.js';
-import { dtypeOf, elementTypeName, elementTypeOf } from '../graph/element-types.js';
+import { getDtype, getElementType, getElementTypeName } from '../graph/element-types.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { quantizedRanges } from '../ops/quantization.js';
 import { castLike, numberLike } from '../ops/terms.js';
-import { normalizeAxis, sizeOf } from '../tensor/dims.js';
+import { countElements, normalizeAxis } from '../tensor/dims.js';
 import { float32, type Tensor, zeros } from '../tensor/tensor.js';
 import { getNumberAttribute } from './node-attributes.js';
 import { rewrite } from './rewrite.js';
@@ -25,9 +25,9 @@ function spreadBlocks(node: Node, blocks: Tensor, dims: readonly number[], axis:
       `blocks of ${block} of [${dims.join(', ')}] do not have scales [${blocks.dims.join(', ')}].`,
     );
   }
-  const inner = sizeOf(dims.slice(axis + 1));
+  const inner = countElements(dims.slice(axis + 1));
   const numbers = Array.from<number | bigint, number>(blocks.data, Number);
-  const values = Float32Array.from({ length: sizeOf(dims) }, (_, i) => {
+  const values = Float32Array.from({ length: countElements(dims) }, (_, i) => {
     const at = Math.floor((Math.floor(i / inner) % size) / block);
     return numbers[(Math.floor(i / (inner * size)) * count + at) * inner + (i % inner)] ?? Number.NaN;
   });
@@ -74,12 +74,12 @@ export const dequantizeLinear: Upgrade = (node, inputs, b) => {
 
 export const quantizeLinear: Upgrade = (node, inputs, b) => {
   const wanted = getNumberAttribute(node.attributes, 'output_dtype') ?? 0;
-  const dtype = wanted === 0 ? (inputs[2]?.type?.dtype ?? 'uint8') : dtypeOf(wanted);
+  const dtype = wanted === 0 ? (inputs[2]?.type?.dtype ?? 'uint8') : getDtype(wanted);
   const range = dtype && quantizedRanges[dtype];
   if (!dtype || !range) {
     throw createNodeError(
       node,
-      `it quantises to ${dtype ?? elementTypeName(wanted)}, which is not supported; ${Object.keys(quantizedRanges).join(', ')} are.`,
+      `it quantises to ${dtype ?? getElementTypeName(wanted)}, which is not supported; ${Object.keys(quantizedRanges).join(', ')} are.`,
     );
   }
   const block = getNumberAttribute(node.attributes, 'block_size') ?? 0;
@@ -90,7 +90,7 @@ export const quantizeLinear: Upgrade = (node, inputs, b) => {
     const shifted: Value = zero ? b.op('Add', [steps, zero], {}, own) : steps;
     const [least, most] = range.map((bound) => numberLike(b, bound, shifted));
     const clipped = b.op('Clip', [shifted, least, most], {}, own);
-    return [b.op('Cast', [clipped], { to: elementTypeOf(dtype) }, getNodeNames(node))];
+    return [b.op('Cast', [clipped], { to: getElementType(dtype) }, getNodeNames(node))];
   }
   const [x, scale, zero] = inputs;
   const dims = scale?.type?.dims;
@@ -141,7 +141,7 @@ export function spellOutWideIntegers(graph: Graph): Graph {
       const zero = broadcastAlongAxis(node, castLike(b, zeroInput ?? scaleInput, x), x, b);
       const [least, most] = range.map((bound) => numberLike(b, bound, x));
       const clipped = b.op('Clip', [b.op('Add', [steps, zero], {}, own), least, most], {}, own);
-      return [b.op('Cast', [clipped], { to: elementTypeOf(dtype) }, getNodeNames(node))];
+      return [b.op('Cast', [clipped], { to: getElementType(dtype) }, getNodeNames(node))];
     },
   });
 }

@@ -3,8 +3,8 @@ import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Attribute, Dim, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { averagesAlong, positionsAlong, windowOf } from '../ops/convolution.js';
-import { attributesOf } from '../ops/table.js';
+import { averagesAlong, positionsAlong, readWindow } from '../ops/convolution.js';
+import { readAttributes } from '../ops/table.js';
 import { castLike, numberLike } from '../ops/terms.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { float32 } from '../tensor/tensor.js';
@@ -50,7 +50,7 @@ export const resize: Upgrade = (node, inputs, b, opset) => {
     const nearest_mode = smaller ? 'ceil' : 'floor';
     return [b.op('Resize', [x, undefined, scales], { ...attributes, nearest_mode }, getNodeNames(node))];
   }
-  const attributes = attributesOf('Resize', node);
+  const attributes = readAttributes('Resize', node);
   let { coordinate_transformation_mode: coordinates, nearest_mode } = attributes;
   if (coordinates === 'tf_half_pixel_for_nn') {
     const before = halfPixelNearestModes[nearest_mode];
@@ -113,7 +113,7 @@ export function padByWrapping(
 
 /** A pooling with dilations, which set 19 added, as one product with a matrix of averages an axis. */
 export const averagePool: Upgrade = (node, [x], b) => {
-  const attributes = attributesOf('AveragePool', node);
+  const attributes = readAttributes('AveragePool', node);
   if (!attributes.dilations) return undefined;
   if (attributes.dilations.every((dilation) => dilation === 1)) {
     return [b.op('AveragePool', [x], { ...attributes, dilations: undefined }, getNodeNames(node))];
@@ -126,7 +126,7 @@ export const averagePool: Upgrade = (node, [x], b) => {
       { code: 'unsupported-operator' },
     );
   }
-  const window = windowOf(attributes, attributes.kernel_shape ?? [], spatial);
+  const window = readWindow(attributes, attributes.kernel_shape ?? [], spatial);
   const own = { name: node.name };
   const constant = (values: readonly number[], shape: readonly number[]) =>
     castLike(b, b.initializer('constant/averages', float32(values, shape)), x);
@@ -146,12 +146,12 @@ const intAttribute = (value: number): Attribute => ({ type: 'int', value });
 
 /** Padding that holds the last windows of ceil_mode entirely; nothing where it is not used. */
 function computeWholeWindowPads(node: Node, kernel: readonly number[], x: Value): Record<string, Attribute> {
-  const attributes = attributesOf('AveragePool', { ...node, op: 'AveragePool' });
+  const attributes = readAttributes('AveragePool', { ...node, op: 'AveragePool' });
   if (attributes.ceil_mode !== 1) return {};
   const spatial: readonly Dim[] = x.type?.dims.slice(2) ?? [];
   if (!isStatic(spatial))
     throw createNodeError(node, 'with ceil_mode it takes images of one size. Fix the image size.');
-  const window = windowOf(attributes, kernel, spatial);
+  const window = readWindow(attributes, kernel, spatial);
   const ends = spatial.map((size, axis) => {
     const last = (positionsAlong(window, axis, size, true) - 1) * (window.strides[axis] ?? 1);
     const extent = ((kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
@@ -182,7 +182,7 @@ export const lpPool: Upgrade = (node, [x], b) => {
   };
   const inner: Node = { ...node, op: 'AveragePool', outputs: [], attributes };
   const dilated = averagePool(inner, [powers], b, 18)?.[0];
-  const pooled = dilated ?? b.op('AveragePool', [powers], attributesOf('AveragePool', inner), own);
+  const pooled = dilated ?? b.op('AveragePool', [powers], readAttributes('AveragePool', inner), own);
   const count = kernel.value.reduce((product, size) => product * size, 1);
   const sums = b.op('Mul', [pooled, numberLike(b, count, x)], {}, own);
   return [b.op('Pow', [sums, numberLike(b, 1 / p, x)], {}, getNodeNames(node))];

@@ -9,7 +9,7 @@
  */
 import { type Graph, type Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
-import { reachableFrom, type Uses, usesOf } from '../graph/uses.js';
+import { findReachable, findUses, type Uses } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -52,9 +52,9 @@ const integerWeights: ReadonlySet<DType> = new Set(['int8', 'uint8', 'int16', 'u
 
 /** Calls `visit` for every value that reaches the weight of a layer by constants alone. */
 function visitWeights(graph: Graph, uses: Uses, visit: (value: Value) => void): void {
-  const running = reachableFrom(graph, graph.inputs);
+  const running = findReachable(graph, graph.inputs);
   const roots = graph.nodes.flatMap(({ op, inputs }) => (layerWeights[op] ?? []).map((i) => inputs[i]));
-  const learned = reachableFrom(
+  const learned = findReachable(
     graph,
     graph.nodes
       .filter(({ op, outputs }) => op in layerWeights && outputs.some((value) => value && running.has(value)))
@@ -78,7 +78,7 @@ function visitWeights(graph: Graph, uses: Uses, visit: (value: Value) => void): 
  * too. Works on graphs straight from a file, whose types are not inferred yet.
  */
 export function moveWeightsToInitializers(graph: Graph): Graph {
-  const uses = usesOf(graph);
+  const uses = findUses(graph);
   const initializers = new Map(graph.initializers);
   const stored = new Set<Node>();
   const store = (node: Node | undefined): void => {

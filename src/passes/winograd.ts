@@ -12,8 +12,8 @@ import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { windowOf } from '../ops/convolution.js';
-import { attributesOf } from '../ops/table.js';
+import { readWindow } from '../ops/convolution.js';
+import { readAttributes } from '../ops/table.js';
 import { float32 } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 
@@ -95,8 +95,8 @@ function findSuitableDims(
   if (from?.dtype !== 'float32' || !kernel || !isStatic(from.dims) || !isStatic(kernel.dims)) return undefined;
   const [batch = 0, channels = 0, height = 0, width = 0] = from.dims;
   const [outputs = 0, , rows, columns] = kernel.dims;
-  const attributes = attributesOf('Conv', node);
-  const window = windowOf(attributes, kernel.dims.slice(2), from.dims.slice(2));
+  const attributes = readAttributes('Conv', node);
+  const window = readWindow(attributes, kernel.dims.slice(2), from.dims.slice(2));
   const plain =
     kernel.dims.length === 4 &&
     rows === 3 &&

@@ -12,7 +12,7 @@ const PANEL = 256;
 const QUALITY = 90;
 
 /** Finds the size of the panel of an image. */
-export function panelSize({ width, height }: RgbImage): { width: number; height: number } {
+export function computePanelSize({ width, height }: RgbImage): { width: number; height: number } {
   const scale = PANEL / Math.max(width, height);
   const factor = scale >= 1 ? Math.floor(scale) : scale;
   return { width: Math.max(Math.round(width * factor), 1), height: Math.max(Math.round(height * factor), 1) };
@@ -47,7 +47,7 @@ export async function drawPanels(
       { code: 'invalid-data' },
     );
   }
-  const size = panelSize(image);
+  const size = computePanelSize(image);
   const scaled = await scaleImage(image, size);
   const resized = resizeBilinear(map, size.height, size.width);
   return [scaled, colorizeMap(resized), overlayMap(scaled, resized)];

@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import type { RgbImage } from '../data/image.js';
 import { ShiboriError } from '../errors.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { drawPanels, panelSize } from './panel.js';
+import { computePanelSize, drawPanels } from './panel.js';
 
 /** One triptych: an image, its map, the map laid over it, and two lines of text. */
 export interface TriptychRow {
@@ -119,7 +119,7 @@ export async function renderTriptychs(rows: readonly TriptychRow[], options: Tri
   const columns = Math.min(options.columns ?? (rows.length > 3 ? 2 : 1), rows.length);
   if (rows.length === 0 || !(columns >= 1))
     throw new ShiboriError('Drawing triptychs: there is nothing to draw.', { code: 'invalid-data' });
-  const step = Math.max(...rows.map((row) => panelSize(row.image).width)) + PANEL_GAP;
+  const step = Math.max(...rows.map((row) => computePanelSize(row.image).width)) + PANEL_GAP;
   const width = 3 * step - PANEL_GAP;
   const leftOf = (column: number) => MARGIN + column * (width + COLUMN_GAP);
   const placed: Placed[] = [];

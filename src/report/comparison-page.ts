@@ -7,7 +7,7 @@ import { counted, decimal, escapeHtml, integer, percent, signed } from './format
 import { type KeyFigure, makeReport, paragraph, type Report, type Section } from './page.js';
 import { type PictureGroup, picturesHtml, scaleHtml } from './pictures.js';
 import { type HistoryPoint, historyCharts } from './training.js';
-import { mapsSentence } from './verdict.js';
+import { describeMaps } from './verdict.js';
 
 /** What a report shows besides the comparison. */
 export interface ReportExtras {
@@ -82,7 +82,7 @@ function changed({ flips, accuracy, predictions }: Comparison): string {
 }
 
 /** Makes the report of a comparison. */
-export function comparisonReport(comparison: Comparison, extras: ReportExtras, found: ReportMaps): Report {
+export function buildComparisonReport(comparison: Comparison, extras: ReportExtras, found: ReportMaps): Report {
   const { models, maps, flips, predictions, accuracy, provenance } = comparison;
   const { layers = [], history = [] } = extras;
   const constant = describeConstantMaps(maps);
@@ -95,7 +95,7 @@ export function comparisonReport(comparison: Comparison, extras: ReportExtras, f
     {
       title: 'What the models look at',
       blocks: [
-        `<p>Grad-CAM at <code>${escapeHtml(maps.layer)}</code> for the class that the first model predicts, ${counted(maps.images, 'image')} spread over the data set. ${escapeHtml(mapsSentence(maps))}</p>`,
+        `<p>Grad-CAM at <code>${escapeHtml(maps.layer)}</code> for the class that the first model predicts, ${counted(maps.images, 'image')} spread over the data set. ${escapeHtml(describeMaps(maps))}</p>`,
         constant === undefined ? '' : paragraph(`${constant}.`),
         pointing
           ? paragraph(

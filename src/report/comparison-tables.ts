@@ -65,11 +65,14 @@ export function layersTable(layers: readonly LayerRow[]): Table {
 }
 
 /** What a changed prediction lost of the probability of the class that was predicted before. */
-const lossOf = ({ probability: { before, after } }: Flip) => before - after;
+const getProbabilityLoss = ({ probability: { before, after } }: Flip) => before - after;
 
 /** Lists the worst of the changed predictions of every class. */
 export function flipsTable({ flips, models }: Comparison): Table {
-  const listed = pickWorst(flips, LISTED_FLIPS, { group: ({ label, before }) => label ?? before, badness: lossOf });
+  const listed = pickWorst(flips, LISTED_FLIPS, {
+    group: ({ label, before }) => label ?? before,
+    badness: getProbabilityLoss,
+  });
   const named = (name: string, isRight: boolean) => `${name}${isRight ? ' ✓' : ''}`;
   return makeTable({
     name: 'changed-predictions',

@@ -1,7 +1,7 @@
 /** What all reports are made of: one HTML page that needs nothing from the network, and its figures as files. */
 import { type Chart, chartHtml, standaloneSvg } from './chart-html.js';
 import { escapeHtml, proseHtml } from './format.js';
-import { type Provenance, provenanceHtml } from './provenance.js';
+import { formatProvenance, type Provenance } from './provenance.js';
 import { style } from './style.js';
 import { type Table, tableHtml } from './table.js';
 
@@ -61,7 +61,7 @@ function blockHtml(block: Block, { title }: Section): string {
   return `<div class="charts${block.small ? ' small' : ''}">${block.charts.map(chartHtml).join('\n')}</div>`;
 }
 
-function filesOf(block: Block): Report['files'] {
+function listFiles(block: Block): Report['files'] {
   const path = (name: string) => `${FIGURES_FOLDER}/${name}`;
   if (typeof block === 'string') return [];
   if (block.kind === 'table') return [{ path: path(`${block.name}.csv`), text: block.csv }];
@@ -89,7 +89,7 @@ export function makeReport({ title, verdict, warnings, keys, sections, provenanc
       (section) =>
         `<section><h2>${escapeHtml(section.title)}</h2>\n${section.blocks.map((block) => blockHtml(block, section)).join('\n')}</section>`,
     ),
-    `<section><h2>Provenance</h2>\n${provenanceHtml(provenance)}</section>`,
+    `<section><h2>Provenance</h2>\n${formatProvenance(provenance)}</section>`,
   ];
   const html = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -100,5 +100,5 @@ ${keysHtml(keys)}
 <main>${body.join('\n')}</main>
 </body></html>
 `;
-  return { html, files: filled.flatMap(({ blocks }) => blocks.flatMap(filesOf)) };
+  return { html, files: filled.flatMap(({ blocks }) => blocks.flatMap(listFiles)) };
 }

@@ -46,7 +46,7 @@ function describeFile({ name, bytes, sha256 }: FileOrigin): string {
 }
 
 /** Lists the provenance as HTML. */
-export function provenanceHtml({ command, date, versions, machine, seed, models, data }: Provenance): string {
+export function formatProvenance({ command, date, versions, machine, seed, models, data }: Provenance): string {
   const rows: (readonly [string, string])[] = [
     ...(command === undefined ? [] : [['Command', `<code>${escapeHtml(command)}</code>`] as const]),
     ...models.flatMap(({ name, files, preprocess }) => [

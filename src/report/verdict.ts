@@ -17,7 +17,7 @@ function accuracySentence({ accuracy }: Pick<Comparison, 'accuracy'>): string {
 }
 
 /** What is to be said of the maps, in a sentence. */
-export function mapsSentence(maps: MapFigures): string {
+export function describeMaps(maps: MapFigures): string {
   const { pearson, lowest } = maps;
   if (!pearson) return `The agreement of the maps is ${formatAgreement(maps)}.`;
   const least = lowest ? `, ${decimal(lowest.correlation)} at the lowest (${lowest.file})` : '';
@@ -26,7 +26,7 @@ export function mapsSentence(maps: MapFigures): string {
 }
 
 /** The comparison in a few sentences: what is left, what is predicted, how well, and what is looked at. */
-export function verdictOf(comparison: Omit<Comparison, 'verdict'>): string {
+export function describeVerdict(comparison: Omit<Comparison, 'verdict'>): string {
   const { size, speed, predictions, maps } = comparison;
   const share = percent((100 * size.after.parameters) / size.before.parameters, 1);
   const file = percent((100 * size.after.onnxBytes) / size.before.onnxBytes, 1);
@@ -43,6 +43,6 @@ export function verdictOf(comparison: Omit<Comparison, 'verdict'>): string {
       ? `All ${integer(images)} predictions are the same.`
       : `${integer(images - same)} of ${integer(images)} predictions changed (${percent(agreement, 1)} are the same).`,
     accuracySentence(comparison),
-    mapsSentence(maps),
+    describeMaps(maps),
   ].join(' ');
 }

@@ -1,12 +1,12 @@
 /** Number of elements of a tensor with these dimensions (1 for a scalar, `[]`). */
-export function sizeOf(dims: readonly number[]): number {
+export function countElements(dims: readonly number[]): number {
   let size = 1;
   for (const dim of dims) size *= dim;
   return size;
 }
 
 /** Row-major strides, in elements. */
-export function stridesOf(dims: readonly number[]): number[] {
+export function computeStrides(dims: readonly number[]): number[] {
   const strides = new Array<number>(dims.length);
   let stride = 1;
   for (let axis = dims.length - 1; axis >= 0; axis--) {

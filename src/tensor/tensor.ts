@@ -1,5 +1,5 @@
 import { ShiboriError } from '../errors.js';
-import { sizeOf } from './dims.js';
+import { countElements } from './dims.js';
 import { allocate, bytesPerElement, type DType, type DTypeArrays } from './dtype.js';
 
 interface TensorOf<T extends DType> {
@@ -21,9 +21,9 @@ export type Tensor<T extends DType = DType> = { [K in T]: TensorOf<K> }[T];
  * @throws ShiboriError when `data` does not hold exactly `product(dims)` elements.
  */
 export function tensor<T extends DType>(dtype: T, dims: readonly number[], data: DTypeArrays[T]): Tensor<T> {
-  if (data.length !== sizeOf(dims)) {
+  if (data.length !== countElements(dims)) {
     throw new ShiboriError(
-      `A ${dtype} tensor [${dims.join(', ')}] needs ${sizeOf(dims)} elements, found ${data.length}.`,
+      `A ${dtype} tensor [${dims.join(', ')}] needs ${countElements(dims)} elements, found ${data.length}.`,
       { code: 'invalid-graph' },
     );
   }
@@ -34,7 +34,7 @@ export function tensor<T extends DType>(dtype: T, dims: readonly number[], data:
 
 /** A tensor of zeros. */
 export function zeros<T extends DType>(dtype: T, dims: readonly number[]): Tensor<T> {
-  return tensor(dtype, dims, allocate(dtype, sizeOf(dims)));
+  return tensor(dtype, dims, allocate(dtype, countElements(dims)));
 }
 
 /** A float32 tensor from numbers. Default dimensions: one axis. */
@@ -57,12 +57,12 @@ export function reshape<T extends DType>(source: Tensor<T>, dims: readonly numbe
 }
 
 /** Size of the elements in bytes. */
-export function byteSize(source: Tensor): number {
+export function countBytes(source: Tensor): number {
   return source.data.length * bytesPerElement(source.dtype);
 }
 
 /** The raw little-endian bytes of a tensor, as a view. */
-export function bytesOf(source: Tensor): Uint8Array {
+export function getBytes(source: Tensor): Uint8Array {
   return new Uint8Array(source.data.buffer, source.data.byteOffset, source.data.byteLength);
 }
 

@@ -6,17 +6,17 @@
  *                                              attention of Zagoruyko, Komodakis 2017, arXiv:1612.03928
  */
 import type { Engine, NamedTensors } from '../engine/engine.js';
-import { BatchSessions, type Piece, piecesOf } from '../engine/pieces.js';
+import { BatchSessions, type Piece, splitIntoPieces } from '../engine/pieces.js';
 import { ShiboriError } from '../errors.js';
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import type { Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { appendClassScores, appendLogProbabilities } from '../ops/scores/append.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import { startRewrite } from '../passes/rewrite.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { expectFloat32, float32, type Tensor, zeros } from '../tensor/tensor.js';
-import type { FeatureStore } from './feature-store.js';
+import type { FeatureStore } from './features-in-memory.js';
 
 /**
  * Adds the raw maps `[B, h, w]` of a batch: of the scores `[B, classes]` that a one-hot row `[B, classes]` picks, at an
@@ -54,11 +54,11 @@ const LEAST_VARIANCE = 1e-6;
 
 /** The value of the student that is compared; none where predictions alone are. */
 export function comparedValues(student: Graph, distillation: Distillation | undefined): readonly Value[] {
-  return distillation && compares(distillation) ? [layerOf(student, 'student', distillation)] : [];
+  return distillation && compares(distillation) ? [findTeacherLayer(student, 'student', distillation)] : [];
 }
 
 /** The value that is compared. Throws when a graph has none of that name, or nobody said which. */
-function layerOf(graph: Graph, which: 'teacher' | 'student', { layer }: Distillation): Value {
+function findTeacherLayer(graph: Graph, which: 'teacher' | 'student', { layer }: Distillation): Value {
   if (!layer)
     throw new ShiboriError('Distillation of features or maps needs to know the layer.', { code: 'training-failed' });
   const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)];
@@ -77,14 +77,14 @@ function teacherGraph(distillation: Distillation, batch: number): Graph {
   const [input] = teacher.inputs;
   const [output] = teacher.outputs;
   if (!input?.type || !output) throw new ShiboriError('The teacher has no typed input.', { code: 'training-failed' });
-  const layer = compares(distillation) ? layerOf(teacher, 'teacher', distillation) : undefined;
+  const layer = compares(distillation) ? findTeacherLayer(teacher, 'teacher', distillation) : undefined;
   const { builder: b, mapValue: of } = startRewrite(teacher, {
     inputDims: { [input.name]: [batch, ...input.type.dims.slice(1)] },
     outputs: layer ? [output, layer] : [output],
   });
   b.scope = 'teacher';
   const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
-  const described = scoresOf(teacher);
+  const described = findScores(teacher);
   publish(b.op('Exp', [appendLogProbabilities(b, of, described).yes]), PROBABILITIES);
   if (layer && features > 0) publish(of(layer), FEATURES);
   if (layer && maps && maps.weight > 0) {
@@ -124,7 +124,7 @@ export function appendDistillation(
 ): Value | undefined {
   const { features = 0, maps } = distillation;
   if (!compares(distillation)) return undefined;
-  const layer = layerOf(student, 'student', distillation);
+  const layer = findTeacherLayer(student, 'student', distillation);
   const activation = of(layer);
   const dims = activation.type?.dims.map(Number) ?? [];
   const terms: Value[] = [];
@@ -136,7 +136,7 @@ export function appendDistillation(
     term(b.op('Div', [total(b.op('Mul', [difference, difference])), total(b.op('Mul', [wanted, wanted]))]), features);
   }
   if (maps && maps.weight > 0) {
-    const scores = appendClassScores(b, of, scoresOf(student));
+    const scores = appendClassScores(b, of, findScores(student));
     const picked = b.input(PICKED, 'float32', scores.type?.dims ?? []);
     const own = standardized(b, maps.append(b, scores, picked, activation));
     const wanted = b.input(MAPS, 'float32', own.type?.dims ?? []);
@@ -174,13 +174,13 @@ function* placesIn(
   const length = recordLength(parts);
   let offset = 0;
   for (const part of parts) {
-    const size = sizeOf(part[1]);
+    const size = countElements(part[1]);
     for (let row = 0; row < count; row++) yield [part, row, row * length + offset, size];
     offset += size;
   }
 }
 
-const recordLength = (parts: readonly Part[]): number => parts.reduce((sum, [, dims]) => sum + sizeOf(dims), 0);
+const recordLength = (parts: readonly Part[]): number => parts.reduce((sum, [, dims]) => sum + countElements(dims), 0);
 
 /** Everything a batch was told, a record for each image. */
 function toRecords(parts: readonly Part[], found: NamedTensors, count: number): Float32Array {
@@ -212,7 +212,7 @@ function joined(
   for (const [piece, results] of found) {
     for (const [name, dims] of parts) {
       const { data } = expectFloat32(results[name], `The teacher's "${name}"`);
-      whole[name]?.data.set(data.subarray(0, piece.count * sizeOf(dims)), piece.start * sizeOf(dims));
+      whole[name]?.data.set(data.subarray(0, piece.count * countElements(dims)), piece.start * countElements(dims));
     }
   }
   return whole;
@@ -222,13 +222,13 @@ function joined(
 export function openTeacher(engine: Engine, distillation: Distillation): Teacher {
   const sessions = new BatchSessions(engine, (batch) => teacherGraph(distillation, batch));
   const input = distillation.teacher.inputs[0]?.name ?? '';
-  const single = teacherGraph(distillation, fixedBatchOf(distillation.teacher) ?? 1);
+  const single = teacherGraph(distillation, getFixedBatch(distillation.teacher) ?? 1);
   const parts = single.outputs.map(({ name, type }): Part => [name, (type?.dims ?? []).slice(1).map(Number)]);
   const length = recordLength(parts);
   const store = distillation.store?.(length, single);
   const compute = async (images: Tensor<'float32'>, batch: number): Promise<NamedTensors> => {
     const found: (readonly [Piece, NamedTensors])[] = [];
-    for (const piece of piecesOf(images, fixedBatchOf(distillation.teacher))) {
+    for (const piece of splitIntoPieces(images, getFixedBatch(distillation.teacher))) {
       const session = await sessions.of(piece.images.dims[0] ?? 0);
       found.push([piece, await session.run({ [input]: piece.images })]);
     }

@@ -4,8 +4,8 @@ import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { range } from '../tensor/dims.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
-import type { FeatureStore } from './feature-store.js';
-import { createPacer } from './pacer.js';
+import type { FeatureStore } from './features-in-memory.js';
+import { createPacer } from './save-interval.js';
 import type { TrainingData } from './training-data.js';
 
 /** Images put through the frozen prefix at a time. */

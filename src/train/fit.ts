@@ -9,23 +9,23 @@
 
 import type { Engine } from '../engine/engine.js';
 import { UsageError } from '../errors.js';
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
-import { parametersOf } from '../graph/parameters.js';
+import { listParameters } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
 import { withScoresAlone } from '../passes/scores-graph.js';
 import { defined } from '../values.js';
 import type { Measured, MeasuredEpoch } from './best-weights.js';
 import { comparedValues, type Distillation } from './distillation.js';
-import { type FeatureStore, memoryStore } from './feature-store.js';
 import { cachedFeatures, imageFeatures } from './features.js';
+import { type FeatureStore, memoryStore } from './features-in-memory.js';
 import type { Schedule } from './schedules.js';
 import { initializersNamed } from './step-graph.js';
 import type { StepSettings } from './step-settings.js';
 import { type FitProgress, Trainer } from './trainer.js';
 import type { TrainingData } from './training-data.js';
 import type { CheckpointStore, EpochRecord } from './training-state.js';
-import { digestOf, initialWeights, withWeights } from './weights.js';
+import { computeWeightsDigest, initialWeights, withWeights } from './weights.js';
 
 export type { FitProgress } from './trainer.js';
 
@@ -107,8 +107,8 @@ export interface FitResult {
 }
 
 /** What tells one distillation from another. */
-function fingerprintOf({ teacher, labels, layer, features, maps }: Distillation): object {
-  return { teacher: digestOf(teacher), labels, layer, features, maps: maps?.weight };
+function computeFingerprint({ teacher, labels, layer, features, maps }: Distillation): object {
+  return { teacher: computeWeightsDigest(teacher), labels, layer, features, maps: maps?.weight };
 }
 
 /** Numbers of a training that must lie between others. */
@@ -156,7 +156,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
   const graph = withScoresAlone(whole);
   const { engine, data, validation, trains, optimizer, batch = 64, accumulate = 1, seed = 42, views = 1 } = options;
   // Any other graph is bound to the batch of the training, whatever its own is.
-  const fixed = fixedBatchOf(graph) === batch ? batch : undefined;
+  const fixed = getFixedBatch(graph) === batch ? batch : undefined;
   checkCounts({
     'the number of images': [data.count, fixed ?? 2],
     epochs: [options.epochs, 1],
@@ -167,7 +167,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
   });
   checkSettings(options);
   const names = new Set(
-    parametersOf(graph).flatMap(({ name, kind }) => (kind === 'parameter' && trains(name) ? [name] : [])),
+    listParameters(graph).flatMap(({ name, kind }) => (kind === 'parameter' && trains(name) ? [name] : [])),
   );
   const { distillation } = options;
   const trained = new Set(initializersNamed(graph, names));
@@ -187,7 +187,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
   const fingerprint = JSON.stringify([
     options.fingerprint,
     {
-      model: digestOf(whole),
+      model: computeWeightsDigest(whole),
       trained: [...names].sort(),
       count: data.count,
       batch,
@@ -201,7 +201,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
       batchNorm: options.batchNorm,
       dropout: options.dropout,
       keep: options.keep,
-      ...(distillation ? { distillation: fingerprintOf(distillation) } : {}),
+      ...(distillation ? { distillation: computeFingerprint(distillation) } : {}),
     },
   ]);
   const weights = initialWeights(suffix, names, optimizer, options.averaging !== undefined);

@@ -137,7 +137,7 @@ function one(learningRate: LearningRate, name: string): number {
 const cycleOptions = z.strictObject({ stepSizeUp: count.optional(), stepSizeDown: count.optional() });
 
 /** A cycle that rises for half of the training unless it says how long. */
-function cycleOf(
+function readCycle(
   mode: 'triangular' | 'triangular2' | 'exp_range',
   options: z.output<typeof cycleOptions> & { readonly gamma?: number },
   learningRate: LearningRate,
@@ -168,10 +168,10 @@ export const schedules: Readonly<Record<string, NamedOptions<Schedule, [Learning
     z.strictObject({ etaMin: z.number().nonnegative().default(0), steps: count.optional() }),
     ({ etaMin, steps }, rate, all) => cosine({ learningRate: one(rate, 'cosine'), etaMin, steps: steps ?? all }),
   ),
-  triangular: namedOptions(cycleOptions, (options, rate, steps) => cycleOf('triangular', options, rate, steps)),
-  triangular2: namedOptions(cycleOptions, (options, rate, steps) => cycleOf('triangular2', options, rate, steps)),
+  triangular: namedOptions(cycleOptions, (options, rate, steps) => readCycle('triangular', options, rate, steps)),
+  triangular2: namedOptions(cycleOptions, (options, rate, steps) => readCycle('triangular2', options, rate, steps)),
   exp_range: namedOptions(cycleOptions.extend({ gamma: factor }), (options, rate, steps) =>
-    cycleOf('exp_range', options, rate, steps),
+    readCycle('exp_range', options, rate, steps),
   ),
   'one-cycle': namedOptions(
     z.strictObject({

@@ -1,7 +1,7 @@
 import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -9,7 +9,7 @@ import { defined } from '../values.js';
 import { BestWeights, checkMeasured, isBetter, type Measured } from './best-weights.js';
 import type { Features, Wait } from './features.js';
 import { areFinite } from './gradients.js';
-import { createPacer } from './pacer.js';
+import { createPacer } from './save-interval.js';
 import type { Schedule } from './schedules.js';
 import type { StepSettings } from './step-settings.js';
 import type { CheckpointStore, EpochRecord, TrainingProgress } from './training-state.js';
@@ -154,7 +154,7 @@ export class Trainer {
     const order = Array.from(seeded(seed, ORDER_STREAM, epoch).permutation(this.#features.data.count));
     // PyTorch keeps the last, smaller batch; one of a single image has no batch statistics and is left out.
     // A graph of a fixed batch leaves out the rest, other images in every epoch.
-    const least = fixedBatchOf(this.#graph) === batch ? batch : 2;
+    const least = getFixedBatch(this.#graph) === batch ? batch : 2;
     const parts = slices(order, batch).filter((part) => part.length >= least);
     return slices(parts, accumulate);
   }
@@ -196,7 +196,7 @@ export class Trainer {
         epoch,
         done: Math.min(stepOfEpoch * this.#options.accumulate * this.#options.batch, data.count),
         total: data.count,
-        ...(images === 0 ? {} : meansOf(this.#progress)),
+        ...(images === 0 ? {} : computeMeans(this.#progress)),
         step,
         learningRate: this.#options.schedule(step - 1),
         waited: waited / 1000,
@@ -250,7 +250,7 @@ export class Trainer {
       throw new ShiboriError('Not one training image could be read: there is nothing to train on.', {
         code: 'training-failed',
       });
-    const { loss, top1 } = meansOf(p);
+    const { loss, top1 } = computeMeans(p);
     const measured = this.#validation && (await this.#validate(this.#validation, p.epoch));
     if (measured === 'aborted') return false;
     const record: EpochRecord = {
@@ -342,6 +342,9 @@ function slices<T>(items: readonly T[], size: number): T[][] {
   return found;
 }
 
-function meansOf({ lossSum, correct, images }: TrainingProgress): { readonly loss: number; readonly top1: number } {
+function computeMeans({ lossSum, correct, images }: TrainingProgress): {
+  readonly loss: number;
+  readonly top1: number;
+} {
   return { loss: lossSum / images, top1: (100 * correct) / images };
 }

@@ -1,15 +1,15 @@
 import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
 import { runInPieces } from '../engine/pieces.js';
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { addCounts, computeAccuracy, computeLogProbabilities, countAccuracy, NO_IMAGES } from '../metrics/accuracy.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import { cutToScores } from '../passes/scores-graph.js';
 import { range } from '../tensor/dims.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import type { Features, Wait } from './features.js';
-import { createPacer } from './pacer.js';
+import { createPacer } from './save-interval.js';
 
 /** Images validated at a time. */
 const BATCH = 256;
@@ -39,7 +39,7 @@ export async function validate(
     signal,
   );
   if (!filled) return undefined;
-  const found = scoresOf(graph);
+  const found = findScores(graph);
   const { labels: kind } = found;
   const measured = cutToScores(graph, found);
   const pause = createPacer();
@@ -57,7 +57,7 @@ export async function validate(
       const inputs = await next();
       waited += (performance.now() - asked) / 1000;
       if (!inputs) break;
-      const scores = await runInPieces(inputs, fixedBatchOf(graph), async (piece) => {
+      const scores = await runInPieces(inputs, getFixedBatch(graph), async (piece) => {
         const results = await session.run({ [graph.inputs[0]?.name ?? '']: piece });
         return expectFloat32(results[measured.outputs[0]?.name ?? ''], 'The scores');
       });
@@ -65,7 +65,7 @@ export async function validate(
       // Unreadable images have no label and are not counted.
       for (const [row, index] of indices.entries()) {
         const label = labels[index] ?? -1;
-        if (label >= 0) counts = addCounts(counts, countAccuracy(rowOf(logProbabilities, row), [label], kind));
+        if (label >= 0) counts = addCounts(counts, countAccuracy(getRow(logProbabilities, row), [label], kind));
       }
       done += indices.length;
       onProgress(done, count, { waited, waiting: (1000 * waited) / (performance.now() - started) });
@@ -78,7 +78,7 @@ export async function validate(
   return { loss: nll, top1 };
 }
 
-function rowOf(matrix: Tensor<'float32'>, row: number): Tensor<'float32'> {
+function getRow(matrix: Tensor<'float32'>, row: number): Tensor<'float32'> {
   const columns = matrix.dims[1] ?? 1;
   return tensor('float32', [1, columns], matrix.data.subarray(row * columns, (row + 1) * columns));
 }

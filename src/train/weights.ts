@@ -1,6 +1,6 @@
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
-import { parametersOf } from '../graph/parameters.js';
+import { listParameters } from '../graph/parameters.js';
 import { expectFloat32, float32, type Tensor } from '../tensor/tensor.js';
 import type { Optimizer, OptimizerState } from './optimizers.js';
 
@@ -25,7 +25,7 @@ export function initialWeights(
   const statistics = new Map<string, Tensor<'float32'>>();
   const averages = new Map<string, Tensor<'float32'>>();
   const moments = new Map<string, OptimizerState>();
-  for (const { name, kind, tensor } of parametersOf(graph)) {
+  for (const { name, kind, tensor } of listParameters(graph)) {
     if (!trained.has(name) && kind !== 'buffer') continue;
     const { data, dims } = expectFloat32(tensor, `Training "${name}"`);
     const copy = float32(data, dims);
@@ -88,9 +88,9 @@ export function withWeights(graph: Graph, tensors: ReadonlyMap<string, Tensor>):
 }
 
 /** A digest of a graph's parameters, to tell models apart (FNV-1a over 32-bit words; no protection against intent). */
-export function digestOf(graph: Graph): string {
+export function computeWeightsDigest(graph: Graph): string {
   let hash = 0x811c9dc5;
-  for (const { tensor } of parametersOf(graph)) {
+  for (const { tensor } of listParameters(graph)) {
     const { buffer, byteOffset, byteLength } = tensor.data;
     // Float tensors of two bytes an element may end in half a word.
     const bytes =

@@ -1,7 +1,7 @@
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { isLabelled } from '../data/image-items.js';
-import { outputNames } from '../evaluation/labels.js';
-import { type Dataset, requireLabels } from '../images/dataset.js';
+import { listOutputNames } from '../evaluation/label-map.js';
+import { type Dataset, requireLabels } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { computePredictedClasses } from '../metrics/accuracy.js';
 import { score } from '../workflows/evaluate.js';
@@ -15,7 +15,7 @@ import { score } from '../workflows/evaluate.js';
 export async function labelByTeacher(
   dataset: Dataset,
   teacher: LoadedModel | undefined,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<Dataset> {
   const { source } = dataset;
   if (isLabelled(source)) return dataset;
@@ -32,6 +32,6 @@ export async function labelByTeacher(
     context.onProgress?.({ stage: 'labels', done: labels.size, total });
   }
   const items = source.items.map((item, index) => ({ ...item, label: labels.get(index) ?? item.label }));
-  const classes = outputNames(teacher, source).map((name, output) => ({ id: `${output}`, name }));
+  const classes = listOutputNames(teacher, source).map((name, output) => ({ id: `${output}`, name }));
   return { ...dataset, source: { ...source, items, classes } };
 }

@@ -1,31 +1,31 @@
 import { join } from 'node:path';
-import { engineOf, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext } from '../context/run-context.js';
 import type { ImageTransform } from '../data/image-loader.js';
 import { UsageError } from '../errors.js';
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
-import { checkLabels, type Dataset, preprocessOf } from '../images/dataset.js';
-import { fileCheckpoint } from '../io/checkpoint.js';
-import { featureKey } from '../io/feature-store.js';
+import { checkLabels, type Dataset, getPreprocess } from '../images/open-dataset.js';
+import { computeCacheKey } from '../io/feature-cache.js';
 import type { LoadedModel } from '../io/models/model-file.js';
+import { openCheckpointFile } from '../io/training-checkpoint-file.js';
 import {
-  augmentationOf,
+  buildAugmentation,
+  buildOptimizer,
+  buildParameterGroups,
+  buildSchedule,
+  countStepsPerEpoch,
   countTrained,
-  forTraining,
-  groupsOf,
-  optimizerOf,
-  scheduleOf,
-  stepsPerEpoch,
-} from '../recipes/finetune-plan.js';
+  prepareForTraining,
+} from '../recipes/plan-settings.js';
 import type { FinetunePlan } from '../recipes/training-schema.js';
 import type { Measured } from '../train/best-weights.js';
 import { type FitProgress, type FitResult, fit } from '../train/fit.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
 import { defined } from '../values.js';
-import { trainsBy } from '../workflows/summary.js';
-import { distillationOf } from './distill.js';
-import { FeatureCache, trainingData } from './finetune-data.js';
-import { type MetricsLog, reportProgress } from './finetune-log.js';
+import { trainsBy } from '../workflows/summarize.js';
+import { buildDistillation } from './distillation-options.js';
+import { FeatureCache, trainingData } from './training-data-options.js';
+import { type MetricsLog, reportProgress } from './training-log.js';
 
 /** Steps from one record of loss and accuracy to the next. */
 const STEPS_PER_RECORD = 20;
@@ -47,7 +47,7 @@ export function stageCheckpoint(
   resume: boolean,
   onFirstSave: () => Promise<void>,
 ): StageCheckpoint {
-  const file = fileCheckpoint(checkpointFile(folder, stage));
+  const file = openCheckpointFile(checkpointFile(folder, stage));
   let step = 0;
   let isFirst = true;
   return {
@@ -104,12 +104,12 @@ export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'inte
  *
  * @throws UsageError when there are fewer images than one batch.
  */
-function inBatchesOf<P extends FinetunePlan>(
+function splitIntoBatches<P extends FinetunePlan>(
   size: number,
   plan: P,
   graph: Graph,
   { train }: TrainingSets,
-  context: VerbContext,
+  context: RunContext,
 ): P {
   const count = train.source.items.length;
   if (count < size) {
@@ -134,25 +134,25 @@ export async function trainStage(
   data: TrainingSets,
   wanted: FinetunePlan & { readonly train: readonly string[] },
   place: StagePlace,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<StageResult> {
-  const fixed = fixedBatchOf(model.graph);
-  const plan = fixed === undefined ? wanted : inBatchesOf(fixed, wanted, model.graph, data, context);
+  const fixed = getFixedBatch(model.graph);
+  const plan = fixed === undefined ? wanted : splitIntoBatches(fixed, wanted, model.graph, data, context);
   const { batch, epochs, seed } = plan;
   for (const dataset of [data.train, data.validation]) if (dataset) checkLabels(model, dataset.source);
   const trains = trainsBy(plan.train);
   const trained = countTrained(model.graph, plan.train);
-  const groups = groupsOf(plan, model.graph);
+  const groups = buildParameterGroups(plan, model.graph);
   const images = data.train.source.items.length;
-  const steps = stepsPerEpoch(plan, fixed === undefined ? images : images - (images % fixed));
-  const schedule = scheduleOf(plan, steps);
-  const optimizer = optimizerOf(plan);
-  const training = forTraining(model.graph, trains, batch);
+  const steps = countStepsPerEpoch(plan, fixed === undefined ? images : images - (images % fixed));
+  const schedule = buildSchedule(plan, steps);
+  const optimizer = buildOptimizer(plan);
+  const training = prepareForTraining(model.graph, trains, batch);
   if ((plan.distill === undefined) !== (place.teacher === undefined)) {
     throw new UsageError('To learn from a teacher takes both: the model that teaches, and `distill` to say what.');
   }
-  const preprocess = preprocessOf(model.graph, model.info);
-  const augmentation = plan.augment && augmentationOf(plan.augment, preprocess);
+  const preprocess = getPreprocess(model.graph, model.info);
+  const augmentation = plan.augment && buildAugmentation(plan.augment, preprocess);
 
   const onBad = (path: string, reason: string) => {
     place.onSkipped(path);
@@ -165,7 +165,7 @@ export async function trainStage(
 
   const answers = augmentation ? undefined : await cache.storeFor(data.train, recipe, 1);
   const distillation =
-    plan.distill && place.teacher && distillationOf(training.graph, place.teacher, plan.distill, answers);
+    plan.distill && place.teacher && buildDistillation(training.graph, place.teacher, plan.distill, answers);
 
   const { log, checkpoint } = place;
   const report = reportProgress(epochs, views, context.onProgress, place.label);
@@ -207,7 +207,7 @@ export async function trainStage(
   const validation = data.validation && trainingData(data.validation, plain, onBad, context.workers);
   try {
     const result = await fit(training.graph, {
-      engine: engineOf(context),
+      engine: getEngine(context),
       data: train,
       trains,
       optimizer,
@@ -220,7 +220,7 @@ export async function trainStage(
       batchNorm: plan.batchNorm,
       dropout: plan.dropout,
       ...defined({ distillation }),
-      ...(plan.clip ? { clip: definedOf(plan.clip) } : {}),
+      ...(plan.clip ? { clip: dropUndefined(plan.clip) } : {}),
       ...defined({ averaging: plan.ema }),
       seed,
       views,
@@ -228,7 +228,7 @@ export async function trainStage(
       ...defined({ validation }),
       ...(data.validation ? { validationStore: await cache.storeFor(data.validation, plain, 1) } : {}),
       ...defined({ checkpoint }),
-      fingerprint: featureKey([JSON.stringify(same), data.train.source.items.map(({ path }) => path).join('\n')]),
+      fingerprint: computeCacheKey([JSON.stringify(same), data.train.source.items.map(({ path }) => path).join('\n')]),
       ...defined({ patience }),
       keep: plan.keep,
       ...defined({ before: place.before }),
@@ -254,6 +254,6 @@ export async function trainStage(
 }
 
 /** The bounds that were given. */
-function definedOf({ norm, value }: NonNullable<FinetunePlan['clip']>): { norm?: number; value?: number } {
+function dropUndefined({ norm, value }: NonNullable<FinetunePlan['clip']>): { norm?: number; value?: number } {
   return { ...defined({ norm, value }) };
 }

@@ -1,6 +1,6 @@
 /** Which weights a training gives back, and whether it helped. */
 
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import type { Measured, MeasuredEpoch } from '../train/best-weights.js';
 import type { EpochRecord } from '../train/training-state.js';
 
@@ -56,7 +56,7 @@ export function keptBy(
 }
 
 /** Puts what came before a training and what it gives back together. */
-export function outcomeOf(before: Measured | undefined, kept: KeptEpoch): TrainingOutcome {
+export function summarizeOutcome(before: Measured | undefined, kept: KeptEpoch): TrainingOutcome {
   if (!before) return { kept };
   return {
     before: { epoch: 0, validationLoss: before.loss, validationTop1: before.top1 },
@@ -71,7 +71,7 @@ const percent = (value: number) => `${value.toFixed(2)} %`;
 export function warnOfNoGain(
   { before, kept, top1Gain }: TrainingOutcome,
   history: readonly TrainedEpoch[],
-  context: VerbContext,
+  context: RunContext,
 ): void {
   if (!before) return;
   const was = percent(before.validationTop1);

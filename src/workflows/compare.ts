@@ -1,22 +1,22 @@
 import { basename, join } from 'node:path';
-import { engineOf, keepWarnings, tellNotes, type VerbContext } from '../context/context.js';
+import { collectWarnings, getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { UsageError } from '../errors.js';
-import { outputNames } from '../evaluation/labels.js';
-import { compareMaps, type MapOptions } from '../evaluation/maps.js';
-import { batchesToTime, measureSpeed } from '../evaluation/measure.js';
-import { comparePredictions } from '../evaluation/predictions.js';
-import { collectProvenance, filesOf, findDataOrigin } from '../evaluation/provenance.js';
-import { sizeOfModel } from '../evaluation/size.js';
-import { countClasses, type DataOptions, type Dataset, preprocessOf, withDataset } from '../images/dataset.js';
-import { type LoadedModel, type OpenOptions, openModel, optionsForEach } from '../io/models/model-file.js';
+import { compareMaps, type MapOptions } from '../evaluation/compare-maps.js';
+import { comparePredictions } from '../evaluation/compare-predictions.js';
+import { listOutputNames } from '../evaluation/label-map.js';
+import { batchesToTime, measureSpeed } from '../evaluation/measure-speed.js';
+import { measureModelSize } from '../evaluation/model-size.js';
+import { collectProvenance, findDataOrigin, listModelFiles } from '../evaluation/provenance.js';
+import { countClasses, type DataOptions, type Dataset, getPreprocess, withDataset } from '../images/open-dataset.js';
+import { type LoadedModel, type OpenOptions, openModel, splitOpenOptions } from '../io/models/model-file.js';
 import { writeReport } from '../io/report-files.js';
+import { drawPictures } from '../pictures/comparison-pictures.js';
 import { drawScale } from '../pictures/panel.js';
-import { drawPictures } from '../pictures/pictures.js';
 import type { Comparison } from '../report/comparison.js';
-import { comparisonReport, type ReportExtras } from '../report/comparison-page.js';
-import { verdictOf } from '../report/verdict.js';
+import { buildComparisonReport, type ReportExtras } from '../report/comparison-page.js';
+import { describeVerdict } from '../report/verdict.js';
 import { defined } from '../values.js';
-import { planComparison } from './phases.js';
+import { planComparison } from './planned-phases.js';
 
 /** Options of `compare`. */
 export interface CompareOptions extends MapOptions {
@@ -41,7 +41,7 @@ export async function compareModels(
   after: LoadedModel,
   dataset: Dataset,
   options: CompareOptions = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<Comparison> {
   const classes = countClasses(before);
   if (countClasses(after) !== classes) {
@@ -49,7 +49,7 @@ export async function compareModels(
       `The first model has ${classes} classes, the second ${countClasses(after)}: they cannot be compared.`,
     );
   }
-  const [first, second] = [before, after].map(({ graph, info }) => preprocessOf(graph, info).size.join('×'));
+  const [first, second] = [before, after].map(({ graph, info }) => getPreprocess(graph, info).size.join('×'));
   if (first !== second) {
     throw new UsageError(
       `The first model takes images of ${first} pixels (height × width), the second of ${second}: their maps cannot be compared. Where a size is not in the file, --input states it.`,
@@ -57,12 +57,12 @@ export async function compareModels(
   }
   const [firstName, secondName] = options.names ?? ['before', 'after'];
   const models = { before, after, names: { before: firstName, after: secondName } };
-  const { warnings, context: listening } = keepWarnings(context);
-  const names = outputNames(before, dataset.source);
+  const { warnings, context: listening } = collectWarnings(context);
+  const names = listOutputNames(before, dataset.source);
   const found = await comparePredictions(models, dataset, names, options.batch ?? 64, listening);
   context.onProgress?.({ stage: 'maps', done: 0, total: 1 });
   const maps = await compareMaps(before, after, dataset, names, options, context);
-  const engine = engineOf(context);
+  const engine = getEngine(context);
   const speed = [];
   const timed = batchesToTime(before.graph, after.graph);
   for (const [i, batch] of timed.entries()) {
@@ -80,12 +80,12 @@ export async function compareModels(
     data: dataset.source.name,
     part: dataset.source.part ?? null,
     ...found,
-    size: { before: await sizeOfModel(before), after: await sizeOfModel(after) },
+    size: { before: await measureModelSize(before), after: await measureModelSize(after) },
     speed,
     maps: maps.figures,
     provenance: await collectProvenance({ models: reported, data: [data] }, context),
   };
-  const comparison: Comparison = { verdict: verdictOf(figures), ...figures };
+  const comparison: Comparison = { verdict: describeVerdict(figures), ...figures };
   const output = options.output === undefined ? join('shibori-out', 'compare') : options.output;
   if (output !== null) {
     const { featured = [], pictures: count = 8, extras = {} } = options;
@@ -97,7 +97,7 @@ export async function compareModels(
     }));
     await writeReport(
       output,
-      comparisonReport(comparison, extras, { pairs, pictures, scale: await drawScale() }),
+      buildComparisonReport(comparison, extras, { pairs, pictures, scale: await drawScale() }),
       comparison,
     );
   }
@@ -112,12 +112,12 @@ export async function compare(
   beforeFile: string,
   afterFile: string,
   options: CompareOptions & DataOptions & OpenOptions,
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<Comparison> {
-  const [forBefore, forAfter] = optionsForEach([beforeFile, afterFile], options);
+  const [forBefore, forAfter] = splitOpenOptions([beforeFile, afterFile], options);
   const before = await openModel(beforeFile, forBefore);
   const after = await openModel(afterFile, forAfter);
-  for (const model of [before, after]) tellNotes(model, context);
+  for (const model of [before, after]) reportNotes(model, context);
   const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
   return withDataset(options, 'measure', context, (dataset) => {
     context.onPhases?.(planComparison(dataset.source.items.length, options.mapImages));
@@ -125,7 +125,7 @@ export async function compare(
       before,
       after,
       dataset,
-      { ...options, names, files: [filesOf(before), filesOf(after)] },
+      { ...options, names, files: [listModelFiles(before), listModelFiles(after)] },
       context,
     );
   });

@@ -1,22 +1,28 @@
 import { measureSizeChange, type SizeChange } from '../compression-run/size-figures.js';
-import { engineOf, tellNotes, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { decomposeLinear, type LinearTrain, replaceLinears } from '../decompose/decompose-linear.js';
 import { BIAS_NAME, getCoreName } from '../decompose/modes.js';
 import { type Execution, emitTtLinear, type TtLayer } from '../decompose/tt-layer.js';
 import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
-import { measureSpeed } from '../evaluation/measure.js';
-import { sizeOfModel } from '../evaluation/size.js';
+import { measureSpeed } from '../evaluation/measure-speed.js';
+import { measureModelSize } from '../evaluation/model-size.js';
 import type { Graph } from '../graph/model.js';
-import { defaultOutput, headPattern, type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
+import {
+  buildDefaultOutput,
+  getHeadPattern,
+  type LoadedModel,
+  type OpenOptions,
+  openModel,
+} from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
 import { summarize } from '../models/summary.js';
 import { GraphBuilder } from '../ops/builder.js';
 import type { Plan } from '../recipes/recipe.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { defined } from '../values.js';
-import { trainsBy } from './summary.js';
+import { trainsBy } from './summarize.js';
 
 /** Relative error of a weight whose tensor train has all its ranks: float32 rounding. */
 const FULL_RANK_ERROR = 1e-5;
@@ -64,7 +70,7 @@ function summarizeSizes(graph: Graph, train: readonly string[]): SizeSummary {
 /** A graph of one layer alone. */
 function buildLayerGraph(train: LinearTrain, execution: Execution): Graph {
   const b = new GraphBuilder();
-  const x = b.input('input', 'float32', ['N', sizeOf(train.descriptor.inModes)]);
+  const x = b.input('input', 'float32', ['N', countElements(train.descriptor.inModes)]);
   const cores = train.cores.map((core, k) => b.initializer(getCoreName(k), core));
   const bias = train.bias && b.initializer(BIAS_NAME, train.bias);
   b.output(emitTtLinear(b, x, cores, bias, { ...train.descriptor, execution }));
@@ -90,12 +96,12 @@ export async function compressModelWithRanks(
   model: LoadedModel,
   plan: Plan,
   options: { readonly train?: readonly string[] } = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: RankCompressionReport }> {
   const start = performance.now();
-  const engine = engineOf(context);
+  const engine = getEngine(context);
   const products = engineProducts(engine);
-  const train = options.train ?? [headPattern(model.info)];
+  const train = options.train ?? [getHeadPattern(model.info)];
   const entries = Object.entries(plan.layers);
   const trains: LinearTrain[] = [];
   try {
@@ -167,19 +173,19 @@ export async function compressWithRanks(
   file: string,
   plan: Plan,
   options: OpenOptions & { readonly train?: readonly string[]; readonly output?: string } = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<RankCompressionFileReport> {
-  const output = options.output ?? defaultOutput(file, 'compressed', '.onnx');
+  const output = options.output ?? buildDefaultOutput(file, 'compressed', '.onnx');
   refuseInputAsOutput(output, [file]);
   const opened = await openModel(file, options);
-  tellNotes(opened, context);
+  reportNotes(opened, context);
   const { model, report } = await compressModelWithRanks(opened, plan, options, context);
   // At full rank nothing is lost, so that the file equals the original.
   const isLossless = report.layers.every(({ error }) => error < FULL_RANK_ERROR);
   const written = await saveModel(model, output, {
-    engine: engineOf(context),
+    engine: getEngine(context),
     ...(isLossless ? { equals: opened.graph } : {}),
   });
-  const size = await measureSizeChange(await sizeOfModel(opened), model, model);
+  const size = await measureSizeChange(await measureModelSize(opened), model, model);
   return { ...report, size, output: written.file, outputBytes: written.sizeBytes };
 }

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
-import { engineOf, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext } from '../context/run-context.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../data/preprocess.js';
-import { openDigits } from '../images/dataset.js';
+import { openDigits } from '../images/open-dataset.js';
 import { makeFolder } from '../io/atomic-file.js';
 import { openModel } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { buildInitialVgg } from '../models/initial-vgg.js';
 import { finetuneSchema, recipeSchema } from '../recipes/recipe.js';
 import { finetuneModel } from './finetune.js';
-import { type StudyResult, study } from './study.js';
+import { runRecipe, type StudyResult } from './run-recipe.js';
 
 /** Training and test images. Enough for well above 95 %, few enough for two minutes on two cores in all. */
 const IMAGES = { train: 10_000, validation: 1000 };
@@ -32,7 +32,7 @@ const ARCHITECTURE = {
  */
 export async function demo(
   options: { readonly output?: string; readonly seed?: number } = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<StudyResult> {
   const start = performance.now();
   const output = options.output ?? join('shibori-out', 'demo');
@@ -53,7 +53,7 @@ export async function demo(
     context,
   );
   const file = join(output, 'digits.pt');
-  await saveModel(trained, file, { engine: engineOf(context) });
+  await saveModel(trained, file, { engine: getEngine(context) });
   const model = await openModel(file, { inputSize: [64, 64] });
   const recipe = recipeSchema.parse({
     compress: {
@@ -65,7 +65,7 @@ export async function demo(
     finetune: { epochs: 3, learningRate: [1e-4, 1e-3], seed },
     compare: { images: 200 },
   });
-  const result = await study(
+  const result = await runRecipe(
     { ...model, info: { ...model.info, preprocess, classes: fresh.info.classes } },
     { train, validation },
     recipe,

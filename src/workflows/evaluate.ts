@@ -1,11 +1,11 @@
-import { engineOf, tellNotes, type VerbContext, waitField } from '../context/context.js';
+import { formatWaitField, getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { loadBatches } from '../data/batches.js';
-import { warnOfDoubt } from '../evaluation/doubt.js';
-import { type LabelMap, labelMap } from '../evaluation/labels.js';
+import { warnIfLikeChance } from '../evaluation/chance-warning.js';
+import { type LabelMap, mapLabels } from '../evaluation/label-map.js';
 import { runImages } from '../evaluation/run-images.js';
 import type { Graph } from '../graph/model.js';
-import { type DataOptions, type Dataset, preprocessOf, requireLabels, withDataset } from '../images/dataset.js';
 import { openImageLoader } from '../images/image-pool.js';
+import { type DataOptions, type Dataset, getPreprocess, requireLabels, withDataset } from '../images/open-dataset.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
 import {
   type Accuracy,
@@ -17,7 +17,7 @@ import {
   NO_IMAGES,
 } from '../metrics/accuracy.js';
 import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
-import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
+import { findScores, type LabelKind, type OutputKind } from '../ops/scores/scores.js';
 import { cutToScores } from '../passes/scores-graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
@@ -66,14 +66,14 @@ export async function* score(
     /** Told for each batch how long it was waited for, and by how many threads it was loaded. */
     onWait?(seconds: number, workers: number): void;
   },
-  context: VerbContext,
+  context: RunContext,
 ): AsyncGenerator<ScoredBatch> {
   const { graph } = model;
-  const scores = scoresOf(graph, model.info);
+  const scores = findScores(graph, model.info);
   const measured = cutToScores(graph, scores);
-  const recipe = { preprocess: preprocessOf(graph, model.info), augmentation: undefined, seed: 0 };
-  const session = await engineOf(context).load(measured);
-  const { outputs } = labelMap(model, dataset.source);
+  const recipe = { preprocess: getPreprocess(graph, model.info), augmentation: undefined, seed: 0 };
+  const session = await getEngine(context).load(measured);
+  const { outputs } = mapLabels(model, dataset.source);
   const loader = openImageLoader(dataset, recipe, context.workers);
   try {
     const loaded = loadBatches(dataset.source, loader, {
@@ -104,11 +104,11 @@ export async function evaluateModel(
   model: { readonly graph: Graph } & LoadedModel,
   dataset: Dataset,
   options: { readonly batch?: number } = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<Evaluation> {
   requireLabels(dataset, 'there is no accuracy to measure; explain, compare and compress take such images');
-  const { warning, by: labelsBy } = labelMap(model, dataset.source);
-  const { kind, labels: kindOfLabels, classes } = scoresOf(model.graph, model.info);
+  const { warning, by: labelsBy } = mapLabels(model, dataset.source);
+  const { kind, labels: kindOfLabels, classes } = findScores(model.graph, model.info);
   if (kindOfLabels === 'multi-label') {
     context.onNote?.(
       `Each of the ${classes} classes has a probability of its own (sigmoid): the class of the highest is the prediction, and the negative log-likelihood is the sum of ${classes} binary cross entropies, the label being right and the others wrong.`,
@@ -144,11 +144,11 @@ export async function evaluateModel(
       stage: 'evaluate',
       done: counts.images + skipped.length,
       total,
-      fields: { top1: `${top1.toFixed(2)} %`, ...waitField(waited / secondsSoFar()) },
+      fields: { top1: `${top1.toFixed(2)} %`, ...formatWaitField(waited / secondsSoFar()) },
     });
   }
   const seconds = secondsSoFar();
-  warnOfDoubt(predictions, model, context);
+  warnIfLikeChance(predictions, model, context);
   return {
     ...computeAccuracy(counts),
     scores: { kind, labels: kindOfLabels },
@@ -172,9 +172,9 @@ export async function evaluateModel(
 export async function evaluate(
   file: string,
   options: DataOptions & OpenOptions & { readonly batch?: number },
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<Evaluation> {
   const model = await openModel(file, options);
-  tellNotes(model, context);
+  reportNotes(model, context);
   return withDataset(options, 'measure', context, (dataset) => evaluateModel(model, dataset, options, context));
 }

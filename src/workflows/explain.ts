@@ -1,19 +1,19 @@
 import { basename, extname, join } from 'node:path';
-import { tellNotes, type VerbContext } from '../context/context.js';
+import { type RunContext, reportNotes } from '../context/run-context.js';
 import { ShiboriError } from '../errors.js';
-import { classesNear, classNames, resolveClass } from '../evaluation/classes.js';
-import { warnOfDoubt } from '../evaluation/doubt.js';
+import { warnIfLikeChance } from '../evaluation/chance-warning.js';
+import { findClassesNear, listClassNames, resolveClass } from '../evaluation/class-names.js';
+import { type ExplainedImage, explainImages, triptychRow } from '../evaluation/explain-images.js';
 import { noteScores } from '../evaluation/explain-notes.js';
-import { type ExplainedImage, explainImages, triptychRow } from '../evaluation/explained.js';
-import { outputNames } from '../evaluation/labels.js';
+import { listOutputNames } from '../evaluation/label-map.js';
 import { writeNpy } from '../formats/npy.js';
-import { type DataOptions, type Dataset, preprocessOf, withDataset } from '../images/dataset.js';
-import { readImages } from '../images/explain-images.js';
+import { readImages } from '../images/chosen-images.js';
+import { type DataOptions, type Dataset, getPreprocess, withDataset } from '../images/open-dataset.js';
 import { makeFolder, writeFileAtomic } from '../io/atomic-file.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
 import { describePreprocess, type PreprocessPart } from '../models/preprocessing.js';
 import type { ScoreChoice } from '../ops/scores/append.js';
-import { type LabelKind, type OutputKind, scoresOf } from '../ops/scores/scores.js';
+import { findScores, type LabelKind, type OutputKind } from '../ops/scores/scores.js';
 import { renderTriptychs } from '../pictures/triptych.js';
 import { range } from '../tensor/dims.js';
 import { defined } from '../values.js';
@@ -65,8 +65,8 @@ function stem(file: string, target: number, taken: Set<string>): string {
 }
 
 /** Says which parts of the preprocessing nobody stated. */
-function preprocessing(model: LoadedModel, context: VerbContext): ExplainedFiles['preprocess'] {
-  const words = describePreprocess(preprocessOf(model.graph, model.info));
+function preprocessing(model: LoadedModel, context: RunContext): ExplainedFiles['preprocess'] {
+  const words = describePreprocess(getPreprocess(model.graph, model.info));
   const guessed = model.info.guessed ?? [];
   if (guessed.length > 0) {
     context.onNote?.(
@@ -87,7 +87,7 @@ export async function explain(
   file: string,
   images: readonly string[],
   options: ExplainOptions = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<ExplainedFiles> {
   const { data } = options;
   if (data === undefined) return explainFiles(file, images, undefined, options, context);
@@ -101,19 +101,19 @@ async function explainFiles(
   images: readonly string[],
   dataset: Dataset | undefined,
   options: ExplainOptions,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<ExplainedFiles> {
   const model = await openModel(file, options);
-  tellNotes(model, context);
-  const { classes, labels } = scoresOf(model.graph, model.info);
+  reportNotes(model, context);
+  const { classes, labels } = findScores(model.graph, model.info);
   const isRegression = labels === 'none';
-  const near = dataset || images[0] === undefined ? undefined : classesNear(images[0], classes);
+  const near = dataset || images[0] === undefined ? undefined : findClassesNear(images[0], classes);
   const known = dataset?.source.classes ?? near;
   const names = isRegression
     ? range(classes).map((output) => `output ${output}`)
     : dataset
-      ? outputNames(model, dataset.source)
-      : classNames(model.info.classes ?? known, classes);
+      ? listOutputNames(model, dataset.source)
+      : listClassNames(model.info.classes ?? known, classes);
   const target =
     options.target === undefined
       ? undefined
@@ -126,7 +126,7 @@ async function explainFiles(
   const explained = await explainImages(model, entries, { names, score, ...defined({ layer }) }, context);
   const preprocess = preprocessing(model, context);
   noteScores(explained, context);
-  warnOfDoubt(explained.predictions, model, context);
+  warnIfLikeChance(explained.predictions, model, context);
   const folder = options.output === undefined ? join('shibori-out', 'explain') : options.output;
   for (const path of [folder, options.maps]) if (path) await makeFolder(path);
   const taken = new Set<string>();

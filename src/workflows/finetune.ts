@@ -1,4 +1,4 @@
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import type { FinetunePlan, TrainPlan } from '../recipes/training-schema.js';
 import type { TrainingSets } from '../training-run/train-stage.js';
@@ -15,7 +15,7 @@ import {
 export type Finetuning = Training;
 
 /** A fine-tuning is a training of one stage that begins with the model as it is. */
-const planOf = (stage: FinetunePlan): TrainPlan => ({ head: undefined, init: 'pretrained', stages: [stage] });
+const buildTrainPlan = (stage: FinetunePlan): TrainPlan => ({ head: undefined, init: 'pretrained', stages: [stage] });
 
 /**
  * Trains part of a loaded model, everything else frozen.
@@ -33,9 +33,9 @@ export async function finetuneModel(
   data: TrainingSets,
   plan: FinetunePlan,
   options: TrainModelOptions = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: Finetuning }> {
-  return trainModel(model, data, planOf(plan), options, context);
+  return trainModel(model, data, buildTrainPlan(plan), options, context);
 }
 
 /**
@@ -49,7 +49,7 @@ export async function finetune(
   file: string,
   plan: FinetunePlan,
   options: TrainOptions,
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<TrainedFile> {
-  return trainFile(file, planOf(plan), options, { verb: 'finetune', done: 'finetuned' }, context);
+  return trainFile(file, buildTrainPlan(plan), options, { verb: 'finetune', done: 'finetuned' }, context);
 }

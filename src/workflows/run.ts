@@ -1,12 +1,12 @@
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
-import { tellNotes, type VerbContext } from '../context/context.js';
+import { type RunContext, reportNotes } from '../context/run-context.js';
 import { UsageError } from '../errors.js';
-import { filesOf } from '../evaluation/provenance.js';
-import { builtInData, type DataOptions, type Dataset, withDataset } from '../images/dataset.js';
+import { listModelFiles } from '../evaluation/provenance.js';
+import { builtInData, type DataOptions, type Dataset, withDataset } from '../images/open-dataset.js';
 import { openModel } from '../io/models/model-file.js';
 import { type Recipe, readYaml, recipeSchema } from '../recipes/recipe.js';
 import { defined } from '../values.js';
-import { type StudyResult, study } from './study.js';
+import { runRecipe, type StudyResult } from './run-recipe.js';
 
 /** What may be given in place of what a recipe says. Paths are relative to the working folder. */
 export interface RunOptions {
@@ -46,7 +46,7 @@ function halves(
 }
 
 /** The part for training of the data set that the validation images are a part of. */
-function trainingPartOf(validation: DataOptions, { source }: Dataset): DataOptions | undefined {
+function findTrainingPart(validation: DataOptions, { source }: Dataset): DataOptions | undefined {
   const found = source.parts?.find(({ kind, name }) => kind === 'train' && name !== source.part);
   return validation.split === undefined && !validation.randomSplit && found
     ? { ...validation, part: found.name }
@@ -58,7 +58,7 @@ function trainingPartOf(validation: DataOptions, { source }: Dataset): DataOptio
  *
  * @throws UsageError for a mistake in the recipe, with its line; ShiboriError for what goes wrong on the way.
  */
-export async function run(file: string, options: RunOptions = {}, context: VerbContext = {}): Promise<StudyResult> {
+export async function run(file: string, options: RunOptions = {}, context: RunContext = {}): Promise<StudyResult> {
   const recipe = await readYaml(file, 'recipe', recipeSchema);
   const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
   if (modelFile === undefined)
@@ -68,23 +68,23 @@ export async function run(file: string, options: RunOptions = {}, context: VerbC
   const { arch } = recipe;
   const weights = options.weights ?? recipe.weights;
   const model = await openModel(modelFile, { ...(arch && { arch }), ...(weights && { weights }) });
-  tellNotes(model, context);
+  reportNotes(model, context);
   return withDataset(validation, 'validate', context, async (held) => {
-    const own = train ?? trainingPartOf(validation, held);
+    const own = train ?? findTrainingPart(validation, held);
     if (recipe.finetune && !own) {
       throw new UsageError(
         `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, give --train-split, or data with a folder "train" beside the one for validation.`,
       );
     }
     const studied = (trained?: Dataset) =>
-      study(
+      runRecipe(
         model,
         { validation: held, ...defined({ train: trained }) },
         recipe,
         {
           output: options.output ?? recipe.output ?? join('shibori-out', name),
           title: name,
-          files: filesOf(model),
+          files: listModelFiles(model),
           ...(options.fresh ? { fresh: true } : {}),
         },
         context,

@@ -1,36 +1,36 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { engineOf, tellNotes, type VerbContext } from '../context/context.js';
-import { type DataOptions, withTrainingSets } from '../images/dataset.js';
+import { getEngine, type RunContext, reportNotes } from '../context/run-context.js';
+import { type DataOptions, withTrainingSets } from '../images/open-dataset.js';
 import { makeFolder } from '../io/atomic-file.js';
 import {
-  defaultOutput,
-  headPattern,
+  buildDefaultOutput,
+  getHeadPattern,
+  getModelExtension,
   type LoadedModel,
-  modelExtension,
   type OpenOptions,
   openModel,
-  optionsForEach,
+  splitOpenOptions,
 } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
 import type { TrainPlan } from '../recipes/training-schema.js';
 import type { Measured } from '../train/best-weights.js';
-import { openMetricsLog } from '../training-run/finetune-log.js';
-import { type Beginning, beginningOf, openOrMake } from '../training-run/fresh-model.js';
+import { type Beginning, openOrCreateModel, prepareInitialModel } from '../training-run/initial-model.js';
 import { labelByTeacher } from '../training-run/teacher-labels.js';
 import { checkpointFile, stageCheckpoint, type TrainingSets, trainStage } from '../training-run/train-stage.js';
+import { openMetricsLog } from '../training-run/training-log.js';
 import {
   type KeptEpoch,
   keptBy,
-  outcomeOf,
+  summarizeOutcome,
   type TrainedEpoch,
   type TrainingOutcome,
   warnOfNoGain,
 } from '../training-run/training-outcome.js';
 import { defined } from '../values.js';
-import { planTraining } from './phases.js';
+import { planTraining } from './planned-phases.js';
 
 export type { TrainedEpoch } from '../training-run/training-outcome.js';
 
@@ -94,7 +94,7 @@ export async function trainModel(
   data: TrainingSets,
   plan: TrainPlan,
   options: TrainModelOptions = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: Training }> {
   const start = performance.now();
   const { work, teacher } = options;
@@ -102,7 +102,7 @@ export async function trainModel(
     train: await labelByTeacher(data.train, teacher, context),
     ...(data.validation ? { validation: await labelByTeacher(data.validation, teacher, context) } : {}),
   };
-  const begun = beginningOf(model, beginningIn(plan), labelled.train, context);
+  const begun = prepareInitialModel(model, beginningIn(plan), labelled.train, context);
   const skipped: string[] = [];
   const history: TrainedEpoch[] = [];
   let current = begun.model;
@@ -119,7 +119,7 @@ export async function trainModel(
       const checkpoint =
         work && stageCheckpoint(work.folder, i, work.resume === true, () => forgetAfter(work.folder, i));
       resumedAt = () => stepsBefore + (checkpoint?.resumedAt() ?? 0);
-      const patterns = [stage.train ?? headPattern(model.info)]
+      const patterns = [stage.train ?? getHeadPattern(model.info)]
         .flat()
         .flatMap((pattern) => (pattern === 'head' ? begun.head() : [pattern]));
       const result = await trainStage(
@@ -155,7 +155,7 @@ export async function trainModel(
   }
   const seconds = (performance.now() - start) / 1000;
   if (!kept) throw new Error('unreachable: a training has at least one stage');
-  const outcome = outcomeOf(before, kept);
+  const outcome = summarizeOutcome(before, kept);
   if (!interrupted) warnOfNoGain(outcome, history, context);
   const report: Training = {
     history,
@@ -203,7 +203,7 @@ export async function train(
   name: string,
   plan: TrainPlan,
   options: TrainOptions,
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<TrainedFile> {
   return trainFile(name, plan, options, { verb: 'train', done: 'trained' }, context);
 }
@@ -214,17 +214,17 @@ export async function trainFile(
   plan: TrainPlan,
   options: TrainOptions,
   names: { readonly verb: string; readonly done: string },
-  context: VerbContext,
+  context: RunContext,
 ): Promise<TrainedFile> {
-  const output = options.output ?? defaultOutput(name, names.done, modelExtension(name) || '.onnx');
+  const output = options.output ?? buildDefaultOutput(name, names.done, getModelExtension(name) || '.onnx');
   refuseInputAsOutput(output, [name, options.teacher]);
   return withTrainingSets(options, options.validation, context, async (train, validation) => {
     const parts = { train: train.source.part ?? null, validation: validation?.source.part ?? null };
-    const [forModel, forTeacher] = optionsForEach([name, options.teacher ?? name], options);
-    const model = await openOrMake(name, beginningIn(plan), train, forModel ?? {});
-    tellNotes(model, context);
+    const [forModel, forTeacher] = splitOpenOptions([name, options.teacher ?? name], options);
+    const model = await openOrCreateModel(name, beginningIn(plan), train, forModel ?? {});
+    reportNotes(model, context);
     const teacher = options.teacher === undefined ? undefined : await openModel(options.teacher, forTeacher);
-    if (teacher) tellNotes(teacher, context);
+    if (teacher) reportNotes(teacher, context);
     const folder = options.work ?? join('shibori-out', names.verb, basename(name, extname(name)));
     const found = existsSync(checkpointFile(folder, 0));
     if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);
@@ -254,7 +254,7 @@ export async function trainFile(
     // An interrupted training is in its checkpoint; a model file is written when it is done.
     if (report.interrupted) return { ...report, parts, output: null, work: folder };
     await makeFolder(dirname(output));
-    await saveModel(trained, output, { engine: engineOf(context) });
+    await saveModel(trained, output, { engine: getEngine(context) });
     return { ...report, parts, output, work: folder };
   });
 }

@@ -8,7 +8,7 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { startRewrite } from '../../src/passes/rewrite.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, int64, tensor } from '../../src/tensor/tensor.js';
 
@@ -119,7 +119,7 @@ describe('the walker', () => {
             return [
               `x${k}`,
               float32(
-                Array.from({ length: sizeOf(own) }, () => random.uniform(-1, 1)),
+                Array.from({ length: countElements(own) }, () => random.uniform(-1, 1)),
                 own,
               ),
             ];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { table, wrap } from '../../src/cli/table.js';
-import { displayWidth } from '../../src/cli/terminal/text-width.js';
+import { measureTextWidth } from '../../src/cli/terminal/text-width.js';
 import { groupByReason, listNames } from '../../src/evaluation/group-reasons.js';
 
 const HEADER = ['layer', 'scheme', 'ranks', 'parameters', 'left', 'bytes', 'latency'];
@@ -8,7 +8,7 @@ const ROWS = [
   ['features.denseblock1.denselayer1.conv1', 'tucker2', '24,48', '36,864 → 9,120', '24.7 %', '24.9 %', '88.0 %'],
   ['classifier', 'svd', '102', '1,024,000 → 206,448', '20.2 %', '20.2 %', '–'],
 ];
-const widest = (text: string) => Math.max(...text.split('\n').map(displayWidth));
+const widest = (text: string) => Math.max(...text.split('\n').map(measureTextWidth));
 
 describe('a table', () => {
   it('that fits is printed whole: texts to the left, numbers to the right', () => {
@@ -76,7 +76,7 @@ describe('a table', () => {
       ],
       { width: 80 },
     ).split('\n');
-    expect(displayWidth(first ?? '')).toBe(displayWidth(second ?? ''));
+    expect(measureTextWidth(first ?? '')).toBe(measureTextWidth(second ?? ''));
   });
 
   it('breaks words and paths that are longer than a line', () => {

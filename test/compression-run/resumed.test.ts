@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import type { CompressionPlan } from '../../src/compression-run/compression-plan.js';
 import { sweep } from '../../src/compression-run/sweep-sizes.js';
-import type { ProgressEvent } from '../../src/context/context.js';
+import type { ProgressEvent } from '../../src/context/run-context.js';
 import { shibori } from '../support/shibori.js';
 import { writeImages, writeTinyStudy } from '../support/tiny-recipe.js';
 

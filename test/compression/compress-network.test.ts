@@ -6,7 +6,7 @@ import { ActivationStream } from '../../src/compression/statistics/activation-st
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { bindSymbolicBatch } from '../../src/passes/free-batch.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
@@ -65,7 +65,7 @@ function network(): Graph {
 
 const images = [1, 2, 3, 4].map((key) => random([32, 3, 8, 8], 77, key));
 const held = random([64, 3, 8, 8], 78);
-const parameters = (graph: Graph) => parametersOf(graph).reduce((sum, { tensor }) => sum + tensor.data.length, 0);
+const parameters = (graph: Graph) => listParameters(graph).reduce((sum, { tensor }) => sum + tensor.data.length, 0);
 
 async function divergence(graph: Graph): Promise<number> {
   const b = network();
@@ -107,7 +107,7 @@ describe('squeezeToBudget', () => {
 
   it('gives the same graph again, to the bit', async () => {
     const tensors = async () =>
-      parametersOf((await squeeze(2000)).graph).map(({ name, tensor }) => [name, tensor.data]);
+      listParameters((await squeeze(2000)).graph).map(({ name, tensor }) => [name, tensor.data]);
     expect(await tensors()).toEqual(await tensors());
   });
 

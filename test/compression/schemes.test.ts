@@ -10,11 +10,11 @@ import { createMatrixMoments, withDamping } from '../../src/compression/statisti
 import { findTtDescriptors } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { attributesOf, isOp, specOf } from '../../src/ops/table.js';
+import { getSpec, isOp, readAttributes } from '../../src/ops/table.js';
 import { rewrite } from '../../src/passes/rewrite.js';
 import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct } from '../linalg/support.js';
@@ -100,14 +100,14 @@ describe('convolution schemes', () => {
       left.data.forEach((value, i) => {
         expect(Math.abs(value - (right.data[i] ?? Number.NaN))).toBeLessThan(FLOAT32_ROUNDING);
       });
-      const parameters = parametersOf(squeezed).map(({ name }) => name);
+      const parameters = listParameters(squeezed).map(({ name }) => name);
       expect(parameters).toEqual([...fitted.factors.map((_, k) => `conv.factor${k}`), 'conv.bias']);
       const counted = rewrite(squeezed, { inputDims: { input: [1, 4, 6, 5] } }).nodes.reduce((sum, node) => {
         if (!isOp(node.op)) return sum;
         const dims = (value: (typeof node.inputs)[number]) => (value?.type?.dims ?? []).map(Number);
-        const spec = specOf(node.op);
+        const spec = getSpec(node.op);
         return (
-          sum + (spec.multiplyAdds?.(attributesOf(node.op, node), node.inputs.map(dims), dims(node.outputs[0])) ?? 0)
+          sum + (spec.multiplyAdds?.(readAttributes(node.op, node), node.inputs.map(dims), dims(node.outputs[0])) ?? 0)
         );
       }, 0);
       expect(scheme.countMacs(layer, fitted.ranks)).toBe(counted);

@@ -2,7 +2,7 @@ import { type CompressibleLayer, findCompressibleLayers } from '../../src/compre
 import type { Graph } from '../../src/graph/model.js';
 import { type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { naiveProduct, randomMatrix } from '../linalg/support.js';
@@ -10,7 +10,7 @@ import { naiveProduct, randomMatrix } from '../linalg/support.js';
 export function random(dims: readonly number[], ...keys: number[]): Tensor<'float32'> {
   const stream = seeded(...keys);
   return float32(
-    Array.from({ length: sizeOf(dims) }, () => stream.uniform(-1, 1)),
+    Array.from({ length: countElements(dims) }, () => stream.uniform(-1, 1)),
     dims,
   );
 }

@@ -7,7 +7,7 @@ import { ShiboriError } from '../../src/errors.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { isParameter } from '../../src/graph/parameters.js';
 import { bindInputs } from '../../src/passes/rewrite.js';
-import { sizeOf, stridesOf } from '../../src/tensor/dims.js';
+import { computeStrides, countElements } from '../../src/tensor/dims.js';
 import { isFloat } from '../../src/tensor/dtype.js';
 import { seeded } from '../../src/tensor/random.js';
 import { type Tensor, tensor } from '../../src/tensor/tensor.js';
@@ -67,12 +67,12 @@ function cropped(whole: Imported): Imported {
   const [[name, given] = []] = Object.entries(whole.feeds);
   if (name === undefined || !given || !isFloat(given.dtype)) return bound(whole);
   const dims = [...given.dims];
-  while (sizeOf(dims) > MOST_ELEMENTS) {
+  while (countElements(dims) > MOST_ELEMENTS) {
     const longest = dims.reduce((best, size, axis) => (axis !== 1 && size > (dims[best] ?? 0) ? axis : best), 0);
     dims[longest] = Math.ceil((dims[longest] ?? 1) / 2);
   }
   const elements = elementsOf(given);
-  const kept = Array.from(walk(dims, stridesOf(given.dims)), (position) => elements[position] ?? 0);
+  const kept = Array.from(walk(dims, computeStrides(given.dims)), (position) => elements[position] ?? 0);
   try {
     return bound({ graph: whole.graph, feeds: { [name]: filled(given, dims, kept) } });
   } catch (error) {
@@ -137,7 +137,7 @@ async function gradientOf(graph: Graph, feeds: NamedTensors, of: Value, by: Valu
 
 /** Rounding grows with the number of terms. */
 function toleranceAt(point: NamedTensors): number {
-  const most = Math.max(...Object.values(point).map(({ dims }) => sizeOf(dims)));
+  const most = Math.max(...Object.values(point).map(({ dims }) => countElements(dims)));
   return GRADIENT_TOLERANCE * Math.max(1, most / MOST_ELEMENTS);
 }
 

@@ -7,7 +7,7 @@ import {
   planReconstructed,
 } from '../../src/decompose/contraction.js';
 import type { TtShape } from '../../src/decompose/modes.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { distance, norm, ROUNDING, randomValues } from '../linalg/support.js';
 import { evaluatePlan } from './evaluate-plan.js';
 
@@ -155,7 +155,7 @@ describe('planContraction', () => {
       output,
     );
     expect(distance(evaluatePlan(all, named, sizes, output), y)).toBeLessThan(ROUNDING * (1 + norm(y)));
-    expect(y.length).toBe(sizeOf(outModes));
+    expect(y.length).toBe(countElements(outModes));
   });
 
   it('refuses networks that are no chain of matrix products', () => {

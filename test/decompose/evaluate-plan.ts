@@ -1,5 +1,5 @@
 import type { ContractionPlan } from '../../src/decompose/contraction.js';
-import { sizeOf, stridesOf } from '../../src/tensor/dims.js';
+import { computeStrides, countElements } from '../../src/tensor/dims.js';
 
 /** A tensor whose axes have names. */
 export interface NamedTensor {
@@ -16,10 +16,10 @@ function dimsOf(indices: readonly string[], sizes: Sizes): number[] {
 /** The same tensor with its axes in another order, by the definition. */
 export function ordered({ indices, data }: NamedTensor, order: readonly string[], sizes: Sizes): NamedTensor {
   const dims = dimsOf(order, sizes);
-  const targetStrides = stridesOf(dims);
-  const sourceStrides = stridesOf(dimsOf(indices, sizes));
+  const targetStrides = computeStrides(dims);
+  const sourceStrides = computeStrides(dimsOf(indices, sizes));
   const strides = order.map((index) => sourceStrides[indices.indexOf(index)] ?? Number.NaN);
-  const result = new Float64Array(sizeOf(dims));
+  const result = new Float64Array(countElements(dims));
   for (let at = 0; at < result.length; at++) {
     let from = 0;
     dims.forEach((dim, axis) => {
@@ -43,7 +43,7 @@ export function evaluatePlan(
     if (!a || !b) throw new Error('The plan names an operand that does not exist yet.');
     const p = ordered(a, [...leftFree, ...contracted], sizes).data;
     const q = ordered(b, [...contracted, ...rightFree], sizes).data;
-    const [m, k, n] = [leftFree, contracted, rightFree].map((group) => sizeOf(dimsOf(group, sizes))) as [
+    const [m, k, n] = [leftFree, contracted, rightFree].map((group) => countElements(dimsOf(group, sizes))) as [
       number,
       number,
       number,

@@ -4,7 +4,7 @@ import { balance } from '../../src/decompose/balance.js';
 import { clipRanks, reconstructTensor, type TensorTrain, ttSvd } from '../../src/decompose/tensor-train.js';
 import type { MatrixProducts } from '../../src/linalg/products.js';
 import { plainProducts } from '../../src/linalg/products.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { distance, GRAM, golden, norm, ROUNDING, randomValues } from '../linalg/support.js';
 
 const modesArbitrary = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 5 });
@@ -26,7 +26,7 @@ const noProducts: MatrixProducts = {
 function expectTrain({ modes, ranks: bonds, cores }: TensorTrain): void {
   expect(cores.map(({ dims }) => dims)).toEqual(modes.map((mode, k) => [bonds[k - 1] ?? 1, mode, bonds[k] ?? 1]));
   for (const { dims, data } of cores) {
-    expect(data.length).toBe(sizeOf(dims));
+    expect(data.length).toBe(countElements(dims));
     expect(data.every(Number.isFinite)).toBe(true);
   }
 }
@@ -46,7 +46,7 @@ describe('ttSvd', () => {
   it('is exact and free at full rank', async () => {
     await fc.assert(
       fc.asyncProperty(modesArbitrary, fc.nat(), async (modes, seed) => {
-        const values = randomValues(sizeOf(modes), seed);
+        const values = randomValues(countElements(modes), seed);
         const train = await ttSvd(values, modes, undefined, noProducts);
         expectTrain(train);
         expect([train.absoluteError, train.absoluteBound, train.relativeError, train.clipped]).toEqual([0, 0, 0, []]);
@@ -59,7 +59,7 @@ describe('ttSvd', () => {
   it('measures its true error, which stays within the bound, for every shape and bonds', async () => {
     await fc.assert(
       fc.asyncProperty(request, async ({ modes, bonds, seed }) => {
-        const values = randomValues(sizeOf(modes), seed);
+        const values = randomValues(countElements(modes), seed);
         const [valuesBefore, bondsBefore] = [values.slice(), [...bonds]];
         const train = await ttSvd(values, modes, bonds, plainProducts);
         expectTrain(train);
@@ -99,7 +99,7 @@ describe('ttSvd', () => {
   it('changes nothing when it is applied to what it made', async () => {
     await fc.assert(
       fc.asyncProperty(request, async ({ modes, bonds, seed }) => {
-        const first = await ttSvd(randomValues(sizeOf(modes), seed), modes, bonds, plainProducts);
+        const first = await ttSvd(randomValues(countElements(modes), seed), modes, bonds, plainProducts);
         const values = await reconstructTensor(first, plainProducts);
         const again = await ttSvd(values, modes, first.ranks, plainProducts);
         expect(again.ranks).toEqual(first.ranks);
@@ -186,7 +186,7 @@ describe('balance', () => {
   it('brings both sides of every bond within a factor of two without changing a bit of the tensor', async () => {
     await fc.assert(
       fc.asyncProperty(request, fc.integer({ min: -12, max: 12 }), async ({ modes, bonds, seed }, exponent) => {
-        const values = randomValues(sizeOf(modes), seed).map((value) => value * 10 ** exponent);
+        const values = randomValues(countElements(modes), seed).map((value) => value * 10 ** exponent);
         const train = await ttSvd(values, modes, bonds, plainProducts);
         const before = train.cores.map(({ data }) => data.slice());
         const balanced = balance(train);

@@ -11,14 +11,14 @@ import {
 import { runOnce } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 
 function random(dims: readonly number[], ...keys: number[]): Tensor<'float32'> {
   const stream = seeded(...keys);
   return float32(
-    Array.from({ length: sizeOf(dims) }, () => stream.uniform(-1, 1)),
+    Array.from({ length: countElements(dims) }, () => stream.uniform(-1, 1)),
     dims,
   );
 }
@@ -26,8 +26,8 @@ function random(dims: readonly number[], ...keys: number[]): Tensor<'float32'> {
 /** Walks over all index tuples of a network and sums: the definition, without any plan. */
 function denseWeight(layer: TtLayer, cores: readonly Tensor<'float32'>[]): Float64Array {
   const network = buildLayerNetwork(layer, 1);
-  const outs = sizeOf(layer.outModes);
-  const ins = sizeOf(layer.inModes);
+  const outs = countElements(layer.outModes);
+  const ins = countElements(layer.inModes);
   const weight = new Float64Array(outs * ins);
   const digits = (value: number, modes: readonly number[]) => {
     const result = modes.map(() => 0);
@@ -38,7 +38,7 @@ function denseWeight(layer: TtLayer, cores: readonly Tensor<'float32'>[]): Float
     }
     return result;
   };
-  const bonds = sizeOf(layer.bonds);
+  const bonds = countElements(layer.bonds);
   for (let o = 0; o < outs; o++) {
     for (let i = 0; i < ins; i++) {
       for (let r = 0; r < bonds; r++) {
@@ -66,7 +66,7 @@ function denseWeight(layer: TtLayer, cores: readonly Tensor<'float32'>[]): Float
 
 function build(layer: TtLayer, cores: readonly Tensor<'float32'>[], bias: Tensor<'float32'> | undefined) {
   const b = new GraphBuilder();
-  const x = b.input('input', 'float32', ['N', sizeOf(layer.inModes)]);
+  const x = b.input('input', 'float32', ['N', countElements(layer.inModes)]);
   const values = cores.map((core, k) => b.initializer(`${layer.path}.tt_W${k}`, core));
   const biasValue = bias && b.initializer(`${layer.path}.B`, bias);
   b.scope = layer.path;
@@ -113,10 +113,10 @@ describe('a tensor-train layer as ONNX nodes', () => {
           );
           const bias = hasBias ? random(layer.outModes, 2) : undefined;
           const graph = build(layer, cores, bias);
-          const x = random([3, sizeOf(layer.inModes)], 3);
+          const x = random([3, countElements(layer.inModes)], 3);
           const { output } = await runOnce(referenceEngine(), graph, { input: x });
           const weight = denseWeight(layer, cores);
-          const [outs, ins] = [sizeOf(layer.outModes), sizeOf(layer.inModes)];
+          const [outs, ins] = [countElements(layer.outModes), countElements(layer.inModes)];
           const y = expectFloat32(output, 'output');
           expect(y.dims).toEqual([3, outs]);
           for (let n = 0; n < 3; n++) {

@@ -4,7 +4,7 @@ import { buildLayerNetwork, planFactorised, planReconstructed } from '../../src/
 import { decomposeWeight, fromTrainOrder, reconstructWeight, toTrainOrder } from '../../src/decompose/tt-weight.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { distance, golden, naiveProduct, norm, ROUNDING, randomMatrix } from '../linalg/support.js';
 import { evaluatePlan } from './evaluate-plan.js';
 
@@ -30,7 +30,7 @@ const layers = fc
 describe('decomposeWeight', () => {
   it.each(golden.paired)('pairs rows and columns as the reference does: $outModes × $inModes', async (expected) => {
     const { outModes, inModes, bonds } = expected;
-    const weight = matrix(sizeOf(outModes), sizeOf(inModes), Float64Array.from(expected.values));
+    const weight = matrix(countElements(outModes), countElements(inModes), Float64Array.from(expected.values));
     const { shape, train } = await decomposeWeight(
       'fc',
       weight,
@@ -46,7 +46,7 @@ describe('decomposeWeight', () => {
   it('makes a layer whose plans both compute y = x Wᵀ, for every layout, modes and bonds', async () => {
     await fc.assert(
       fc.asyncProperty(layers, fc.integer({ min: 1, max: 3 }), async ({ request, seed }, batch) => {
-        const weight = randomMatrix(sizeOf(request.outModes), sizeOf(request.inModes), seed, 0);
+        const weight = randomMatrix(countElements(request.outModes), countElements(request.inModes), seed, 0);
         const before = weight.data.slice();
         const { shape, train } = await decomposeWeight('fc', weight, request, plainProducts);
         const dense = await reconstructWeight(
@@ -87,7 +87,7 @@ describe('decomposeWeight', () => {
 it('the order of a train and that of a weight are each other’s inverse', () => {
   fc.assert(
     fc.property(layers, ({ request, seed }) => {
-      const { data } = randomMatrix(sizeOf(request.outModes), sizeOf(request.inModes), seed);
+      const { data } = randomMatrix(countElements(request.outModes), countElements(request.inModes), seed);
       expect(fromTrainOrder(toTrainOrder(data, request), request)).toEqual(data);
     }),
   );

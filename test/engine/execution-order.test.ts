@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inRuntimeOrder } from '../../src/engine/execution-order.js';
+import { orderForRuntime } from '../../src/engine/execution-order.js';
 import type { Graph, Node, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 
@@ -37,7 +37,7 @@ describe('the order of nodes for the runtime', () => {
     fc.assert(
       fc.property(fc.array(pick, { minLength: 1, maxLength: 20 }), (picks) => {
         const graph = graphOf(picks);
-        const { nodes, outputs } = inRuntimeOrder(graph);
+        const { nodes, outputs } = orderForRuntime(graph);
         expect(new Set(nodes)).toEqual(new Set(graph.nodes));
         expect(nodes).toHaveLength(graph.nodes.length);
         expect(outputs).toEqual(graph.outputs);
@@ -61,7 +61,7 @@ describe('the order of nodes for the runtime', () => {
       expected.push(`through ${layer}`, `weight ${layer}`, `publish ${layer}`);
     }
     const graph = b.build('backward');
-    expect(walkedBack(inRuntimeOrder(graph)).map(({ name }) => name)).toEqual(expected);
+    expect(walkedBack(orderForRuntime(graph)).map(({ name }) => name)).toEqual(expected);
     // As it is listed, the walk starts with what is computed last.
     expect(walkedBack(graph).map(({ name }) => name)).not.toEqual(expected);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ImageSource } from '../../src/data/image-items.js';
 import { UsageError } from '../../src/errors.js';
-import { labelMap, outputNames } from '../../src/evaluation/labels.js';
+import { listOutputNames, mapLabels } from '../../src/evaluation/label-map.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 
 function model(classes: number, names?: readonly string[]) {
@@ -22,36 +22,36 @@ const names = ['tench, Tinca tinca', 'goldfish', 'crane', 'crane, machine', 'tab
 
 describe('labelMap', () => {
   it('numbers classes by position where there are as many as outputs', () => {
-    expect(labelMap(model(3), source('a', 'b', 'c'))).toEqual({ outputs: [0, 1, 2], by: 'position' });
+    expect(mapLabels(model(3), source('a', 'b', 'c'))).toEqual({ outputs: [0, 1, 2], by: 'position' });
     // Digits are sorted as text, as PyTorch's ImageFolder numbers them.
-    expect(labelMap(model(3), source('0', '1', '10')).outputs).toEqual([0, 1, 2]);
+    expect(mapLabels(model(3), source('0', '1', '10')).outputs).toEqual([0, 1, 2]);
   });
 
   it('lets names decide where all of them are the model’s: whole, by synonym, in any case', () => {
-    expect(labelMap(model(3, ['a', 'b', 'c']), source('c', 'a', 'b'))).toEqual({ outputs: [2, 0, 1], by: 'name' });
+    expect(mapLabels(model(3, ['a', 'b', 'c']), source('c', 'a', 'b'))).toEqual({ outputs: [2, 0, 1], by: 'name' });
     const few = source('Tabby_Cat', ['n01443537', 'goldfish'], 'tench', 'crane');
-    expect(labelMap(model(5, names), few)).toEqual({ outputs: [4, 1, 0, 2], by: 'name' });
+    expect(mapLabels(model(5, names), few)).toEqual({ outputs: [4, 1, 0, 2], by: 'name' });
   });
 
   it('takes folders called by numbers for outputs', () => {
-    expect(labelMap(model(1000), source('281', '967'))).toEqual({ outputs: [281, 967], by: 'number' });
-    expect(labelMap(model(5, names), source('4', '1')).by).toBe('number');
+    expect(mapLabels(model(1000), source('281', '967'))).toEqual({ outputs: [281, 967], by: 'number' });
+    expect(mapLabels(model(5, names), source('4', '1')).by).toBe('number');
   });
 
   it('warns where nothing tells which outputs the classes are', () => {
-    const unnamed = labelMap(model(1000), source('n01443537', 'n02123045'));
+    const unnamed = mapLabels(model(1000), source('n01443537', 'n02123045'));
     expect(unnamed).toMatchObject({ outputs: [0, 1], by: 'position' });
     expect(unnamed.warning).toMatch(/2 classes, the model 1000.*not known.*outputs 0 to 1/);
-    expect(labelMap(model(5, names), source('goldfish', 'koi')).warning).toMatch(/no class called "koi"/);
-    expect(labelMap(model(5, names), source('281', '967')).by).toBe('position');
+    expect(mapLabels(model(5, names), source('goldfish', 'koi')).warning).toMatch(/no class called "koi"/);
+    expect(mapLabels(model(5, names), source('281', '967')).by).toBe('position');
   });
 
   it('refuses more classes than outputs', () => {
-    expect(() => labelMap(model(2), source('a', 'b', 'c'))).toThrow(UsageError);
+    expect(() => mapLabels(model(2), source('a', 'b', 'c'))).toThrow(UsageError);
   });
 
   it('names outputs as the data set does where it has them', () => {
-    expect(outputNames(model(5, names), source('tabby'))).toEqual([...names.slice(0, 4), 'tabby']);
-    expect(outputNames(model(3), source('a', 'b', 'c'))).toEqual(['a', 'b', 'c']);
+    expect(listOutputNames(model(5, names), source('tabby'))).toEqual([...names.slice(0, 4), 'tabby']);
+    expect(listOutputNames(model(3), source('a', 'b', 'c'))).toEqual(['a', 'b', 'c']);
   });
 });

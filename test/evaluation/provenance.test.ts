@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { filesOf } from '../../src/evaluation/provenance.js';
+import { listModelFiles } from '../../src/evaluation/provenance.js';
 import { hashFile } from '../../src/io/file-hash.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { identityGraph, rawFile } from '../formats/onnx-models.js';
@@ -16,7 +16,7 @@ describe('The provenance of a model', () => {
     const tensor = { name: 'w', dataType: 1, dims: [2], dataLocation: 1, externalData };
     writeFileSync(join(folder, 'm.onnx'), rawFile(identityGraph({ initializer: [tensor] })));
     writeFileSync(join(folder, 'm.data'), new Uint8Array(Float32Array.of(1.5, -2).buffer));
-    const files = filesOf(await openModel(join(folder, 'm.onnx')));
+    const files = listModelFiles(await openModel(join(folder, 'm.onnx')));
     expect(files.map((file) => file.split('/').at(-1))).toEqual(['m.onnx', 'm.data']);
     // sha256sum of the eight bytes 00 00 c0 3f 00 00 00 c0.
     expect(await hashFile(files[1] ?? '')).toEqual({

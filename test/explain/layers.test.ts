@@ -4,7 +4,7 @@ import { gradCam } from '../../src/explain/grad-cam.js';
 import { findDefaultLayer, findNamedLayer, findSpatialLayers } from '../../src/explain/layers.js';
 import type { Dim, Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { scoresOf } from '../../src/ops/scores/scores.js';
+import { findScores } from '../../src/ops/scores/scores.js';
 import { bindInputs } from '../../src/passes/rewrite.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32 } from '../../src/tensor/tensor.js';
@@ -173,7 +173,7 @@ describe('the scores', () => {
       net.linear('fc', mean(net, maps, [2, 3]), 5),
       net.linear('aux', mean(net, side, [2, 3]), 4),
     );
-    expect(scoresOf(graph).classes).toBe(5);
+    expect(findScores(graph).classes).toBe(5);
     expect(findSpatialLayers(graph).map(({ path }) => path)).toEqual(['conv', 'relu']);
     expect(() => findNamedLayer(graph, 'aux.conv')).toThrow(/"aux.conv" does not lead to the scores/);
   });
@@ -195,7 +195,7 @@ describe('the scores', () => {
   it('are asked for: a model that gives maps is no classifier', () => {
     const net = new Network();
     const graph = net.build(net.conv('conv', net.images('N', 3, 8, 8), 8));
-    expect(() => scoresOf(graph)).toThrow(/no classifier.*\[N, 8, 8, 8\]/);
+    expect(() => findScores(graph)).toThrow(/no classifier.*\[N, 8, 8, 8\]/);
   });
 });
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { bytesPerElement, type DType, fromBytes } from '../../src/tensor/dtype.js';
 import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 
@@ -12,7 +12,7 @@ export function anyTensor(dtypes: readonly DType[]): fc.Arbitrary<Tensor> {
   return fc
     .record({ dtype: fc.constantFrom(...dtypes), dims: fc.array(fc.nat(3), { maxLength: 4 }) })
     .chain(({ dtype, dims }) => {
-      const length = sizeOf(dims) * bytesPerElement(dtype);
+      const length = countElements(dims) * bytesPerElement(dtype);
       return fc
         .uint8Array({ minLength: length, maxLength: length })
         .map((bytes) => build(dtype, dims, new Uint8Array(bytes)));

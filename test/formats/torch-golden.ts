@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { allocate, type DType } from '../../src/tensor/dtype.js';
 import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 
@@ -15,7 +15,7 @@ export function golden(name: string): Uint8Array {
 }
 
 function fill<T extends DType>(dtype: T, dims: readonly number[], values: readonly string[]): Tensor<T> {
-  const data = allocate(dtype, sizeOf(dims));
+  const data = allocate(dtype, countElements(dims));
   for (const [i, value] of values.entries()) {
     if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[i] = BigInt(value);
     else

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findLayer, fitsPattern, layersOf, modulePath } from '../../src/graph/module-path.js';
+import { findLayer, getModulePath, listLayers, matchesPattern } from '../../src/graph/module-path.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { rewrite } from '../../src/passes/rewrite.js';
 
@@ -14,7 +14,7 @@ function relus(...names: string[]) {
 describe('modulePath', () => {
   const pathOf = (name: string) => {
     const [node] = relus(name).nodes;
-    return node && modulePath(node);
+    return node && getModulePath(node);
   };
   it.each([
     ['vgg16.features.0', 'vgg16.features.0'],
@@ -44,7 +44,7 @@ describe('findLayer', () => {
     const layer = findLayer(graph, 'classifier.0');
     expect(layer.nodes).toHaveLength(2);
     expect(layer.output).toBe(graph.nodes[2]?.outputs[0]);
-    expect(layersOf(graph).map(({ path }) => path)).toEqual([
+    expect(listLayers(graph).map(({ path }) => path)).toEqual([
       'vgg16.features.0',
       'vgg16.classifier.0',
       'head.features.1',
@@ -61,7 +61,7 @@ describe('findLayer', () => {
   it('calls nodes without names as their outputs, also where a rewrite counted them', () => {
     const unnamed = { ...graph, nodes: graph.nodes.map((node) => ({ ...node, name: '' })) };
     for (const one of [unnamed, rewrite(unnamed)]) {
-      expect(layersOf(one).map(({ path }) => path)).toEqual(graph.nodes.map(({ outputs }) => outputs[0]?.name));
+      expect(listLayers(one).map(({ path }) => path)).toEqual(graph.nodes.map(({ outputs }) => outputs[0]?.name));
     }
   });
 
@@ -74,9 +74,9 @@ describe('findLayer', () => {
 
 describe('fitsPattern', () => {
   it('matches whole names, with leading modules optional', () => {
-    expect(fitsPattern('vgg16.classifier.0.weight', 'classifier.*')).toBe(true);
-    expect(fitsPattern('vgg16.features.0.weight', 'classifier.*')).toBe(false);
-    expect(fitsPattern('vgg16.myclassifier.0.weight', 'classifier.*')).toBe(false);
-    expect(fitsPattern('anything', '*')).toBe(true);
+    expect(matchesPattern('vgg16.classifier.0.weight', 'classifier.*')).toBe(true);
+    expect(matchesPattern('vgg16.features.0.weight', 'classifier.*')).toBe(false);
+    expect(matchesPattern('vgg16.myclassifier.0.weight', 'classifier.*')).toBe(false);
+    expect(matchesPattern('anything', '*')).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Graph, type Node, Value } from '../../src/graph/model.js';
-import { topologicalOrder } from '../../src/graph/order.js';
-import { nodesFor, reachableFrom, usesOf } from '../../src/graph/uses.js';
+import { sortTopologically } from '../../src/graph/order.js';
+import { findReachable, findUses, listNodesFor } from '../../src/graph/uses.js';
 
 const x = new Value('x', { dtype: 'float32', dims: [1] });
 
@@ -20,13 +20,13 @@ describe('topologicalOrder', () => {
     const b = node('b', [x]);
     const c = node('c', [a.output]);
     const d = node('d', [b.output, c.output]);
-    expect(topologicalOrder(graphOf([a, b, c, d], d.output)).map(({ name }) => name)).toEqual(['a', 'b', 'c', 'd']);
+    expect(sortTopologically(graphOf([a, b, c, d], d.output)).map(({ name }) => name)).toEqual(['a', 'b', 'c', 'd']);
   });
 
   it('sorts a long chain given backwards, deeper than the stack of calls', () => {
     const chain = [node('0', [x])];
     for (let i = 1; i < 50_000; i++) chain.push(node(`${i}`, [chain[i - 1]?.output ?? x]));
-    const order = topologicalOrder(graphOf([...chain].reverse(), chain.at(-1)?.output ?? x));
+    const order = sortTopologically(graphOf([...chain].reverse(), chain.at(-1)?.output ?? x));
     expect(order).toEqual(chain);
   });
 
@@ -34,9 +34,9 @@ describe('topologicalOrder', () => {
     const loop = new Value('loop', undefined);
     const self: Node = { op: 'Relu', domain: '', name: 'self', inputs: [loop], outputs: [loop], attributes: {} };
     const graph: Graph = { name: 'g', inputs: [], outputs: [loop], nodes: [self], initializers: new Map() };
-    expect(() => topologicalOrder(graph)).toThrow('cycle: node "self"');
+    expect(() => sortTopologically(graph)).toThrow('cycle: node "self"');
     const lost = node('lost', [new Value('nowhere', undefined)]);
-    expect(() => topologicalOrder(graphOf([lost], lost.output))).toThrow('reads "nowhere"');
+    expect(() => sortTopologically(graphOf([lost], lost.output))).toThrow('reads "nowhere"');
   });
 });
 
@@ -48,10 +48,10 @@ describe('a value that a graph inside of a node captures', () => {
   const graph = graphOf([outer, scale], outer.output);
 
   it('is made before that node, kept alive by it and read by it', () => {
-    expect(topologicalOrder(graph).map(({ name }) => name)).toEqual(['scale', 'if']);
-    const sorted = { ...graph, nodes: topologicalOrder(graph) };
-    expect(nodesFor(sorted, [outer.output])).toEqual([scale, outer]);
-    expect(usesOf(sorted).consumers(scale.output)).toEqual([outer]);
-    expect(reachableFrom(sorted, [scale.output])).toContain(outer.output);
+    expect(sortTopologically(graph).map(({ name }) => name)).toEqual(['scale', 'if']);
+    const sorted = { ...graph, nodes: sortTopologically(graph) };
+    expect(listNodesFor(sorted, [outer.output])).toEqual([scale, outer]);
+    expect(findUses(sorted).consumers(scale.output)).toEqual([outer]);
+    expect(findReachable(sorted, [scale.output])).toContain(outer.output);
   });
 });

@@ -10,10 +10,10 @@ import { loadBatches } from '../../src/data/batches.js';
 import { type ImageOrigin, type ImageSource, takeSubset } from '../../src/data/image-items.js';
 import { createDirectLoader, type ImageLoader, type ImageTransform } from '../../src/data/image-loader.js';
 import { ShiboriError, UsageError } from '../../src/errors.js';
-import { type Dataset, openDigits } from '../../src/images/dataset.js';
 import { decodeImage } from '../../src/images/decode-image.js';
-import { defaultWorkers, openImageLoader, pooledLoader } from '../../src/images/image-pool.js';
+import { countDefaultWorkers, openImageLoader, openPooledLoader } from '../../src/images/image-pool.js';
 import { openImageSource } from '../../src/images/image-source.js';
+import { type Dataset, openDigits } from '../../src/images/open-dataset.js';
 import { makeZip } from '../data/zip.js';
 import { shibori } from '../support/shibori.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
@@ -70,7 +70,7 @@ const originOf = (source: ImageSource): ImageOrigin => source.origin ?? expect.u
 
 function pool(kind: string, workers: number, thread = entry, made = recipe): ImageLoader {
   const { source } = datasetOf(kind);
-  const loader = pooledLoader(source, originOf(source), made, workers, thread);
+  const loader = openPooledLoader(source, originOf(source), made, workers, thread);
   opened.push(loader);
   return loader;
 }
@@ -139,19 +139,19 @@ describe('pooledLoader', () => {
   it('says that images cannot be had at all, in the words of the main thread', async () => {
     const { source } = datasetOf('digits');
     const digits: ImageOrigin = { kind: 'digits', split: 'test', seed: 3, count: 2 };
-    const few = pooledLoader(source, digits, recipe, 1, entry);
+    const few = openPooledLoader(source, digits, recipe, 1, entry);
     opened.push(few);
     const { bad } = await few.load([1, 0], 0);
     expect(bad).toEqual([{ row: 1, reason: 'Cluttered digits: there are items 0 to 1, but 7 was asked for.' }]);
     await expect(few.load([99], 0)).rejects.toThrow(UsageError);
     const archive = { ...datasetOf('zip').source, entryOf: () => undefined };
-    const lost = pooledLoader(archive, originOf(archive), recipe, 1, entry);
+    const lost = openPooledLoader(archive, originOf(archive), recipe, 1, entry);
     opened.push(lost);
     expect((await lost.load([2], 0)).bad).toEqual([
       { row: 0, reason: expect.stringMatching(/has no place in the zip/) },
     ]);
     const gone: ImageOrigin = { kind: 'zip', path: join(folder, 'gone.zip'), root: '' };
-    const failing = pooledLoader(archive, gone, recipe, 1, entry);
+    const failing = openPooledLoader(archive, gone, recipe, 1, entry);
     opened.push(failing);
     await expect(failing.load([0], 0)).rejects.toThrow(ShiboriError);
     await expect(failing.load([0], 0)).rejects.toThrow(/gone.zip/);
@@ -162,7 +162,7 @@ describe('pooledLoader', () => {
     // Nothing that a type would let through.
     const wrong = { ...recipe, preprocess: { ...preprocess, mean: undefined } };
     const { source } = datasetOf('folder');
-    const loader = pooledLoader(source, originOf(source), JSON.parse(JSON.stringify(wrong)), 1, entry);
+    const loader = openPooledLoader(source, originOf(source), JSON.parse(JSON.stringify(wrong)), 1, entry);
     opened.push(loader);
     const failure = loader.load([0], 0);
     await expect(failure).rejects.toThrow(/undefined/);
@@ -191,7 +191,7 @@ describe('openImageLoader', () => {
   });
 
   it('leaves the engine a core where there are more than two', () => {
-    expect([1, 2, 3, 4, 8, 64].map((cores) => defaultWorkers(cores))).toEqual([1, 1, 2, 3, 4, 4]);
+    expect([1, 2, 3, 4, 8, 64].map((cores) => countDefaultWorkers(cores))).toEqual([1, 1, 2, 3, 4, 4]);
   });
 });
 

@@ -6,7 +6,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type DownloadOptions, download } from '../../src/io/download.js';
-import { cacheFolder, downloads, fetchNamed } from '../../src/io/fetch.js';
+import { downloads, fetchNamed, getCacheFolder } from '../../src/io/fetch.js';
 
 const content = randomBytes(300_000);
 const sha256 = { algorithm: 'sha256', hex: createHash('sha256').update(content).digest('hex') } as const;
@@ -242,7 +242,7 @@ describe('fetchNamed', () => {
   });
 
   it('keeps downloads in the cache folder', () => {
-    expect(cacheFolder({ SHIBORI_HOME: '/data/shibori' })).toBe('/data/shibori');
-    expect(cacheFolder({})).toBe(join(homedir(), '.cache', 'shibori'));
+    expect(getCacheFolder({ SHIBORI_HOME: '/data/shibori' })).toBe('/data/shibori');
+    expect(getCacheFolder({})).toBe(join(homedir(), '.cache', 'shibori'));
   });
 });

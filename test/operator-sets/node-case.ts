@@ -1,6 +1,6 @@
 /** One node as files of several operator sets have it. */
 import type { Attribute } from '../../src/graph/model.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, int64, type Tensor, tensor } from '../../src/tensor/tensor.js';
 
@@ -42,7 +42,7 @@ export function restartNumbers(): void {
 /** Random numbers, fed. */
 export const fed = (dims: readonly number[], from = -2, to = 2): NodeInput => ({
   data: float32(
-    Array.from({ length: sizeOf(dims) }, () => random.uniform(from, to)),
+    Array.from({ length: countElements(dims) }, () => random.uniform(from, to)),
     dims,
   ),
   constant: false,

@@ -4,7 +4,7 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import { writeGraph, writeOnnx } from '../../src/formats/onnx/write.js';
 import { type Dim, type Node, Value } from '../../src/graph/model.js';
 import { bindInputs } from '../../src/passes/rewrite.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, int64, type Tensor } from '../../src/tensor/tensor.js';
 import { type Attributes, int, ints } from './node-case.js';
@@ -23,7 +23,7 @@ class FileBuilder {
   }
 
   weight(name: string, ...dims: number[]): Value {
-    const values = Array.from({ length: sizeOf(dims) }, () => this.#random.uniform(-0.5, 0.5));
+    const values = Array.from({ length: countElements(dims) }, () => this.#random.uniform(-0.5, 0.5));
     return this.constant(name, float32(values, dims));
   }
 

@@ -3,7 +3,7 @@ import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { evaluateNode, referenceEngine } from '../../src/engine/reference.js';
 import type { Dim, Graph, Value } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { foldConstants } from '../../src/passes/fold-constants.js';
 import { bindInputs } from '../../src/passes/rewrite.js';
@@ -102,7 +102,7 @@ describe('shapes that are computed from shapes', () => {
     b.output(b.op('Concat', [b.op('Expand', [token, shape]), x], { axis: 1 }));
     const graph = await folded(b.build('token'), [2, 5, 3]);
     expect(dimsOf(graph)).toEqual([['N', 6, 3]]);
-    expect(parametersOf(graph).map(({ name }) => name)).toEqual(['class_token']);
+    expect(listParameters(graph).map(({ name }) => name)).toEqual(['class_token']);
     expect(opsOf(bindInputs(graph, { x: [2, 5, 3] }))).toEqual(['Expand', 'Concat']);
   });
 
@@ -155,7 +155,7 @@ describe('constants', () => {
     b.output(b.op('Add', [x, sums]));
     const graph = await folded(b.build('positions'), [2, 6]);
     expect(opsOf(graph)).toEqual(['Add']);
-    expect(parametersOf(graph)).toEqual([]);
+    expect(listParameters(graph)).toEqual([]);
   });
 
   it('never swallow a parameter, not even its transposition', async () => {
@@ -165,7 +165,7 @@ describe('constants', () => {
     b.output(b.op('MatMul', [x, b.op('Transpose', [weight], { perm: [1, 0] })]));
     const graph = await folded(b.build('linear'), [2, 3]);
     expect(opsOf(graph)).toEqual(['Transpose', 'MatMul']);
-    expect(parametersOf(graph).map(({ name }) => name)).toEqual(['weight']);
+    expect(listParameters(graph).map(({ name }) => name)).toEqual(['weight']);
   });
 
   it('do not grow beyond bounds', async () => {
@@ -206,7 +206,7 @@ describe('constants', () => {
     );
     const graph = foldConstants(b.build('equal'), evaluateNode);
     expect(opsOf(graph)).toEqual(['BatchNormalization']);
-    expect(parametersOf(graph).map(({ name, kind, tensor }) => [name, kind, ...tensor.data])).toEqual([
+    expect(listParameters(graph).map(({ name, kind, tensor }) => [name, kind, ...tensor.data])).toEqual([
       ['bn1.weight', 'parameter', 1, 1, 1],
       ['bn1.bias', 'parameter', 0, 0, 0],
       ['bn1.running_mean', 'buffer', 0, 0, 0],

@@ -5,12 +5,12 @@ import { verifyEqual } from '../../src/decompose/verify-equal.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph, Value } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { foldBatchNorms } from '../../src/passes/fold-batch-norm.js';
 import { foldLinearChains } from '../../src/passes/fold-linear.js';
 import { mergeDuplicates } from '../../src/passes/merge-duplicates.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 
@@ -18,7 +18,7 @@ const engine = nodeEngine({ threads: 1 });
 const stream = seeded(7);
 const random = (dims: readonly number[], from = -1, to = 1): Tensor<'float32'> =>
   float32(
-    Array.from({ length: sizeOf(dims) }, () => stream.uniform(from, to)),
+    Array.from({ length: countElements(dims) }, () => stream.uniform(from, to)),
     dims,
   );
 
@@ -56,7 +56,7 @@ describe('foldBatchNorms', () => {
     const { graph: folded, notes } = foldBatchNorms(graph);
     expect(opsOf(folded)).toEqual(['Conv', 'Identity']);
     expect(notes).toMatchObject([{ node: 'bn', folded: true }]);
-    expect(parametersOf(folded).map(({ name }) => name)).toEqual(['conv.weight', 'conv.bias']);
+    expect(listParameters(folded).map(({ name }) => name)).toEqual(['conv.weight', 'conv.bias']);
     await verifyEqual(engine, graph, folded, FLOAT32_ROUNDING);
   });
 
@@ -139,7 +139,7 @@ describe('foldLinearChains', () => {
     const { graph: folded, notes } = await foldLinearChains(graph, run);
     expect(opsOf(folded)).toEqual(['Flatten', 'Gemm', 'Identity']);
     expect(notes).toMatchObject([{ node: 'fc', folded: true }]);
-    expect(parametersOf(folded).map(({ name, tensor }) => [name, tensor.dims])).toEqual([
+    expect(listParameters(folded).map(({ name, tensor }) => [name, tensor.dims])).toEqual([
       ['fc.weight', [5, 12]],
       ['fc.bias', [5]],
     ]);
@@ -176,7 +176,7 @@ describe('mergeDuplicates', () => {
       return b.op('Mul', [second, b.initializer('b.scale', ones())]);
     });
     const { graph: merged } = mergeDuplicates(graph);
-    expect(parametersOf(merged).map(({ name }) => name)).toEqual(['a.weight', 'a.scale', 'b.scale']);
+    expect(listParameters(merged).map(({ name }) => name)).toEqual(['a.weight', 'a.scale', 'b.scale']);
     expect(merged.nodes.map(({ name }) => name)).not.toContain('dead');
     expect(await verifyEqual(engine, graph, merged, 0)).toBe(0);
   });

@@ -3,7 +3,7 @@ import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { evaluateNode, referenceEngine } from '../../src/engine/reference.js';
 import type { Graph } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { dequantize } from '../../src/passes/dequantize.js';
 import { importGraph } from '../../src/passes/import-graph.js';
@@ -38,7 +38,7 @@ describe('dequantize', () => {
       const { graph, notes } = dequantize(quantised);
       expect(opsOf(graph)).toEqual(['Clip', 'MatMul', 'Clip']);
       expect(notes).toHaveLength(1);
-      const [weight, ...others] = parametersOf(graph);
+      const [weight, ...others] = listParameters(graph);
       expect(others).toEqual([]);
       expect(weight?.name).toBe('fc.weight');
       const second = perChannel ? 0.25 : 0.5;
@@ -73,7 +73,7 @@ describe('dequantize', () => {
     b.output(b.op('MatMul', [x, pair]));
     const { graph } = dequantize(b.build('g'));
     expect(opsOf(graph)).toEqual(['MatMul']);
-    const [only, ...others] = parametersOf(graph);
+    const [only, ...others] = listParameters(graph);
     expect(others).toEqual([]);
     expect(only?.name).toBe('fc.weight');
     // 0.26 / 0.5 rounds to 1, -9 / 0.05 saturates at -128, 0.25 / 0.5 is a tie that goes to 0, 0.75 / 0.05 is 15.
@@ -111,7 +111,7 @@ describe('toSinglePrecision', () => {
       ['y', 'float32'],
     ]);
     const stored = Math.fround(0.0999755859375);
-    expect(parametersOf(graph).map(({ tensor: { data } }) => [...data])).toEqual([[stored, 2]]);
+    expect(listParameters(graph).map(({ tensor: { data } }) => [...data])).toEqual([[stored, 2]]);
     const { y } = await runOnce(nodeEngine(), graph, { x: float32([1, 1], [1, 2]) });
     expect(y?.data).toEqual(Float32Array.of(stored + 3, 5));
   });

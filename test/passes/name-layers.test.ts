@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
 import type { Graph, Value } from '../../src/graph/model.js';
-import { findLayer, modulePath } from '../../src/graph/module-path.js';
+import { findLayer, getModulePath } from '../../src/graph/module-path.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { nameLayersApart, nameNodesApart } from '../../src/passes/name-layers.js';
 import { random } from '../compression/support.js';
@@ -79,7 +79,7 @@ describe('layers of one module', () => {
       { node: 'fc', weight: 'fc.factor0' },
       { node: 'fc/1', weight: 'fc.factor1' },
     ]);
-    expect(nameLayersApart(graph).nodes.map(modulePath)).toEqual(['fc', 'fc']);
+    expect(nameLayersApart(graph).nodes.map(getModulePath)).toEqual(['fc', 'fc']);
     expect(findCompressibleLayers(graph).refused).toEqual([
       { path: 'fc', reason: 'it is a factor of a layer that is decomposed already' },
     ]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
 import { type StorageType, storeWeights } from '../../src/passes/store-weights.js';
@@ -58,16 +58,16 @@ describe.each(['float16', 'int8'] as const)('weights stored as %s', (type: Exclu
     const saved = [...graph.initializers.values()]
       .filter(({ dtype }) => dtype === type)
       .reduce((sum, { data }) => sum + (4 - WIDTHS[type]) * data.length, 0);
-    const total = parametersOf(model.graph).reduce((sum, { tensor }) => sum + 4 * tensor.data.length, 0);
+    const total = listParameters(model.graph).reduce((sum, { tensor }) => sum + 4 * tensor.data.length, 0);
     // Nearly every weight of these is in a convolution or a product; what is below 256 elements stays.
     expect(saved).toBeGreaterThan(0.7 * (1 - WIDTHS[type] / 4) * total);
     expect(small.sizeBytes).toBeLessThan(float.sizeBytes);
     const names = (each: typeof model.graph) =>
-      parametersOf(each)
+      listParameters(each)
         .map((parameter) => parameter.name)
         .sort();
     expect(names(again.graph)).toEqual(names(model.graph));
-    for (const { tensor } of parametersOf(again.graph)) expect(tensor.dtype).toBe('float32');
+    for (const { tensor } of listParameters(again.graph)) expect(tensor.dtype).toBe('float32');
   });
 });
 

@@ -4,9 +4,9 @@ import { nodeEngine } from '../../src/engine/node.js';
 import { evaluateNode } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
-import { elementTypeOf } from '../../src/graph/element-types.js';
+import { getElementType } from '../../src/graph/element-types.js';
 import type { Graph, Node, Value } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { checkFinite } from '../../src/passes/check-weights.js';
 import { importGraph } from '../../src/passes/import-graph.js';
@@ -31,7 +31,7 @@ type Store = (b: GraphBuilder, name: string, data: Tensor<'float32'>) => Value;
 
 const plain: Store = (b, name, data) => b.initializer(name, data);
 const asDouble = ({ dims, data }: Tensor<'float32'>) => tensor('float64', dims, Float64Array.from(data));
-const toFloat = { to: elementTypeOf('float32') };
+const toFloat = { to: getElementType('float32') };
 
 /** A weight whose elements float16 and bfloat16 hold, so that every way of storing gives the same scores. */
 const coarse = ({ dims, data }: Tensor<'float32'>) =>
@@ -79,8 +79,8 @@ async function scores(graph: Graph, dims: readonly number[] = [2, 3, 5, 5]): Pro
   return Array.from(found[graph.outputs[0]?.name ?? '']?.data ?? [], Number);
 }
 
-const names = (graph: Graph) => parametersOf(graph).map(({ name }) => name);
-const sizes = (graph: Graph) => parametersOf(graph).reduce((sum, { tensor: { data } }) => sum + data.length, 0);
+const names = (graph: Graph) => listParameters(graph).map(({ name }) => name);
+const sizes = (graph: Graph) => listParameters(graph).reduce((sum, { tensor: { data } }) => sum + data.length, 0);
 
 function expectNear(found: readonly number[], expected: readonly number[]): void {
   expect(found).toHaveLength(expected.length);
@@ -142,16 +142,16 @@ describe('weights are parameters under their own names wherever a file stores th
 
   it('in a network of float64, each rounded to float32', async () => {
     const b = new GraphBuilder();
-    const x = b.op('Cast', [b.input('x', 'float32', ['N', 4])], { to: elementTypeOf('float64') });
+    const x = b.op('Cast', [b.input('x', 'float32', ['N', 4])], { to: getElementType('float64') });
     const weight = b.initializer('f.weight', asDouble(noise([4, 2], 1)));
     const product = b.op('Gemm', [x, weight, b.initializer('f.bias', asDouble(noise([2], 2)))]);
     b.output(b.op('Cast', [product], toFloat));
     const opened = imported(b.build('double'));
-    expect(parametersOf(opened).map(({ name, tensor: { dtype } }) => [name, dtype])).toEqual([
+    expect(listParameters(opened).map(({ name, tensor: { dtype } }) => [name, dtype])).toEqual([
       ['f.weight', 'float32'],
       ['f.bias', 'float32'],
     ]);
-    const [first] = parametersOf(opened);
+    const [first] = listParameters(opened);
     expect(first?.tensor).toEqual(noise([4, 2], 1));
   });
 

@@ -6,9 +6,9 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
 import { type Attribute, type Dim, type Graph, type Model, type Node, Value } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { scoresOf } from '../../src/ops/scores/scores.js';
+import { findScores } from '../../src/ops/scores/scores.js';
 import { upgradeOpset } from '../../src/passes/upgrade-opset.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, int64, type Tensor } from '../../src/tensor/tensor.js';
@@ -213,7 +213,7 @@ describe('upgradeOpset', () => {
   it('keeps an open batch through the flattening of an old Softmax', async () => {
     const graph = await compare({ opset: 11, op: 'Softmax', x: ['N', 3, 1] }, [2, 3, 1]);
     expect(graph.outputs[0]?.type?.dims).toEqual(['N', 3, 1]);
-    expect(scoresOf(graph).kind).toBe('probabilities');
+    expect(findScores(graph).kind).toBe('probabilities');
   });
 
   it('refuses an old Softmax over two open dimensions', () => {
@@ -249,7 +249,7 @@ describe('upgradeOpset', () => {
     // Those that are outputs of the graph keep their names.
     expect(graph.nodes.map(({ op }) => op)).toEqual([...constants.map(() => 'Identity'), 'Sub']);
     expect(graph.outputs.map(({ name }) => name)).toEqual(['y', ...Object.keys(attributes)]);
-    expect(parametersOf(graph)).toEqual([]);
+    expect(listParameters(graph)).toEqual([]);
     const held = Array.from(graph.initializers, ([{ name }, { dtype, dims, data }]) => [name, dtype, dims, [...data]]);
     expect(held).toEqual([
       ['constant/value', 'float32', [2], [1, 2]],

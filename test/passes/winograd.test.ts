@@ -9,7 +9,7 @@ import type { Graph } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import type { AttributeValues } from '../../src/ops/table.js';
 import { applyWinograd } from '../../src/passes/winograd.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 
@@ -22,7 +22,7 @@ const TOLERANCE = 2 ** -19;
 const random = seeded(20260301);
 const uniform = (dims: readonly number[]): Tensor<'float32'> =>
   float32(
-    Array.from({ length: sizeOf(dims) }, () => random.uniform(-1, 1)),
+    Array.from({ length: countElements(dims) }, () => random.uniform(-1, 1)),
     dims,
   );
 

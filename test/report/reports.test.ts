@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { binCorrelations } from '../../src/report/comparison-charts.js';
 import { makeCompressionReport } from '../../src/report/compression-page.js';
 import { writeCsv } from '../../src/report/format.js';
-import { verdictOf } from '../../src/report/verdict.js';
+import { describeVerdict } from '../../src/report/verdict.js';
 import { accuracyOf, comparison, figures, madeComparison, madeSqueeze, squeezed } from '../support/report-fixtures.js';
 
 describe('the verdict of a comparison', () => {
@@ -16,7 +16,7 @@ describe('the verdict of a comparison', () => {
 
   it('does not call the accuracy unchanged where it says nothing', () => {
     const none = { ...accuracyOf(0), top5Correct: 0, top5: 0 };
-    const verdict = verdictOf({
+    const verdict = describeVerdict({
       ...figures,
       accuracy: { before: none, after: none, top1Drop: 0, doubt: 'the classes of the data set were not found' },
       predictions: { images: 31, same: 5, agreement: (100 * 5) / 31, changed: { lost: 0, gained: 0, wrong: 26 } },
@@ -30,13 +30,13 @@ describe('the verdict of a comparison', () => {
 
   it('does not speak of an accuracy where images have no labels', () => {
     const { accuracy: _, ...unlabelled } = figures;
-    expect(verdictOf(unlabelled)).toContain('The images have no labels: the accuracy was not measured.');
+    expect(describeVerdict(unlabelled)).toContain('The images have no labels: the accuracy was not measured.');
   });
 
   it('leaves maps out of which the agreement is not defined, and says so', () => {
     const { lowest: _, ...maps } = figures.maps;
     const undefinedMaps = { ...maps, pearson: null, undefined: 3, constantMaps: { before: 3, after: 3 } };
-    expect(verdictOf({ ...figures, maps: undefinedMaps })).toContain(
+    expect(describeVerdict({ ...figures, maps: undefinedMaps })).toContain(
       'The agreement of the maps is not defined (a constant map on each of 3 images).',
     );
   });

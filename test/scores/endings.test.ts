@@ -5,7 +5,7 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import { gradCam } from '../../src/explain/grad-cam.js';
 import type { Graph } from '../../src/graph/model.js';
 import { computeLogProbabilities } from '../../src/metrics/accuracy.js';
-import { describeScores, scoresOf } from '../../src/ops/scores/scores.js';
+import { describeScores, findScores } from '../../src/ops/scores/scores.js';
 import { cutToScores } from '../../src/passes/scores-graph.js';
 import { expectFloat32, type Tensor } from '../../src/tensor/tensor.js';
 import { type Ending, logSigmoids, logSoftmaxes, network, noise, SIDE, sigmoids, softmaxes } from './networks.js';
@@ -49,7 +49,7 @@ function farthest(a: readonly Float32Array[], b: readonly Float32Array[]): numbe
 
 /** Probabilities as the verbs compute them. */
 async function probabilitiesOf(graph: Graph): Promise<Float32Array> {
-  const scores = scoresOf(graph);
+  const scores = findScores(graph);
   const found = await outputOf(referenceEngine(), cutToScores(graph, scores));
   expect(found.dims).toEqual([4, scores.columns]);
   return computeLogProbabilities(found, { kind: scores.source.kind, labels: scores.labels }).data.map(Math.exp);
@@ -70,8 +70,8 @@ for (const { name, endings, kind, labels, link } of families) {
     for (const [ending, append] of Object.entries(endings)) {
       it(`${ending}: recognised, with the map of the logits and the network’s own probabilities`, async () => {
         const graph = network(append);
-        expect(scoresOf(graph)).toMatchObject({ kind, labels, link, columns: 5, classes: 5 });
-        expect(scoresOf(graph).logits).toBeDefined();
+        expect(findScores(graph)).toMatchObject({ kind, labels, link, columns: 5, classes: 5 });
+        expect(findScores(graph).logits).toBeDefined();
         expect(farthest(await mapsOf(graph, 'logits'), await mapsOf(network(plain)))).toBeLessThanOrEqual(SAME_MAP);
         const own = (await outputOf(referenceEngine(), graph)).data;
         const wanted = kind === 'probabilities' ? own : own.map(Math.exp);
@@ -117,7 +117,7 @@ describe('one output column', () => {
 
   it.each(Object.keys(shapes))('%s is two classes: class 1 is y, class 0 is −y', async (shape) => {
     const graph = network(shapes[shape] as Ending, column);
-    expect(scoresOf(graph)).toMatchObject({ labels: 'binary', classes: 2, columns: 1 });
+    expect(findScores(graph)).toMatchObject({ labels: 'binary', classes: 2, columns: 1 });
     const y = (await outputOf(referenceEngine(), network(plain, column))).data;
     const wanted = Array.from(y).flatMap((value) => [1 / (1 + Math.exp(value)), 1 / (1 + Math.exp(-value))]);
     expect(closest(await probabilitiesOf(graph), wanted)).toBeLessThanOrEqual(SAME_PROBABILITY);
@@ -128,7 +128,7 @@ describe('one output column', () => {
 
   it('as a regression has no classes: y itself is explained', async () => {
     const graph = network(plain, column);
-    expect(scoresOf(graph, { task: 'regression' })).toMatchObject({ labels: 'none', classes: 1, kind: 'logits' });
+    expect(findScores(graph, { task: 'regression' })).toMatchObject({ labels: 'none', classes: 1, kind: 'logits' });
     const explainer = await gradCam(nodeEngine(), graph, { task: 'regression' });
     const [found] = await explainer.explain(images);
     await explainer.dispose();
@@ -175,7 +175,7 @@ describe('probabilities without logits', () => {
   ];
   it.each(kinds)('%s: recognised from its range, explained as it is', async (_, ending, expected, options) => {
     const graph = network(ending, options);
-    const scores = scoresOf(graph);
+    const scores = findScores(graph);
     expect(scores).toMatchObject({ kind: 'probabilities', logits: undefined, ...expected });
     const found = await probabilitiesOf(graph);
     const own = (await outputOf(referenceEngine(), graph)).data;
@@ -191,7 +191,7 @@ describe('probabilities without logits', () => {
     '%s: what goes into it is explained, its own probability is printed',
     async (_, link, ending) => {
       const graph = network(ending);
-      expect(scoresOf(graph)).toMatchObject({ kind: 'probabilities', labels: 'multi-label', link });
+      expect(findScores(graph)).toMatchObject({ kind: 'probabilities', labels: 'multi-label', link });
       expect(farthest(await mapsOf(graph), await mapsOf(network(plain)))).toBeLessThanOrEqual(SAME_MAP);
       const own = (await outputOf(referenceEngine(), graph)).data;
       expect(closest(await probabilitiesOf(graph), own)).toBeLessThanOrEqual(SAME_PROBABILITY);
@@ -203,7 +203,7 @@ describe('probabilities without logits', () => {
       const p = b.op('Sigmoid', [z]);
       return b.op('Div', [p, b.op('ReduceSum', [p, b.ints([1])], { keepdims: 1 })]);
     });
-    expect(scoresOf(graph)).toMatchObject({ kind: 'probabilities', labels: 'single-label', link: 'Sigmoid' });
+    expect(findScores(graph)).toMatchObject({ kind: 'probabilities', labels: 'single-label', link: 'Sigmoid' });
     const own = (await outputOf(referenceEngine(), graph)).data;
     expect(closest(await probabilitiesOf(graph), own)).toBeLessThanOrEqual(SAME_PROBABILITY);
   });
@@ -222,7 +222,7 @@ describe('scores that are what they look like', () => {
     ],
     ['a softmax over the batch', (b, z) => b.op('Softmax', [z], { axis: 0 })],
   ] as const satisfies readonly (readonly [string, Ending])[])('%s', (_, ending) => {
-    const scores = scoresOf(network(ending));
+    const scores = findScores(network(ending));
     expect(scores.labels === 'single-label' && scores.kind === 'logits').toBe(_ !== 'a softmax over the batch');
     expect(scores.link).toBeUndefined();
   });
@@ -230,6 +230,6 @@ describe('scores that are what they look like', () => {
   it('no output that can hold scores: none are described, and an error says what there is', () => {
     const maps = network((b, z) => b.op('Expand', [b.op('Unsqueeze', [z, b.ints([2, 3])]), b.ints([1, 5, 8, 8])]));
     expect(describeScores(maps)).toBeUndefined();
-    expect(() => scoresOf(maps)).toThrow(/no classifier.*\[N, 5, 8, 8\]/);
+    expect(() => findScores(maps)).toThrow(/no classifier.*\[N, 5, 8, 8\]/);
   });
 });

@@ -3,7 +3,7 @@ import { sumDivergence } from '../../src/compression/kl-divergence.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import type { Graph } from '../../src/graph/model.js';
 import { computeLogProbabilities, countAccuracy } from '../../src/metrics/accuracy.js';
-import { type ScoreKinds, scoresOf } from '../../src/ops/scores/scores.js';
+import { findScores, type ScoreKinds } from '../../src/ops/scores/scores.js';
 import { cutToScores } from '../../src/passes/scores-graph.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { buildStepGraph, LOSS, TARGET } from '../../src/train/step-graph.js';
@@ -38,7 +38,7 @@ function oneHot(labels: readonly number[], classes: number): Tensor<'float32'> {
 
 /** Loss of a training step, and the mean negative log-likelihood of an evaluation. */
 async function lossesOf(graph: Graph, labels: readonly number[]) {
-  const scores = scoresOf(graph);
+  const scores = findScores(graph);
   const parameters = new Set(['fc.weight', 'fc.bias']);
   const step = buildStepGraph(graph, parameters, IMAGES);
   expect(step.classes).toBe(scores.classes);

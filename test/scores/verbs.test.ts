@@ -9,10 +9,10 @@ import { openModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
 import { withFreshHead } from '../../src/models/fresh-head.js';
 import { findImagenetNames, IMAGENET_NAMES } from '../../src/models/imagenet-names.js';
-import { scoresOf } from '../../src/ops/scores/scores.js';
+import { findScores } from '../../src/ops/scores/scores.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
 import { explain } from '../../src/workflows/explain.js';
-import { summary } from '../../src/workflows/summary.js';
+import { summary } from '../../src/workflows/summarize.js';
 import { shibori } from '../support/shibori.js';
 import { type Ending, network, SIDE } from './networks.js';
 
@@ -212,7 +212,7 @@ describe('classes', () => {
 
   it('a fresh head for two classes keeps one column where the model has one', () => {
     const sigmoid: Ending = (b, z) => b.op('Sigmoid', [z]);
-    const of = (classes: number) => scoresOf(withFreshHead(network(sigmoid, { columns: 1 }), classes, 1).graph);
+    const of = (classes: number) => findScores(withFreshHead(network(sigmoid, { columns: 1 }), classes, 1).graph);
     expect(of(2)).toMatchObject({ columns: 1, classes: 2, labels: 'binary' });
     expect(of(3)).toMatchObject({ columns: 3, classes: 3, labels: 'multi-label' });
   });

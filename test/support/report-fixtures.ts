@@ -1,10 +1,10 @@
 import sharp from 'sharp';
 import type { Comparison } from '../../src/report/comparison.js';
-import { comparisonReport, type ReportExtras } from '../../src/report/comparison-page.js';
+import { buildComparisonReport, type ReportExtras } from '../../src/report/comparison-page.js';
 import { type CompressionPage, makeCompressionReport } from '../../src/report/compression-page.js';
 import type { Report } from '../../src/report/page.js';
 import type { Provenance } from '../../src/report/provenance.js';
-import { verdictOf } from '../../src/report/verdict.js';
+import { describeVerdict } from '../../src/report/verdict.js';
 
 /** The accuracy of so many right of 200. */
 export const accuracyOf = (top1Correct: number) => ({
@@ -74,7 +74,7 @@ export const figures: Omit<Comparison, 'verdict'> = {
 };
 
 /** A made-up comparison. */
-export const comparison: Comparison = { verdict: verdictOf(figures), ...figures };
+export const comparison: Comparison = { verdict: describeVerdict(figures), ...figures };
 
 const epoch = (n: number) => ({
   epoch: n,
@@ -125,7 +125,7 @@ export async function madeComparison(of: Comparison = comparison): Promise<Repor
       { className: 'shark', before: panel(0.05, false), after: panel(0.85, true) },
     ],
   };
-  return comparisonReport(of, extras, {
+  return buildComparisonReport(of, extras, {
     pairs: [
       { file: 'val/goldfish/1.JPEG', className: 'goldfish', correlation: 0.95 },
       { file: 'val/goldfish/2.JPEG', className: 'goldfish', correlation: 0.7 },

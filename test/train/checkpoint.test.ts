@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/formats/safetensors/write.js';
-import { fileCheckpoint } from '../../src/io/checkpoint.js';
+import { openCheckpointFile } from '../../src/io/training-checkpoint-file.js';
 import { float32, int64 } from '../../src/tensor/tensor.js';
 import type { TrainingState } from '../../src/train/training-state.js';
 import { bundle } from '../support/bundle.js';
@@ -35,7 +35,7 @@ const state = (): TrainingState => ({
 
 describe('fileCheckpoint', () => {
   it('brings back every bit', async () => {
-    const checkpoint = fileCheckpoint(join(root, 'deep', 'a.safetensors'));
+    const checkpoint = openCheckpointFile(join(root, 'deep', 'a.safetensors'));
     expect(await checkpoint.load()).toBeUndefined();
     await checkpoint.save(state());
     const loaded = await checkpoint.load();
@@ -64,9 +64,9 @@ describe('fileCheckpoint', () => {
     ],
   ])('refuses a file that is %s', async (_, damage, message) => {
     const file = join(root, 'damaged.safetensors');
-    await fileCheckpoint(file).save(state());
+    await openCheckpointFile(file).save(state());
     writeFileSync(file, damage(readFileSync(file)));
-    await expect(fileCheckpoint(file).load()).rejects.toThrow(message);
+    await expect(openCheckpointFile(file).load()).rejects.toThrow(message);
   });
 
   describe('in a process that is killed', () => {
@@ -78,7 +78,7 @@ describe('fileCheckpoint', () => {
     it.each([0, 3, 8, 17, 31, 50])('leaves one whole checkpoint, %i ms after the first', async (delayMs) => {
       const file = join(root, `killed-${delayMs}.safetensors`);
       await runAndKill(program, [file], delayMs);
-      const loaded = await fileCheckpoint(file).load();
+      const loaded = await openCheckpointFile(file).load();
       const step = loaded?.progress.step ?? 0;
       expect(step).toBeGreaterThan(0);
       expect(loaded?.tensors.get('weight')?.every((value) => value === step)).toBe(true);

@@ -8,7 +8,7 @@ import type { Graph } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import type { Distillation } from '../../src/train/distillation.js';
-import { memoryStore } from '../../src/train/feature-store.js';
+import { memoryStore } from '../../src/train/features-in-memory.js';
 import { fit } from '../../src/train/fit.js';
 import { sgd } from '../../src/train/optimizers.js';
 import { createStepper } from '../../src/train/training-step.js';

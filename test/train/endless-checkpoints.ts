@@ -1,4 +1,4 @@
-import { fileCheckpoint } from '../../src/io/checkpoint.js';
+import { openCheckpointFile } from '../../src/io/training-checkpoint-file.js';
 
 /**
  * A program that is to be killed: it saves checkpoint after checkpoint, each of `ELEMENTS` times its number. Argument:
@@ -6,7 +6,7 @@ import { fileCheckpoint } from '../../src/io/checkpoint.js';
  */
 const file = process.argv[2] ?? '';
 const ELEMENTS = 300_000;
-const store = fileCheckpoint(file);
+const store = openCheckpointFile(file);
 for (let step = 1; ; step++) {
   const progress = {
     fingerprint: '',

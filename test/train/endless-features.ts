@@ -1,11 +1,11 @@
-import { diskStore } from '../../src/io/feature-store.js';
+import { openFeatureCache } from '../../src/io/feature-cache.js';
 
 /**
  * A program that is to be killed: it fills a store, each record with a number of its own. Arguments: folder, records,
  * elements of each.
  */
 const [folder = '', count = '', elements = ''] = process.argv.slice(2);
-const store = diskStore(folder, Number(count), Number(elements));
+const store = openFeatureCache(folder, Number(count), Number(elements));
 for (let view = 0; ; view++) {
   for (let index = 0; index < Number(count); index += 4) {
     const indices = [index, index + 1, index + 2, index + 3];

@@ -12,11 +12,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { referenceEngine } from '../../src/engine/reference.js';
-import { diskStore, featureKey, makeRoom } from '../../src/io/feature-store.js';
+import { computeCacheKey, evictFeatures, openFeatureCache } from '../../src/io/feature-cache.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
-import { type FeatureStore, memoryStore } from '../../src/train/feature-store.js';
 import { cachedFeatures } from '../../src/train/features.js';
+import { type FeatureStore, memoryStore } from '../../src/train/features-in-memory.js';
 import { bundle } from '../support/bundle.js';
 import { runAndKill } from './killed.js';
 
@@ -33,7 +33,7 @@ function readOne(store: FeatureStore, view: number, index: number, elements: num
 
 describe.each([
   ['memoryStore', () => memoryStore(5, 3)],
-  ['diskStore', () => diskStore(fresh(), 5, 3)],
+  ['diskStore', () => openFeatureCache(fresh(), 5, 3)],
 ] as const)('%s', (_, open) => {
   it('gives back the records in any order, and knows what it has', () => {
     const store = open();
@@ -58,10 +58,10 @@ describe('memoryStore', () => {
 describe('diskStore', () => {
   it('is there for the next process, without what was not marked whole', () => {
     const folder = fresh();
-    const first = diskStore(folder, 4, 2);
+    const first = openFeatureCache(folder, 4, 2);
     first.write(0, [0, 2], Float32Array.of(1, 2, 3, 4));
     first.close();
-    const second = diskStore(folder, 4, 2);
+    const second = openFeatureCache(folder, 4, 2);
     expect([0, 1, 2, 3].map((index) => second.has(0, index))).toEqual([true, false, true, false]);
     expect(readOne(second, 0, 2, 2)).toEqual([3, 4]);
     second.close();
@@ -69,11 +69,11 @@ describe('diskStore', () => {
 
   it('takes nothing from a store of other dimensions, and leaves other files alone', () => {
     const folder = fresh();
-    const first = diskStore(folder, 4, 2);
+    const first = openFeatureCache(folder, 4, 2);
     first.write(0, [0], Float32Array.of(1, 2));
     first.close();
     writeFileSync(join(folder, 'notes.txt'), 'mine');
-    const second = diskStore(folder, 4, 3);
+    const second = openFeatureCache(folder, 4, 3);
     expect(second.has(0, 0)).toBe(false);
     second.close();
     expect(readdirSync(folder)).toContain('notes.txt');
@@ -81,7 +81,7 @@ describe('diskStore', () => {
 
   it('says so when its file was cut short', () => {
     const folder = fresh();
-    const store = diskStore(folder, 4, 2);
+    const store = openFeatureCache(folder, 4, 2);
     store.write(0, [3], Float32Array.of(1, 2));
     truncateSync(join(folder, 'view-0.f32'), 12);
     expect(() => readOne(store, 0, 3, 2)).toThrow(/cut short.*Delete the folder/);
@@ -90,7 +90,7 @@ describe('diskStore', () => {
 
   it('says so when the folder cannot be made', () => {
     writeFileSync(join(root, 'file'), '');
-    expect(() => diskStore(join(root, 'file', 'store'), 1, 1)).toThrow(
+    expect(() => openFeatureCache(join(root, 'file', 'store'), 1, 1)).toThrow(
       /Caching features in .*a part of the path is a file/,
     );
   });
@@ -105,7 +105,7 @@ describe('diskStore', () => {
       const folder = fresh();
       const [count, elements] = [64, 5000];
       await runAndKill(program, [folder, String(count), String(elements)], delayMs);
-      const store = diskStore(folder, count, elements);
+      const store = openFeatureCache(folder, count, elements);
       let marked = 0;
       for (let view = 0; existsSync(join(folder, `view-${view}.f32`)); view++) {
         for (let index = 0; index < count; index++) {
@@ -147,7 +147,7 @@ describe('cachedFeatures', () => {
     const folder = fresh();
     const first: number[] = [];
     const abort = new AbortController();
-    const started = cachedFeatures(referenceEngine(), data(first), prefix(), diskStore(folder, COUNT, 2), 1);
+    const started = cachedFeatures(referenceEngine(), data(first), prefix(), openFeatureCache(folder, COUNT, 2), 1);
     const told: number[] = [];
     const stop = (done: number) => {
       told.push(done);
@@ -157,7 +157,7 @@ describe('cachedFeatures', () => {
     expect(told).toEqual([64]);
     await started.dispose();
     const second: number[] = [];
-    const resumed = cachedFeatures(referenceEngine(), data(second), prefix(), diskStore(folder, COUNT, 2), 1);
+    const resumed = cachedFeatures(referenceEngine(), data(second), prefix(), openFeatureCache(folder, COUNT, 2), 1);
     expect(await resumed.fill(3, (done) => told.push(done))).toBe(true);
     expect(told).toEqual([64, 128, 150]);
     expect(second).toEqual(Array.from({ length: COUNT - 64 }, (_, i) => 64 + i));
@@ -170,8 +170,8 @@ describe('cachedFeatures', () => {
 
 describe('featureKey', () => {
   it('tells parts apart', () => {
-    expect(featureKey(['ab', 'c'])).not.toBe(featureKey(['a', 'bc']));
-    expect(featureKey(['a', Uint8Array.of(1)])).toBe(featureKey(['a', Uint8Array.of(1)]));
+    expect(computeCacheKey(['ab', 'c'])).not.toBe(computeCacheKey(['a', 'bc']));
+    expect(computeCacheKey(['a', Uint8Array.of(1)])).toBe(computeCacheKey(['a', Uint8Array.of(1)]));
   });
 });
 
@@ -186,10 +186,10 @@ describe('makeRoom', () => {
       utimesSync(join(folder, name), new Date(2020, i), new Date(2020, i));
     }
     // On disk a file takes whole blocks, so a little more than its size.
-    makeRoom(folder, new Set(['kept']), 100_000, 350_000);
+    evictFeatures(folder, new Set(['kept']), 100_000, 350_000);
     expect(readdirSync(folder).sort()).toEqual(['README', 'kept', 'newer', 'newest']);
-    makeRoom(folder, new Set(['kept']), 100_000, 250_000);
+    evictFeatures(folder, new Set(['kept']), 100_000, 250_000);
     expect(readdirSync(folder).sort()).toEqual(['README', 'kept', 'newest']);
-    makeRoom(join(folder, 'absent'), new Set(['kept']), 1, 1);
+    evictFeatures(join(folder, 'absent'), new Set(['kept']), 1, 1);
   });
 });

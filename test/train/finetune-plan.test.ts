@@ -5,13 +5,13 @@ import { emitTtLinear } from '../../src/decompose/tt-layer.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { summarize } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { rewrite } from '../../src/passes/rewrite.js';
-import { forTraining, scheduleOf } from '../../src/recipes/finetune-plan.js';
+import { buildSchedule, prepareForTraining } from '../../src/recipes/plan-settings.js';
 import { finetuneSchema } from '../../src/recipes/recipe.js';
-import { range, sizeOf } from '../../src/tensor/dims.js';
+import { countElements, range } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, type Tensor, zeros } from '../../src/tensor/tensor.js';
 import { constant } from '../../src/train/schedules.js';
@@ -24,14 +24,14 @@ const engine = nodeEngine({ threads: 1 });
 function some(dims: readonly number[], seed: number): Tensor<'float32'> {
   const random = seeded(seed);
   return float32(
-    Array.from({ length: sizeOf(dims) }, () => random.uniform(-1, 1)),
+    Array.from({ length: countElements(dims) }, () => random.uniform(-1, 1)),
     dims,
   );
 }
 
 /** `input → fc (a tensor train) → ReLU → head`. */
 function model(shape: TtShape, execution: 'factored' | 'rebuilt', bias: boolean): Graph {
-  const [inputs, width] = [sizeOf(shape.inModes), sizeOf(shape.outModes)];
+  const [inputs, width] = [countElements(shape.inModes), countElements(shape.outModes)];
   const b = new GraphBuilder();
   let x = b.input('input', 'float32', ['N', inputs]);
   const dense = [
@@ -66,7 +66,7 @@ const isOf = (path: string) => (name: string) => name.startsWith(`${path}.`);
 
 /** The gradients of one step, by parameter. */
 async function gradientsOf(graph: Graph, batch: number): Promise<Map<string, Float32Array>> {
-  const parameters = parametersOf(graph);
+  const parameters = listParameters(graph);
   const step = buildStepGraph(graph, new Set(parameters.map(({ name }) => name)), batch);
   const target = float32(
     Array.from({ length: batch * 3 }, (_, i) => Number(i % 4 === 0)),
@@ -100,8 +100,8 @@ describe('forTraining', () => {
     async (options) => {
       const { execution, bias, ...shape } = options;
       const graph = model(shape, execution, bias);
-      const training = forTraining(graph, () => true, 8);
-      const input = some([2, sizeOf(shape.inModes)], 40);
+      const training = prepareForTraining(graph, () => true, 8);
+      const input = some([2, countElements(shape.inModes)], 40);
       const [before, after] = [
         await runOnce(engine, graph, { input }),
         await runOnce(engine, training.graph, { input }),
@@ -130,12 +130,12 @@ describe('forTraining', () => {
     // A finished model multiplies by the dense weight, of which cores that are constants are made for nothing; a training
     // takes the images through one core after the other.
     expect(millions(graph)).toBe(822);
-    expect(millions(forTraining(graph, () => true, 64).graph)).toBe(352);
+    expect(millions(prepareForTraining(graph, () => true, 64).graph)).toBe(352);
   });
 
   it('puts trained numbers back, and nothing else', () => {
     const graph = model(shapes[0] ?? { layout: 'tt', outModes: [], inModes: [], bonds: [] }, 'rebuilt', true);
-    const training = forTraining(graph, isOf('fc'), 8);
+    const training = prepareForTraining(graph, isOf('fc'), 8);
     const changed = rewrite(training.graph, {
       initializer: ({ name }, data) => (name === 'fc.tt_W1' ? some(data.dims, 50) : data),
     });
@@ -150,14 +150,14 @@ describe('forTraining', () => {
 
   it('leaves a layer as it runs where none of it is trained', () => {
     const graph = model(shapes[0] ?? { layout: 'tt', outModes: [], inModes: [], bonds: [] }, 'rebuilt', true);
-    expect(forTraining(graph, isOf('head'), 8).graph).toBe(graph);
+    expect(prepareForTraining(graph, isOf('head'), 8).graph).toBe(graph);
   });
 });
 
 describe('scheduleOf', () => {
   const plan = (more: object) => finetuneSchema.parse(more);
   it('rises for half of the training unless it is told how long', () => {
-    const rates = (more: object, steps: number) => [0, 1, 2, 3, 4].map(scheduleOf(plan(more), steps));
+    const rates = (more: object, steps: number) => [0, 1, 2, 3, 4].map(buildSchedule(plan(more), steps));
     expect(rates({ learningRate: [1, 3] }, 4)).toEqual([1, 2, 3, 2, 1]);
     expect(rates({ learningRate: [1, 3], stepSizeUp: 1 }, 4)).toEqual([1, 3, 1, 2, 1]);
     expect(rates({ learningRate: [1, 3] }, 1)).toEqual([1, 3, 1, 2, 1]);

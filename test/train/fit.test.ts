@@ -7,7 +7,7 @@ import { splitFrozenPrefix } from '../../src/passes/frozen-prefix.js';
 import { rewrite } from '../../src/passes/rewrite.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, tensor } from '../../src/tensor/tensor.js';
-import { memoryStore } from '../../src/train/feature-store.js';
+import { memoryStore } from '../../src/train/features-in-memory.js';
 import { type FitOptions, type FitProgress, fit } from '../../src/train/fit.js';
 import { adam, type Optimizer, sgd } from '../../src/train/optimizers.js';
 import { constant, cyclic } from '../../src/train/schedules.js';

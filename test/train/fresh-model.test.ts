@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
-import { parametersOf } from '../../src/graph/parameters.js';
+import { listParameters } from '../../src/graph/parameters.js';
 import { listHeadParameters, withFreshHead } from '../../src/models/fresh-head.js';
 import { buildInitialVgg, findVggShape, withCompactHead } from '../../src/models/initial-vgg.js';
 import { reinitialize } from '../../src/models/initialize.js';
 import { buildStateDict } from '../../src/models/state-dict.js';
 import { summarize } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
-import { sizeOf } from '../../src/tensor/dims.js';
+import { countElements } from '../../src/tensor/dims.js';
 import { expectFloat32, float32, int64, type Tensor, zeros } from '../../src/tensor/tensor.js';
 import { SIDE, tinyShape } from '../support/tiny-recipe.js';
 import { numbersOf } from './golden.js';
@@ -23,7 +23,7 @@ type Tail = 'gemm' | 'matmul' | 'conv' | 'reshape' | 'norm';
 function exported(tail: Tail): Graph {
   const b = new GraphBuilder();
   const p = (name: string, dims: readonly number[], value = 0.5) =>
-    b.initializer(name, float32(new Float32Array(sizeOf(dims)).fill(value), dims));
+    b.initializer(name, float32(new Float32Array(countElements(dims)).fill(value), dims));
   let x = b.input('input', 'float32', ['N', 3, 8, 8]);
   x = b.op('Div', [b.op('Sub', [x, p('mean', [1, 3, 1, 1])]), p('std', [1, 3, 1, 1])]);
   x = b.op('Mul', [x, p('contrast', [1, 3, 1, 1])]);
@@ -56,7 +56,7 @@ function exported(tail: Tail): Graph {
 }
 
 const tensorsOf = (graph: Graph): Map<string, Tensor> =>
-  new Map(parametersOf(graph).map(({ name, tensor }) => [name, tensor]));
+  new Map(listParameters(graph).map(({ name, tensor }) => [name, tensor]));
 const valuesOf = (graph: Graph, name: string) => Array.from(tensorsOf(graph).get(name)?.data ?? [], Number);
 const deviation = (values: readonly number[]) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length);
 

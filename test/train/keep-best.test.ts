@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
-import { parametersOf } from '../../src/graph/parameters.js';
-import { type Dataset, openDataset } from '../../src/images/dataset.js';
+import { listParameters } from '../../src/graph/parameters.js';
+import { type Dataset, openDataset } from '../../src/images/open-dataset.js';
 import { encodeModel, type LoadedModel, openModel } from '../../src/io/models/model-file.js';
 import { finetuneSchema, trainSchema } from '../../src/recipes/recipe.js';
 import { isBetter } from '../../src/train/best-weights.js';
@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 const weights = ({ graph }: LoadedModel) =>
-  new Map(parametersOf(graph).map(({ name, tensor }) => [name, Array.from(tensor.data, Number)]));
+  new Map(listParameters(graph).map(({ name, tensor }) => [name, Array.from(tensor.data, Number)]));
 const top1 = async (model: LoadedModel) => (await evaluateModel(model, dataset, {}, { engine })).top1;
 
 describe('the best epoch', () => {

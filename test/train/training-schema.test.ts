@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.js';
 import { buildInitialVgg } from '../../src/models/initial-vgg.js';
-import { groupsOf, scheduleOf, stepsPerEpoch } from '../../src/recipes/finetune-plan.js';
+import { buildParameterGroups, buildSchedule, countStepsPerEpoch } from '../../src/recipes/plan-settings.js';
 import { finetuneSchema, parseYaml, trainSchema } from '../../src/recipes/recipe.js';
 import { tinyShape } from '../support/tiny-recipe.js';
 
@@ -85,7 +85,7 @@ stages:
 
 describe('scheduleOf', () => {
   const rates = (plan: object, steps: number, count = 6) => {
-    const schedule = scheduleOf(finetuneSchema.parse(plan), steps);
+    const schedule = buildSchedule(finetuneSchema.parse(plan), steps);
     return Array.from({ length: count }, (_, step) => schedule(step));
   };
 
@@ -115,14 +115,14 @@ describe('scheduleOf', () => {
 
   it('knows the steps of an epoch', () => {
     const steps = (batch: number, accumulate: number, images: number) =>
-      stepsPerEpoch(finetuneSchema.parse({ batch, accumulate }), images);
+      countStepsPerEpoch(finetuneSchema.parse({ batch, accumulate }), images);
     expect([steps(8, 1, 64), steps(8, 1, 65), steps(8, 2, 65), steps(8, 3, 24)]).toEqual([8, 9, 5, 1]);
   });
 });
 
 describe('groupsOf', () => {
   const graph = buildInitialVgg(tinyShape, 7);
-  const groups = (plan: object) => groupsOf(finetuneSchema.parse(plan), graph);
+  const groups = (plan: object) => buildParameterGroups(finetuneSchema.parse(plan), graph);
   const weight = { name: 'net.classifier.0.weight', dims: [12, 64] };
   const bias = { name: 'net.classifier.0.bias', dims: [12] };
 

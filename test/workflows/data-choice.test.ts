@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { type DataOptions, openDataset, withDataset, withTrainingSets } from '../../src/images/dataset.js';
+import { type DataOptions, openDataset, withDataset, withTrainingSets } from '../../src/images/open-dataset.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
 import { buildInitialVgg } from '../../src/models/initial-vgg.js';

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { runInPieces } from '../../src/engine/pieces.js';
-import { batchesToTime } from '../../src/evaluation/measure.js';
+import { batchesToTime } from '../../src/evaluation/measure-speed.js';
 import { readNpy } from '../../src/formats/npy.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
-import { fixedBatchOf } from '../../src/graph/batch.js';
+import { getFixedBatch } from '../../src/graph/batch.js';
 import type { Graph } from '../../src/graph/model.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
@@ -90,7 +90,7 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
 
   it('keeps its batch when it is opened, and a note names the node', async () => {
     const { graph, notes } = await openModel(file);
-    expect(fixedBatchOf(graph)).toBe(batch);
+    expect(getFixedBatch(graph)).toBe(batch);
     expect(notes.join()).toMatch(new RegExp(`The batch is fixed to ${batch}, .*(Reshape)`));
   });
 

@@ -14,8 +14,8 @@ import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32ToFloat16 } from '../../src/tensor/float16.js';
 import { seeded } from '../../src/tensor/random.js';
 import { tensor } from '../../src/tensor/tensor.js';
-import { exportModel } from '../../src/workflows/export.js';
-import { summary } from '../../src/workflows/summary.js';
+import { exportModel } from '../../src/workflows/export-model.js';
+import { summary } from '../../src/workflows/summarize.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'shibori-sizes-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

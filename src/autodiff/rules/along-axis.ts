@@ -1,6 +1,6 @@
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { countElements, range } from '../../tensor/dims.js';
 import { staticDims } from '../static-dims.js';
 import { constantLike, reshaped } from './terms.js';
 
@@ -19,7 +19,7 @@ export function transposedProduct(
 ): Value {
   const dims = staticDims(dy);
   const outputs = dims[axis] ?? 1;
-  const [before, after] = [sizeOf(dims.slice(0, axis)), sizeOf(dims.slice(axis + 1))];
+  const [before, after] = [countElements(dims.slice(0, axis)), countElements(dims.slice(axis + 1))];
   const target = dims.with(axis, size);
   if (after === 1) {
     const flat = reshaped(b, dy, [before, outputs]);

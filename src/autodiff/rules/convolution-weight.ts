@@ -8,7 +8,7 @@
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
 import type { Window } from '../../ops/convolution.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { countElements, range } from '../../tensor/dims.js';
 import { reshaped, sliced, zeroPadded } from './terms.js';
 
 /** Dimensions of a convolution `[N, C, spatial…]` → `[N, O, positions…]` with weights `[O, C / group, kernel…]`. */
@@ -46,7 +46,7 @@ export function convolutionWeightGradient(
   if (group === 1 && isTiled(job)) return fromTiles(job);
   if (group === 1 && channels <= FEW_CHANNELS) return fromColumns(job);
   const plain = group === 1 && positions.length === 2 && window.strides.every((stride) => stride === 1);
-  return plain && sizeOf(positions) >= MANY_POSITIONS ? fromShifts(job) : fromOffsets(job);
+  return plain && countElements(positions) >= MANY_POSITIONS ? fromShifts(job) : fromOffsets(job);
 }
 
 interface Job {
@@ -89,7 +89,7 @@ function fromOffsets(job: Job): Value {
   const [, outputs = 1, ...positions] = dims.y;
   const [channelsEach, outputsEach] = [channels / group, outputs / group];
   const rank = spatial.length;
-  const rows = batch * sizeOf(positions);
+  const rows = batch * countElements(positions);
   const stack = group === 1 ? [] : [group];
   // `[group, N, spatial…, C / group]`: a slice is copied in long runs, and its reshape to a matrix costs nothing.
   const parted = reshaped(b, job.x, group === 1 ? dims.x : [batch, group, channelsEach, ...spatial]);
@@ -108,7 +108,7 @@ function fromOffsets(job: Job): Value {
 /** Whether the windows lie side by side and cover the input, as those of patch embeddings do. */
 function isTiled({ dims, window }: Job): boolean {
   // Of one tap there is nothing to turn.
-  if (sizeOf(window.kernel) === 1) return false;
+  if (countElements(window.kernel) === 1) return false;
   return window.kernel.every(
     (size, axis) =>
       size === window.strides[axis] &&
@@ -127,12 +127,12 @@ function fromTiles({ b, x, dy, dims, window }: Job): Value {
   // [N, C, p1, k1, p2, k2, …] → [N, p1, p2, …, C, k1, k2, …]
   const split = positions.flatMap((count, axis) => [count, window.kernel[axis] ?? 1]);
   const perm = [0, ...range(rank).map((axis) => 2 * axis + 2), 1, ...range(rank).map((axis) => 2 * axis + 3)];
-  const rows = batch * sizeOf(positions);
+  const rows = batch * countElements(positions);
   const tiles = b.op('Transpose', [reshaped(b, x, [batch, channels, ...split])], { perm });
   const turned = b.op('Transpose', [dy], { perm: [1, 0, ...range(rank).map((axis) => axis + 2)] });
   const product = b.op('MatMul', [
     reshaped(b, turned, [outputs, rows]),
-    reshaped(b, tiles, [rows, channels * sizeOf(window.kernel)]),
+    reshaped(b, tiles, [rows, channels * countElements(window.kernel)]),
   ]);
   return reshaped(b, product, dims.w);
 }
@@ -142,7 +142,7 @@ function fromColumns(job: Job): Value {
   const { b, dims, window } = job;
   const [batch = 1, channels = 1] = dims.x;
   const [, outputs = 1, ...positions] = dims.y;
-  const count = sizeOf(positions);
+  const count = countElements(positions);
   const x = padded(job, job.x, 2);
   const offsets = kernelOffsets(window.kernel);
   const columns = joined(

@@ -6,8 +6,8 @@
  */
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { type convolution as specs, transposedWindow, type Window, windowOf } from '../../ops/convolution.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { readWindow, type convolution as specs, transposedWindow, type Window } from '../../ops/convolution.js';
+import { countElements, range } from '../../tensor/dims.js';
 import type { Rules } from '../rule.js';
 import { type ConvolutionDims, convolutionWeightGradient } from './convolution-weight.js';
 import { pooling } from './pooling.js';
@@ -25,7 +25,7 @@ export const convolution: Rules<keyof typeof specs> = {
   Conv({ builder: b, attributes, dy, ...c }) {
     const [x, w] = [c.x(0), c.x(1)];
     const dims = { x: c.dims(x), w: c.dims(w), y: c.dims(c.y) };
-    const window = windowOf(attributes, dims.w.slice(2), dims.x.slice(2));
+    const window = readWindow(attributes, dims.w.slice(2), dims.x.slice(2));
     return [
       c.needs(0) ? inputGradient(b, w, dy, dims, window, attributes.group) : undefined,
       c.needs(1) ? convolutionWeightGradient(b, x, dy, dims, window, attributes.group) : undefined,
@@ -95,7 +95,7 @@ function inputGradient(
 /** `[C, O / group, kernel…]` from `[O, C / group, kernel…]`, every kernel turned by 180 degrees. */
 function flippedWeights(b: GraphBuilder, w: Value, dims: readonly number[], group: number): Value {
   const [outputs = 1, channelsEach = 1, ...kernel] = dims;
-  const taps = sizeOf(kernel);
+  const taps = countElements(kernel);
   const parted = reshaped(b, w, [group, outputs / group, channelsEach, taps]);
   const swapped = b.op('Transpose', [parted], { perm: [0, 2, 1, 3] });
   const flipped = taps === 1 ? swapped : reversed(b, swapped, 3);

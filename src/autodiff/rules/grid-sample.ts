@@ -5,8 +5,8 @@
  */
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { pixelScale, reflection, type Tap, tapsOf } from '../../ops/grid-sampling.js';
-import { sizeOf } from '../../tensor/dims.js';
+import { computeTaps, pixelScale, reflection, type Tap } from '../../ops/grid-sampling.js';
+import { countElements } from '../../tensor/dims.js';
 import type { RuleContext } from '../rule.js';
 import { castLike, constantLike, keepWhere, numberLike, reshaped, scaled, sliced, zerosLike } from './terms.js';
 
@@ -71,13 +71,13 @@ function axisTaps(b: GraphBuilder, grid: Value, size: number, sampling: Sampling
 /** See the top of this file. */
 export function gridSample({ builder: b, dy, ...c }: RuleContext<'GridSample'>): (Value | undefined)[] {
   const { mode, padding_mode: padding, align_corners } = c.attributes;
-  const taps = tapsOf(mode);
+  const taps = computeTaps(mode);
   if (!taps) throw c.fail(`there is no mode "${mode}".`);
   const sampling: Sampling = { nearest: mode === 'nearest', padding, aligned: align_corners === 1, taps };
   const [x, grid] = [c.x(0), c.x(1)];
   const [dims, gridDims] = [c.dims(x), c.dims(grid)];
   const [batch = 1, channels = 1, rows = 1, columns = 1] = dims;
-  const positions = sizeOf(gridDims.slice(1, 3));
+  const positions = countElements(gridDims.slice(1, 3));
   const count = taps.length;
   const along = (axis: number) =>
     reshaped(b, sliced(b, grid, [{ axis: 3, start: axis, count: 1 }]), [batch, 1, 1, 1, positions]);

@@ -1,7 +1,7 @@
 /** Rules of the operators that pick and place by indices: what went from i to o, comes back from o to i. */
 import type { Value } from '../../graph/model.js';
 import type { indexing as specs } from '../../ops/indexing.js';
-import { normalizeAxis, range, sizeOf, stridesOf } from '../../tensor/dims.js';
+import { computeStrides, countElements, normalizeAxis, range } from '../../tensor/dims.js';
 import { int64 } from '../../tensor/tensor.js';
 import { notDifferentiable, type RuleContext, type Rules } from '../rule.js';
 import { castLike, reshaped, zerosLike } from './terms.js';
@@ -21,8 +21,8 @@ export const indexing: Rules<keyof typeof specs> = {
     let index = c.x(1);
     if (batchDims > 0) {
       const tuples = c.dims(index).slice(0, -1);
-      const strides = stridesOf(tuples);
-      const positions = range(sizeOf(tuples)).flatMap((i) =>
+      const strides = computeStrides(tuples);
+      const positions = range(countElements(tuples)).flatMap((i) =>
         range(batchDims).map((axis) => Math.floor(i / (strides[axis] ?? 1)) % (dims[axis] ?? 1)),
       );
       const batch = b.initializer('constant/positions', int64(positions, [...tuples, batchDims]));
@@ -83,8 +83,8 @@ export const indexing: Rules<keyof typeof specs> = {
 function gather({ builder: b, ...c }: RuleContext<'Gather'>): Value[] {
   const dims = c.dims(c.x(0));
   const axis = normalizeAxis(c.attributes.axis, dims.length);
-  const count = sizeOf(c.dims(c.x(1)));
-  const [before, after] = [sizeOf(dims.slice(0, axis)), sizeOf(dims.slice(axis + 1))];
+  const count = countElements(c.dims(c.x(1)));
+  const [before, after] = [countElements(dims.slice(0, axis)), countElements(dims.slice(axis + 1))];
   const flat = [before, count, after];
   const index = b.op('Expand', [reshaped(b, c.x(1), [1, count, 1]), b.ints(flat)]);
   const into = zerosLike(b, [before, dims[axis] ?? 1, after], c.dy);

@@ -3,7 +3,7 @@ import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
 import { einsumSizes, formatEinsum, parseEinsum } from '../../ops/einsum.js';
 import type { linear as specs } from '../../ops/linear.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { countElements, range } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
 import { constantLike, reshaped, scaled } from './terms.js';
 
@@ -44,7 +44,7 @@ export const linear: Rules<keyof typeof specs> = {
     if (c.needs(1) && columnsB.length === 2) {
       // One product over all rows of all matrices, instead of a product each and a sum.
       const flat = (value: Value, dims: readonly number[]) =>
-        reshaped(b, value, [sizeOf(dims.slice(0, -1)), dims.at(-1) ?? 1]);
+        reshaped(b, value, [countElements(dims.slice(0, -1)), dims.at(-1) ?? 1]);
       dB = b.op('Gemm', [flat(A, rowsA), flat(dY, dimsY)], { transA: 1 });
     } else if (c.needs(1)) {
       dB = b.op('MatMul', [transposed(b, A, rowsA.length), dY]);

@@ -7,7 +7,7 @@
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
 import type { normalization as specs } from '../../ops/normalization.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { countElements, range } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
 import { castLike, constantLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
 
@@ -44,7 +44,7 @@ function channels(c: RuleContext<'BatchNormalization'>) {
   const axes = b.ints(range(dims.length).filter((axis) => axis !== 1));
   const wide = dims.map((size, axis) => (axis === 1 ? size : 1));
   return {
-    count: sizeOf(dims) / (dims[1] ?? 1),
+    count: countElements(dims) / (dims[1] ?? 1),
     /** `[1, C, 1, …]` from `[C]`. */
     widen: (value: Value) => castLike(b, reshaped(b, value, wide), x),
     sum: (value: Value) => b.op('ReduceSum', [value, axes], { keepdims: 1 }),
@@ -99,7 +99,7 @@ function trainedBatchNorm(c: RuleContext<'BatchNormalization'>): (Value | undefi
 /** `C = X - mean` and `r = 1 / sqrt(var + epsilon)` over `axes`: what `X' = C r` is made of. */
 function moments(b: GraphBuilder, x: Value, dims: readonly number[], axes: readonly number[], epsilon: number) {
   const over = b.ints(axes);
-  const count = sizeOf(axes.map((axis) => dims[axis] ?? 1));
+  const count = countElements(axes.map((axis) => dims[axis] ?? 1));
   const mean = (value: Value) => b.op('ReduceMean', [value, over], { keepdims: 1 });
   const centred = b.op('Sub', [x, mean(x)]);
   const squares = b.op('ReduceSumSquare', [centred, over], { keepdims: 1 });
@@ -154,7 +154,7 @@ function localResponseNorm({ builder: b, dy, y, ...c }: RuleContext<'LRN'>): (Va
     return constantLike(b, matrix, [channels, channels], x);
   };
   const summed = (matrix: Value, value: Value) => {
-    const columns = reshaped(b, value, [dims[0] ?? 1, channels, sizeOf(dims.slice(2))]);
+    const columns = reshaped(b, value, [dims[0] ?? 1, channels, countElements(dims.slice(2))]);
     return reshaped(b, b.op('MatMul', [matrix, columns]), dims);
   };
   const squares = scaled(b, summed(window(before, after), b.op('Mul', [x, x])), alpha / size);

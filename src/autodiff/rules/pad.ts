@@ -6,7 +6,7 @@ import { transposedProduct } from './along-axis.js';
 import { sliced, zeroPadded } from './terms.js';
 
 /** The padding of each axis, before and after. */
-function paddingOf(c: RuleContext<'Pad'>): { readonly begin: number[]; readonly end: number[] } {
+function readPadding(c: RuleContext<'Pad'>): { readonly begin: number[]; readonly end: number[] } {
   const rank = c.dims(c.x(0)).length;
   const pads = c.constant(1);
   const axes = c.has(3) ? c.constant(3)?.map((axis) => normalizeAxis(axis, rank)) : range(rank);
@@ -25,7 +25,7 @@ function paddingOf(c: RuleContext<'Pad'>): { readonly begin: number[]; readonly 
 export function pad(c: RuleContext<'Pad'>): (Value | undefined)[] {
   const b = c.builder;
   const { mode } = c.attributes;
-  const { begin, end } = paddingOf(c);
+  const { begin, end } = readPadding(c);
   const dims = c.dims(c.x(0));
   if (mode !== 'constant') {
     let dX = c.dy;

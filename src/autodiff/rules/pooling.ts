@@ -1,7 +1,7 @@
 /** Rules of the poolings, `[N, C, spatial…]`. */
 import type { Value } from '../../graph/model.js';
-import { averagesAlong, type convolution as specs, windowOf } from '../../ops/convolution.js';
-import { sizeOf } from '../../tensor/dims.js';
+import { averagesAlong, readWindow, type convolution as specs } from '../../ops/convolution.js';
+import { countElements } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
 import { transposedProduct } from './along-axis.js';
 import { reshaped, scaled, zerosLike } from './terms.js';
@@ -14,13 +14,13 @@ export const pooling: Rules<Pooling> = {
   // dX = dY / (number of positions), repeated
   GlobalAveragePool({ builder: b, ...c }) {
     const dims = c.dims(c.x(0));
-    return [b.op('Expand', [scaled(b, c.dy, 1 / sizeOf(dims.slice(2))), b.ints(dims)])];
+    return [b.op('Expand', [scaled(b, c.dy, 1 / countElements(dims.slice(2))), b.ints(dims)])];
   },
   // dX = dY at the first maximum
   GlobalMaxPool({ builder: b, ...c }) {
     const dims = c.dims(c.x(0));
     const [batch = 1, channels = 1, ...spatial] = dims;
-    const flat = [batch, channels, sizeOf(spatial)];
+    const flat = [batch, channels, countElements(spatial)];
     const first = b.op('ArgMax', [reshaped(b, c.x(0), flat)], { axis: 2, keepdims: 1 });
     const dy = reshaped(b, c.dy, [batch, channels, 1]);
     return [reshaped(b, b.op('ScatterElements', [zerosLike(b, flat, dy), first, dy], { axis: 2 }), dims)];
@@ -28,7 +28,7 @@ export const pooling: Rules<Pooling> = {
   // dX = dY at the positions that X was put to
   MaxUnpool({ builder: b, ...c }) {
     const dims = c.dims(c.x(0));
-    const [flat, index] = [reshaped(b, c.dy, [sizeOf(c.dims(c.y))]), reshaped(b, c.x(1), [sizeOf(dims)])];
+    const [flat, index] = [reshaped(b, c.dy, [countElements(c.dims(c.y))]), reshaped(b, c.x(1), [countElements(dims)])];
     return [reshaped(b, b.op('GatherElements', [flat, index]), dims)];
   },
 };
@@ -39,7 +39,7 @@ function maxPool({ builder: b, attributes, ...c }: RuleContext<'MaxPool'>): Valu
   const x = c.x(0);
   const [dims, dimsY] = [c.dims(x), c.dims(c.y)];
   const kernel = attributes.kernel_shape ?? [];
-  const { strides, pads, dilations } = windowOf(attributes, kernel, dims.slice(2));
+  const { strides, pads, dilations } = readWindow(attributes, kernel, dims.slice(2));
   // The indices are those of the flattened tensor, batch and channels included.
   const [, index] = b.node('MaxPool', [x], { ...attributes, storage_order: 0 }, { outputs: 2 });
   if (!index) throw c.fail('it has no indices.');
@@ -52,7 +52,7 @@ function maxPool({ builder: b, attributes, ...c }: RuleContext<'MaxPool'>): Valu
   if (apart && pads.every((pad) => pad === 0)) {
     return [b.op('MaxUnpool', [c.dy, index, b.ints(dims)], { kernel_shape: kernel, strides })];
   }
-  const [size, sizeY] = [sizeOf(dims), sizeOf(dimsY)];
+  const [size, sizeY] = [countElements(dims), countElements(dimsY)];
   const [flatIndex, flatDy] = [reshaped(b, index, [sizeY]), reshaped(b, c.dy, [sizeY])];
   const zeros = zerosLike(b, [size], c.dy);
   return [reshaped(b, b.op('ScatterElements', [zeros, flatIndex, flatDy], { axis: 0, reduction: 'add' }), dims)];
@@ -62,7 +62,7 @@ function maxPool({ builder: b, attributes, ...c }: RuleContext<'MaxPool'>): Valu
 function averagePool({ builder: b, attributes, ...c }: RuleContext<'AveragePool'>): Value[] {
   const target = c.dims(c.x(0));
   const outputs = c.dims(c.y);
-  const window = windowOf(attributes, attributes.kernel_shape ?? [], target.slice(2));
+  const window = readWindow(attributes, attributes.kernel_shape ?? [], target.slice(2));
   let dX = c.dy;
   for (let axis = target.length - 1; axis >= 2; axis--) {
     const size = target[axis] ?? 1;

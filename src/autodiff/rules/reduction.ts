@@ -1,14 +1,14 @@
 /** Rules of the operators that combine the elements along axes. */
 import type { Value } from '../../graph/model.js';
 import { reducedAxes, type reduction as specs } from '../../ops/reduction.js';
-import { sizeOf } from '../../tensor/dims.js';
+import { countElements } from '../../tensor/dims.js';
 import { notDifferentiable, type RuleContext, type Rules } from '../rule.js';
 import { castLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
 
 type Reduction = Exclude<keyof typeof specs, 'ArgMax' | 'ArgMin' | 'CumSum'>;
 
 /** The reduced axes, and a value of the output's dimensions with these axes back as 1. */
-function reductionOf(c: RuleContext<Reduction>) {
+function readReduction(c: RuleContext<Reduction>) {
   const dims = c.dims(c.x(0));
   const axes = reducedAxes(c.attributes, c.constant(1), c.has(1), dims.length);
   if (!axes) throw c.fail('the axes to reduce are computed at run time; they must be constants.');
@@ -16,7 +16,7 @@ function reductionOf(c: RuleContext<Reduction>) {
   return {
     axes,
     dims,
-    count: sizeOf(axes.map((axis) => dims[axis] ?? 1)),
+    count: countElements(axes.map((axis) => dims[axis] ?? 1)),
     keep: (value: Value) => reshaped(c.builder, value, kept),
   };
 }
@@ -24,7 +24,7 @@ function reductionOf(c: RuleContext<Reduction>) {
 /** `dX = dY [X = Y] / (number of elements that equal Y)`: ties share equally, as in PyTorch's `amax` and `amin`. */
 function extremum(c: RuleContext<'ReduceMax' | 'ReduceMin'>): (Value | undefined)[] {
   const b = c.builder;
-  const { axes, keep } = reductionOf(c);
+  const { axes, keep } = readReduction(c);
   const attained = castLike(b, b.op('Equal', [c.x(0), keep(c.y)]), c.dy);
   if (axes.length === 0) return [c.dy];
   const count = b.op('ReduceSum', [attained, b.ints(axes)], { keepdims: 1 });
@@ -34,40 +34,40 @@ function extremum(c: RuleContext<'ReduceMax' | 'ReduceMin'>): (Value | undefined
 export const reduction: Rules<keyof typeof specs> = {
   // dX = dY, repeated along the reduced axes
   ReduceSum(c) {
-    const { dims, keep } = reductionOf(c);
+    const { dims, keep } = readReduction(c);
     return [c.builder.op('Expand', [keep(c.dy), c.builder.ints(dims)])];
   },
   // dX = dY / count, repeated along the reduced axes
   ReduceMean(c) {
-    const { dims, count, keep } = reductionOf(c);
+    const { dims, count, keep } = readReduction(c);
     return [c.builder.op('Expand', [scaled(c.builder, keep(c.dy), 1 / count), c.builder.ints(dims)])];
   },
   ReduceMax: extremum,
   ReduceMin: extremum,
   ReduceProd: product,
   // dX = dY sign(X)
-  ReduceL1: (c) => [c.builder.op('Mul', [reductionOf(c).keep(c.dy), c.builder.op('Sign', [c.x(0)])])],
+  ReduceL1: (c) => [c.builder.op('Mul', [readReduction(c).keep(c.dy), c.builder.op('Sign', [c.x(0)])])],
   // dX = dY X / Y, and 0 where all are 0, as in PyTorch
   ReduceL2(c) {
     const b = c.builder;
-    const { keep } = reductionOf(c);
+    const { keep } = readReduction(c);
     const zero = numberLike(b, 0, c.y);
     const norm = b.op('Where', [b.op('Greater', [c.y, zero]), c.y, numberLike(b, 1, c.y)]);
     return [b.op('Mul', [c.x(0), keep(b.op('Div', [c.dy, norm]))])];
   },
   // dX = 2 dY X
-  ReduceSumSquare: (c) => [c.builder.op('Mul', [c.x(0), scaled(c.builder, reductionOf(c).keep(c.dy), 2)])],
+  ReduceSumSquare: (c) => [c.builder.op('Mul', [c.x(0), scaled(c.builder, readReduction(c).keep(c.dy), 2)])],
   // dX = dY exp(-Y), repeated along the reduced axes
   ReduceLogSum(c) {
     const b = c.builder;
-    const { dims, keep } = reductionOf(c);
+    const { dims, keep } = readReduction(c);
     const share = b.op('Mul', [c.dy, b.op('Exp', [b.op('Neg', [c.y])])]);
     return [b.op('Expand', [keep(share), b.ints(dims)])];
   },
   // dX = dY exp(X - Y)
   ReduceLogSumExp(c) {
     const b = c.builder;
-    const { keep } = reductionOf(c);
+    const { keep } = readReduction(c);
     return [b.op('Mul', [keep(c.dy), b.op('Exp', [b.op('Sub', [c.x(0), keep(c.y)])])])];
   },
   ArgMax: notDifferentiable,
@@ -82,7 +82,7 @@ export const reduction: Rules<keyof typeof specs> = {
 // not 0; with several, none is.
 function product(c: RuleContext<'ReduceProd'>): (Value | undefined)[] {
   const b = c.builder;
-  const { axes, keep } = reductionOf(c);
+  const { axes, keep } = readReduction(c);
   if (axes.length === 0) return [c.dy];
   const x = c.x(0);
   const isZero = b.op('Equal', [x, numberLike(b, 0, x)]);

@@ -3,7 +3,7 @@ import type { Value } from '../../graph/model.js';
 import { sliceSteps } from '../../ops/extents.js';
 import type { shape as specs } from '../../ops/shape.js';
 import type { Op } from '../../ops/table.js';
-import { normalizeAxis, range, sizeOf } from '../../tensor/dims.js';
+import { countElements, normalizeAxis, range } from '../../tensor/dims.js';
 import { notDifferentiable, type RuleContext, type Rules, severalOutputs } from '../rule.js';
 import { pad } from './pad.js';
 import { reshaped, reversed, sliced, zeroPadded, zerosLike } from './terms.js';
@@ -72,7 +72,7 @@ function slice({ builder: b, ...c }: RuleContext<'Slice'>): Value[] {
   if (!starts || !ends || !steps || (c.has(3) && !axes)) {
     throw c.fail('its starts, ends, axes and steps must be constants.');
   }
-  if (sizeOf(c.dims(c.y)) === 0) return [zerosLike(b, dims, c.dy)];
+  if (countElements(c.dims(c.y)) === 0) return [zerosLike(b, dims, c.dy)];
   let dX = c.dy;
   const begin = dims.map(() => 0);
   const end = dims.map(() => 0);

@@ -31,7 +31,7 @@ export function demoCommand(): Command {
         (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
       );
       if (output.json || !process.stdout.isTTY) return;
-      const { terminalImage } = await import('../terminal/terminal-image.js');
+      const { encodeTerminalImage: terminalImage } = await import('../terminal/terminal-image.js');
       process.stdout.write(await terminalImage(readFileSync(join(result.output, 'triptychs.png'))));
     },
   );

@@ -48,7 +48,7 @@ export function explainCommand(): Command {
   ).action(async (file: string, images: string[], options: ExplainOptions) => {
     const { output, context, finish } = start(command, options);
     if (options.layer === 'list') {
-      const { listLayers } = await import('../../workflows/layers.js');
+      const { listMapLayers: listLayers } = await import('../../workflows/list-layers.js');
       output.result(await listLayers(file, openOptions(options), context), (layers) =>
         table(
           ['layer', 'operator', 'activation', 'channels', 'grid', ''],
@@ -85,7 +85,7 @@ export function explainCommand(): Command {
     finish();
     output.result(result, explainText);
     if (output.json || !process.stdout.isTTY) return;
-    const { terminalImage } = await import('../terminal/terminal-image.js');
+    const { encodeTerminalImage: terminalImage } = await import('../terminal/terminal-image.js');
     for (const { picture } of result.images) {
       if (picture !== null) process.stdout.write(await terminalImage(readFileSync(picture)));
     }

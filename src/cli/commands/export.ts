@@ -22,7 +22,7 @@ export function exportCommand(): Command {
       options: CommonOptions & ModelOptions & { execution?: 'factored' | 'rebuilt' | 'auto' },
     ) => {
       const { output, context } = start(command, options);
-      const { exportModel } = await import('../../workflows/export.js');
+      const { exportModel } = await import('../../workflows/export-model.js');
       const result = await exportModel(
         file,
         out,

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { parsed, runTraining, stageOf, type TrainingOptions, withTraining } from './training.js';
+import { parsed, readStageOptions, runTraining, type TrainingOptions, withTraining } from './training.js';
 
 /** `shibori finetune MODEL --data D` */
 export function finetuneCommand(): Command {
@@ -14,7 +14,7 @@ export function finetuneCommand(): Command {
     ],
   }).action(async (file: string, options: TrainingOptions) => {
     const { finetuneSchema } = await import('../../recipes/recipe.js');
-    const plan = parsed(finetuneSchema, stageOf(options));
+    const plan = parsed(finetuneSchema, readStageOptions(options));
     const { finetune } = await import('../../workflows/finetune.js');
     await runTraining(command, file, options, (own, context) => finetune(file, plan, own, context));
   });

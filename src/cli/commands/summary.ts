@@ -32,7 +32,7 @@ export function summaryCommand(): Command {
       options: CommonOptions & ModelOptions & { train?: string[]; batch?: number; output?: string },
     ) => {
       const { output } = start(command, options);
-      const { summary } = await import('../../workflows/summary.js');
+      const { summary } = await import('../../workflows/summarize.js');
       const result = await summary(file, {
         ...openOptions(options),
         ...defined({ outputName: options.output, train: options.train }),

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { TrainPlan } from '../../recipes/recipe.js';
 import { defined } from '../../values.js';
-import { fieldsGiven, parsed, runTraining, stageOf, type TrainingOptions, withTraining } from './training.js';
+import { fieldsGiven, parsed, readStageOptions, runTraining, type TrainingOptions, withTraining } from './training.js';
 
 interface TrainCommandOptions extends TrainingOptions {
   readonly plan?: string;
@@ -10,14 +10,14 @@ interface TrainCommandOptions extends TrainingOptions {
   readonly init?: string;
 }
 
-async function planOf(options: TrainCommandOptions): Promise<TrainPlan> {
+async function readTrainPlan(options: TrainCommandOptions): Promise<TrainPlan> {
   const { readYaml, trainSchema } = await import('../../recipes/recipe.js');
   const { plan, head, init } = options;
   if (plan === undefined) {
     // `--head 10` is a number of classes.
     const classes = head !== undefined && Number.isInteger(Number(head)) ? Number(head) : head;
     return parsed(trainSchema, {
-      ...stageOf(options),
+      ...readStageOptions(options),
       ...defined({ head: classes, init }),
     });
   }
@@ -53,7 +53,7 @@ export function trainCommand(): Command {
       'shibori train vgg16.pt --data tiny-imagenet --val-data tiny-imagenet --plan recipes/tiny-imagenet-vgg16-train.yaml',
     ],
   }).action(async (model: string, options: TrainCommandOptions) => {
-    const plan = await planOf(options);
+    const plan = await readTrainPlan(options);
     const { train } = await import('../../workflows/train.js');
     await runTraining(command, model, options, (own, context) => train(model, plan, own, context));
   });

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
-import type { VerbContext } from '../../context/context.js';
+import type { RunContext } from '../../context/run-context.js';
 import { UsageError } from '../../errors.js';
 import { optimizers } from '../../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
@@ -106,7 +106,7 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
 }
 
 /** A stage as a plan has it. */
-export const stageOf = (options: StageOptions): object => ({
+export const readStageOptions = (options: StageOptions): object => ({
   learningRate: DEFAULT_LEARNING_RATE,
   ...fieldsGiven(options),
 });
@@ -185,7 +185,7 @@ export async function runTraining(
   command: Command,
   model: string,
   options: TrainingOptions,
-  training: (options: TrainOptions, context: VerbContext) => Promise<TrainedFile>,
+  training: (options: TrainOptions, context: RunContext) => Promise<TrainedFile>,
 ): Promise<void> {
   const verb = command.name();
   const work = workFolder(verb, model, options.work);
@@ -212,12 +212,12 @@ export async function runTraining(
     clearProgress();
     const report = reportInterruption();
     process.exitCode = EXIT.interrupted;
-    output.result({ ...result, error: interruptedFailure(report).error }, textOf);
+    output.result({ ...result, error: interruptedFailure(report).error }, formatTraining);
     process.stderr.write(`${interruptionText(report)}\n`);
     return;
   }
   finish();
-  output.result(result, textOf);
+  output.result(result, formatTraining);
 }
 
 /** The cells of an epoch's validation. */
@@ -236,7 +236,7 @@ function keptText({ before, kept, top1Gain }: TrainedFile): string {
   return `Saved ${name}: ${why}.${change}`;
 }
 
-function textOf(result: TrainedFile): string {
+function formatTraining(result: TrainedFile): string {
   const { history, before } = result;
   const several = history.some(({ stage }) => stage > 1);
   return [

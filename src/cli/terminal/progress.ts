@@ -1,6 +1,6 @@
 import pc from 'picocolors';
-import { PhaseClock, type PhasePlan } from '../../context/phases.js';
-import { displayWidth, shorten } from './text-width.js';
+import { PhaseClock, type PhasePlan } from '../../context/phase-clock.js';
+import { measureTextWidth, shorten } from './text-width.js';
 
 /** Values shown after a bar. Numbers are rounded to four digits. */
 export type ProgressFields = Readonly<Record<string, string | number>>;
@@ -93,7 +93,7 @@ function fitLine({ head, share, counter, fields, time }: Line, width: number): {
   const texts = Array.from({ length: fields.length + 1 }, (_, dropped) =>
     [counter, ...fields.slice(0, fields.length - dropped), time].filter(Boolean).join(' · '),
   );
-  const room = (text: string) => width - displayWidth(head) - 2 - displayWidth(text);
+  const room = (text: string) => width - measureTextWidth(head) - 2 - measureTextWidth(text);
   if (share !== undefined) {
     for (const [i, text] of texts.entries()) {
       const isLast = i === texts.length - 1;
@@ -104,7 +104,7 @@ function fitLine({ head, share, counter, fields, time }: Line, width: number): {
     }
   }
   const text = texts.find((each) => room(each) >= 0) ?? texts.at(-1) ?? '';
-  if (displayWidth(head) + 1 + displayWidth(text) <= width) return { head, rest: ` ${text}` };
+  if (measureTextWidth(head) + 1 + measureTextWidth(text) <= width) return { head, rest: ` ${text}` };
   return { head: shorten(`${head} ${text}`, width), rest: '' };
 }
 
@@ -157,7 +157,7 @@ export function createProgress(options: ProgressOptions): Progress {
       return;
     }
     const { head, rest } = fitLine(line, (stream.columns || DEFAULT_COLUMNS) - FREE_COLUMNS);
-    shownWidth = displayWidth(head + rest);
+    shownWidth = measureTextWidth(head + rest);
     stream.write(`\r${colors.bold(head)}${colors.cyan(rest)}\x1b[K${final ? '\n' : ''}`);
     if (final) shownWidth = 0;
   };

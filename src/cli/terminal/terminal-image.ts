@@ -6,7 +6,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export type TerminalGraphics = 'kitty' | 'iterm2' | 'blocks' | 'none';
 
 /** What the terminal of this environment can show. A guess from what terminals say of themselves; `none` if in doubt. */
-export function terminalGraphics(env: Environment = process.env): TerminalGraphics {
+export function detectTerminalGraphics(env: Environment = process.env): TerminalGraphics {
   const term = env.TERM ?? '';
   if (term === 'dumb') return 'none';
   // Multiplexers swallow pictures unless told otherwise, but pass colours on. Their variables outlive the terminal's own.
@@ -70,11 +70,11 @@ async function blocks(png: Uint8Array, columns: number): Promise<string> {
  * @param options.env Default: the process's environment.
  * @param options.columns Width of half blocks in characters. Default: the terminal's, at most 120.
  */
-export async function terminalImage(
+export async function encodeTerminalImage(
   png: Uint8Array,
   options: { readonly env?: Environment; readonly columns?: number } = {},
 ): Promise<string> {
-  switch (terminalGraphics(options.env)) {
+  switch (detectTerminalGraphics(options.env)) {
     case 'kitty':
       return kitty(png);
     case 'iterm2':

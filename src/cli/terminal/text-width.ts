@@ -9,7 +9,7 @@ const NO_WIDTH = /\p{Mn}|\p{Me}|\u200b|\u200c|\u200d/u;
 const characterWidth = (character: string): number => (NO_WIDTH.test(character) ? 0 : WIDE.test(character) ? 2 : 1);
 
 /** Columns that a text takes on a terminal. Escape sequences take none. */
-export function displayWidth(text: string): number {
+export function measureTextWidth(text: string): number {
   let width = 0;
   for (const character of stripVTControlCharacters(text)) width += characterWidth(character);
   return width;
@@ -17,7 +17,7 @@ export function displayWidth(text: string): number {
 
 /** The beginning of a text without escape sequences, cut to so many columns and marked with `…`. */
 export function shorten(text: string, columns: number): string {
-  if (displayWidth(text) <= columns) return text;
+  if (measureTextWidth(text) <= columns) return text;
   let width = 0;
   let kept = '';
   for (const character of text) {

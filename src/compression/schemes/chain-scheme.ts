@@ -9,7 +9,7 @@ import { ShiboriError } from '../../errors.js';
 import type { Value } from '../../graph/model.js';
 import { matrix } from '../../linalg/matrix.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { countElements, range } from '../../tensor/dims.js';
 import { float32, type Tensor, tensor } from '../../tensor/tensor.js';
 import type { CompressibleLayer } from '../compressible-layers.js';
 import { fitChain } from './chain-fit.js';
@@ -139,7 +139,7 @@ export function createChainScheme(groups: ChainGroups): DecompositionScheme {
   const count = groups.groups.length;
   const getModes = (layer: LayerShape): number[] => {
     const sizes = getAxisSizes(layer);
-    return groups.groups.map((group) => sizeOf(group.map((axis) => sizes[axis])));
+    return groups.groups.map((group) => countElements(group.map((axis) => sizes[axis])));
   };
   const fitRanks: DecompositionScheme['limitRanks'] = (layer, ranks) => clipRanks(getModes(layer), ranks).bonds;
 
@@ -183,7 +183,7 @@ export function createChainScheme(groups: ChainGroups): DecompositionScheme {
     findRefusal: (layer) => groups.findRefusal(layer),
     limitRanks: fitRanks,
     countParameters: (layer, ranks) =>
-      range(count).reduce((sum, k) => sum + sizeOf(computeFactorDims(groups, layer, ranks, k)), 0),
+      range(count).reduce((sum, k) => sum + countElements(computeFactorDims(groups, layer, ranks, k)), 0),
     countMacs(layer, ranks) {
       let sum = 0;
       let [height, width] = layer.inputSize;
@@ -191,7 +191,7 @@ export function createChainScheme(groups: ChainGroups): DecompositionScheme {
       for (const [k, group] of groups.groups.entries()) {
         if (group.includes('height')) height = layer.outputSize[0];
         if (group.includes('width')) width = layer.outputSize[1];
-        sum += sizeOf(computeFactorDims(groups, layer, ranks, k)) * height * width;
+        sum += countElements(computeFactorDims(groups, layer, ranks, k)) * height * width;
       }
       return sum;
     },

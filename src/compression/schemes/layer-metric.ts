@@ -12,7 +12,7 @@
 import { backSolve, type Cholesky, choleskySolve } from '../../linalg/cholesky.js';
 import { type Matrix, matrix, selectColumns, transpose } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
-import { GRAM_LIMIT, spectrumOf } from '../../linalg/spectrum.js';
+import { computeSpectrum, GRAM_LIMIT } from '../../linalg/spectrum.js';
 import { symmetricEigen } from '../../linalg/symmetric-eigen.js';
 import { symmetricRoot } from '../../linalg/symmetric-root.js';
 import { range } from '../../tensor/dims.js';
@@ -146,8 +146,8 @@ async function computeLeftDirections(
   rank: number | undefined,
   products: MatrixProducts,
 ): Promise<UnfoldingSpectrum & { readonly directions: Matrix }> {
-  if (a.rows <= a.cols) return spectrumOf(a, rank, products);
-  const { directions, energies, rest } = await spectrumOf(transpose(a), rank, products);
+  if (a.rows <= a.cols) return computeSpectrum(a, rank, products);
+  const { directions, energies, rest } = await computeSpectrum(transpose(a), rank, products);
   const projected = await products.multiply(a, directions, { transposeB: false });
   for (let j = 0; j < projected.cols; j++) {
     const scale = Math.sqrt(Math.max(energies[j] as number, Number.MIN_VALUE));

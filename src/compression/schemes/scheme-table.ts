@@ -8,14 +8,14 @@
  *   tt-conv    in | height | width | out       1×1, k×1, 1×k, 1×1            (Oseledets 2011, on the kernel's own axes)
  * Over modes of a linear layer's inputs and outputs: tt, and tt-matrix (Novikov et al. 2015, arXiv:1509.06569).
  */
-import { sizeOf } from '../../tensor/dims.js';
+import { countElements } from '../../tensor/dims.js';
 import { createChainScheme } from './chain-scheme.js';
 import type { DecompositionScheme, LayerShape, SchemeName } from './decomposition-scheme.js';
 import { createTtScheme } from './tt-scheme.js';
 
 const acceptAnyLayer = (): undefined => undefined;
 const requireSpatialKernel = ({ kernel }: LayerShape): string | undefined =>
-  sizeOf(kernel) > 1 ? undefined : 'its kernel is 1×1';
+  countElements(kernel) > 1 ? undefined : 'its kernel is 1×1';
 const requireTwoSidedKernel = ({ kernel }: LayerShape): string | undefined =>
   kernel[0] > 1 && kernel[1] > 1 ? undefined : 'its kernel is one pixel high or wide';
 

@@ -1,7 +1,7 @@
 /* What the bonds of a layer's weight T[in, height, width, out] discard at every rank, in the metric of `whitened.ts`. */
 import { selectColumns } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { countElements, range } from '../../tensor/dims.js';
 import type { CompressibleLayer } from '../compressible-layers.js';
 import {
   chooseInnerCore,
@@ -32,7 +32,7 @@ export async function computeTruncationErrors(
 ): Promise<TruncationErrors> {
   const spectrum = await computeOutputSpectrum(regression, products);
   const output = sumDiscardedEnergy(spectrum);
-  const kernel = sizeOf(layer.kernel);
+  const kernel = countElements(layer.kernel);
   if (kernel === 1) return { output };
   const kept = Math.min(KEPT_CHANNELS, layer.inputs);
   const chosen = await chooseInnerCore(regression, kernel, kept, products);

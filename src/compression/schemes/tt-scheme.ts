@@ -22,7 +22,7 @@ import { reconstructWeight } from '../../decompose/tt-weight.js';
 import { matrix, transpose } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import type { SymmetricRoot } from '../../linalg/symmetric-root.js';
-import { sizeOf } from '../../tensor/dims.js';
+import { countElements } from '../../tensor/dims.js';
 import { float32 } from '../../tensor/tensor.js';
 import type { CompressibleLayer } from '../compressible-layers.js';
 import type {
@@ -109,7 +109,7 @@ export function createTtScheme(layout: TtLayout): DecompositionScheme {
     },
     limitRanks: (layer, ranks) => [...buildShape(layer, ranks).bonds],
     countParameters: (layer, ranks) => countCoreWeights(buildShape(layer, ranks)),
-    countMacs: (layer, ranks) => planFactorised(buildShape(layer, ranks), 1).macs * sizeOf(layer.outputSize),
+    countMacs: (layer, ranks) => planFactorised(buildShape(layer, ranks), 1).macs * countElements(layer.outputSize),
     async predict({ layer, regression, output, products }: SchemeInput): Promise<RankPrediction[]> {
       const whitenedWeight = await whitenLayerWeight(layer, layout, regression, output, products);
       const predictions = new Map<string, RankPrediction>();

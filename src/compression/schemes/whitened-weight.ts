@@ -11,8 +11,8 @@ import { decomposeWeight, type TtWeight, toTrainOrder } from '../../decompose/tt
 import { backSolve, type Cholesky } from '../../linalg/cholesky.js';
 import { type Matrix, matrix } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
-import { spectrumOf } from '../../linalg/spectrum.js';
-import { sizeOf } from '../../tensor/dims.js';
+import { computeSpectrum } from '../../linalg/spectrum.js';
+import { countElements } from '../../tensor/dims.js';
 import { defined } from '../../values.js';
 import { computeTrace, factorSemidefinite } from '../statistics/second-moment-matrix.js';
 import { sumDiscardedEnergy } from './layer-metric.js';
@@ -26,8 +26,8 @@ export interface LinearSecondMoments {
 /** The partial trace of `a` on mode `k`, scaled so that the product of all modes' has the trace of `a`. */
 export function computePartialTrace(a: Matrix, modes: readonly number[], k: number): Matrix {
   const mode = modes[k] ?? 1;
-  const inner = sizeOf(modes.slice(k + 1));
-  const outer = sizeOf(modes.slice(0, k));
+  const inner = countElements(modes.slice(k + 1));
+  const outer = countElements(modes.slice(0, k));
   const result = matrix(mode, mode);
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < mode; i++) {
@@ -123,8 +123,10 @@ export async function whitenWeight(
     const ordered = toTrainOrder(data, request);
     const found: Float64Array[] = [];
     for (let k = 1; k < modes.length; k++) {
-      const rows = sizeOf(modes.slice(0, k));
-      found.push(sumDiscardedEnergy(await spectrumOf(matrix(rows, data.length / rows, ordered), undefined, products)));
+      const rows = countElements(modes.slice(0, k));
+      found.push(
+        sumDiscardedEnergy(await computeSpectrum(matrix(rows, data.length / rows, ordered), undefined, products)),
+      );
     }
     return found;
   };

@@ -4,13 +4,13 @@
  */
 import type { Engine, NamedTensors, Session } from '../../engine/engine.js';
 import { ShiboriError } from '../../errors.js';
-import { readsOf } from '../../graph/captured.js';
-import { elementsPer } from '../../graph/dims.js';
+import { countElementsPer } from '../../graph/dims.js';
 import { type Dim, type Graph, type Node, Value } from '../../graph/model.js';
-import { reachableFrom } from '../../graph/uses.js';
+import { listReads } from '../../graph/reads.js';
+import { findReachable } from '../../graph/uses.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { multiplyAddsOf } from '../../ops/multiply-adds.js';
-import { scoresOf } from '../../ops/scores/scores.js';
+import { countNodeMacs } from '../../ops/count-macs.js';
+import { findScores } from '../../ops/scores/scores.js';
 import { type Replacement, startRewrite } from '../../passes/rewrite.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
@@ -123,7 +123,7 @@ export class ActivationStream {
     const live = findLiveValues(this.graph, node);
     const batch = this.graph.inputs[0]?.type?.dims[0] ?? 'N';
     // Without dimensions nobody can say how much it would be.
-    const elements = live.map(({ type }) => elementsPer(batch, type?.dims ?? ['?']) ?? Number.POSITIVE_INFINITY);
+    const elements = live.map(({ type }) => countElementsPer(batch, type?.dims ?? ['?']) ?? Number.POSITIVE_INFINITY);
     const bytes = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images;
     const until = this.graph.nodes.indexOf(node);
     const spared = this.#countMacs(until, batch);
@@ -149,7 +149,7 @@ export class ActivationStream {
     let sum = 0;
     for (const node of this.graph.nodes.slice(this.#from, until)) {
       const isReplaced = node.outputs.some((output) => output && this.#replace.has(output));
-      sum += multiplyAddsOf(node, batch) * (isReplaced ? MACS_LEFT_SHARE : 1);
+      sum += countNodeMacs(node, batch) * (isReplaced ? MACS_LEFT_SHARE : 1);
     }
     return sum;
   }
@@ -172,7 +172,7 @@ export class ActivationStream {
   /** What probabilities are computed from (see `scoresOf`), a chunk of images each, in the graph's own layout. */
   async computeScores(request: Omit<StreamRequest, 'values'> = {}): Promise<Tensor[]> {
     const found: Tensor[] = [];
-    const values = [scoresOf(this.graph).source.value];
+    const values = [findScores(this.graph).source.value];
     for await (const told of this.run({ ...request, values })) found.push(...told);
     return found;
   }
@@ -220,9 +220,9 @@ export class ActivationStream {
 /** What depends on the input, is computed before `node` and read by it or later. */
 function findLiveValues(graph: Graph, node: Node): Value[] {
   const at = graph.nodes.indexOf(node);
-  const moving = reachableFrom(graph, graph.inputs);
+  const moving = findReachable(graph, graph.inputs);
   const later = new Set<Value>(graph.outputs);
-  for (const each of graph.nodes.slice(at)) for (const value of readsOf(each)) later.add(value);
+  for (const each of graph.nodes.slice(at)) for (const value of listReads(each)) later.add(value);
   const before = [...graph.inputs, ...graph.nodes.slice(0, at).flatMap(({ outputs }) => outputs)];
   return before.filter((value): value is Value => value !== undefined && moving.has(value) && later.has(value));
 }

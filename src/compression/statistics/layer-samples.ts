@@ -7,7 +7,7 @@ import { ShiboriError } from '../../errors.js';
 import type { Node, Value } from '../../graph/model.js';
 import type { SingleMatrix } from '../../linalg/matrix.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { sizeOf } from '../../tensor/dims.js';
+import { countElements } from '../../tensor/dims.js';
 import { seeded } from '../../tensor/random.js';
 import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';
 import { defined } from '../../values.js';
@@ -36,7 +36,7 @@ export function computeVariances({ columns: { rows, cols, data } }: Samples): Fl
 
 /** Positions of a layer's output that are taken of a batch, in order: drawn by the batch's number, so that all count alike. */
 function drawPositions(layer: CompressibleLayer, perImage: number, batch: number): Tensor<'int64'> {
-  const drawn = seeded(batch).permutation(sizeOf(layer.outputSize)).subarray(0, perImage);
+  const drawn = seeded(batch).permutation(countElements(layer.outputSize)).subarray(0, perImage);
   const ordered = [...drawn].sort((a, b) => a - b);
   return tensor('int64', [perImage], BigInt64Array.from(ordered, BigInt));
 }
@@ -96,7 +96,7 @@ async function collectSamples(
   request: SampleRequest,
 ): Promise<Samples> {
   const { skip, images, moveTo, buffer = new SampleBuffer() } = request;
-  const perImage = Math.min(request.perImage ?? Number.POSITIVE_INFINITY, sizeOf(layer.outputSize));
+  const perImage = Math.min(request.perImage ?? Number.POSITIVE_INFINITY, countElements(layer.outputSize));
   const positions = `positions/${of.name}`;
   const probe: Probe = {
     value: of,

@@ -1,11 +1,11 @@
 import type { Value } from '../../graph/model.js';
 import type { GraphBuilder } from '../../ops/builder.js';
-import { range, sizeOf } from '../../tensor/dims.js';
+import { countElements, range } from '../../tensor/dims.js';
 import type { CompressibleLayer } from '../compressible-layers.js';
 
 /** The numbers of all of a layer's output positions, row after row: int64 `[positions]`. */
 export function appendAllPositions(b: GraphBuilder, layer: CompressibleLayer): Value {
-  return b.ints(range(sizeOf(layer.outputSize)));
+  return b.ints(range(countElements(layer.outputSize)));
 }
 
 /** The rows that a linear layer sees or answers, a column each: `[features, rows]`. */

@@ -4,7 +4,7 @@
  * than everything else. Rows of X lie in the order of the weight's axes, so that any unfolding left | right is X again, seen
  * as `[left, right·S]`.
  */
-import { inDouble, inSingle, type Matrix, matrix, rowsOf, type SingleMatrix } from '../../linalg/matrix.js';
+import { inDouble, inSingle, type Matrix, matrix, type SingleMatrix, sliceRows } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { range } from '../../tensor/dims.js';
 import type { Samples } from './layer-samples.js';
@@ -76,8 +76,8 @@ async function computeMeanProducts(columns: SingleMatrix, count: number, product
   const gram = matrix(size, size);
   for (let from = 0; from < size; from += GRAM_BLOCK) {
     const to = Math.min(size, from + GRAM_BLOCK);
-    const before = rowsOf(columns, 0, to);
-    const { data } = await products.multiplySingle(rowsOf(columns, from, to), before, { transposeB: true });
+    const before = sliceRows(columns, 0, to);
+    const { data } = await products.multiplySingle(sliceRows(columns, from, to), before, { transposeB: true });
     for (let i = from, at = 0; i < to; i++) {
       for (let j = 0; j < to; j++, at++) gram.data[i * size + j] = (data[at] as number) / count;
     }

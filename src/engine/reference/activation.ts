@@ -1,6 +1,6 @@
 import type { activation as specs } from '../../ops/activation.js';
 import type { Op } from '../../ops/table.js';
-import { normalizeAxis, sizeOf } from '../../tensor/dims.js';
+import { countElements, normalizeAxis } from '../../tensor/dims.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { combine, unary } from './elementwise.js';
 import { at, fromNumbers, type Kernels, numbers, type TensorType } from './kernel.js';
@@ -16,7 +16,7 @@ function alongAxis(
   const values = Float64Array.from(numbers(at(inputs, 0)));
   const axis = normalizeAxis(attributes.axis, type.dims.length);
   const length = type.dims[axis] ?? 1;
-  const inner = sizeOf(type.dims.slice(axis + 1));
+  const inner = countElements(type.dims.slice(axis + 1));
   const line = new Float64Array(length);
   for (let start = 0; start < values.length; start++) {
     if (Math.floor(start / inner) % length !== 0) continue;

@@ -3,8 +3,8 @@
  * element k, the input position i = o·stride − pad + k·dilation. These triples (o, k, i), the "taps", are worked out
  * once; every kernel here is then a sum or a maximum over them.
  */
-import { type convolution as specs, transposedWindow, type Window, windowOf } from '../../ops/convolution.js';
-import { sizeOf } from '../../tensor/dims.js';
+import { readWindow, type convolution as specs, transposedWindow, type Window } from '../../ops/convolution.js';
+import { countElements } from '../../tensor/dims.js';
 import { type Tensor, zeros } from '../../tensor/tensor.js';
 import { at, fromNumbers, integers, type Kernels, move, numbers, type TensorType, walk } from './kernel.js';
 
@@ -30,11 +30,11 @@ function unravel(flat: number, dims: readonly number[]): number[] {
   return index;
 }
 
-function tapsOf(window: Window, input: readonly number[], output: readonly number[]): Taps {
+function listTaps(window: Window, input: readonly number[], output: readonly number[]): Taps {
   const { kernel, strides, pads, dilations } = window;
-  const elements = Array.from({ length: sizeOf(kernel) }, (_, k) => unravel(k, kernel));
+  const elements = Array.from({ length: countElements(kernel) }, (_, k) => unravel(k, kernel));
   const taps = { first: [0], kernel: [] as number[], input: [] as number[], padded: [] as number[] };
-  for (let o = 0; o < sizeOf(output); o++) {
+  for (let o = 0; o < countElements(output); o++) {
     const index = unravel(o, output);
     let padded = 0;
     for (const [k, element] of elements.entries()) {
@@ -76,13 +76,13 @@ function pool(
 ): Tensor {
   const spatial = source.dims.slice(2);
   const output = type.dims.slice(2);
-  const taps = tapsOf(windowOf(attributes, attributes.kernel_shape ?? spatial, spatial), spatial, output);
-  const positions = sizeOf(output);
-  const values = new Float64Array(sizeOf(type.dims));
+  const taps = listTaps(readWindow(attributes, attributes.kernel_shape ?? spatial, spatial), spatial, output);
+  const positions = countElements(output);
+  const values = new Float64Array(countElements(type.dims));
   for (let i = 0; i < values.length; i++) {
     const o = i % positions;
     values[i] = visit({
-      plane: Math.floor(i / positions) * sizeOf(spatial),
+      plane: Math.floor(i / positions) * countElements(spatial),
       taps,
       from: taps.first[o] ?? 0,
       to: taps.first[o + 1] ?? 0,
@@ -124,7 +124,7 @@ function argMaxPool(attributes: PoolAttributes, source: Tensor, dims: readonly n
   return Float64Array.from(numbers(found));
 }
 
-function maxOf(source: Tensor, type: TensorType, positions: Float64Array): Tensor {
+function findMax(source: Tensor, type: TensorType, positions: Float64Array): Tensor {
   const result = zeros(type.dtype, type.dims);
   move(
     source,
@@ -141,10 +141,10 @@ export const convolution: Kernels<keyof typeof specs> = {
     const [X, W, type] = [at(inputs, 0), at(inputs, 1), at(types, 0)];
     const [x, w, b] = [numbers(X), numbers(W), inputs[2] && numbers(inputs[2])];
     const [spatial, kernel, output] = [X.dims.slice(2), W.dims.slice(2), type.dims.slice(2)];
-    const taps = tapsOf(windowOf(attributes, kernel, spatial), spatial, output);
+    const taps = listTaps(readWindow(attributes, kernel, spatial), spatial, output);
     const [channels = 1, groupChannels = 1, maps = 1] = [X.dims[1], W.dims[1], W.dims[0]];
-    const [inputSize, kernelSize, outputSize] = [sizeOf(spatial), sizeOf(kernel), sizeOf(output)];
-    const y = new Float64Array(sizeOf(type.dims));
+    const [inputSize, kernelSize, outputSize] = [countElements(spatial), countElements(kernel), countElements(output)];
+    const y = new Float64Array(countElements(type.dims));
     for (let i = 0; i < y.length; i++) {
       const o = i % outputSize;
       const m = Math.floor(i / outputSize) % maps;
@@ -168,11 +168,11 @@ export const convolution: Kernels<keyof typeof specs> = {
     const [X, W, type] = [at(inputs, 0), at(inputs, 1), at(types, 0)];
     const [x, w, b] = [numbers(X), numbers(W), inputs[2] && numbers(inputs[2])];
     const [spatial, kernel, output] = [X.dims.slice(2), W.dims.slice(2), type.dims.slice(2)];
-    const taps = tapsOf(transposedWindow(attributes, kernel, spatial).window, output, spatial);
+    const taps = listTaps(transposedWindow(attributes, kernel, spatial).window, output, spatial);
     const [channels = 1, groupMaps = 1] = [X.dims[1], W.dims[1]];
-    const [inputSize, kernelSize, outputSize] = [sizeOf(spatial), sizeOf(kernel), sizeOf(output)];
+    const [inputSize, kernelSize, outputSize] = [countElements(spatial), countElements(kernel), countElements(output)];
     const maps = groupMaps * attributes.group;
-    const y = new Float64Array(sizeOf(type.dims));
+    const y = new Float64Array(countElements(type.dims));
     if (b) for (let i = 0; i < y.length; i++) y[i] = b[Math.floor(i / outputSize) % maps] as number;
     for (let i = 0; i < x.length; i++) {
       const o = i % inputSize;
@@ -195,17 +195,17 @@ export const convolution: Kernels<keyof typeof specs> = {
     const positions = argMaxPool(attributes, X, type.dims);
     // The Indices are positions in the whole input, with `storage_order` 1 in column-major order inside a plane.
     const spatial = X.dims.slice(2);
-    const planeSize = sizeOf(spatial);
+    const planeSize = countElements(spatial);
     const columnMajor = walk(
       spatial,
-      spatial.map((_, axis) => sizeOf(spatial.slice(0, axis))),
+      spatial.map((_, axis) => countElements(spatial.slice(0, axis))),
     );
     const indices = positions.map((position) => {
       if (!attributes.storage_order) return position;
       const inside = position % planeSize;
       return position - inside + (columnMajor[inside] as number);
     });
-    return [maxOf(X, type, positions), fromNumbers(indexType, indices)];
+    return [findMax(X, type, positions), fromNumbers(indexType, indices)];
   },
   AveragePool: (attributes, inputs, types) => [
     averagePool(attributes, at(inputs, 0), at(types, 0), attributes.count_include_pad === 1),
@@ -213,7 +213,7 @@ export const convolution: Kernels<keyof typeof specs> = {
   GlobalAveragePool: (_, inputs, types) => [averagePool(wholeInput, at(inputs, 0), at(types, 0), false)],
   GlobalMaxPool: (_, inputs, types) => {
     const type = at(types, 0);
-    return [maxOf(at(inputs, 0), type, argMaxPool(wholeInput, at(inputs, 0), type.dims))];
+    return [findMax(at(inputs, 0), type, argMaxPool(wholeInput, at(inputs, 0), type.dims))];
   },
   // Y is zero except Y[indices] = X: positions in the whole of Y, as MaxPool's Indices give them.
   MaxUnpool: (_, inputs, types) => {

@@ -1,4 +1,4 @@
-import { dtypeOf } from '../../graph/element-types.js';
+import { getDtype } from '../../graph/element-types.js';
 import type { elementwise as specs } from '../../ops/elementwise.js';
 import type { Op } from '../../ops/table.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
@@ -147,7 +147,7 @@ export const elementwise: Kernels<keyof typeof specs & Op> = {
   },
   Cast: ({ to }, inputs, types) => {
     const [source, type] = [at(inputs, 0), at(types, 0)];
-    if (source.dtype === dtypeOf(to)) return [reshape(source, source.dims)];
+    if (source.dtype === getDtype(to)) return [reshape(source, source.dims)];
     const x = numbers(source);
     const convert =
       type.dtype === 'bool' ? (v: number) => (v !== 0 ? 1 : 0) : isFloat(type.dtype) ? (v: number) => v : Math.trunc;

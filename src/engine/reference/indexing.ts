@@ -1,6 +1,6 @@
 import { ShiboriError } from '../../errors.js';
 import type { indexing as specs } from '../../ops/indexing.js';
-import { normalizeAxis, range, sizeOf, stridesOf } from '../../tensor/dims.js';
+import { computeStrides, countElements, normalizeAxis, range } from '../../tensor/dims.js';
 import { type Tensor, zeros } from '../../tensor/tensor.js';
 import { at, fromNumbers, generate, integers, type Kernels, move, numbers, pick, walk } from './kernel.js';
 
@@ -17,7 +17,7 @@ function wrapped(indices: Tensor, size: number): number[] {
 
 /** For each element of `indices`, the flat position in `dims` with the index along `axis` replaced by that element. */
 function elementPositions(dims: readonly number[], indices: Tensor, axis: number): Float64Array {
-  const strides = stridesOf(dims);
+  const strides = computeStrides(dims);
   const chosen = wrapped(indices, dims[axis] ?? 1);
   const others = strides.map((stride, other) => (other === axis ? 0 : stride));
   return walk(indices.dims, others).map((position, i) => position + (chosen[i] as number) * (strides[axis] ?? 1));
@@ -38,10 +38,10 @@ function blockPositions(
 ): { readonly starts: number[]; readonly block: number } {
   const depth = indices.dims.at(-1) ?? 1;
   const tuples = integers(indices);
-  const strides = stridesOf(dims);
-  const count = sizeOf(indices.dims.slice(0, -1));
-  const perBatch = count / sizeOf(dims.slice(0, batchDims));
-  const batchSize = sizeOf(dims.slice(batchDims));
+  const strides = computeStrides(dims);
+  const count = countElements(indices.dims.slice(0, -1));
+  const perBatch = count / countElements(dims.slice(0, batchDims));
+  const batchSize = countElements(dims.slice(batchDims));
   const starts = range(count).map((tuple) => {
     let start = Math.floor(tuple / perBatch) * batchSize;
     for (let k = 0; k < depth; k++) {
@@ -57,7 +57,7 @@ function blockPositions(
     }
     return start;
   });
-  return { starts, block: sizeOf(dims.slice(batchDims + depth)) };
+  return { starts, block: countElements(dims.slice(batchDims + depth)) };
 }
 
 /** `source` with `updates` put to, or combined with what is at, these positions. */
@@ -83,10 +83,10 @@ export const indexing: Kernels<keyof typeof specs> = {
     const [source, indices] = [at(inputs, 0), at(inputs, 1)];
     const axis = normalizeAxis(attributes.axis, source.dims.length);
     const chosen = wrapped(indices, source.dims[axis] ?? 1);
-    const inner = sizeOf(source.dims.slice(axis + 1));
+    const inner = countElements(source.dims.slice(axis + 1));
     const block = (source.dims[axis] ?? 1) * inner;
     const { dims } = at(types, 0);
-    const positions = range(sizeOf(dims)).map((i) => {
+    const positions = range(countElements(dims)).map((i) => {
       const outer = Math.floor(i / (chosen.length * inner));
       return outer * block + (chosen[Math.floor(i / inner) % chosen.length] as number) * inner + (i % inner);
     });
@@ -117,17 +117,17 @@ export const indexing: Kernels<keyof typeof specs> = {
     const [source, { dims }] = [at(inputs, 0), at(types, 0)];
     const x = numbers(source);
     const axis = normalizeAxis(attributes.axis, dims.length);
-    const strides = stridesOf(source.dims);
+    const strides = computeStrides(source.dims);
     const [size, stride, kept] = [source.dims[axis] ?? 1, strides[axis] ?? 1, dims[axis] ?? 0];
-    const positions = new Float64Array(sizeOf(dims));
-    const indices = new Float64Array(sizeOf(dims));
+    const positions = new Float64Array(countElements(dims));
+    const indices = new Float64Array(countElements(dims));
     const lines = walk(source.dims.with(axis, 1), strides);
-    const targets = walk(dims.with(axis, 1), stridesOf(dims));
+    const targets = walk(dims.with(axis, 1), computeStrides(dims));
     for (const [line, from] of lines.entries()) {
       const value = (i: number) => (x[from + i * stride] as number) * (attributes.largest ? 1 : -1);
       const order = range(size).sort((a, b) => value(b) - value(a) || a - b);
       for (let i = 0; i < kept; i++) {
-        const to = (targets[line] as number) + i * (stridesOf(dims)[axis] ?? 1);
+        const to = (targets[line] as number) + i * (computeStrides(dims)[axis] ?? 1);
         positions[to] = from + (order[i] ?? 0) * stride;
         indices[to] = order[i] ?? 0;
       }
@@ -148,7 +148,7 @@ export const indexing: Kernels<keyof typeof specs> = {
   },
   ReverseSequence: (attributes, inputs) => {
     const [source, lengths] = [at(inputs, 0), integers(at(inputs, 1))];
-    const strides = stridesOf(source.dims);
+    const strides = computeStrides(source.dims);
     const along = (i: number, axis: number) => Math.floor(i / (strides[axis] ?? 1)) % (source.dims[axis] ?? 1);
     const positions = range(source.data.length).map((i) => {
       const length = lengths[along(i, attributes.batch_axis)] ?? 0;
@@ -161,7 +161,7 @@ export const indexing: Kernels<keyof typeof specs> = {
     const source = at(inputs, 0);
     const values = numbers(source);
     const found = range(values.length).filter((i) => values[i] !== 0);
-    const strides = stridesOf(source.dims);
+    const strides = computeStrides(source.dims);
     const index = source.dims.flatMap((size, axis) => found.map((i) => Math.floor(i / (strides[axis] ?? 1)) % size));
     return [fromNumbers(at(types, 0), index)];
   },
@@ -181,9 +181,9 @@ export const indexing: Kernels<keyof typeof specs> = {
     const [indices, values, { dims }] = [integers(at(inputs, 0)), at(inputs, 2), at(types, 0)];
     const axis = normalizeAxis(attributes.axis, dims.length);
     const depth = dims[axis] ?? 1;
-    const inner = sizeOf(dims.slice(axis + 1));
+    const inner = countElements(dims.slice(axis + 1));
     // values = [off, on]; an index out of range switches nothing on.
-    const chosen = range(sizeOf(dims)).map((i) => {
+    const chosen = range(countElements(dims)).map((i) => {
       const index = indices[Math.floor(i / (depth * inner)) * inner + (i % inner)] as number;
       return (index < 0 ? index + depth : index) === Math.floor(i / inner) % depth ? 1 : 0;
     });

@@ -1,6 +1,6 @@
 import { ShiboriError } from '../../errors.js';
 import type { AttributesOf, Op } from '../../ops/table.js';
-import { stridesOf } from '../../tensor/dims.js';
+import { computeStrides } from '../../tensor/dims.js';
 import type { DType, DTypeArrays } from '../../tensor/dtype.js';
 import { type Tensor, zeros } from '../../tensor/tensor.js';
 
@@ -120,7 +120,7 @@ export function walk(dims: readonly number[], strides: readonly number[], offset
 
 /** For each element of `out`, the flat position of the element that is broadcast to it from `dims`. */
 export function broadcastWalk(dims: readonly number[], out: readonly number[]): Float64Array {
-  const own = stridesOf(dims);
+  const own = computeStrides(dims);
   const extra = out.length - dims.length;
   const strides = out.map((_, axis) => (axis < extra || dims[axis - extra] === 1 ? 0 : (own[axis - extra] ?? 0)));
   return walk(out, strides);
@@ -144,6 +144,6 @@ export function move(from: Tensor, fromAt: ArrayLike<number>, to: Tensor, toAt: 
 /** A tensor of the elements of `source` at these flat positions. */
 export function pick(source: Tensor, dims: readonly number[], positions: ArrayLike<number>): Tensor {
   const result = zeros(source.dtype, dims);
-  move(source, positions, result, walk(dims, stridesOf(dims)));
+  move(source, positions, result, walk(dims, computeStrides(dims)));
   return result;
 }

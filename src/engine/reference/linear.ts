@@ -1,6 +1,6 @@
 import { einsumSizes, parseEinsum } from '../../ops/einsum.js';
 import type { linear as specs } from '../../ops/linear.js';
-import { sizeOf, stridesOf } from '../../tensor/dims.js';
+import { computeStrides, countElements } from '../../tensor/dims.js';
 import { at, broadcastWalk, fromNumbers, generate, type Kernels, numbers, walk } from './kernel.js';
 
 export const linear: Kernels<keyof typeof specs> = {
@@ -34,7 +34,7 @@ export const linear: Kernels<keyof typeof specs> = {
     const [rows, inner, columns] = [left.at(-2) ?? 1, left.at(-1) ?? 1, right.at(-1) ?? 1];
     const batch = type.dims.slice(0, type.dims.length - (A.dims.length > 1 ? 1 : 0) - (B.dims.length > 1 ? 1 : 0));
     const [fromA, fromB] = [broadcastWalk(left.slice(0, -2), batch), broadcastWalk(right.slice(0, -2), batch)];
-    const out = new Float64Array(sizeOf(type.dims));
+    const out = new Float64Array(countElements(type.dims));
     let position = 0;
     for (let n = 0; n < fromA.length; n++) {
       const [startA, startB] = [(fromA[n] as number) * rows * inner, (fromB[n] as number) * inner * columns];
@@ -61,7 +61,7 @@ export const linear: Kernels<keyof typeof specs> = {
     const sizes = einsumSizes(labels.inputs, dims);
     const summed = [...sizes.keys()].filter((label) => !labels.output.includes(label));
     const visits = (operand: number, along: readonly string[]) => {
-      const strides = stridesOf(dims[operand] ?? []);
+      const strides = computeStrides(dims[operand] ?? []);
       // A label that stands for two axes walks along both: a diagonal. An axis of 1 repeats.
       const strideOf = (label: string) =>
         (labels.inputs[operand] ?? []).reduce(
@@ -78,7 +78,7 @@ export const linear: Kernels<keyof typeof specs> = {
       kept: visits(i, labels.output),
       summed: visits(i, summed),
     }));
-    const terms = sizeOf(summed.map((label) => sizes.get(label) ?? 1));
+    const terms = countElements(summed.map((label) => sizes.get(label) ?? 1));
     return [
       generate(at(types, 0), (i) => {
         let sum = 0;

@@ -1,6 +1,6 @@
 import { ShiboriError } from '../../errors.js';
 import type { normalization as specs } from '../../ops/normalization.js';
-import { normalizeAxis, sizeOf } from '../../tensor/dims.js';
+import { countElements, normalizeAxis } from '../../tensor/dims.js';
 import { at, broadcastWalk, fromNumbers, generate, type Kernels, numbers } from './kernel.js';
 
 /** Mean and 1 / √(var + epsilon) of each run of `length` elements; the variance is the biased one. */
@@ -28,7 +28,7 @@ export const normalization: Kernels<keyof typeof specs> = {
     if (!x || !scale || !bias || !mean || !variance)
       throw new ShiboriError('BatchNormalization takes five inputs.', { code: 'engine-failed' });
     const channels = X.dims[1] ?? 1;
-    const inner = sizeOf(X.dims.slice(2));
+    const inner = countElements(X.dims.slice(2));
     const channelOf = (i: number) => Math.floor(i / inner) % channels;
     const normalized = (mean: ArrayLike<number>, variance: ArrayLike<number>) =>
       generate(at(types, 0), (i) => {
@@ -59,7 +59,7 @@ export const normalization: Kernels<keyof typeof specs> = {
   InstanceNormalization: ({ epsilon }, inputs, types) => {
     const X = at(inputs, 0);
     const [x, scale, bias] = [numbers(X), numbers(at(inputs, 1)), numbers(at(inputs, 2))];
-    const length = sizeOf(X.dims.slice(2));
+    const length = countElements(X.dims.slice(2));
     const { mean, inverse } = statistics(x, length, epsilon);
     return [
       generate(at(types, 0), (i) => {
@@ -73,7 +73,7 @@ export const normalization: Kernels<keyof typeof specs> = {
   // Y = (X - mean) / √(var + epsilon) scale + bias over the axes from `axis` on; then mean and 1 / √(var + epsilon).
   LayerNormalization: ({ axis, epsilon }, inputs, types) => {
     const [X, scale, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]];
-    const length = sizeOf(X.dims.slice(normalizeAxis(axis, X.dims.length)));
+    const length = countElements(X.dims.slice(normalizeAxis(axis, X.dims.length)));
     const [x, factors, terms] = [numbers(X), numbers(scale), bias && numbers(bias)];
     const [ofScale, ofBias] = [broadcastWalk(scale.dims, X.dims), bias && broadcastWalk(bias.dims, X.dims)];
     const { mean, inverse } = statistics(x, length, epsilon);
@@ -93,7 +93,7 @@ export const normalization: Kernels<keyof typeof specs> = {
     const X = at(inputs, 0);
     const x = numbers(X);
     const channels = X.dims[1] ?? 1;
-    const inner = sizeOf(X.dims.slice(2));
+    const inner = countElements(X.dims.slice(2));
     const [before, after] = [Math.floor((size - 1) / 2), Math.ceil((size - 1) / 2)];
     return [
       generate(at(types, 0), (i) => {

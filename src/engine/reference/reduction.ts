@@ -1,5 +1,5 @@
 import { reducedAxes, type reduction as specs } from '../../ops/reduction.js';
-import { normalizeAxis, stridesOf } from '../../tensor/dims.js';
+import { computeStrides, normalizeAxis } from '../../tensor/dims.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { at, fromNumbers, generate, integers, type Kernel, type Kernels, numbers, walk } from './kernel.js';
@@ -9,7 +9,7 @@ function split(
   source: Tensor,
   axes: readonly number[],
 ): { readonly kept: Float64Array; readonly reduced: Float64Array } {
-  const strides = stridesOf(source.dims);
+  const strides = computeStrides(source.dims);
   const along = (inside: boolean) => {
     const chosen = [...source.dims.keys()].filter((axis) => axes.includes(axis) === inside);
     return walk(

@@ -1,8 +1,8 @@
 import { ShiboriError } from '../../errors.js';
-import { paddedPixel, pixelScale, tapsOf } from '../../ops/grid-sampling.js';
+import { computeTaps, paddedPixel, pixelScale } from '../../ops/grid-sampling.js';
 import { axisWeights, resizedAxes } from '../../ops/interpolation.js';
 import type { resample as specs } from '../../ops/resample.js';
-import { sizeOf, stridesOf } from '../../tensor/dims.js';
+import { computeStrides, countElements } from '../../tensor/dims.js';
 import { roundHalfToEven } from '../../tensor/round.js';
 import { at, fromNumbers, type Kernels, numbers, pick, walk } from './kernel.js';
 
@@ -15,7 +15,7 @@ function productAlong(
   outputs: number,
 ): Float64Array {
   const size = dims[axis] ?? 1;
-  const inner = sizeOf(dims.slice(axis + 1));
+  const inner = countElements(dims.slice(axis + 1));
   const y = new Float64Array((x.length / Math.max(1, size)) * outputs);
   for (let i = 0; i < y.length; i++) {
     const o = Math.floor(i / inner) % outputs;
@@ -42,7 +42,7 @@ function neighbours(
   const x = position * scale + shift;
   const first = mode === 'nearest' ? roundHalfToEven(x) : Math.floor(x);
   const t = x - first;
-  return (tapsOf(mode) ?? []).flatMap(({ offset, weight: [c0, c1, c2, c3] }) => {
+  return (computeTaps(mode) ?? []).flatMap(({ offset, weight: [c0, c1, c2, c3] }) => {
     const pixel = paddedPixel(padding, first + offset, size, aligned);
     return pixel === undefined ? [] : [{ pixel, weight: ((c3 * t + c2) * t + c1) * t + c0 }];
   });
@@ -65,7 +65,7 @@ export const resample: Kernels<keyof typeof specs> = {
       dims[resized.axis] = resized.output;
       extrapolated.set(resized.axis, weights.outside);
     }
-    const strides = stridesOf(dims);
+    const strides = computeStrides(dims);
     for (const [axis, outside] of extrapolated) {
       if (outside.size === 0) continue;
       for (let i = 0; i < values.length; i++) {
@@ -80,7 +80,7 @@ export const resample: Kernels<keyof typeof specs> = {
     const [x, grid] = [numbers(source), numbers(at(inputs, 1))];
     const [batch = 1, channels = 1, rows = 1, columns = 1] = source.dims;
     const positions = (dims[2] ?? 1) * (dims[3] ?? 1);
-    const values = new Float64Array(sizeOf(dims));
+    const values = new Float64Array(countElements(dims));
     for (let i = 0; i < batch * positions; i++) {
       const along = (axis: number, size: number) =>
         neighbours(grid[2 * i + axis] as number, size, mode, padding_mode, align_corners === 1);

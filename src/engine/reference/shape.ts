@@ -1,6 +1,6 @@
 import { padSource, sliceSteps } from '../../ops/extents.js';
 import type { shape as specs } from '../../ops/shape.js';
-import { normalizeAxis, range, sizeOf, stridesOf } from '../../tensor/dims.js';
+import { computeStrides, countElements, normalizeAxis, range } from '../../tensor/dims.js';
 import { reshape, type Tensor, zeros } from '../../tensor/tensor.js';
 import { at, broadcastWalk, fromNumbers, integers, type Kernels, move, pick, type TensorType, walk } from './kernel.js';
 
@@ -16,7 +16,7 @@ export const shape: Kernels<keyof typeof specs> = {
   Unsqueeze: sameElements,
   Transpose: ({ perm }, inputs, types) => {
     const source = at(inputs, 0);
-    const strides = stridesOf(source.dims);
+    const strides = computeStrides(source.dims);
     const order = perm ?? range(source.dims.length).reverse();
     const { dims } = at(types, 0);
     return [
@@ -33,7 +33,7 @@ export const shape: Kernels<keyof typeof specs> = {
   Concat: (attributes, inputs, types) => {
     const { dtype, dims } = at(types, 0);
     const result = zeros(dtype, dims);
-    const strides = stridesOf(dims);
+    const strides = computeStrides(dims);
     const axis = normalizeAxis(attributes.axis, dims.length);
     let offset = 0;
     for (const input of inputs) {
@@ -46,7 +46,7 @@ export const shape: Kernels<keyof typeof specs> = {
   Split: (attributes, inputs, types) => {
     const source = at(inputs, 0);
     const axis = normalizeAxis(attributes.axis, source.dims.length);
-    const strides = stridesOf(source.dims);
+    const strides = computeStrides(source.dims);
     let start = 0;
     return types.map(({ dims }) => {
       const part = pick(source, dims, walk(dims, strides, start * (strides[axis] ?? 1)));
@@ -58,18 +58,18 @@ export const shape: Kernels<keyof typeof specs> = {
     const [source, { dims }] = [at(inputs, 0), at(types, 0)];
     // Every axis as two: the repetitions, which go nowhere, and the axis itself.
     const repeats = dims.map((size, axis) => size / Math.max(1, source.dims[axis] ?? 1));
-    const strides = stridesOf(source.dims);
+    const strides = computeStrides(source.dims);
     const positions = walk(
       dims.flatMap((_, axis) => [repeats[axis] ?? 1, source.dims[axis] ?? 1]),
       dims.flatMap((_, axis) => [0, strides[axis] ?? 1]),
     );
     return [pick(source, dims, positions)];
   },
-  Size: (_, inputs, types) => [fromNumbers(at(types, 0), [sizeOf(at(inputs, 0).dims)])],
+  Size: (_, inputs, types) => [fromNumbers(at(types, 0), [countElements(at(inputs, 0).dims)])],
   Slice: (attributes, inputs, types) => {
     const source = at(inputs, 0);
     const [starts, ends, axes, steps] = [1, 2, 3, 4].map((i) => inputs[i] && integers(inputs[i] as Tensor));
-    const strides = stridesOf(source.dims);
+    const strides = computeStrides(source.dims);
     let offset = 0;
     for (const { axis, start, step } of sliceSteps(
       source.dims,
@@ -95,7 +95,7 @@ export const shape: Kernels<keyof typeof specs> = {
     const axes = inputs[3] ? integers(inputs[3]).map((axis) => normalizeAxis(axis, rank)) : range(rank);
     const begins = range(rank).map((axis) => pads[axes.indexOf(axis)] ?? 0);
     const result = zeros(dtype, dims);
-    const [strides, outStrides] = [stridesOf(source.dims), stridesOf(dims)];
+    const [strides, outStrides] = [computeStrides(source.dims), computeStrides(dims)];
     const [fromAt, toAt, constantAt]: [number[], number[], number[]] = [[], [], []];
     for (let i = 0; i < result.data.length; i++) {
       let position: number | undefined = 0;

@@ -24,7 +24,7 @@ export interface AttributeReader {
 }
 
 /** The attribute that a message describes. Throws for the types that no operator of ONNX's own domain needs here. */
-export function attributeOf(proto: AttributeProto, reader: AttributeReader): Attribute {
+export function decodeAttribute(proto: AttributeProto, reader: AttributeReader): Attribute {
   if (proto.refAttrName) throw reader.fail('it refers to an attribute of a function, outside of any function.');
   switch (proto.type || untaggedType(proto)) {
     case attributeTypes.float:

@@ -1,12 +1,12 @@
 import { ShiboriError } from '../../errors.js';
 import { type Attribute, type Graph, type Node, Value, type ValueType } from '../../graph/model.js';
-import { topologicalOrder } from '../../graph/order.js';
+import { sortTopologically } from '../../graph/order.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { attributeOf } from './attribute.js';
+import { decodeAttribute } from './attribute.js';
 import type { GraphProto, NodeProto } from './proto.js';
 import { Scope } from './scope.js';
-import { type TensorSource, tensorOf } from './tensor.js';
-import { typeOf } from './value-info.js';
+import { decodeTensor, type TensorSource } from './tensor.js';
+import { readValueType } from './value-info.js';
 
 /** What the file around a graph says. */
 export interface GraphSource extends TensorSource {
@@ -26,7 +26,7 @@ export function normalizeDomain(domain = ''): string {
 }
 
 /** The graph that a message describes. `scope` is empty; it receives the graph's values. */
-export function graphOf(proto: GraphProto, scope: Scope, source: GraphSource): Graph {
+export function decodeGraph(proto: GraphProto, scope: Scope, source: GraphSource): Graph {
   return new GraphReader(proto, scope, source).read();
 }
 
@@ -53,7 +53,7 @@ class GraphReader {
     const tensors = this.#tensors();
     const types = this.#types(tensors);
     const inputs = (proto.input ?? []).flatMap((info) =>
-      tensors.has(info.name ?? '') ? [] : [this.#declare(info.name ?? '', typeOf(info, fail), 'an input')],
+      tensors.has(info.name ?? '') ? [] : [this.#declare(info.name ?? '', readValueType(info, fail), 'an input')],
     );
     const initializers = new Map<Value, Tensor>();
     for (const [name, data] of tensors) {
@@ -75,7 +75,7 @@ class GraphReader {
     for (const initializer of this.proto.initializer ?? []) {
       const { name = '' } = initializer;
       if (tensors.has(name)) throw this.source.fail(`initializer "${name}" of graph "${this.#name}" appears twice.`);
-      tensors.set(name, tensorOf(initializer, `initializer "${name}"`, this.source));
+      tensors.set(name, decodeTensor(initializer, `initializer "${name}"`, this.source));
     }
     return tensors;
   }
@@ -85,7 +85,7 @@ class GraphReader {
     const types = new Map<string, ValueType>();
     for (const info of [...(this.proto.valueInfo ?? []), ...(this.proto.output ?? [])]) {
       const { name = '' } = info;
-      const type = tensors.has(name) ? undefined : typeOf(info, this.source.fail);
+      const type = tensors.has(name) ? undefined : readValueType(info, this.source.fail);
       if (type) types.set(name, type);
     }
     return types;
@@ -128,9 +128,9 @@ class GraphReader {
       const { name = '' } = attribute;
       const what = `attribute "${name}" of ${where}`;
       if (attributes.has(name)) throw source.fail(`${what} appears twice.`);
-      const value = attributeOf(attribute, {
-        tensor: (tensor) => tensorOf(tensor, what, source),
-        graph: (graph) => graphOf(graph, new Scope(this.scope), source),
+      const value = decodeAttribute(attribute, {
+        tensor: (tensor) => decodeTensor(tensor, what, source),
+        graph: (graph) => decodeGraph(graph, new Scope(this.scope), source),
         fail: (problem) => source.fail(`${what}: ${problem}`),
       });
       attributes.set(name, value);
@@ -141,7 +141,7 @@ class GraphReader {
 
   #sorted(graph: Graph): Graph {
     try {
-      return { ...graph, nodes: topologicalOrder(graph, this.scope.captured) };
+      return { ...graph, nodes: sortTopologically(graph, this.scope.captured) };
     } catch (error) {
       throw error instanceof ShiboriError ? this.source.fail(error.message) : error;
     }

@@ -3,7 +3,7 @@ import { type Model, type ModelAbout, OPSET } from '../../graph/model.js';
 import type { ExternalReader } from './external.js';
 import { decode } from './message.js';
 import { type ModelProto, modelFields } from './proto.js';
-import { graphOf, normalizeDomain, OWN_DOMAIN } from './read-graph.js';
+import { decodeGraph, normalizeDomain, OWN_DOMAIN } from './read-graph.js';
 import { Scope } from './scope.js';
 import { WireReader } from './wire-reader.js';
 
@@ -37,7 +37,7 @@ export function readOnnx(bytes: Uint8Array, file: string, options: ReadOptions =
   }
   const versions = operatorSets(proto, fail);
   const functions = new Set((proto.functions ?? []).map(({ domain, name }) => `${normalizeDomain(domain)}:${name}`));
-  const graph = graphOf(proto.graph, new Scope(), { file, external: options.external, fail, versions, functions });
+  const graph = decodeGraph(proto.graph, new Scope(), { file, external: options.external, fail, versions, functions });
   const { '': opset, ...domains } = Object.fromEntries(versions);
   return {
     graph,
@@ -45,7 +45,7 @@ export function readOnnx(bytes: Uint8Array, file: string, options: ReadOptions =
     opset: opset ?? OPSET,
     domains,
     metadata: Object.fromEntries((proto.metadataProps ?? []).map(({ key, value }) => [key ?? '', value ?? ''])),
-    about: aboutOf(proto),
+    about: describeModel(proto),
     producer: [proto.producerName, proto.producerVersion].filter(Boolean).join(' '),
   };
 }
@@ -53,7 +53,14 @@ export function readOnnx(bytes: Uint8Array, file: string, options: ReadOptions =
 const text = new TextDecoder();
 
 /** What the file says about its model; fields that it leaves out, or leaves empty, are left out. */
-function aboutOf({ producerName, producerVersion, domain, modelVersion, docString, graph }: ModelProto): ModelAbout {
+function describeModel({
+  producerName,
+  producerVersion,
+  domain,
+  modelVersion,
+  docString,
+  graph,
+}: ModelProto): ModelAbout {
   const decoded = (bytes: Uint8Array | undefined) => bytes && text.decode(bytes);
   const [modelDoc, graphDoc] = [decoded(docString), decoded(graph?.docString)];
   return {

@@ -1,7 +1,7 @@
 import { ShiboriError } from '../../errors.js';
-import { dtypeOf, elementTypeName, elementTypeOf, supportedElementTypes } from '../../graph/element-types.js';
+import { getDtype, getElementType, getElementTypeName, supportedElementTypes } from '../../graph/element-types.js';
 import { allocate, bytesPerElement, type DType, type DTypeArrays, fromBytes } from '../../tensor/dtype.js';
-import { bytesOf, type Tensor, tensor } from '../../tensor/tensor.js';
+import { getBytes, type Tensor, tensor } from '../../tensor/tensor.js';
 import { defined } from '../../values.js';
 import { type ExternalData, type ExternalReader, externalEntries, parseExternalData } from './external.js';
 import { decode } from './message.js';
@@ -27,7 +27,7 @@ const typedFields = ['floatData', 'doubleData', 'int64Data', 'uint64Data', 'int3
 
 /** The tensor of a file that holds one tensor alone (`.pb`), as ONNX's test cases do. */
 export function readOnnxTensor(bytes: Uint8Array, file: string): Tensor {
-  return tensorOf(decode(tensorFields, new WireReader(bytes, file)), 'the tensor', { file });
+  return decodeTensor(decode(tensorFields, new WireReader(bytes, file)), 'the tensor', { file });
 }
 
 /**
@@ -36,13 +36,13 @@ export function readOnnxTensor(bytes: Uint8Array, file: string): Tensor {
  *
  * @param what names the tensor in errors: `initializer "conv.weight"`.
  */
-export function tensorOf(proto: TensorProto, what: string, source: TensorSource): Tensor {
+export function decodeTensor(proto: TensorProto, what: string, source: TensorSource): Tensor {
   const fail = (problem: string) =>
     new ShiboriError(`Cannot read ${source.file}: ${what}: ${problem}`, { code: 'invalid-file' });
-  const dtype = dtypeOf(proto.dataType ?? 0);
+  const dtype = getDtype(proto.dataType ?? 0);
   if (!dtype) {
     throw fail(
-      `elements of type ${elementTypeName(proto.dataType ?? 0)} are not supported. Supported: ${supportedElementTypes}.`,
+      `elements of type ${getElementTypeName(proto.dataType ?? 0)} are not supported. Supported: ${supportedElementTypes}.`,
     );
   }
   const dims = proto.dims ?? [];
@@ -72,12 +72,12 @@ export function tensorOf(proto: TensorProto, what: string, source: TensorSource)
     const field = typedField(dtype);
     const segments = proto[field] ?? [];
     if (dtype === 'float32' || dtype === 'float64') {
-      expect(lengthOf(segments), 'bytes', size);
+      expect(countTensorElements(segments), 'bytes', size);
       const [first = new Uint8Array(0)] = segments;
       data = fromBytes(dtype, segments.length === 1 ? first : concatenate(segments));
     } else {
       // Every integer takes at least one byte.
-      if (count > lengthOf(segments)) expect(lengthOf(segments), 'elements or more', count);
+      if (count > countTensorElements(segments)) expect(countTensorElements(segments), 'elements or more', count);
       data = varints(dtype, count, segments, source.file, fail, (found) => expect(found, 'elements', count));
     }
   }
@@ -85,7 +85,7 @@ export function tensorOf(proto: TensorProto, what: string, source: TensorSource)
   return tensor(dtype, dims, data);
 }
 
-function lengthOf(segments: readonly Uint8Array[]): number {
+function countTensorElements(segments: readonly Uint8Array[]): number {
   return segments.reduce((total, segment) => total + segment.length, 0);
 }
 
@@ -149,8 +149,8 @@ function store(
 export function tensorProto(source: Tensor, name?: string, external?: ExternalData): TensorProto {
   return {
     dims: [...source.dims],
-    dataType: elementTypeOf(source.dtype),
+    dataType: getElementType(source.dtype),
     ...defined({ name }),
-    ...(external ? { externalData: externalEntries(external), dataLocation: 1 } : { rawData: bytesOf(source) }),
+    ...(external ? { externalData: externalEntries(external), dataLocation: 1 } : { rawData: getBytes(source) }),
   };
 }

@@ -1,5 +1,5 @@
 import type { ShiboriError } from '../../errors.js';
-import { dtypeOf, elementTypeName, elementTypeOf } from '../../graph/element-types.js';
+import { getDtype, getElementType, getElementTypeName } from '../../graph/element-types.js';
 import type { Dim, Value, ValueType } from '../../graph/model.js';
 import type { ValueInfoProto } from './proto.js';
 
@@ -7,7 +7,10 @@ import type { ValueInfoProto } from './proto.js';
  * The type that a file declares for a value, or `undefined` when it leaves the type or the rank open.
  * Throws for what is no tensor or holds elements of an unsupported type.
  */
-export function typeOf({ name, type }: ValueInfoProto, fail: (problem: string) => ShiboriError): ValueType | undefined {
+export function readValueType(
+  { name, type }: ValueInfoProto,
+  fail: (problem: string) => ShiboriError,
+): ValueType | undefined {
   if (!type) return undefined;
   const { tensorType, ...others } = type;
   const [other] = Object.keys(others);
@@ -17,10 +20,10 @@ export function typeOf({ name, type }: ValueInfoProto, fail: (problem: string) =
     );
   }
   if (!tensorType?.elemType) return undefined;
-  const dtype = dtypeOf(tensorType.elemType);
+  const dtype = getDtype(tensorType.elemType);
   if (!dtype) {
     throw fail(
-      `value "${name}" has elements of type ${elementTypeName(tensorType.elemType)}, which are not supported.`,
+      `value "${name}" has elements of type ${getElementTypeName(tensorType.elemType)}, which are not supported.`,
     );
   }
   if (!tensorType.shape) return undefined;
@@ -39,5 +42,5 @@ export function valueInfoProto({ name, type }: Value): ValueInfoProto {
     if (typeof size === 'number') return { dimValue: size };
     return size === '?' ? {} : { dimParam: size };
   });
-  return { name, type: { tensorType: { elemType: elementTypeOf(type.dtype), shape: { dim } } } };
+  return { name, type: { tensorType: { elemType: getElementType(type.dtype), shape: { dim } } } };
 }

@@ -1,6 +1,6 @@
 import { ShiboriError } from '../../errors.js';
 import { type Graph, type Model, type Node, OPSET, type Value } from '../../graph/model.js';
-import { byteSize, bytesOf, type Tensor } from '../../tensor/tensor.js';
+import { countBytes, getBytes, type Tensor } from '../../tensor/tensor.js';
 import { attributeProto } from './attribute.js';
 import { type ExternalData, locationProblem } from './external.js';
 import { encode } from './message.js';
@@ -55,11 +55,11 @@ export function writeOnnxExternal(model: Model, dataFileName: string): { model: 
   const data: Uint8Array[] = [];
   let offset = 0;
   const chunks = encodeModel(model, (tensor) => {
-    const length = byteSize(tensor);
+    const length = countBytes(tensor);
     if (length <= MAX_INLINE_BYTES) return undefined;
     const padding = (ALIGNMENT - (offset % ALIGNMENT)) % ALIGNMENT;
     if (padding > 0) data.push(new Uint8Array(padding));
-    data.push(bytesOf(tensor));
+    data.push(getBytes(tensor));
     const start = offset + padding;
     offset = start + length;
     return { location: dataFileName, offset: start, length };

@@ -47,7 +47,7 @@ export function readSafetensors(bytes: Uint8Array, file: string): SafetensorsFil
   const entries = Object.entries(described).map(([name, value]) => parseEntry(name, value, fail));
   const elements = bytes.subarray(end);
   checkOffsets(entries, elements.length, fail);
-  const tensors = new Map(entries.map((entry) => [entry.name, tensorOf(entry, elements, fail)] as const));
+  const tensors = new Map(entries.map((entry) => [entry.name, readSafetensor(entry, elements, fail)] as const));
   return { tensors, metadata: metadata.data };
 }
 
@@ -106,7 +106,7 @@ function checkOffsets(entries: readonly Entry[], available: number, fail: Fail):
   }
 }
 
-function tensorOf(entry: Entry, elements: Uint8Array, fail: Fail): Tensor {
+function readSafetensor(entry: Entry, elements: Uint8Array, fail: Fail): Tensor {
   const {
     name,
     dtype: code,

@@ -1,6 +1,6 @@
 import { UsageError } from '../../errors.js';
 import { bytesPerElement } from '../../tensor/dtype.js';
-import { byteSize, bytesOf, type Tensor } from '../../tensor/tensor.js';
+import { countBytes, getBytes, type Tensor } from '../../tensor/tensor.js';
 import { safetensorsDtypes } from './dtypes.js';
 
 const METADATA = '__metadata__';
@@ -27,7 +27,7 @@ export function writeSafetensors(
   let total = 0;
   for (const [name, tensor] of layout) {
     begins.set(name, total);
-    total += byteSize(tensor);
+    total += countBytes(tensor);
   }
 
   const entries = [...tensors].map(([name, tensor]) => {
@@ -35,7 +35,7 @@ export function writeSafetensors(
     const entry = {
       dtype: codes.get(tensor.dtype),
       shape: tensor.dims,
-      data_offsets: [begin, begin + byteSize(tensor)],
+      data_offsets: [begin, begin + countBytes(tensor)],
     };
     return [name, entry] as const;
   });
@@ -47,6 +47,6 @@ export function writeSafetensors(
   new DataView(bytes.buffer).setBigUint64(0, BigInt(start - LENGTH_BYTES), true);
   bytes.fill(0x20, LENGTH_BYTES, start);
   bytes.set(text, LENGTH_BYTES);
-  for (const [name, tensor] of tensors) bytes.set(bytesOf(tensor), start + (begins.get(name) ?? 0));
+  for (const [name, tensor] of tensors) bytes.set(getBytes(tensor), start + (begins.get(name) ?? 0));
   return bytes;
 }

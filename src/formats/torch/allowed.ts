@@ -113,12 +113,12 @@ function list([content = []]: readonly Value[]): Value {
 function reconstruct([type, , content]: readonly Value[]): Value {
   if (type === undefined) return new Opaque('copyreg._reconstructor');
   if (type instanceof AllowedCall && content instanceof Map) return content;
-  const object = new Opaque(nameOf(type), [content ?? null]);
+  const object = new Opaque(getGlobalName(type), [content ?? null]);
   if (content instanceof Map) object.entries = content;
   return object;
 }
 
-function nameOf(value: Value): string {
+function getGlobalName(value: Value): string {
   return value instanceof UnknownName || value instanceof AllowedCall ? value.name : 'an unknown class';
 }
 
@@ -170,5 +170,5 @@ function rebuildFromNumpy([array = null]: readonly Value[]): Value {
 function rebuildSubclass([callee, , args]: readonly Value[], fail: Fail): Value {
   if (!Array.isArray(args)) throw fail('a tensor in it is made without arguments.');
   if (callee instanceof AllowedCall && callee.call !== rebuildSubclass) return callee.call(args, fail);
-  return new Opaque(nameOf(callee ?? null), args);
+  return new Opaque(getGlobalName(callee ?? null), args);
 }

@@ -11,7 +11,7 @@ import {
 } from '@zip.js/zip.js';
 import { ShiboriError } from '../../errors.js';
 import { COPY_AGAIN, type Container } from './container.js';
-import { claimedBytes, persistentOf } from './storage.js';
+import { claimedBytes, parsePersistentId } from './storage.js';
 import { unpickle } from './unpickle.js';
 import { type Fail, quote, type Value } from './values.js';
 
@@ -20,14 +20,14 @@ const STORED = 0;
 /** Takes a zip file of torch.save apart. Entries are checked by their CRC when they are read. */
 export async function openArchive(bytes: Uint8Array, fail: Fail): Promise<Container> {
   const entries = await listEntries(bytes, fail);
-  const root = rootOf(entries, fail);
+  const root = findArchiveRoot(entries, fail);
   const read = (name: string) => readEntry(entries.get(`${root}/${name}`), `${root}/${name}`, bytes.length, fail);
 
   if (entries.has(`${root}/byteorder`)) {
     const order = new TextDecoder().decode(await read('byteorder')).trim();
     if (order !== 'little') throw fail(`its byte order is ${quote(order)}; only "little" is supported. Save it again.`);
   }
-  const persistent = (id: Value) => persistentOf(id, fail);
+  const persistent = (id: Value) => parsePersistentId(id, fail);
   const { value, called } = unpickle(await read('data.pkl'), 0, { fail, persistent });
   return {
     format: 'zip',
@@ -66,7 +66,7 @@ async function listEntries(bytes: Uint8Array, fail: Fail): Promise<Map<string, F
 }
 
 /** The one folder that everything is in. */
-function rootOf(entries: ReadonlyMap<string, FileEntry>, fail: Fail): string {
+function findArchiveRoot(entries: ReadonlyMap<string, FileEntry>, fail: Fail): string {
   const names = [...entries.keys()];
   const pickle = names.find((name) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {

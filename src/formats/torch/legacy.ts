@@ -4,7 +4,7 @@
  */
 import { ByteReader } from './byte-reader.js';
 import { COPY_AGAIN, type Container } from './container.js';
-import { claimedBytes, persistentOf } from './storage.js';
+import { claimedBytes, parsePersistentId } from './storage.js';
 import { unpickle } from './unpickle.js';
 import { type Fail, quote, Storage, type Value } from './values.js';
 
@@ -47,7 +47,7 @@ export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
     throw fail('it was not written on a little-endian machine, which is not supported. Save it again on another one.');
   }
   const value = next((id) => {
-    const storage = persistentOf(id, fail);
+    const storage = parsePersistentId(id, fail);
     if (!(storage instanceof Storage)) return storage;
     const known = storages.get(storage.key);
     if (known === undefined) storages.set(storage.key, storage);

@@ -1,4 +1,4 @@
-import { sizeOf, stridesOf } from '../../tensor/dims.js';
+import { computeStrides, countElements } from '../../tensor/dims.js';
 import { allocate, bytesPerElement, type DType, type DTypeArrays, fromBytes } from '../../tensor/dtype.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import type { Fail, PickledTensor } from './values.js';
@@ -42,13 +42,13 @@ export class Materializer {
     const size = bytesPerElement(dtype);
     const available = Math.floor(storage.length / size);
     // Numbers beyond 2^53 are inexact, but still beyond any storage.
-    const count = dims.includes(0) ? 0 : sizeOf(dims);
+    const count = dims.includes(0) ? 0 : countElements(dims);
     const last = dims.reduce((index, dim, axis) => index + (dim - 1) * (strides[axis] ?? 0), offset);
     if (count > 0 && last >= available) {
       throw this.fail(`${shown} reaches element ${last} of its storage, which has ${available}. The file is damaged.`);
     }
     if (count === 0) return fromElements(dtype, dims, allocate(dtype, 0));
-    const whole = stridesOf(dims);
+    const whole = computeStrides(dims);
     if (dims.every((dim, axis) => dim === 1 || strides[axis] === whole[axis])) {
       return fromElements(dtype, dims, fromBytes(dtype, storage.subarray(offset * size, (offset + count) * size)));
     }

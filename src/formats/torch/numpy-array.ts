@@ -3,7 +3,7 @@
  * or `_frombuffer(bytes, dtype, shape, order)` since protocol 5. Source: numpy/core/src/multiarray/methods.c,
  * array_reduce, and numpy/core/numeric.py.
  */
-import { stridesOf } from '../../tensor/dims.js';
+import { computeStrides } from '../../tensor/dims.js';
 import { bytesPerElement, type DType } from '../../tensor/dtype.js';
 import { ElementType, Opaque, PickledTensor, type Value } from './values.js';
 
@@ -35,19 +35,19 @@ export function numpyTensor(value: Opaque): PickledTensor | undefined {
   const isBuffer = value.name.endsWith('_frombuffer');
   const parts = isBuffer ? value.args : Array.isArray(value.state) ? value.state : [];
   const [shape, type, order, content] = isBuffer ? [parts[2], parts[1], parts[3], parts[0]] : parts.slice(1);
-  const dtype = elementsOf(type);
-  const bytes = bytesOf(content);
+  const dtype = countArrayElements(type);
+  const bytes = readArrayBytes(content);
   if (dtype === undefined || bytes === undefined || !isShape(shape)) return undefined;
   const size = shape.includes(0) ? 0 : shape.reduce((product, dim) => product * dim, 1);
   if (bytes.length !== size * bytesPerElement(dtype)) return undefined;
   const isFortran = order === true || order === 'F';
-  const strides = isFortran ? stridesOf(shape.toReversed()).toReversed() : stridesOf(shape);
+  const strides = isFortran ? computeStrides(shape.toReversed()).toReversed() : computeStrides(shape);
   const elements = new ElementType(`numpy.${dtype}`, dtype, bytesPerElement(dtype));
   return new PickledTensor(bytes, elements, 0, shape, strides);
 }
 
 /** `dtype('f4', …)` with the state `(3, '<', …)`: little endian, or of single bytes. */
-function elementsOf(type: Value | undefined): DType | undefined {
+function countArrayElements(type: Value | undefined): DType | undefined {
   if (!(type instanceof Opaque) || type.name !== 'numpy.dtype') return undefined;
   const [code] = type.args;
   const order = Array.isArray(type.state) ? type.state[1] : '=';
@@ -56,7 +56,7 @@ function elementsOf(type: Value | undefined): DType | undefined {
 }
 
 /** Bytes, also as protocols before 3 write them: `_codecs.encode(text, 'latin1')`. */
-function bytesOf(content: Value | undefined): Uint8Array | undefined {
+function readArrayBytes(content: Value | undefined): Uint8Array | undefined {
   if (content instanceof Uint8Array) return content.slice();
   if (!(content instanceof Opaque) || !['_codecs.encode', 'builtins.bytearray'].includes(content.name))
     return undefined;

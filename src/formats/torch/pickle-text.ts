@@ -5,7 +5,7 @@ import type { PickleMachine } from './pickle-machine.js';
 const MOST_DIGITS = 1000;
 
 /** `INT` and `LONG`: `12`, `12L`; `00` and `01` are booleans. */
-export function integerOf(line: string, machine: PickleMachine): number | bigint | boolean {
+export function parseInteger(line: string, machine: PickleMachine): number | bigint | boolean {
   if (line === '00' || line === '01') return line === '01';
   const text = line.endsWith('L') ? line.slice(0, -1) : line;
   if (!/^[+-]?\d+$/.test(text) || text.length > MOST_DIGITS) throw machine.malformed('an integer is no integer');
@@ -14,7 +14,7 @@ export function integerOf(line: string, machine: PickleMachine): number | bigint
 }
 
 /** `FLOAT`: as Python shows one. */
-export function floatOf(line: string, machine: PickleMachine): number {
+export function parsePickleFloat(line: string, machine: PickleMachine): number {
   const special: Readonly<Record<string, number>> = { inf: Infinity, '-inf': -Infinity, nan: NaN };
   const value = Object.hasOwn(special, line) ? special[line] : Number(line);
   if (value === undefined || line === '' || (Number.isNaN(value) && line !== 'nan')) {

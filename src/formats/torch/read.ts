@@ -3,12 +3,12 @@ import type { DType } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { WeightSet } from '../weight-sets.js';
 import { openArchive } from './archive.js';
-import { selectWeights } from './checkpoint.js';
 import type { Container, OpenContainer } from './container.js';
 import { kindOfFile } from './file-kind.js';
 import { isLegacyFile, openLegacy } from './legacy.js';
 import { Materializer } from './materialize.js';
 import { listSuspicious } from './suspicious.js';
+import { selectWeights } from './training-checkpoint.js';
 import { type Fail, type PickledTensor, quote } from './values.js';
 
 /** How the tensors lay in a PyTorch file. */
@@ -54,7 +54,7 @@ export interface ReadTorchOptions {
  */
 export async function readTorch(bytes: Uint8Array, file: string, options: ReadTorchOptions = {}): Promise<TorchFile> {
   const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file' });
-  const container = await openerOf(bytes, fail)(bytes, fail);
+  const container = await chooseOpener(bytes, fail)(bytes, fail);
   const suspicious = listSuspicious(container.called);
   const warning = `the file asks to call ${suspicious.join(', ')}, which no weights need and which is refused`;
   const selecting: Fail = (problem) => {
@@ -88,7 +88,7 @@ export async function readTorch(bytes: Uint8Array, file: string, options: ReadTo
   return { tensors, source };
 }
 
-function openerOf(bytes: Uint8Array, fail: Fail): OpenContainer {
+function chooseOpener(bytes: Uint8Array, fail: Fail): OpenContainer {
   if (bytes[0] === 0x50 && bytes[1] === 0x4b) return openArchive;
   if (isLegacyFile(bytes)) return openLegacy;
   throw fail(

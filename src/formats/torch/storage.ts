@@ -10,8 +10,8 @@ const SHOWN = /^\('storage', <class '([\w.]+)\.(\w+)'>, '([^'\\]*)', '[^'\\]*', 
  *
  * @throws ShiboriError for any other identifier.
  */
-export function persistentOf(id: Value, fail: Fail): Value {
-  const [kind, type = null, key, , length, part = null] = partsOf(id);
+export function parsePersistentId(id: Value, fail: Fail): Value {
+  const [kind, type = null, key, , length, part = null] = parseStorageParts(id);
   if (kind === 'module') return type;
   const valid =
     kind === 'storage' && type instanceof ElementType && typeof key === 'string' && Number.isSafeInteger(length);
@@ -22,7 +22,7 @@ export function persistentOf(id: Value, fail: Fail): Value {
   return new Storage(key, type, length);
 }
 
-function partsOf(id: Value): readonly Value[] {
+function parseStorageParts(id: Value): readonly Value[] {
   if (Array.isArray(id)) return id;
   const shown = typeof id === 'string' ? SHOWN.exec(id) : null;
   if (shown === null) return [];

@@ -7,7 +7,7 @@
 import { lookUp } from './allowed.js';
 import { ByteReader } from './byte-reader.js';
 import { PickleMachine } from './pickle-machine.js';
-import { floatOf, integerOf, plainText, rawUnicode } from './pickle-text.js';
+import { parseInteger, parsePickleFloat, plainText, rawUnicode } from './pickle-text.js';
 import { type Fail, UnknownName, type Value } from './values.js';
 
 const STOP = 0x2e;
@@ -34,13 +34,13 @@ const byCharacter: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['N', (machine) => machine.push(null)],
   ['\x88', (machine) => machine.push(true)],
   ['\x89', (machine) => machine.push(false)],
-  ['I', (machine, reader) => machine.push(integerOf(reader.line(), machine))], // INT, and booleans as 00 and 01
-  ['L', (machine, reader) => machine.push(integerOf(reader.line(), machine))], // LONG
+  ['I', (machine, reader) => machine.push(parseInteger(reader.line(), machine))], // INT, and booleans as 00 and 01
+  ['L', (machine, reader) => machine.push(parseInteger(reader.line(), machine))], // LONG
   ['K', (machine, reader) => machine.push(reader.uint8())], // BININT1
   ['M', (machine, reader) => machine.push(reader.uint16())], // BININT2
   ['J', (machine, reader) => machine.push(reader.int32())], // BININT
   ['\x8a', (machine, reader) => machine.push(reader.integer(reader.uint8()))], // LONG1
-  ['F', (machine, reader) => machine.push(floatOf(reader.line(), machine))], // FLOAT
+  ['F', (machine, reader) => machine.push(parsePickleFloat(reader.line(), machine))], // FLOAT
   ['G', (machine, reader) => machine.push(reader.float64())], // BINFLOAT
   ['S', (machine, reader) => machine.push(plainText(reader.line(), machine))], // STRING
   ['V', (machine, reader) => machine.push(rawUnicode(reader.latin1Line(), machine))], // UNICODE

@@ -1,8 +1,8 @@
 import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { ShiboriError, UsageError } from '../../errors.js';
-import { stridesOf } from '../../tensor/dims.js';
+import { computeStrides } from '../../tensor/dims.js';
 import type { DType } from '../../tensor/dtype.js';
-import { bytesOf, type Tensor } from '../../tensor/tensor.js';
+import { getBytes, type Tensor } from '../../tensor/tensor.js';
 import { PickleWriter } from './pickle-writer.js';
 
 /** Element types that every PyTorch since 1.6 knows. */
@@ -40,14 +40,14 @@ export async function writeTorch(tensors: ReadonlyMap<string, Tensor>, name = 'a
     extendedTimestamp: false,
   });
   const add = (entry: string, bytes: Uint8Array) => writer.add(`${name}/${entry}`, new Uint8ArrayReader(bytes));
-  await add('data.pkl', pickleOf(tensors));
+  await add('data.pkl', encodePickle(tensors));
   let key = 0;
-  for (const tensor of tensors.values()) await add(`data/${key++}`, bytesOf(tensor));
+  for (const tensor of tensors.values()) await add(`data/${key++}`, getBytes(tensor));
   await add('version', new TextEncoder().encode('3\n'));
   return writer.close();
 }
 
-function pickleOf(tensors: ReadonlyMap<string, Tensor>): Uint8Array {
+function encodePickle(tensors: ReadonlyMap<string, Tensor>): Uint8Array {
   const pickle = new PickleWriter().operations('\x80\x02').global('collections', 'OrderedDict').operations(')R(');
   let key = 0;
   for (const [name, { dtype, dims, data }] of tensors) {
@@ -61,7 +61,7 @@ function pickleOf(tensors: ReadonlyMap<string, Tensor>): Uint8Array {
     }
     pickle.text(name).global('torch._utils', '_rebuild_tensor_v2').operations('((');
     pickle.text('storage').global('torch', storageClass).text(String(key++)).text('cpu').integer(data.length);
-    pickle.operations('tQ').integer(0).tuple(dims).tuple(stridesOf(dims));
+    pickle.operations('tQ').integer(0).tuple(dims).tuple(computeStrides(dims));
     // requires_grad, no hooks.
     pickle.operations('\x89').global('collections', 'OrderedDict').operations(')RtR');
   }

@@ -4,7 +4,7 @@ import { ShiboriError } from '../../errors.js';
 import { type ModelConfig, parseModelConfig, parsePreprocessorConfig } from '../../models/model-config.js';
 import type { PreprocessSource } from '../../models/preprocessing.js';
 import { defined } from '../../values.js';
-import { configFolders } from './model-folders.js';
+import { listConfigFolders } from './model-folders.js';
 
 /** More than any real configuration: 21,000 classes take one megabyte. */
 const MOST_BYTES = 32e6;
@@ -33,7 +33,7 @@ export interface ModelConfigs {
  * @throws ShiboriError naming file and field for what is not understood.
  */
 export function readModelConfigs(model: string): ModelConfigs {
-  const folders = configFolders(model);
+  const folders = listConfigFolders(model);
   const layers: PreprocessSource[] = [];
   let classes: ModelConfigs['classes'];
   for (const [name, parse] of Object.entries(parsers)) {

@@ -8,7 +8,7 @@ import { closeSync, constants, existsSync, fstatSync, openSync, readSync, realpa
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { ShiboriError } from '../../errors.js';
 import type { ExternalReader } from '../../formats/onnx/external.js';
-import { foldersOfModel, isLink } from './model-folders.js';
+import { isLink, listModelFolders } from './model-folders.js';
 
 /** Reads are split into pieces of at most this size: Node reads no more than 2 GB at once. */
 const PIECE = 2 ** 30;
@@ -22,8 +22,8 @@ export interface ExternalData {
 }
 
 /** The reader of the external data of a model file. */
-export function externalDataOf(model: string): ExternalData {
-  const folders = foldersOfModel(model);
+export function openExternalData(model: string): ExternalData {
+  const folders = listModelFolders(model);
   const notes: string[] = [];
   const found = new Map<string, string>();
   return {

@@ -13,7 +13,7 @@ import { withOutputs } from '../../passes/scores-graph.js';
 import { storeWeights } from '../../passes/store-weights.js';
 import { packageVersion } from '../package.js';
 import { readModelConfigs } from './config-files.js';
-import { impostorOf } from './impostor.js';
+import { detectOtherFormat } from './detect-other-format.js';
 import type { Preprocessed } from './model-preprocess.js';
 import { type OnnxOrigin, openOnnx } from './open-onnx.js';
 import type { OpenOptions } from './open-options.js';
@@ -64,9 +64,9 @@ const byExtension: Readonly<Record<string, ModelFormat>> = {
 };
 
 /** The format that a file's extension promises. Throws UsageError for one that is none of a model's. */
-export function formatOf(file: string): ModelFormat {
+export function getModelFormat(file: string): ModelFormat {
   // `checkpoint.pth.tar` is what PyTorch's own examples write; it is no archive.
-  const format = byExtension[modelExtension(file).toLowerCase()];
+  const format = byExtension[getModelExtension(file).toLowerCase()];
   if (format) return format;
   throw new UsageError(
     `"${file}" does not look like a model: expected a name ending in ${Object.keys(byExtension).join(', ')}.`,
@@ -115,7 +115,7 @@ export async function readWhole(file: string, what: string): Promise<Uint8Array>
  * @throws ShiboriError when the file is missing, damaged, mislabelled, or no known architecture.
  */
 export async function openModel(file: string, options: OpenOptions = {}): Promise<OpenedModel> {
-  const promised = formatOf(file);
+  const promised = getModelFormat(file);
   const opened = await openBytes(await readWhole(file, 'model'), promised, file, options);
   try {
     checkFinite(opened.graph);
@@ -140,7 +140,7 @@ export async function openBytes(
       { code: 'invalid-file' },
     );
   }
-  const impostor = impostorOf(bytes);
+  const impostor = detectOtherFormat(bytes);
   if (impostor)
     throw new ShiboriError(`Reading ${file}: it is not ${formatNames[promised]}: ${impostor}.`, {
       code: 'invalid-file',
@@ -168,7 +168,7 @@ export async function openBytes(
  * The options for each of several files that are opened together: `weights` is for those that can hold several sets, and
  * refused where none can.
  */
-export function optionsForEach(files: readonly string[], options: OpenOptions): OpenOptions[] {
+export function splitOpenOptions(files: readonly string[], options: OpenOptions): OpenOptions[] {
   const { weights, ...others } = options;
   const isOnnx = files.map((file) => extname(file).toLowerCase() === '.onnx');
   if (weights === undefined || !isOnnx.includes(false)) return files.map(() => options);
@@ -176,7 +176,7 @@ export function optionsForEach(files: readonly string[], options: OpenOptions): 
 }
 
 /** The graph as a file has it: with the outputs of the file that it came from, in their order, and weights as that stored them. */
-export function fileGraph({ graph, info }: LoadedModel): Graph {
+export function buildFileGraph({ graph, info }: LoadedModel): Graph {
   const whole = info.outputs ? withOutputs(graph, info.outputs) : graph;
   return storeWeights(whole, info.store ?? 'float32');
 }
@@ -189,7 +189,7 @@ export async function encodeModel(model: LoadedModel, format: ModelFormat): Prom
     const { about } = model.info;
     const own = { producerName: 'shibori', producerVersion: version };
     const whole: Model = {
-      graph: fileGraph(model),
+      graph: buildFileGraph(model),
       opset: OPSET,
       domains: {},
       metadata,
@@ -202,16 +202,16 @@ export async function encodeModel(model: LoadedModel, format: ModelFormat): Prom
 }
 
 /** The extension of a model file, of which `.tar` after another is no part: `.pth` of `checkpoint.pth.tar`. */
-export function modelExtension(file: string): string {
+export function getModelExtension(file: string): string {
   return extname(file.replace(/\.tar$/i, ''));
 }
 
 /** A name for a result beside its source: `defaultOutput('a/b.pt', 'compressed', '.onnx')` is `b-compressed.onnx`. */
-export function defaultOutput(file: string, suffix: string, extension = modelExtension(file)): string {
+export function buildDefaultOutput(file: string, suffix: string, extension = getModelExtension(file)): string {
   return join(process.cwd(), `${basename(file, extname(file))}-${suffix}${extension}`);
 }
 
 /** The parameters that fine-tuning trains unless told otherwise: the architecture's head. */
-export function headPattern(info: ModelInfo): string {
+export function getHeadPattern(info: ModelInfo): string {
   return architectures.find(({ name }) => name === info.architecture)?.headPattern ?? '*';
 }

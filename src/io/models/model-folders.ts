@@ -9,7 +9,7 @@ const MOST_LINKS = 40;
  * of the links it leads through and that of the real file. Caches of models are full of links: Hugging Face's
  * `snapshots/x/m.onnx` leads to `blobs/1`, and `config.json` is only next to the link.
  */
-export function foldersOfModel(model: string): string[] {
+export function listModelFolders(model: string): string[] {
   // As it was given: what is found there is shown by a path that the person knows.
   const folders = [dirname(model)];
   let path = resolve(model);
@@ -28,8 +28,8 @@ export function isLink(path: string): boolean {
 }
 
 /** The folders that configurations of a model are in: transformers.js puts models into a folder `onnx` next to them. */
-export function configFolders(model: string): string[] {
-  return foldersOfModel(model).flatMap((folder) =>
+export function listConfigFolders(model: string): string[] {
+  return listModelFolders(model).flatMap((folder) =>
     basename(resolve(folder)) === 'onnx' ? [folder, join(folder, '..')] : [folder],
   );
 }

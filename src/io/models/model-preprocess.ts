@@ -21,7 +21,10 @@ export interface Preprocessed {
  * What is known of a model's preprocessing beside options, the strongest first. What was guessed when a file was written
  * is a guess still, and comes last; but it is the same one, whatever the written graph looks like.
  */
-export function knownLayers({ preprocess, guessed }: ModelInfo, configs: ModelConfigs): readonly PreprocessSource[] {
+export function listKnownLayers(
+  { preprocess, guessed }: ModelInfo,
+  configs: ModelConfigs,
+): readonly PreprocessSource[] {
   if (!preprocess) return configs.layers;
   const known = PREPROCESS_PARTS.filter((part) => !guessed?.includes(part));
   return [
@@ -32,7 +35,7 @@ export function knownLayers({ preprocess, guessed }: ModelInfo, configs: ModelCo
 }
 
 /** A model's information with its preprocessing and classes. Files that speak of another model are told of in `notes`. */
-export function preprocessed(
+export function applyPreprocess(
   graph: Graph,
   info: ModelInfo,
   configs: ModelConfigs,

@@ -8,7 +8,7 @@ import { ShiboriError, UsageError, whileReading } from '../../errors.js';
 import { type OnnxModel, readOnnx } from '../../formats/onnx/read.js';
 import { formatDims } from '../../graph/dims.js';
 import type { Dim, Graph, Model, Value } from '../../graph/model.js';
-import { nodesFor } from '../../graph/uses.js';
+import { listNodesFor } from '../../graph/uses.js';
 import { decodeInfo, type ModelInfo } from '../../models/metadata.js';
 import { resolvePreprocess } from '../../models/preprocessing.js';
 import { freeBatch } from '../../passes/free-batch.js';
@@ -19,10 +19,10 @@ import { isStoredWeight, moveWeightsToInitializers } from '../../passes/weights-
 import { type DType, isFloat } from '../../tensor/dtype.js';
 import { defined } from '../../values.js';
 import type { ModelConfigs } from './config-files.js';
-import { externalDataOf } from './external-data.js';
-import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
+import { openExternalData } from './external-data.js';
+import { applyPreprocess, listKnownLayers, type Preprocessed } from './model-preprocess.js';
 import type { OpenOptions } from './open-options.js';
-import { scoresFirst } from './scores-first.js';
+import { moveScoresFirst } from './scores-first.js';
 import { mainDtype } from './stored-file.js';
 
 /** A value at the border of a file's graph, as the file declares it. */
@@ -55,7 +55,7 @@ const declared = ({ name, type }: Value): DeclaredValue => ({
 
 /** Refuses graphs that need more than images. Initializers listed as inputs are none any more. */
 function checkInputs({ graph }: Model): void {
-  const read = new Set(nodesFor(graph, graph.outputs).flatMap(({ inputs }) => inputs));
+  const read = new Set(listNodesFor(graph, graph.outputs).flatMap(({ inputs }) => inputs));
   const used = graph.inputs.filter((input) => read.has(input));
   if (used.length === 1 || graph.inputs.length === 1) return;
   const list = used.map((input) => `"${input.name}" ${formatDims(input.type?.dims)}`).join(', ') || 'none';
@@ -102,7 +102,7 @@ export interface OpenedOnnx extends Preprocessed {
 }
 
 /** What the file says about its model, without that this package wrote it. */
-function aboutOf({ about: { producerName, producerVersion, ...others } }: OnnxModel): Pick<ModelInfo, 'about'> {
+function describeOpened({ about: { producerName, producerVersion, ...others } }: OnnxModel): Pick<ModelInfo, 'about'> {
   const version = producerVersion === undefined ? {} : { producerVersion };
   const producer = producerName === undefined || producerName === 'shibori' ? {} : { producerName, ...version };
   const about = { ...producer, ...others };
@@ -122,7 +122,7 @@ function noteStorage(dtype: DType): string[] {
  * @throws ShiboriError naming file and node for what cannot be handled.
  */
 export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, configs: ModelConfigs): OpenedOnnx {
-  const external = externalDataOf(file);
+  const external = openExternalData(file);
   const read: OnnxModel = readOnnx(bytes, file, { external: external.read });
   const model = { ...read, graph: moveWeightsToInitializers(read.graph) };
   const dtype = mainDtype(
@@ -132,7 +132,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
   );
   const info: ModelInfo = {
     ...decodeInfo(model.metadata, file),
-    ...aboutOf(read),
+    ...describeOpened(read),
     ...(dtype === 'float16' ? { store: dtype } : {}),
   };
   const image = readImageInput(model.graph, options.layout);
@@ -150,20 +150,20 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     if (!image) {
       const imported = importGraph(model, file, evaluateNode);
       notes.push(...imported.notes);
-      const graph = scoresFirst(imported.graph, info, configs, options);
+      const graph = moveScoresFirst(imported.graph, info, configs, options);
       notes.push(...graph.notes);
       return { dtype, graph: graph.graph, info: graph.info, notes, origin };
     }
-    const channels = channelsOf(image, options, notes);
+    const channels = readChannels(image, options, notes);
     const takesBytes = !isFloat(image.dtype) || info.takesBytes === true;
     const facts = {
       channels,
       layout: image.layout,
       takesBytes,
       rescales: rescalesPixels(model.graph, image.value),
-      ...sizeOf(image, options),
+      ...readImageSize(image, options),
     };
-    const layers = knownLayers(info, configs);
+    const layers = listKnownLayers(info, configs);
     const resolved =
       channels === 1 || channels === 3 ? resolvePreprocess(options.preprocess ?? {}, layers, facts) : undefined;
     const [height, width] = resolved?.preprocess.size ?? facts.size?.value ?? [image.height, image.width];
@@ -171,16 +171,16 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     notes.push(...bound.notes);
     noteChanges(image, bound, notes);
     const described = takesBytes ? { ...info, takesBytes } : info;
-    const scores = scoresFirst(bound.graph, described, configs, options);
+    const scores = moveScoresFirst(bound.graph, described, configs, options);
     notes.push(...scores.notes);
     const { graph } = scores;
-    return { dtype, graph, notes, origin, ...preprocessed(graph, scores.info, configs, resolved, notes) };
+    return { dtype, graph, notes, origin, ...applyPreprocess(graph, scores.info, configs, resolved, notes) };
   } catch (error) {
     throw whileReading(file, error);
   }
 }
 
-function channelsOf({ channels, value }: ImageInput, options: OpenOptions, notes: string[]): number {
+function readChannels({ channels, value }: ImageInput, options: OpenOptions, notes: string[]): number {
   const { channels: wanted } = options;
   if (typeof channels === 'number') {
     if (wanted === undefined || wanted === channels) return channels;
@@ -192,7 +192,7 @@ function channelsOf({ channels, value }: ImageInput, options: OpenOptions, notes
   return wanted ?? 3;
 }
 
-function sizeOf(
+function readImageSize(
   { height, width }: ImageInput,
   { inputSize }: OpenOptions,
 ): { size?: { from: string; value: readonly [number, number] } } {

@@ -11,9 +11,9 @@ import { resolvePreprocess } from '../../models/preprocessing.js';
 import { computeWeights } from '../../models/reparametrize.js';
 import type { StateDict } from '../../models/state-dict.js';
 import type { ModelConfigs } from './config-files.js';
-import { knownLayers, type Preprocessed, preprocessed } from './model-preprocess.js';
+import { applyPreprocess, listKnownLayers, type Preprocessed } from './model-preprocess.js';
 import type { OpenOptions } from './open-options.js';
-import { scoresFirst } from './scores-first.js';
+import { moveScoresFirst } from './scores-first.js';
 
 /** The weights of a file, and what else it says. */
 export interface ReadState {
@@ -69,7 +69,7 @@ export function openState(state: ReadState, file: string, options: OpenOptions, 
   const { tensors: all, notes: computed } = computeWeights(state.tensors, file);
   const { tensors, notes: left, ignored } = knownPart(all, options.arch ?? info.architecture);
   const architecture = findArchitecture(tensors, file, options.arch ?? info.architecture);
-  const layers = knownLayers(info, configs);
+  const layers = listKnownLayers(info, configs);
   const known = layers.find(({ parts }) => parts.size)?.parts.size;
   const inputSize = options.inputSize ?? known ?? architecture.getDefaultInputSize(tensors);
   const execution = (path: string) =>
@@ -86,10 +86,10 @@ export function openState(state: ReadState, file: string, options: OpenOptions, 
   } as const;
   const resolved = resolvePreprocess(options.preprocess ?? {}, layers, facts);
   const described = { ...info, architecture: architecture.name, ...(trains.length > 0 ? { layers: trains } : {}) };
-  const scores = scoresFirst(graph, described, configs, options);
+  const scores = moveScoresFirst(graph, described, configs, options);
   const notes: string[] = [...state.notes, ...computed, ...left, ...scores.notes];
   const opened = { graph: scores.graph, notes, ignored: [...state.ignored, ...ignored] };
-  return { ...opened, ...preprocessed(scores.graph, scores.info, configs, resolved, notes) };
+  return { ...opened, ...applyPreprocess(scores.graph, scores.info, configs, resolved, notes) };
 }
 
 /**

@@ -10,9 +10,9 @@ import { buildStateDict } from '../../models/state-dict.js';
 import { checkFinite } from '../../passes/check-weights.js';
 import { writeFileAtomic } from '../atomic-file.js';
 import {
+  buildFileGraph,
   encodeModel,
-  fileGraph,
-  formatOf,
+  getModelFormat,
   type LoadedModel,
   type ModelFormat,
   openBytes,
@@ -45,7 +45,7 @@ export interface SaveOptions {
  * @throws ShiboriError for a file that cannot be written, or is not what it should be; the file that was there before stays.
  */
 export async function saveModel(model: LoadedModel, file: string, options: SaveOptions = {}): Promise<SavedModel> {
-  const format = formatOf(file);
+  const format = getModelFormat(file);
   const chunks = await encodeModel(model, format);
   const { equals, engine = nodeEngine() } = options;
   const sizeBytes = await writeFileAtomic(file, chunks, async (temporary) => {
@@ -80,7 +80,7 @@ async function verifyFile(
     const reopened = await openBytes(bytes, format, path, {});
     checkFinite(reopened.graph);
     // Scores come first in memory only: files are compared output by output as they have them.
-    const graphs = { promised: fileGraph(model), reopened: fileGraph(reopened) };
+    const graphs = { promised: buildFileGraph(model), reopened: buildFileGraph(reopened) };
     return verifyOutputs(engine, { ...common, ...graphs, onnxFile: path });
   }
   const { tensors } =

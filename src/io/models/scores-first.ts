@@ -11,7 +11,7 @@ import type { OpenOptions } from './open-options.js';
  *
  * @throws UsageError for an output that is not there or can hold no scores.
  */
-export function scoresFirst(
+export function moveScoresFirst(
   whole: Graph,
   info: ModelInfo,
   configs: Pick<ModelConfigs, 'classes'>,

@@ -3,7 +3,7 @@ import { createReadStream, statSync } from 'node:fs';
 import { createGzip } from 'node:zlib';
 import type { Graph } from '../../graph/model.js';
 import type { DType } from '../../tensor/dtype.js';
-import { byteSize, type Tensor } from '../../tensor/tensor.js';
+import { countBytes, type Tensor } from '../../tensor/tensor.js';
 
 /** The files that a graph was read from. */
 export interface StoredFile {
@@ -20,7 +20,7 @@ export interface StoredFile {
 /** The element type that most bytes of some weights are in; float32 where there are none. */
 export function mainDtype(weights: Iterable<Tensor>): DType {
   const bytes = new Map<DType, number>();
-  for (const weight of weights) bytes.set(weight.dtype, (bytes.get(weight.dtype) ?? 0) + byteSize(weight));
+  for (const weight of weights) bytes.set(weight.dtype, (bytes.get(weight.dtype) ?? 0) + countBytes(weight));
   const [first] = [...bytes].sort(([, a], [, b]) => b - a);
   return first?.[0] ?? 'float32';
 }

@@ -8,10 +8,10 @@ import { ShiboriError } from '../../errors.js';
 import { formatDims } from '../../graph/dims.js';
 import type { Graph } from '../../graph/model.js';
 import type { StateDict } from '../../models/state-dict.js';
-import { sameDims, sizeOf } from '../../tensor/dims.js';
+import { countElements, sameDims } from '../../tensor/dims.js';
 import { allocate, isFloat } from '../../tensor/dtype.js';
 import { seeded } from '../../tensor/random.js';
-import { bytesOf, float32, type Tensor, tensor } from '../../tensor/tensor.js';
+import { float32, getBytes, type Tensor, tensor } from '../../tensor/tensor.js';
 
 /**
  * How far outputs may be apart, as a share of the largest: the same float32 products summed in another order differ by
@@ -34,16 +34,16 @@ function probe(graph: Graph, batch: number, size: readonly [number, number] | un
       typeof dim === 'number' ? dim : axis === 0 ? batch : axis === 2 ? height : axis === 3 ? width : 1,
     );
     const random = seeded(SEED, i, batch);
-    const values = Array.from({ length: sizeOf(dims) }, () => random.uniform(-1, 1));
+    const values = Array.from({ length: countElements(dims) }, () => random.uniform(-1, 1));
     feeds[name] = isFloat(type.dtype)
       ? float32(values, dims)
-      : tensor(type.dtype, dims, allocate(type.dtype, sizeOf(dims)));
+      : tensor(type.dtype, dims, allocate(type.dtype, countElements(dims)));
   }
   return feeds;
 }
 
 /** Where two outputs differ more than they may, in words; `undefined` where they do not. */
-function differenceOf(found: Tensor | undefined, promised: Tensor): string | undefined {
+function measureDifference(found: Tensor | undefined, promised: Tensor): string | undefined {
   if (!found || !sameDims(found.dims, promised.dims)) {
     return `has the dimensions ${formatDims(found?.dims)} instead of ${formatDims(promised.dims)}`;
   }
@@ -102,7 +102,7 @@ export async function verifyOutputs(engine: Engine, about: Verification): Promis
     const found = await runAll(claim, feeds);
     for (const [i, outputs] of expected.entries()) {
       for (const [k, output] of outputs.entries()) {
-        const difference = differenceOf(found[i]?.[k], output);
+        const difference = measureDifference(found[i]?.[k], output);
         if (difference === undefined) continue;
         const count = Object.values(feeds[i] ?? {})[0]?.dims[0];
         throw new ShiboriError(
@@ -150,7 +150,7 @@ export function verifyTensors(found: StateDict, promised: StateDict): void {
       const [is, should] = [read, tensor].map(({ dtype, dims }) => `${dtype} ${formatDims(dims)}`);
       throw new ShiboriError(`the tensor "${name}" is ${is} in the file, not ${should}`, { code: 'invalid-file' });
     }
-    if (Buffer.compare(bytesOf(read), bytesOf(tensor)) !== 0) {
+    if (Buffer.compare(getBytes(read), getBytes(tensor)) !== 0) {
       throw new ShiboriError(`the elements of the tensor "${name}" are not those that were written`, {
         code: 'invalid-file',
       });

@@ -4,7 +4,7 @@
 import { suggestion, UsageError } from '../../errors.js';
 import { formatDims } from '../../graph/dims.js';
 import type { Graph, Value } from '../../graph/model.js';
-import { nodesFor, reachableFrom } from '../../graph/uses.js';
+import { findReachable, listNodesFor } from '../../graph/uses.js';
 import { countColumns, describeOutput } from './scores.js';
 
 /** Words in names of outputs, and what they speak for. */
@@ -20,20 +20,28 @@ const words: readonly (readonly [RegExp, number])[] = [
 const weighted = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 
 /** Points of one candidate among all. */
-function pointsOf(graph: Graph, output: Value, columns: number, candidates: readonly Value[], known?: number): number {
+function countPoints(
+  graph: Graph,
+  output: Value,
+  columns: number,
+  candidates: readonly Value[],
+  known?: number,
+): number {
   let points = words.reduce((sum, [pattern, value]) => sum + (pattern.test(output.name) ? value : 0), 0);
   const { kind, classes } = describeOutput(graph, output, columns, 'classification');
   if (kind !== 'logits') points += 3;
   if (classes === known) points += 8;
   if (columns === 1) points -= 2;
   if ((output.type?.dims.length ?? 0) < 2) points -= 2;
-  const after = reachableFrom(graph, [output]);
+  const after = findReachable(graph, [output]);
   const between = graph.nodes.filter(({ inputs }) => inputs.some((input) => input && after.has(input)));
   const leadsOn = candidates.some((other) => other !== output && after.has(other));
   // Features lead to other outputs by way of weights; logits lead to their own softmax without any.
   if (leadsOn && between.some(({ op }) => weighted.has(op))) points -= 6;
   // The main head is computed from the most.
-  const sizes = candidates.map((candidate) => nodesFor(graph, [candidate]).filter(({ op }) => weighted.has(op)).length);
+  const sizes = candidates.map(
+    (candidate) => listNodesFor(graph, [candidate]).filter(({ op }) => weighted.has(op)).length,
+  );
   if (sizes[candidates.indexOf(output)] === Math.max(...sizes)) points += 2;
   return points;
 }
@@ -83,7 +91,7 @@ export function chooseOutput(
   }
   const [only, second] = candidates;
   if (!second) return only && chosen(only);
-  const points = counted.map(({ output, columns }) => pointsOf(graph, output, columns, candidates, classes));
+  const points = counted.map(({ output, columns }) => countPoints(graph, output, columns, candidates, classes));
   const best = candidates[points.indexOf(Math.max(...points))];
   return best && chosen(best);
 }

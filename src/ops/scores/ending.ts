@@ -6,7 +6,7 @@
  * with changes of layout, bounds (Clip, a tiny constant) and a division by the sum in between.
  */
 import type { Node, Value } from '../../graph/model.js';
-import { attributesOf } from '../table.js';
+import { readAttributes } from '../table.js';
 import type { Walk } from './walk.js';
 
 /** How scores follow from logits. */
@@ -46,7 +46,7 @@ function withoutShift(walk: Walk, value: Value): Value {
   return walk.isSame(walk.reduced(shift, ['ReduceMax', 'ReduceMean']), shifted) ? shifted : value;
 }
 
-const inputOf = (walk: Walk, value: Value | undefined, op: string): Value | undefined => {
+const getInput = (walk: Walk, value: Value | undefined, op: string): Value | undefined => {
   const node = value && walk.producer(walk.withoutLayout(value));
   return node?.op === op ? node.inputs[0] : undefined;
 };
@@ -55,7 +55,7 @@ function fromSoftmax(walk: Walk, node: Node): Ending | undefined {
   const op = node.op === 'Softmax' ? 'Softmax' : 'LogSoftmax';
   const [input] = node.inputs;
   if (!input || walk.columns < 2) return undefined;
-  const { axis } = attributesOf(op, node);
+  const { axis } = readAttributes(op, node);
   const dims = input.type?.dims;
   if (dims && dims[axis < 0 ? axis + dims.length : axis] !== walk.columns) return undefined;
   return softmax(withoutShift(walk, input), op === 'Softmax' ? 'probabilities' : 'log-probabilities');
@@ -65,7 +65,7 @@ function fromSoftmax(walk: Walk, node: Node): Ending | undefined {
 function normalized(walk: Walk, value: Value): Ending | undefined {
   const inner = findEnding(walk, value);
   if (inner?.kind === 'probabilities') return { ...inner, each: false, exact: inner.exact && !inner.each };
-  const exponent = inputOf(walk, walk.withoutBounds(value), 'Exp');
+  const exponent = getInput(walk, walk.withoutBounds(value), 'Exp');
   return exponent && softmax(withoutShift(walk, exponent));
 }
 
@@ -73,8 +73,8 @@ function normalized(walk: Walk, value: Value): Ending | undefined {
 function sigmoidDenominator(walk: Walk, value: Value | undefined): Value | undefined {
   const node = value && walk.producer(walk.withoutLayout(value));
   const pair = node?.op === 'Add' ? walk.withConstant(node) : undefined;
-  const exponent = pair?.constant === 1 ? inputOf(walk, pair.value, 'Exp') : undefined;
-  return inputOf(walk, exponent, 'Neg');
+  const exponent = pair?.constant === 1 ? getInput(walk, pair.value, 'Exp') : undefined;
+  return getInput(walk, exponent, 'Neg');
 }
 
 function fromDivision(walk: Walk, { inputs }: Node): Ending | undefined {
@@ -92,7 +92,7 @@ function fromDivision(walk: Walk, { inputs }: Node): Ending | undefined {
 
 function fromProduct(walk: Walk, { inputs }: Node): Ending | undefined {
   for (const [value, factor] of [inputs, inputs.toReversed()]) {
-    const sum = value && inputOf(walk, factor, 'Reciprocal');
+    const sum = value && getInput(walk, factor, 'Reciprocal');
     const summed = sum && walk.reduced(sum, ['ReduceSum', 'ReduceL1']);
     if (value && walk.isSame(summed && walk.withoutBounds(summed), walk.withoutBounds(value)))
       return normalized(walk, value);
@@ -104,9 +104,9 @@ function fromProduct(walk: Walk, { inputs }: Node): Ending | undefined {
 function logSumExp(walk: Walk, value: Value): Value | undefined {
   const direct = walk.reduced(value, ['ReduceLogSumExp']);
   if (direct) return direct;
-  const logged = inputOf(walk, value, 'Log');
+  const logged = getInput(walk, value, 'Log');
   const summed = logged ? walk.reduced(logged, ['ReduceSum']) : walk.reduced(value, ['ReduceLogSum']);
-  return inputOf(walk, summed, 'Exp');
+  return getInput(walk, summed, 'Exp');
 }
 
 /** x − log Σ exp(x), where the largest element may be taken out of the exponentials and added again. */
@@ -141,7 +141,7 @@ const readers: Readonly<Record<string, (walk: Walk, node: Node, value: Value) =>
   HardSigmoid: (_, { inputs: [z] }) =>
     z && { kind: 'probabilities', link: 'HardSigmoid', logits: z, each: true, exact: false },
   Neg(walk, { inputs: [value] }) {
-    const logits = inputOf(walk, inputOf(walk, value, 'Softplus'), 'Neg');
+    const logits = getInput(walk, getInput(walk, value, 'Softplus'), 'Neg');
     return logits && sigmoid(logits, 'log-probabilities');
   },
   Log(walk, { inputs: [value] }) {

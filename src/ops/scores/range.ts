@@ -3,7 +3,7 @@
  * elements sum up to over the classes. Averages of several softmaxes, products of sigmoids, 1 − p beside p.
  */
 import type { Node, Value } from '../../graph/model.js';
-import { attributesOf } from '../table.js';
+import { readAttributes } from '../table.js';
 import type { Walk } from './walk.js';
 
 /** Bounds of all elements; `sum` over the classes of an image, where it is known. */
@@ -62,7 +62,7 @@ const readers: Readonly<
 > = {
   Softmax(walk, node) {
     const dims = node.inputs[0]?.type?.dims;
-    const { axis } = attributesOf('Softmax', node);
+    const { axis } = readAttributes('Softmax', node);
     const isClasses = dims?.[axis < 0 ? axis + dims.length : axis] === walk.columns;
     return isClasses ? { ...unit, sum: 1 } : unit;
   },
@@ -114,12 +114,12 @@ const readers: Readonly<
   },
 };
 
-function rangeOf(walk: Walk, value: Value | undefined, depth: number): Range | undefined {
+function findRange(walk: Walk, value: Value | undefined, depth: number): Range | undefined {
   const constant = walk.constant(value);
   if (constant !== undefined) return { low: constant, high: constant };
   const node = walk.producer(value);
   if (!node || depth === 0) return undefined;
-  const of = (input: Value | undefined) => rangeOf(walk, input, depth - 1);
+  const of = (input: Value | undefined) => findRange(walk, input, depth - 1);
   const known = fixed[node.op];
   if (known) return known;
   const inner = readers[node.op]?.(walk, node, of);
@@ -137,7 +137,7 @@ const ROUNDING = 1e-4;
  * `undefined` where the graph does not show that they are.
  */
 export function findProbabilities(walk: Walk, value: Value): { readonly sumToOne: boolean } | undefined {
-  const range = rangeOf(walk, value, DEPTH);
+  const range = findRange(walk, value, DEPTH);
   if (!range || range.low < -ROUNDING || range.high > 1 + ROUNDING || range.low === range.high) return undefined;
   return { sumToOne: range.sum !== undefined && Math.abs(range.sum - 1) <= ROUNDING };
 }

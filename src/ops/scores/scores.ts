@@ -110,7 +110,7 @@ export function describeScores(graph: Graph, options: { readonly task?: Task | u
  *
  * @throws ShiboriError when no output can hold scores.
  */
-export function scoresOf(graph: Graph, options: { readonly task?: Task | undefined } = {}): Scores {
+export function findScores(graph: Graph, options: { readonly task?: Task | undefined } = {}): Scores {
   const scores = describeScores(graph, options);
   if (scores) return scores;
   const found = graph.outputs.map(({ name, type }) => `"${name}" ${formatDims(type?.dims)}`);

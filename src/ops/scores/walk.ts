@@ -1,7 +1,7 @@
 import type { Dim, Graph, Node, Value } from '../../graph/model.js';
-import { type Uses, usesOf } from '../../graph/uses.js';
+import { findUses, type Uses } from '../../graph/uses.js';
 import { isFloat } from '../../tensor/dtype.js';
-import { attributesOf } from '../table.js';
+import { readAttributes } from '../table.js';
 
 /** Operators that only lay elements out in another way. */
 const layout = new Set([
@@ -46,7 +46,7 @@ export class Walk {
     readonly columns: number,
     readonly batch: Dim | undefined,
   ) {
-    this.#uses = usesOf(graph);
+    this.#uses = findUses(graph);
   }
 
   /** The node that computes a value. */
@@ -96,7 +96,7 @@ export class Walk {
     if (!input.type || !output.type) return false;
     const isAsLong = this.isRow(input) ? this.isRow(output) : this.isPerImage(input) && this.isPerImage(output);
     if (!isAsLong || node.op !== 'Gather') return isAsLong && overOneElement.has(node.op);
-    const { axis } = attributesOf('Gather', node);
+    const { axis } = readAttributes('Gather', node);
     return input.type.dims[axis < 0 ? axis + input.type.dims.length : axis] === 1;
   }
 

@@ -1,5 +1,5 @@
 import type { AttributeValues, Op } from '../../../src/ops/table.js';
-import { sizeOf } from '../../../src/tensor/dims.js';
+import { countElements } from '../../../src/tensor/dims.js';
 import { seeded } from '../../../src/tensor/random.js';
 import { float32, int64, type Tensor, tensor } from '../../../src/tensor/tensor.js';
 
@@ -26,7 +26,7 @@ const random = seeded(20260102);
 /** Random float32 numbers, fed. Default: between -2 and 2. */
 export const fed = (dims: readonly number[], from = -2, to = 2): CaseInput => ({
   data: float32(
-    Array.from({ length: sizeOf(dims) }, () => random.uniform(from, to)),
+    Array.from({ length: countElements(dims) }, () => random.uniform(from, to)),
     dims,
   ),
   constant: false,
@@ -44,7 +44,7 @@ export const bools = (dims: readonly number[]): CaseInput => ({
   data: tensor(
     'bool',
     dims,
-    Uint8Array.from({ length: sizeOf(dims) }, () => random.integer(2)),
+    Uint8Array.from({ length: countElements(dims) }, () => random.integer(2)),
   ),
   constant: false,
 });

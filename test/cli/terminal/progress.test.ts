@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createProgress, formatDuration, type ProgressStream } from '../../../src/cli/terminal/progress.js';
-import { displayWidth } from '../../../src/cli/terminal/text-width.js';
-import type { PhasePlan } from '../../../src/context/phases.js';
+import { measureTextWidth } from '../../../src/cli/terminal/text-width.js';
+import type { PhasePlan } from '../../../src/context/phase-clock.js';
 
 interface Options {
   readonly columns?: number;
@@ -80,7 +80,7 @@ describe('progress on a terminal', () => {
     }
     progress.end('completed');
     expect(written.length).toBeGreaterThan(100);
-    for (const text of written) expect(displayWidth(visible(text))).toBeLessThanOrEqual(columns - 3);
+    for (const text of written) expect(measureTextWidth(visible(text))).toBeLessThanOrEqual(columns - 3);
   });
 
   it('at 60 columns the time left stays, and fields give way', () => {
@@ -98,12 +98,12 @@ describe('progress on a terminal', () => {
   });
 
   it('counts columns, not characters', () => {
-    expect(displayWidth('cafe\u0301')).toBe(4);
-    expect(displayWidth('絞り')).toBe(4);
-    expect(displayWidth('\x1b[1mbold\x1b[22m')).toBe(4);
+    expect(measureTextWidth('cafe\u0301')).toBe(4);
+    expect(measureTextWidth('絞り')).toBe(4);
+    expect(measureTextWidth('\x1b[1mbold\x1b[22m')).toBe(4);
     const { progress, last } = harness({ columns: 20 });
     progress.update({ stage: '絞り'.repeat(20), done: 1, total: 2 });
-    expect(displayWidth(last())).toBeLessThan(20);
+    expect(measureTextWidth(last())).toBeLessThan(20);
   });
 
   it('a narrower terminal: the wrapped line is cleared and drawn again', () => {
@@ -113,7 +113,7 @@ describe('progress on a terminal', () => {
     progress.resized();
     // 77 columns have become two rows.
     expect(written.at(-2)).toBe('\r\x1b[1A\x1b[J');
-    expect(displayWidth(last())).toBeLessThan(40);
+    expect(measureTextWidth(last())).toBeLessThan(40);
   });
 
   it('notes are lines of their own above the bar', () => {

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { terminalGraphics, terminalImage } from '../../../src/cli/terminal/terminal-image.js';
+import { detectTerminalGraphics, encodeTerminalImage } from '../../../src/cli/terminal/terminal-image.js';
 import { seeded } from '../../../src/tensor/random.js';
 
 // Noise does not compress, so that the PNG takes several chunks.
@@ -12,28 +12,30 @@ const png = await sharp(noise, { raw: { width: 60, height: 50, channels: 3 } })
 
 describe('terminalGraphics', () => {
   it('knows terminals by what they say of themselves', () => {
-    expect(terminalGraphics({ TERM: 'xterm-kitty' })).toBe('kitty');
-    expect(terminalGraphics({ TERM: 'xterm-256color', KITTY_WINDOW_ID: '1' })).toBe('kitty');
-    expect(terminalGraphics({ TERM: 'xterm-ghostty', COLORTERM: 'truecolor' })).toBe('kitty');
-    expect(terminalGraphics({ TERM_PROGRAM: 'iTerm.app', TERM: 'xterm-256color' })).toBe('iterm2');
-    expect(terminalGraphics({ TERM_PROGRAM: 'WezTerm', COLORTERM: 'truecolor' })).toBe('iterm2');
-    expect(terminalGraphics({ LC_TERMINAL: 'iTerm2', TERM: 'xterm' })).toBe('iterm2');
-    expect(terminalGraphics({ TERM: 'xterm-256color', COLORTERM: 'truecolor' })).toBe('blocks');
+    expect(detectTerminalGraphics({ TERM: 'xterm-kitty' })).toBe('kitty');
+    expect(detectTerminalGraphics({ TERM: 'xterm-256color', KITTY_WINDOW_ID: '1' })).toBe('kitty');
+    expect(detectTerminalGraphics({ TERM: 'xterm-ghostty', COLORTERM: 'truecolor' })).toBe('kitty');
+    expect(detectTerminalGraphics({ TERM_PROGRAM: 'iTerm.app', TERM: 'xterm-256color' })).toBe('iterm2');
+    expect(detectTerminalGraphics({ TERM_PROGRAM: 'WezTerm', COLORTERM: 'truecolor' })).toBe('iterm2');
+    expect(detectTerminalGraphics({ LC_TERMINAL: 'iTerm2', TERM: 'xterm' })).toBe('iterm2');
+    expect(detectTerminalGraphics({ TERM: 'xterm-256color', COLORTERM: 'truecolor' })).toBe('blocks');
   });
 
   it('falls back where pictures or colours would arrive as rubbish', () => {
-    expect(terminalGraphics({ TERM: 'screen-256color', KITTY_WINDOW_ID: '1', TMUX: '/tmp/x' })).toBe('none');
-    expect(terminalGraphics({ TERM: 'tmux-256color', TERM_PROGRAM: 'tmux', COLORTERM: 'truecolor' })).toBe('blocks');
-    expect(terminalGraphics({ TERM: 'xterm', COLORTERM: 'truecolor', NO_COLOR: '1' })).toBe('none');
-    expect(terminalGraphics({ TERM: 'dumb', COLORTERM: 'truecolor' })).toBe('none');
-    expect(terminalGraphics({ TERM: 'xterm-256color' })).toBe('none');
-    expect(terminalGraphics({})).toBe('none');
+    expect(detectTerminalGraphics({ TERM: 'screen-256color', KITTY_WINDOW_ID: '1', TMUX: '/tmp/x' })).toBe('none');
+    expect(detectTerminalGraphics({ TERM: 'tmux-256color', TERM_PROGRAM: 'tmux', COLORTERM: 'truecolor' })).toBe(
+      'blocks',
+    );
+    expect(detectTerminalGraphics({ TERM: 'xterm', COLORTERM: 'truecolor', NO_COLOR: '1' })).toBe('none');
+    expect(detectTerminalGraphics({ TERM: 'dumb', COLORTERM: 'truecolor' })).toBe('none');
+    expect(detectTerminalGraphics({ TERM: 'xterm-256color' })).toBe('none');
+    expect(detectTerminalGraphics({})).toBe('none');
   });
 });
 
 describe('terminalImage', () => {
   it('sends the PNG itself to kitty, in chunks of at most 4,096 characters', async () => {
-    const text = await terminalImage(png, { env: { TERM: 'xterm-kitty' } });
+    const text = await encodeTerminalImage(png, { env: { TERM: 'xterm-kitty' } });
     // biome-ignore lint/suspicious/noControlCharactersInRegex: escapes are the subject
     const parts = [...text.matchAll(/\x1b_G([^;]*);([^\x1b]*)\x1b\\/g)];
     expect(parts.length).toBeGreaterThan(1);
@@ -45,7 +47,7 @@ describe('terminalImage', () => {
   });
 
   it('sends it to iTerm2 with its size', async () => {
-    const text = await terminalImage(png, { env: { TERM_PROGRAM: 'iTerm.app' } });
+    const text = await encodeTerminalImage(png, { env: { TERM_PROGRAM: 'iTerm.app' } });
     const [head, base64] = text.split(':');
     expect(head).toBe(`\x1b]1337;File=inline=1;size=${png.length};preserveAspectRatio=1`);
     expect(Buffer.from(base64?.replace('\x07\n', '') ?? '', 'base64').equals(png)).toBe(true);
@@ -57,15 +59,15 @@ describe('terminalImage', () => {
     const small = await sharp(pixels, { raw: { width: 1, height: 3, channels: 3 } })
       .png()
       .toBuffer();
-    expect(await terminalImage(small, { env, columns: 80 })).toBe(
+    expect(await encodeTerminalImage(small, { env, columns: 80 })).toBe(
       '\x1b[38;2;255;0;0m\x1b[48;2;0;0;255m▀\x1b[0m\n\x1b[38;2;1;2;3m▀\x1b[0m\n',
     );
-    const lines = (await terminalImage(png, { env, columns: 20 })).trimEnd().split('\n');
+    const lines = (await encodeTerminalImage(png, { env, columns: 20 })).trimEnd().split('\n');
     expect(lines).toHaveLength(9);
     for (const line of lines) expect(line.split('▀')).toHaveLength(21);
   });
 
   it('is empty where nothing can be shown', async () => {
-    expect(await terminalImage(png, { env: {} })).toBe('');
+    expect(await encodeTerminalImage(png, { env: {} })).toBe('');
   });
 });

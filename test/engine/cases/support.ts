@@ -1,5 +1,5 @@
 import type { AttributeValues, Op } from '../../../src/ops/table.js';
-import { sizeOf } from '../../../src/tensor/dims.js';
+import { countElements } from '../../../src/tensor/dims.js';
 import { seeded } from '../../../src/tensor/random.js';
 import { int64, type Tensor, tensor } from '../../../src/tensor/tensor.js';
 
@@ -24,7 +24,7 @@ export const fed = (dims: readonly number[], from = -2, to = 2): CaseInput => ({
   data: tensor(
     'float32',
     dims,
-    Float32Array.from({ length: sizeOf(dims) }, () => random.uniform(from, to)),
+    Float32Array.from({ length: countElements(dims) }, () => random.uniform(from, to)),
   ),
   constant: false,
 });
@@ -36,7 +36,7 @@ export const integers = (
   to = 4,
   dtype: 'int64' | 'float32' = 'int64',
 ): CaseInput => {
-  const values = Array.from({ length: sizeOf(dims) }, () => from + random.integer(to - from));
+  const values = Array.from({ length: countElements(dims) }, () => from + random.integer(to - from));
   return {
     data: dtype === 'int64' ? int64(values, dims) : tensor('float32', dims, Float32Array.from(values)),
     constant: false,
@@ -47,7 +47,7 @@ export const bools = (dims: readonly number[]): CaseInput => ({
   data: tensor(
     'bool',
     dims,
-    Uint8Array.from({ length: sizeOf(dims) }, () => random.integer(2)),
+    Uint8Array.from({ length: countElements(dims) }, () => random.integer(2)),
   ),
   constant: false,
 });

@@ -6,8 +6,8 @@ import { UsageError } from '../../../src/errors.js';
 import { writeSafetensors } from '../../../src/formats/safetensors/write.js';
 import { readTorch } from '../../../src/formats/torch/read.js';
 import { writeTorch } from '../../../src/formats/torch/write.js';
-import { parametersOf } from '../../../src/graph/parameters.js';
-import { modelExtension, openModel, optionsForEach } from '../../../src/io/models/model-file.js';
+import { listParameters } from '../../../src/graph/parameters.js';
+import { getModelExtension, openModel, splitOpenOptions } from '../../../src/io/models/model-file.js';
 import { saveModel } from '../../../src/io/models/save-model.js';
 import { GraphBuilder } from '../../../src/ops/builder.js';
 import { float32, type Tensor } from '../../../src/tensor/tensor.js';
@@ -36,7 +36,7 @@ async function put(name: string, tensors: readonly [string, Tensor][]): Promise<
 
 async function firstWeight(file: string, weights?: string): Promise<{ value: number; notes: string }> {
   const { graph, notes } = await openModel(file, { ...input, ...(weights === undefined ? {} : { weights }) });
-  const [first] = parametersOf(graph);
+  const [first] = listParameters(graph);
   return { value: Number(first?.tensor.data[0]), notes: notes.join('\n') };
 }
 
@@ -65,11 +65,11 @@ describe('A file of several weights', () => {
     const error = await refusalOf(openModel(onnx, { weights: 'ema' }));
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/an ONNX file has one set/);
-    expect(optionsForEach([checkpoint, onnx], { arch: 'vgg', weights: 'ema' })).toEqual([
+    expect(splitOpenOptions([checkpoint, onnx], { arch: 'vgg', weights: 'ema' })).toEqual([
       { arch: 'vgg', weights: 'ema' },
       { arch: 'vgg' },
     ]);
-    expect(optionsForEach([onnx, onnx], { weights: 'ema' })).toEqual([{ weights: 'ema' }, { weights: 'ema' }]);
+    expect(splitOpenOptions([onnx, onnx], { weights: 'ema' })).toEqual([{ weights: 'ema' }, { weights: 'ema' }]);
   });
 
   it('may have tensors of a loss or of a second network next to them', async () => {
@@ -87,7 +87,7 @@ describe('A file of several weights', () => {
   it('loses the prefixes that all names have', async () => {
     for (const prefix of ['module.', '_orig_mod.', 'model.', 'module._orig_mod.model.']) {
       const { graph } = await openModel(await put('prefix.safetensors', vgg(1, prefix)), input);
-      expect(parametersOf(graph).map(({ name }) => name)).toEqual(vgg(1).map(([name]) => name));
+      expect(listParameters(graph).map(({ name }) => name)).toEqual(vgg(1).map(([name]) => name));
     }
   });
 
@@ -103,8 +103,8 @@ describe('A file of several weights', () => {
   });
 
   it('has an extension without .tar, which PyTorch examples put behind it', () => {
-    expect(modelExtension('a/checkpoint.pth.tar')).toBe('.pth');
-    expect(modelExtension('model.ckpt')).toBe('.ckpt');
+    expect(getModelExtension('a/checkpoint.pth.tar')).toBe('.pth');
+    expect(getModelExtension('model.ckpt')).toBe('.ckpt');
   });
 });
 

@@ -18,11 +18,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { ShiboriError } from '../errors.js';
-import type { FeatureStore } from '../train/feature-store.js';
-import { errorCode, reasonOf } from './disk-error.js';
+import type { FeatureStore } from '../train/features-in-memory.js';
+import { describeReason, errorCode } from './disk-error.js';
 
 /** A digest of whatever decides what features are: prefix, images, preprocessing, augmentation. */
-export function featureKey(parts: Iterable<string | Uint8Array>): string {
+export function computeCacheKey(parts: Iterable<string | Uint8Array>): string {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part).update('\0');
   return hash.digest('hex').slice(0, 32);
@@ -47,7 +47,7 @@ function onDisk<T>(folder: string, work: () => T): T {
     // Anything but a failed system call is a mistake of ours, or has its words already.
     if (errorCode(error) === undefined) throw error;
     throw new ShiboriError(
-      `Caching features in "${folder}": ${reasonOf(error)}. Free some space, or choose another folder with SHIBORI_HOME.`,
+      `Caching features in "${folder}": ${describeReason(error)}. Free some space, or choose another folder with SHIBORI_HOME.`,
       { code: 'invalid-file', cause: error },
     );
   }
@@ -78,7 +78,7 @@ function openSized(path: string, size: number): number {
  * @param folder of this store alone; its name should hold the key of what the features are of.
  * @throws ShiboriError when the disk is full or the folder cannot be written.
  */
-export function diskStore(folder: string, count: number, elements: number): FeatureStore {
+export function openFeatureCache(folder: string, count: number, elements: number): FeatureStore {
   onDisk(folder, () => prepareFolder(folder, count, elements));
   const recordBytes = elements * 4;
   const views = new Map<number, ViewFiles>();
@@ -157,7 +157,7 @@ function diskBytes(path: string): number {
  *
  * @param keep names of stores that are never deleted, and marked as used now; `needed` is what they will take together.
  */
-export function makeRoom(folder: string, keep: ReadonlySet<string>, needed: number, limit: number): void {
+export function evictFeatures(folder: string, keep: ReadonlySet<string>, needed: number, limit: number): void {
   if (!existsSync(folder)) return;
   onDisk(folder, () => {
     const stores = readdirSync(folder, { withFileTypes: true })

@@ -1,22 +1,22 @@
 import { existsSync } from 'node:fs';
 import { extname } from 'node:path';
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { UsageError } from '../errors.js';
-import { parametersOf } from '../graph/parameters.js';
-import type { Dataset } from '../images/dataset.js';
+import { listParameters } from '../graph/parameters.js';
+import type { Dataset } from '../images/open-dataset.js';
 import { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
 import { listHeadParameters, withFreshHead } from '../models/fresh-head.js';
 import { buildInitialVgg, findVggShape, withCompactHead } from '../models/initial-vgg.js';
 import { reinitialize } from '../models/initialize.js';
 import { buildStateDict } from '../models/state-dict.js';
 import { findVggPrefix } from '../models/vgg.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import type { TrainPlan } from '../recipes/training-schema.js';
 
 /** What the model of a training begins as, of which its stages are no part. */
 export type Beginning = Pick<TrainPlan, 'head' | 'init'> & { readonly seed: number };
 
-const classesOf = (head: TrainPlan['head'], dataset: Dataset): number =>
+const countHeadClasses = (head: TrainPlan['head'], dataset: Dataset): number =>
   typeof head === 'number' ? head : dataset.source.classes.length;
 
 /**
@@ -25,7 +25,7 @@ const classesOf = (head: TrainPlan['head'], dataset: Dataset): number =>
  * @param options.inputSize of a network that is made. Default: 224×224.
  * @throws UsageError for a name that is neither a file's nor a network's.
  */
-export async function openOrMake(
+export async function openOrCreateModel(
   name: string,
   { head, seed }: Beginning,
   dataset: Dataset,
@@ -34,7 +34,7 @@ export async function openOrMake(
   if (existsSync(name) || extname(name) !== '') return openModel(name, options);
   const [height = 224, width = 224] = options.inputSize ?? [];
   if (height !== width) throw new UsageError(`${name} is made for square images, found ${height}×${width}.`);
-  const shape = findVggShape(name, classesOf(head, dataset), height);
+  const shape = findVggShape(name, countHeadClasses(head, dataset), height);
   // Hidden layers that another head is going to replace are not worth a hundred million random numbers.
   const graph = buildInitialVgg(head === 'study' ? { ...shape, classifier: [] } : shape, seed);
   const classes = dataset.source.classes.map((found) => found.name);
@@ -58,7 +58,7 @@ function withHead(
     );
   }
   const fresh = withCompactHead(state, classes, seed, [height, width]);
-  const names = parametersOf(fresh).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
+  const names = listParameters(fresh).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
   return { graph: fresh, parameters: names.filter((name) => name.startsWith(`${prefix}classifier.`)) };
 }
 
@@ -67,19 +67,19 @@ function withHead(
  *
  * @returns the model, whether parameters of it are untrained, and what the pattern `head` stands for: its last layer's parameters.
  */
-export function beginningOf(
+export function prepareInitialModel(
   model: LoadedModel,
   { head, init, seed }: Beginning,
   dataset: Dataset,
-  context: VerbContext,
+  context: RunContext,
 ): { readonly model: LoadedModel; readonly isFresh: boolean; head(): readonly string[] } {
   let { graph, info } = model;
   let parameters: readonly string[] | undefined;
   if (head !== undefined) {
-    ({ graph, parameters } = withHead(model, head, classesOf(head, dataset), seed));
+    ({ graph, parameters } = withHead(model, head, countHeadClasses(head, dataset), seed));
     const names = dataset.source.classes.map(({ name }) => name);
     const { classes: _, ...rest } = info;
-    info = names.length === scoresOf(graph).classes ? { ...rest, classes: names } : rest;
+    info = names.length === findScores(graph).classes ? { ...rest, classes: names } : rest;
   }
   if (init === 'scratch') {
     const { graph: fresh, kept } = reinitialize(graph, seed);

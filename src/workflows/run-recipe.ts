@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { engineOf, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext } from '../context/run-context.js';
 import { findIndexByPath, getItem } from '../data/image-items.js';
-import { explainImages, triptychRow } from '../evaluation/explained.js';
-import { outputNames } from '../evaluation/labels.js';
-import type { Dataset } from '../images/dataset.js';
+import { explainImages, triptychRow } from '../evaluation/explain-images.js';
+import { listOutputNames } from '../evaluation/label-map.js';
+import type { Dataset } from '../images/open-dataset.js';
 import { makeFolder, writeFileAtomic } from '../io/atomic-file.js';
-import { featureKey } from '../io/feature-store.js';
+import { computeCacheKey } from '../io/feature-cache.js';
 import { encodeModel, type LoadedModel, openModel } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { summarize } from '../models/summary.js';
@@ -55,7 +55,7 @@ async function readDone(file: string, key: string): Promise<Done> {
 const PICTURES = 8;
 
 /** Finds the positions in a data set of the images that a recipe names. */
-function positionsOf(dataset: Dataset, images: NonNullable<Recipe['explain']['images']>): number[] {
+function findPositions(dataset: Dataset, images: NonNullable<Recipe['explain']['images']>): number[] {
   return images.map((image) => (typeof image === 'number' ? image : findIndexByPath(dataset.source, image)));
 }
 
@@ -65,9 +65,9 @@ async function drawTriptychs(
   dataset: Dataset,
   positions: readonly number[],
   layer: string | undefined,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<Uint8Array> {
-  const names = outputNames(model, dataset.source);
+  const names = listOutputNames(model, dataset.source);
   const entries = await Promise.all(
     positions.map(async (position) => {
       const { path } = getItem(dataset.source, position);
@@ -88,7 +88,7 @@ async function drawTriptychs(
  * `model.onnx`, `model.safetensors` and `model.pt`, `report.html` and `report.json`. A study that was interrupted goes on
  * where it was, unless `fresh` is set.
  */
-export async function study(
+export async function runRecipe(
   model: LoadedModel,
   data: { readonly train?: Dataset; readonly validation: Dataset },
   recipe: Recipe,
@@ -98,14 +98,14 @@ export async function study(
     readonly fresh?: boolean;
     readonly files?: readonly string[];
   },
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<StudyResult> {
   const start = performance.now();
   const { output } = options;
   await makeFolder(output);
   const doneFile = join(output, 'study.json');
   const parts = await encodeModel(model, 'safetensors');
-  const key = featureKey([
+  const key = computeCacheKey([
     JSON.stringify(recipe),
     ...parts,
     data.validation.source.items.map(({ path }) => path).join(),
@@ -120,7 +120,7 @@ export async function study(
   if (done.compression === undefined) await rm(file('training'), { recursive: true, force: true });
 
   await writeFileAtomic(file('summary.json'), `${JSON.stringify(summarize(model.graph), null, 2)}\n`);
-  const featured = positionsOf(data.validation, recipe.explain.images ?? []);
+  const featured = findPositions(data.validation, recipe.explain.images ?? []);
   const total = data.validation.source.items.length;
   // Spread over the data set, which may be sorted by class.
   const spread = range(Math.min(PICTURES, total)).map((i) => Math.floor((i * total) / Math.min(PICTURES, total)));
@@ -135,7 +135,7 @@ export async function study(
   else {
     const result = await compressModelWithRanks(model, recipe.compress, {}, context);
     squeezed = result.model;
-    await saveModel(squeezed, file('compressed.onnx'), { engine: engineOf(context) });
+    await saveModel(squeezed, file('compressed.onnx'), { engine: getEngine(context) });
     await keep({ compression: result.report });
   }
   if (!done.squeezed) await keep({ squeezed: await evaluateModel(squeezed, data.validation, {}, context) });
@@ -154,12 +154,12 @@ export async function study(
       if (result.report.interrupted)
         throw new DOMException('The study was interrupted; run it again to go on.', 'AbortError');
       final = result.model;
-      await saveModel(final, file('model.onnx'), { engine: engineOf(context) });
+      await saveModel(final, file('model.onnx'), { engine: getEngine(context) });
       await keep({ finetuning: result.report });
     }
   }
   for (const extension of ['onnx', 'safetensors', 'pt'])
-    await saveModel(final, file(`model.${extension}`), { engine: engineOf(context) });
+    await saveModel(final, file(`model.${extension}`), { engine: getEngine(context) });
 
   const { compression, squeezed: evaluation, finetuning } = done;
   if (!compression || !evaluation) throw new Error('unreachable: both stages were done above');

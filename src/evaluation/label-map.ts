@@ -8,11 +8,11 @@
  *    number, where all folders are called by numbers of outputs; else by position, with a warning.
  */
 import type { ImageClass, ImageSource } from '../data/image-items.js';
-import { checkLabels, countClasses } from '../images/dataset.js';
+import { checkLabels, countClasses } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { findImagenetNames } from '../models/imagenet-names.js';
 import { range } from '../tensor/dims.js';
-import { classNames } from './classes.js';
+import { listClassNames } from './class-names.js';
 
 /** Outputs of a data set's classes. */
 export interface LabelMap {
@@ -67,7 +67,7 @@ function byName(classes: readonly ImageClass[], names: readonly string[]): numbe
  *
  * @throws UsageError for a data set of more classes than the model has outputs.
  */
-export function labelMap(model: LoadedModel, source: ImageSource): LabelMap {
+export function mapLabels(model: LoadedModel, source: ImageSource): LabelMap {
   const { info } = model;
   checkLabels(model, source);
   const { classes } = source;
@@ -94,9 +94,9 @@ export function labelMap(model: LoadedModel, source: ImageSource): LabelMap {
 }
 
 /** Names of a model's outputs: the data set's where it has that class, else the model's own. */
-export function outputNames(model: LoadedModel, source: ImageSource): string[] {
-  const { outputs } = labelMap(model, source);
-  const names = classNames(model.info.classes, countClasses(model));
+export function listOutputNames(model: LoadedModel, source: ImageSource): string[] {
+  const { outputs } = mapLabels(model, source);
+  const names = listClassNames(model.info.classes, countClasses(model));
   for (const [label, output] of outputs.entries()) names[output] = source.classes[label]?.name ?? names[output] ?? '';
   return names;
 }

@@ -1,7 +1,7 @@
-import { engineOf, tellNotes, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { withExecution } from '../decompose/decompose-linear.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
-import { measureSpeed } from '../evaluation/measure.js';
+import { measureSpeed } from '../evaluation/measure-speed.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
@@ -16,13 +16,13 @@ export async function exportModel(
   file: string,
   out: string,
   options: Omit<OpenOptions, 'execution'> & { readonly execution?: 'factored' | 'rebuilt' | 'auto' } = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<{ readonly file: string; readonly sizeBytes: number }> {
   refuseInputAsOutput(out, [file]);
   const { execution, ...open } = options;
-  const engine = engineOf(context);
+  const engine = getEngine(context);
   const model = await openModel(file, open);
-  tellNotes(model, context);
+  reportNotes(model, context);
   const { layers } = model.info;
   if (execution === undefined || !layers || layers.length === 0) return saveModel(model, out, { engine });
   const all = (way: TtLayer['execution']) => layers.map((layer) => ({ ...layer, execution: way }));

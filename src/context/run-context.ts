@@ -1,6 +1,6 @@
 import type { Engine } from '../engine/engine.js';
 import { nodeEngine } from '../engine/node.js';
-import type { PhasePlan } from './phases.js';
+import type { PhasePlan } from './phase-clock.js';
 
 /** How far a long job has come. */
 export interface ProgressEvent {
@@ -13,7 +13,7 @@ export interface ProgressEvent {
 }
 
 /** What every verb may be given beside its own options. */
-export interface VerbContext {
+export interface RunContext {
   /** Default: ONNX Runtime on the CPU. */
   readonly engine?: Engine;
   /** Threads of the default engine. Default: all cores. */
@@ -38,13 +38,13 @@ export interface VerbContext {
 }
 
 /** The engine of a context. */
-export function engineOf(context: VerbContext): Engine {
+export function getEngine(context: RunContext): Engine {
   return context.engine ?? nodeEngine(context.threads === undefined ? {} : { threads: context.threads });
 }
 
 /** A context that also keeps the warnings that are given through it, so that a report can show them. */
-export function keepWarnings(context: VerbContext): {
-  readonly context: VerbContext;
+export function collectWarnings(context: RunContext): {
+  readonly context: RunContext;
   readonly warnings: readonly string[];
 } {
   const warnings: string[] = [];
@@ -56,11 +56,11 @@ export function keepWarnings(context: VerbContext): {
 }
 
 /** Tells what was changed or assumed when a model was opened. */
-export function tellNotes({ notes }: { readonly notes: readonly string[] }, context: VerbContext): void {
+export function reportNotes({ notes }: { readonly notes: readonly string[] }, context: RunContext): void {
   for (const note of notes) context.onNote?.(note);
 }
 
 /** The progress field for the share of the time (0…1) in which the engine waited for images. */
-export function waitField(share: number): Record<string, string> {
+export function formatWaitField(share: number): Record<string, string> {
   return { 'data wait': `${Math.round(100 * share)} %` };
 }

@@ -1,6 +1,6 @@
 import type { Preprocess } from '../data/preprocess.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
-import { fitsPattern } from '../graph/module-path.js';
+import { matchesPattern } from '../graph/module-path.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';
 import type { OnnxOrigin } from '../io/models/open-onnx.js';
 import type { PreprocessPart } from '../models/preprocessing.js';
@@ -42,7 +42,7 @@ export interface FileSummary extends Summary {
 
 /** A predicate from patterns such as `classifier.*`: whether a training changes a parameter. */
 export function trainsBy(patterns: readonly string[]): (parameter: string) => boolean {
-  return (parameter) => patterns.some((pattern) => fitsPattern(parameter, pattern));
+  return (parameter) => patterns.some((pattern) => matchesPattern(parameter, pattern));
 }
 
 /**

@@ -2,16 +2,16 @@
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import type { RgbImage } from '../data/image.js';
 import { isImagePath } from '../data/image-folder.js';
 import { findIndexByPath, getItem, parseSplit } from '../data/image-items.js';
 import { UsageError } from '../errors.js';
 import { readWhole } from '../io/models/model-file.js';
 import { range } from '../tensor/dims.js';
-import { type Dataset, sampleImages } from './dataset.js';
 import { decodeImage } from './decode-image.js';
 import { openFolder } from './image-source-tree.js';
+import { type Dataset, sampleImages } from './open-dataset.js';
 
 /** Images of a folder, a list or a data set that are explained unless a number is given. */
 const DEFAULT_LIMIT = 8;
@@ -52,7 +52,7 @@ async function readItem(dataset: Dataset, index: number): Promise<NamedImage> {
 }
 
 /** Says that only a part of many images is explained. */
-function noteLimit(shown: number, total: number, name: string, context: VerbContext): void {
+function noteLimit(shown: number, total: number, name: string, context: RunContext): void {
   if (shown < total) {
     context.onNote?.(
       `Explained are ${shown} of the ${total} images of ${name}, spread over it; --limit changes how many.`,
@@ -73,7 +73,7 @@ export async function readImages(
   specs: readonly string[],
   dataset: Dataset | undefined,
   { limit, seed }: { readonly limit?: number; readonly seed?: number },
-  context: VerbContext,
+  context: RunContext,
 ): Promise<NamedImage[]> {
   if (dataset) {
     const { items, name } = dataset.source;

@@ -1,7 +1,7 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { type VerbContext, waitField } from '../context/context.js';
+import { formatWaitField, type RunContext } from '../context/run-context.js';
 import { ShiboriError } from '../errors.js';
 import { makeFolder, writeFileAtomic } from '../io/atomic-file.js';
 import { describeWriteError } from '../io/disk-error.js';
@@ -91,7 +91,7 @@ const SHORTEST_SECONDS = 0.5;
 export function reportProgress(
   epochs: number,
   views: number,
-  onProgress: VerbContext['onProgress'],
+  onProgress: RunContext['onProgress'],
   prefix = '',
 ): (progress: FitProgress) => void {
   let stage = '';
@@ -118,7 +118,7 @@ export function reportProgress(
         ...(p.top1 === undefined ? {} : { top1: `${p.top1.toFixed(2)} %` }),
         ...(p.learningRate === undefined ? {} : { lr: p.learningRate.toPrecision(3) }),
         ...(seconds < SHORTEST_SECONDS ? {} : { 'images/s': Math.round((p.done - from.images) / seconds) }),
-        ...(p.waiting === undefined ? {} : waitField(p.waiting)),
+        ...(p.waiting === undefined ? {} : formatWaitField(p.waiting)),
       },
     });
   };

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { type Box, createClutteredDigits } from '../data/cluttered-digits.js';
 import type { Purpose } from '../data/data-parts.js';
 import type { ImageDecoder } from '../data/decode.js';
@@ -10,10 +10,10 @@ import { sampleByClass } from '../data/sample.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph } from '../graph/model.js';
-import { cacheFolder } from '../io/fetch.js';
+import { getCacheFolder } from '../io/fetch.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import type { ModelInfo } from '../models/metadata.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import { defined } from '../values.js';
 import { decodeImage } from './decode-image.js';
 import { decodeDigit } from './image-origin.js';
@@ -115,7 +115,7 @@ async function openWhole(options: DataOptions, purpose: Purpose): Promise<Datase
   let { randomSplit } = options;
   const isStudy = data === 'tiny-imagenet' && split === undefined && part === undefined && !randomSplit;
   if (data === 'tiny-imagenet') {
-    spec = join(cacheFolder(), 'tiny-imagenet-200.zip');
+    spec = join(getCacheFolder(), 'tiny-imagenet-200.zip');
     if (!existsSync(spec)) {
       throw new ShiboriError(
         'Tiny ImageNet is not here yet. Get it with `shibori fetch tiny-imagenet` (248 MB), then try again.',
@@ -154,7 +154,7 @@ export async function openDataset(options: DataOptions, purpose: Purpose = 'meas
 }
 
 /** Reports what was chosen when a data set was opened. */
-function reportChoices({ source, sample }: Dataset, context: VerbContext): void {
+function reportChoices({ source, sample }: Dataset, context: RunContext): void {
   for (const note of source.notes ?? []) context.onNote?.(note);
   if (!sample) return;
   const strata = isLabelled(source) ? ', the same share of every class' : '';
@@ -167,7 +167,7 @@ function reportChoices({ source, sample }: Dataset, context: VerbContext): void 
 export async function withDataset<T>(
   options: DataOptions,
   purpose: Purpose,
-  context: VerbContext,
+  context: RunContext,
   use: (dataset: Dataset) => Promise<T>,
 ): Promise<T> {
   const dataset = await openDataset(options, purpose);
@@ -185,7 +185,7 @@ export async function withDataset<T>(
  * @param train what was opened for training by these options.
  * @returns `undefined` where options choose the images themselves, or where there is no such part.
  */
-export function validationOf(options: DataOptions, { source }: Dataset): DataOptions | undefined {
+export function openValidationPart(options: DataOptions, { source }: Dataset): DataOptions | undefined {
   if (options.split !== undefined || options.randomSplit || builtInData.includes(options.data)) return undefined;
   const parts = (source.parts ?? []).filter(({ name, labelled }) => labelled && name !== source.part);
   const found = parts.find(({ kind }) => kind === 'val') ?? parts.find(({ kind }) => kind === 'test');
@@ -196,11 +196,11 @@ export function validationOf(options: DataOptions, { source }: Dataset): DataOpt
 export async function withTrainingSets<T>(
   options: DataOptions,
   validation: DataOptions | undefined,
-  context: VerbContext,
+  context: RunContext,
   use: (train: Dataset, validation: Dataset | undefined) => Promise<T>,
 ): Promise<T> {
   return withDataset(options, 'train', context, async (train) => {
-    const own = validation ? undefined : validationOf(options, train);
+    const own = validation ? undefined : openValidationPart(options, train);
     const wanted = validation ?? own;
     if (!wanted) return use(train, undefined);
     if (own) context.onNote?.(`"${train.source.name}": its part "${own.part}" is used for validation.`);
@@ -222,7 +222,7 @@ export function requireLabels({ source }: Dataset, what: string): void {
  *
  * @throws UsageError for a model that takes no images, or images of an unknown size.
  */
-export function preprocessOf(graph: Graph, info: ModelInfo): Preprocess {
+export function getPreprocess(graph: Graph, info: ModelInfo): Preprocess {
   const dims = graph.inputs[0]?.type?.dims;
   const [, channels, height, width] = dims ?? [];
   const input = `The model's input "${graph.inputs[0]?.name}" is ${formatDims(dims)}`;
@@ -243,7 +243,7 @@ export function preprocessOf(graph: Graph, info: ModelInfo): Preprocess {
 
 /** Counts the classes of a model. Throws UsageError for a regression, which has none. */
 export function countClasses({ graph, info }: LoadedModel): number {
-  const { classes, labels } = scoresOf(graph, info);
+  const { classes, labels } = findScores(graph, info);
   if (labels !== 'none') return classes;
   throw new UsageError(
     'The model was opened as a regression (--task regression), which has no classes: its accuracy and its predictions cannot be measured. explain, summary, export and compress without --data work; give --task classification for the rest.',

@@ -1,7 +1,7 @@
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { getItem, isLabelled } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
-import type { Dataset } from '../images/dataset.js';
+import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import {
   type Accuracy,
@@ -20,8 +20,8 @@ import {
 import type { Comparison, Flip } from '../report/comparison.js';
 import { defined } from '../values.js';
 import { score } from '../workflows/evaluate.js';
-import { warnOfDoubt } from './doubt.js';
-import { labelMap } from './labels.js';
+import { warnIfLikeChance } from './chance-warning.js';
+import { mapLabels } from './label-map.js';
 import { preprocessText } from './provenance.js';
 
 /** The two models that are compared, and what to call them. */
@@ -48,7 +48,7 @@ async function evaluateOne(
   model: LoadedModel,
   dataset: Dataset,
   options: { readonly batch: number; readonly stage: string; readonly isFirst: boolean },
-  context: VerbContext,
+  context: RunContext,
   onImage: (image: { index: number; label: number; predicted: number; row: Float32Array }) => void,
 ): Promise<Evaluated> {
   const { batch, stage, isFirst } = options;
@@ -88,13 +88,13 @@ function findDoubt(
   { before, after, names }: ComparedModels,
   dataset: Dataset,
   [first, second]: readonly [PredictionStats, PredictionStats],
-  context: VerbContext,
+  context: RunContext,
 ): string | undefined {
-  const warnings = [before, after].map((model) => labelMap(model, dataset.source).warning);
+  const warnings = [before, after].map((model) => mapLabels(model, dataset.source).warning);
   for (const warning of new Set(warnings)) if (warning !== undefined) context.onWarning?.(warning);
   const doubt = findPredictionProblem(first);
   const secondDoubt = findPredictionProblem(second);
-  if (doubt !== undefined) warnOfDoubt(first, before, context);
+  if (doubt !== undefined) warnIfLikeChance(first, before, context);
   else if (secondDoubt !== undefined) {
     context.onWarning?.(
       `${names.after}: ${secondDoubt}, which is not so for ${names.before}. Either the second model is damaged, or it wants its images in another form than ${preprocessText(after)}`,
@@ -110,13 +110,13 @@ export async function comparePredictions(
   dataset: Dataset,
   classNames: readonly string[],
   batch: number,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<Pick<Comparison, 'accuracy' | 'predictions' | 'flips'>> {
   const labelled = isLabelled(dataset.source);
   const firsts = new Map<number, Prediction>();
   const flips: Flip[] = [];
   let same = 0;
-  const nameOf = (output: number) => classNames[output] ?? String(output);
+  const getClassName = (output: number) => classNames[output] ?? String(output);
   const before = await evaluateOne(
     models.before,
     dataset,
@@ -138,11 +138,11 @@ export async function comparePredictions(
       }
       flips.push({
         file: getItem(dataset.source, index).path,
-        ...(labelled ? { label, labelName: nameOf(label) } : {}),
+        ...(labelled ? { label, labelName: getClassName(label) } : {}),
         before: first.predicted,
-        beforeName: nameOf(first.predicted),
+        beforeName: getClassName(first.predicted),
         after: predicted,
-        afterName: nameOf(predicted),
+        afterName: getClassName(predicted),
         probability: { before: first.probability, after: Math.exp(row[first.predicted] as number) },
       });
     },

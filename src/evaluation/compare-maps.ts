@@ -1,16 +1,16 @@
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import type { RgbImage } from '../data/image.js';
 import { getItem } from '../data/image-items.js';
 import { findDefaultLayer } from '../explain/layers.js';
 import { findLayer } from '../graph/module-path.js';
-import type { Dataset } from '../images/dataset.js';
+import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { correlateMaps, measureAgreement } from '../metrics/agreement.js';
 import { pointingGame } from '../metrics/pointing-game.js';
 import type { MapFigures } from '../report/comparison.js';
 import { range } from '../tensor/dims.js';
 import { defined } from '../values.js';
-import { type ExplainedImage, explainImages } from './explained.js';
+import { type ExplainedImage, explainImages } from './explain-images.js';
 
 /** Images whose maps are compared unless told otherwise. */
 const MAP_IMAGES = 64;
@@ -53,7 +53,7 @@ export async function explainWithBoth(
   dataset: Dataset,
   targets: readonly MapTarget[],
   options: { readonly layer: string; readonly names: readonly string[] },
-  context: VerbContext,
+  context: RunContext,
 ): Promise<{ readonly layer: string; readonly pairs: readonly MapPair[] }> {
   const entries: (MapTarget & { file: string; image: RgbImage })[] = [];
   for (const target of targets) {
@@ -96,7 +96,7 @@ export async function compareMaps(
   dataset: Dataset,
   names: readonly string[],
   options: MapOptions,
-  context: VerbContext,
+  context: RunContext,
 ): Promise<ComparedMaps> {
   const wanted = options.layer ?? findDefaultLayer(before.graph).path;
   // The same layer must be there to look at in both.

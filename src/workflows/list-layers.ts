@@ -1,4 +1,4 @@
-import { tellNotes, type VerbContext } from '../context/context.js';
+import { type RunContext, reportNotes } from '../context/run-context.js';
 import { findSpatialLayers, type SpatialLayer } from '../explain/layers.js';
 import type { Dim } from '../graph/model.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';
@@ -18,13 +18,13 @@ export interface ListedLayer {
 }
 
 /** The layers of a model file that Grad-CAM can look at, in order of execution. */
-export async function listLayers(
+export async function listMapLayers(
   file: string,
   options: OpenOptions = {},
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<ListedLayer[]> {
   const model = await openModel(file, options);
-  tellNotes(model, context);
+  reportNotes(model, context);
   const { graph } = model;
   return findSpatialLayers(graph).map(({ path, op, output, grid, isDefault }) => ({
     name: path,

@@ -15,23 +15,23 @@ export interface Remembered<T> {
 }
 
 /** What a long job has found so far, so that one that was stopped goes on where it was. */
-export interface WorkMemory {
+export interface WorkCache {
   /** The folder that other files of the job go to; `undefined`: nothing is kept. */
   readonly folder: string | undefined;
   /** What was kept under a name; `undefined` when nothing was, or when it cannot be read any more. */
-  recall<T>(name: string, schema: z.ZodType<T>): Promise<Remembered<T> | undefined>;
+  read<T>(name: string, schema: z.ZodType<T>): Promise<Remembered<T> | undefined>;
   /** Keeps a value that JSON can hold, and tensors. */
-  keep(name: string, value: unknown, tensors?: ReadonlyMap<string, Tensor>): Promise<void>;
+  write(name: string, value: unknown, tensors?: ReadonlyMap<string, Tensor>): Promise<void>;
 }
 
 /** Keeps nothing. */
-export const noMemory: WorkMemory = { folder: undefined, recall: async () => undefined, keep: async () => {} };
+export const noWorkCache: WorkCache = { folder: undefined, read: async () => undefined, write: async () => {} };
 
 /** What a memory's files and folders are called: a kind, a key of 32 digits, and what else tells them apart. */
 const OWN = /^[a-z]+-[0-9a-f]{32}(-[\w.-]+)?(\.(safetensors|onnx))?$/;
 
 /** Deletes what a memory keeps in a folder, and nothing else that may be there. */
-export async function forget(folder: string): Promise<void> {
+export async function clearWorkCache(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     if (OWN.test(name)) await rm(join(folder, name), { recursive: true, force: true });
   }
@@ -46,11 +46,11 @@ const KEY = 'value';
  *
  * @throws ShiboriError from `keep`, when the disk is full or the folder cannot be written to.
  */
-export function folderMemory(folder: string): WorkMemory {
+export function openWorkCache(folder: string): WorkCache {
   const fileOf = (name: string) => join(folder, `${name}.safetensors`);
   return {
     folder,
-    async recall(name, schema) {
+    async read(name, schema) {
       const file = fileOf(name);
       if (!existsSync(file)) return undefined;
       try {
@@ -60,7 +60,7 @@ export function folderMemory(folder: string): WorkMemory {
         return undefined;
       }
     },
-    async keep(name, value, tensors = new Map()) {
+    async write(name, value, tensors = new Map()) {
       await writeFileAtomic(fileOf(name), writeSafetensors(tensors, { [KEY]: JSON.stringify(value) }));
     },
   };

@@ -5,9 +5,9 @@ import { BIAS_NAME } from '../decompose/modes.js';
 import { findTtDescriptors } from '../decompose/tt-layer.js';
 import { suggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
-import { fitsPattern } from '../graph/module-path.js';
-import { moduleOfParameter, parametersOf } from '../graph/parameters.js';
-import { sizeOf } from '../tensor/dims.js';
+import { matchesPattern } from '../graph/module-path.js';
+import { getParameterModule, listParameters } from '../graph/parameters.js';
+import { countElements } from '../tensor/dims.js';
 import { rowNamed } from '../train/named-options.js';
 import { type Optimizer, optimizers } from '../train/optimizers.js';
 import { type Schedule, schedules, warmUp } from '../train/schedules.js';
@@ -17,11 +17,11 @@ import { defined } from '../values.js';
 import type { FinetunePlan } from './training-schema.js';
 
 /** Patterns that a mistyped one may have meant: `classifier.0.weight`, `classifier.0.*`, `classifier.*`, … */
-function* likelyPatterns(names: readonly string[]): Generator<string> {
+function* listLikelyPatterns(names: readonly string[]): Generator<string> {
   const seen = new Set<string>();
   for (const name of names) {
     yield name;
-    for (let path = moduleOfParameter(name); path !== ''; path = moduleOfParameter(path)) {
+    for (let path = getParameterModule(name); path !== ''; path = getParameterModule(path)) {
       if (seen.has(path)) break;
       seen.add(path);
       yield `${path}.*`;
@@ -32,11 +32,11 @@ function* likelyPatterns(names: readonly string[]): Generator<string> {
 
 /** Throws UsageError for a pattern that fits no parameter of the graph. */
 export function checkPatterns(graph: Graph, patterns: readonly string[]): void {
-  const names = parametersOf(graph).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
+  const names = listParameters(graph).flatMap(({ name, kind }) => (kind === 'parameter' ? [name] : []));
   for (const pattern of patterns) {
-    if (names.some((name) => fitsPattern(name, pattern))) continue;
+    if (names.some((name) => matchesPattern(name, pattern))) continue;
     throw new UsageError(
-      `No parameter of the model fits "${pattern}".${suggestion(pattern, likelyPatterns(names))} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
+      `No parameter of the model fits "${pattern}".${suggestion(pattern, listLikelyPatterns(names))} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
     );
   }
 }
@@ -44,14 +44,14 @@ export function checkPatterns(graph: Graph, patterns: readonly string[]): void {
 /** How many numbers patterns pick for training. Throws UsageError for a pattern that fits no parameter. */
 export function countTrained(graph: Graph, patterns: readonly string[]): number {
   checkPatterns(graph, patterns);
-  const picked = parametersOf(graph).filter(
-    ({ name, kind }) => kind === 'parameter' && patterns.some((pattern) => fitsPattern(name, pattern)),
+  const picked = listParameters(graph).filter(
+    ({ name, kind }) => kind === 'parameter' && patterns.some((pattern) => matchesPattern(name, pattern)),
   );
-  return picked.reduce((sum, { tensor }) => sum + sizeOf(tensor.dims), 0);
+  return picked.reduce((sum, { tensor }) => sum + countElements(tensor.dims), 0);
 }
 
 /** The plan's augmentation, crops as large as the model's input unless it says otherwise. */
-export function augmentationOf(plan: NonNullable<FinetunePlan['augment']>, { size }: Preprocess): AugmentOptions {
+export function buildAugmentation(plan: NonNullable<FinetunePlan['augment']>, { size }: Preprocess): AugmentOptions {
   const { randomResizedCrop: cropped, horizontalFlip, colorJitter } = plan;
   const options: AugmentOptions = {
     ...(cropped ? { randomResizedCrop: { ...cropped, size: cropped.size ?? Math.max(...size) } } : {}),
@@ -62,7 +62,7 @@ export function augmentationOf(plan: NonNullable<FinetunePlan['augment']>, { siz
 }
 
 /** Steps of an epoch over so many images. */
-export function stepsPerEpoch({ batch, accumulate }: FinetunePlan, images: number): number {
+export function countStepsPerEpoch({ batch, accumulate }: FinetunePlan, images: number): number {
   return Math.max(1, Math.ceil(Math.ceil(images / batch) / accumulate));
 }
 
@@ -74,7 +74,7 @@ const CYCLIC: ReadonlySet<string> = new Set(['triangular', 'triangular2', 'exp_r
  *
  * @throws UsageError when schedule and learning rate do not go together.
  */
-export function scheduleOf(plan: FinetunePlan, steps: number): Schedule {
+export function buildSchedule(plan: FinetunePlan, steps: number): Schedule {
   const { learningRate, stepSizeUp, epochs, per } = plan;
   const { name, ...own } = plan.schedule ?? { name: typeof learningRate === 'number' ? 'constant' : 'triangular2' };
   if (stepSizeUp !== undefined && !CYCLIC.has(name)) {
@@ -91,7 +91,7 @@ export function scheduleOf(plan: FinetunePlan, steps: number): Schedule {
 }
 
 /** The plan's optimizer. */
-export function optimizerOf({ optimizer: { name, ...options } }: FinetunePlan): Optimizer {
+export function buildOptimizer({ optimizer: { name, ...options } }: FinetunePlan): Optimizer {
   return rowNamed('optimizer', optimizers, name).create(options);
 }
 
@@ -103,13 +103,16 @@ const isVector = (name: string, dims: readonly number[]) => dims.length <= 1 || 
  *
  * @throws UsageError for a pattern that fits no parameter.
  */
-export function groupsOf({ rates = {}, weightDecay }: FinetunePlan, graph: Graph): NonNullable<StepSettings['groups']> {
+export function buildParameterGroups(
+  { rates = {}, weightDecay }: FinetunePlan,
+  graph: Graph,
+): NonNullable<StepSettings['groups']> {
   checkPatterns(graph, [...Object.keys(rates), ...(weightDecay?.except ?? [])]);
   return ({ name, dims }): ParameterGroup => {
-    const rate = Object.entries(rates).findLast(([pattern]) => fitsPattern(name, pattern))?.[1] ?? 1;
+    const rate = Object.entries(rates).findLast(([pattern]) => matchesPattern(name, pattern))?.[1] ?? 1;
     if (!weightDecay) return { rate };
     const { value, except, vectors } = weightDecay;
-    const spared = except.some((pattern) => fitsPattern(name, pattern)) || (!vectors && isVector(name, dims));
+    const spared = except.some((pattern) => matchesPattern(name, pattern)) || (!vectors && isVector(name, dims));
     return { rate, weightDecay: spared ? 0 : value };
   };
 }
@@ -120,18 +123,18 @@ export function groupsOf({ rates = {}, weightDecay }: FinetunePlan, graph: Graph
  *
  * @param back puts the parameters and running statistics of the trained graph into the original one.
  */
-export function forTraining(
+export function prepareForTraining(
   graph: Graph,
   trains: (parameter: string) => boolean,
   batch: number,
 ): { readonly graph: Graph; back(trained: Graph): Graph } {
-  const parameters = parametersOf(graph).map(({ name }) => name);
+  const parameters = listParameters(graph).map(({ name }) => name);
   const layers = findTtDescriptors(graph)
-    .filter(({ path }) => parameters.some((name) => moduleOfParameter(name) === path && trains(name)))
+    .filter(({ path }) => parameters.some((name) => getParameterModule(name) === path && trains(name)))
     .map((layer) => ({ ...layer, execution: 'factored' as const }));
   if (layers.length === 0) return { graph, back: (trained) => trained };
   return {
     graph: withExecution(graph, layers, { batch, trained: true }),
-    back: (trained) => withWeights(graph, new Map(parametersOf(trained).map(({ name, tensor }) => [name, tensor]))),
+    back: (trained) => withWeights(graph, new Map(listParameters(trained).map(({ name, tensor }) => [name, tensor]))),
   };
 }

@@ -11,7 +11,7 @@ const LEVELS = 5;
  * The classes of the data set that an image file lies in (`…/train/n01443537/images/x.JPEG` beside a `words.txt`), when
  * there are as many as the model tells apart; otherwise `undefined`.
  */
-export function classesNear(image: string, count: number): ImageClass[] | undefined {
+export function findClassesNear(image: string, count: number): ImageClass[] | undefined {
   let folder = dirname(resolve(image));
   for (let level = 0; level < LEVELS; level++, folder = dirname(folder)) {
     const words = join(folder, 'words.txt');
@@ -31,7 +31,7 @@ export function classesNear(image: string, count: number): ImageClass[] | undefi
  * Names of a model's classes in the order of its outputs: what is known; where nothing is, those of ImageNet for as many
  * outputs as these, or `class 0`, `class 1`, …
  */
-export function classNames(known: readonly ImageClass[] | readonly string[] | undefined, count: number): string[] {
+export function listClassNames(known: readonly ImageClass[] | readonly string[] | undefined, count: number): string[] {
   const names = known ?? findImagenetNames(count);
   return Array.from({ length: count }, (_, index) => {
     const entry = names?.[index];

@@ -1,10 +1,10 @@
-import type { VerbContext } from '../context/context.js';
+import type { RunContext } from '../context/run-context.js';
 import { getItem, isLabelled } from '../data/image-items.js';
-import type { ExplainedImage } from '../evaluation/explained.js';
-import { labelMap } from '../evaluation/labels.js';
-import { type ComparedMaps, explainWithBoth, type MapPair } from '../evaluation/maps.js';
-import type { ComparedModels } from '../evaluation/predictions.js';
-import type { Dataset } from '../images/dataset.js';
+import { type ComparedMaps, explainWithBoth, type MapPair } from '../evaluation/compare-maps.js';
+import type { ComparedModels } from '../evaluation/compare-predictions.js';
+import type { ExplainedImage } from '../evaluation/explain-images.js';
+import { mapLabels } from '../evaluation/label-map.js';
+import type { Dataset } from '../images/open-dataset.js';
 import { pickWorst } from '../metrics/pick-worst.js';
 import type { Flip } from '../report/comparison.js';
 import type { MapPanel, Picture, PictureGroup } from '../report/pictures.js';
@@ -99,7 +99,7 @@ export async function drawPictures(
   dataset: Dataset,
   choice: PictureChoice,
   names: readonly string[],
-  context: VerbContext,
+  context: RunContext,
 ): Promise<PictureGroup[]> {
   const groups = chooseImages(choice, dataset);
   const options = { layer: choice.maps.figures.layer, names };
@@ -115,7 +115,7 @@ export async function drawPictures(
     options,
     context,
   );
-  const { outputs } = labelMap(before, dataset.source);
+  const { outputs } = mapLabels(before, dataset.source);
   const drawn = new Map<number, Picture>();
   for (const pair of pairs) {
     const { index } = pair;

@@ -25,7 +25,7 @@ function parseProgress(text: string | undefined, file: string): TrainingProgress
  * Checkpoints in one safetensors file: parameters, statistics, optimizer state and progress. It is replaced as a whole,
  * so that at any moment the file is one complete checkpoint.
  */
-export function fileCheckpoint(file: string): CheckpointStore {
+export function openCheckpointFile(file: string): CheckpointStore {
   return {
     async load() {
       if (!existsSync(file)) return undefined;

@@ -1,5 +1,5 @@
-import type { VerbContext } from '../context/context.js';
-import { preprocessOf } from '../images/dataset.js';
+import type { RunContext } from '../context/run-context.js';
+import { getPreprocess } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { findPredictionProblem, type PredictionStats } from '../metrics/prediction-stats.js';
 import { describePreprocess } from '../models/preprocessing.js';
@@ -8,10 +8,10 @@ import { describePreprocess } from '../models/preprocessing.js';
  * Warns, through the context, when predictions look as if the model was given images in another form than it was
  * trained on; says which form that was and which options change it.
  */
-export function warnOfDoubt(stats: PredictionStats, model: LoadedModel, context: VerbContext): void {
+export function warnIfLikeChance(stats: PredictionStats, model: LoadedModel, context: RunContext): void {
   const doubt = findPredictionProblem(stats);
   if (doubt === undefined) return;
-  const { size, resize, filter, color, normalization } = describePreprocess(preprocessOf(model.graph, model.info));
+  const { size, resize, filter, color, normalization } = describePreprocess(getPreprocess(model.graph, model.info));
   const guessed = model.info.guessed ?? [];
   context.onWarning?.(
     `${doubt}. Perhaps the model wants its images in another form than ${size} (${resize}, ${filter}), ${color}, ${normalization}${

@@ -3,7 +3,7 @@ import { createMapAppender } from '../explain/grad-cam.js';
 import { findDefaultLayer, findNamedLayer } from '../explain/layers.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph } from '../graph/model.js';
-import { scoresOf } from '../ops/scores/scores.js';
+import { findScores } from '../ops/scores/scores.js';
 import type { FinetunePlan } from '../recipes/training-schema.js';
 import type { Distillation } from '../train/distillation.js';
 
@@ -13,13 +13,13 @@ import type { Distillation } from '../train/distillation.js';
  * @param store where the teacher's answers are kept; `undefined` for images that vary.
  * @throws UsageError when the two do not tell the same classes apart, or their layers differ in shape.
  */
-export function distillationOf(
+export function buildDistillation(
   student: Graph,
   teacher: Graph,
   { labels, features, maps, layer }: NonNullable<FinetunePlan['distill']>,
   store: Distillation['store'],
 ): Distillation {
-  const classes = [scoresOf(teacher).classes, scoresOf(student).classes];
+  const classes = [findScores(teacher).classes, findScores(student).classes];
   if (classes[0] !== classes[1]) {
     throw new UsageError(
       `The teacher tells ${classes[0]} classes apart, the model ${classes[1]}: it cannot be learnt from.`,

@@ -3,13 +3,13 @@ import { getItem } from '../data/image-items.js';
 import type { ImageTransform } from '../data/image-loader.js';
 import { writeGraph } from '../formats/onnx/write.js';
 import type { Graph } from '../graph/model.js';
-import type { Dataset } from '../images/dataset.js';
 import { openImageLoader } from '../images/image-pool.js';
-import { diskStore, featureKey, makeRoom } from '../io/feature-store.js';
-import { cacheFolder } from '../io/fetch.js';
+import type { Dataset } from '../images/open-dataset.js';
+import { computeCacheKey, evictFeatures, openFeatureCache } from '../io/feature-cache.js';
+import { getCacheFolder } from '../io/fetch.js';
 import { packageVersion } from '../io/package.js';
 import { range } from '../tensor/dims.js';
-import { type FeatureStore, memoryStore } from '../train/feature-store.js';
+import { type FeatureStore, memoryStore } from '../train/features-in-memory.js';
 import type { TrainingData } from '../train/training-data.js';
 
 /** Features are kept on disk up to this size in all; what was used longest ago makes room. */
@@ -59,7 +59,10 @@ export function trainingData(
 }
 
 /** What decides the pixels of a data set's images, as parts of a key. */
-export async function partsOf({ source }: Dataset, recipe: ImageTransform): Promise<(string | Uint8Array)[]> {
+export async function listFeatureKeyParts(
+  { source }: Dataset,
+  recipe: ImageTransform,
+): Promise<(string | Uint8Array)[]> {
   const count = source.items.length;
   const sampled = range(Math.min(count, SAMPLED_IMAGES)).map((i) => Math.floor((i * count) / SAMPLED_IMAGES) % count);
   const bytes = await Promise.all(
@@ -77,7 +80,7 @@ export async function partsOf({ source }: Dataset, recipe: ImageTransform): Prom
 
 /** Opens the stores of one training's frozen features: on disk where that is worth it, otherwise in memory. */
 export class FeatureCache {
-  readonly #root = join(cacheFolder(), 'features');
+  readonly #root = join(getCacheFolder(), 'features');
   /** Bytes of this training's stores, by folder: none makes room for the other. */
   readonly #own = new Map<string, number>();
 
@@ -92,15 +95,15 @@ export class FeatureCache {
     views: number,
   ): Promise<(elements: number, prefix: Graph) => FeatureStore> {
     const count = dataset.source.items.length;
-    const parts = await partsOf(dataset, recipe);
+    const parts = await listFeatureKeyParts(dataset, recipe);
     return (elements, prefix) => {
       const bytes = count * elements * Float32Array.BYTES_PER_ELEMENT * views;
       if (bytes < WORTH_KEEPING_BYTES) return memoryStore(count, elements);
-      const key = featureKey([writeGraph(prefix), ...parts]);
+      const key = computeCacheKey([writeGraph(prefix), ...parts]);
       this.#own.set(key, bytes);
       const needed = [...this.#own.values()].reduce((sum, size) => sum + size, 0);
-      makeRoom(this.#root, new Set(this.#own.keys()), needed, CACHE_BYTES);
-      return diskStore(join(this.#root, key), count, elements);
+      evictFeatures(this.#root, new Set(this.#own.keys()), needed, CACHE_BYTES);
+      return openFeatureCache(join(this.#root, key), count, elements);
     };
   }
 }

@@ -17,7 +17,7 @@ const impostors: readonly { readonly pattern: RegExp; what(match: RegExpExecArra
 ];
 
 /** What a file really is that was saved under a model's name; `undefined` where it may be a model. */
-export function impostorOf(bytes: Uint8Array): string | undefined {
+export function detectOtherFormat(bytes: Uint8Array): string | undefined {
   // Each byte a character: most of what is looked for is ASCII.
   const start = String.fromCharCode(...bytes.subarray(0, 512));
   for (const { pattern, what } of impostors) {

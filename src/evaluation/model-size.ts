@@ -7,7 +7,7 @@ import type { SizeFigures } from '../report/comparison.js';
  * What a model takes, raw and gzipped: in the files that it was read from, external data included, or in the ONNX file
  * that it is written as.
  */
-export async function sizeOfModel(model: LoadedModel): Promise<SizeFigures> {
+export async function measureModelSize(model: LoadedModel): Promise<SizeFigures> {
   const { parameters, multAdds } = summarizeImage(model.graph);
   const stored = findStored(model);
   if (stored) {

@@ -1,10 +1,10 @@
 /** Explained images: what `explain` and `compare` find out of decoded images. */
 
-import { engineOf, type VerbContext } from '../context/context.js';
+import { getEngine, type RunContext } from '../context/run-context.js';
 import type { RgbImage } from '../data/image.js';
 import { fitImage, toTensor } from '../data/preprocess.js';
 import { type Explanation, gradCam } from '../explain/grad-cam.js';
-import { preprocessOf } from '../images/dataset.js';
+import { getPreprocess } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { computeLogProbabilities } from '../metrics/accuracy.js';
 import { isConstantMap } from '../metrics/pearson.js';
@@ -72,11 +72,11 @@ export async function explainImages(
   model: LoadedModel,
   images: readonly { readonly file: string; readonly image: RgbImage; readonly target?: number }[],
   options: { readonly layer?: string; readonly score?: ScoreChoice | undefined; readonly names: readonly string[] },
-  context: VerbContext = {},
+  context: RunContext = {},
 ): Promise<ExplainedImages> {
-  const preprocess = preprocessOf(model.graph, model.info);
+  const preprocess = getPreprocess(model.graph, model.info);
   const { layer, score, names } = options;
-  const explainer = await gradCam(engineOf(context), model.graph, { layer, score, task: model.info.task });
+  const explainer = await gradCam(getEngine(context), model.graph, { layer, score, task: model.info.task });
   for (const note of explainer.notes) context.onNote?.(note);
   const { scores: described, explainedKind: kind } = explainer;
   const found: ExplainedImage[] = [];

@@ -1,22 +1,22 @@
-import { elementsPer } from '../graph/dims.js';
+import { countElementsPer } from '../graph/dims.js';
 import type { Dim, Node } from '../graph/model.js';
-import { attributesOf, opOf, specOf } from './table.js';
+import { getOp, getSpec, readAttributes } from './table.js';
 
 /**
  * Multiply-adds of a node; 0 for operators that move or compare, and where dimensions are not known.
  *
  * @param batch what symbol counts as one. Default: none, dimensions must be static.
  */
-export function multiplyAddsOf(node: Node, batch?: Dim): number {
+export function countNodeMacs(node: Node, batch?: Dim): number {
   const sized = (dims: readonly Dim[] | undefined): number[] | undefined => {
     const sizes = dims?.map((dim) =>
-      typeof dim === 'number' || batch === undefined ? dim : elementsPer(batch, [dim]),
+      typeof dim === 'number' || batch === undefined ? dim : countElementsPer(batch, [dim]),
     );
     return sizes?.every((size): size is number => typeof size === 'number') ? sizes : undefined;
   };
-  const op = opOf(node);
+  const op = getOp(node);
   const output = sized(node.outputs[0]?.type?.dims);
   if (!output) return 0;
   const inputs = node.inputs.map((input) => sized(input?.type?.dims) ?? []);
-  return specOf(op).multiplyAdds?.(attributesOf(op, node), inputs, output) ?? 0;
+  return getSpec(op).multiplyAdds?.(readAttributes(op, node), inputs, output) ?? 0;
 }

@@ -4,9 +4,9 @@
  */
 
 import type { CompressionPlan } from '../compression-run/compression-plan.js';
-import type { Phase, PhasePlan } from '../context/phases.js';
+import type { Phase, PhasePlan } from '../context/phase-clock.js';
 import type { FinetunePlan } from '../recipes/training-schema.js';
-import { BEFORE_STAGE } from '../training-run/finetune-log.js';
+import { BEFORE_STAGE } from '../training-run/training-log.js';
 import { defined } from '../values.js';
 
 /** Work per image, in forward passes. */

@@ -1,10 +1,10 @@
 import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
-import { fixedBatchOf } from '../graph/batch.js';
+import { getFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { compareLatencies } from '../metrics/speed.js';
 import type { SpeedFigures } from '../report/comparison.js';
-import { sizeOf } from '../tensor/dims.js';
+import { countElements } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 
@@ -13,7 +13,7 @@ export function randomInput(graph: Graph, batch: number): Record<string, Tensor>
   const input = graph.inputs[0];
   const dims = (input?.type?.dims ?? []).map((dim, axis) => (axis === 0 ? batch : typeof dim === 'number' ? dim : 1));
   const random = seeded(0, batch);
-  const values = Float32Array.from({ length: sizeOf(dims) }, () => random.uniform(-1, 1));
+  const values = Float32Array.from({ length: countElements(dims) }, () => random.uniform(-1, 1));
   return { [input?.name ?? '']: float32(values, dims) };
 }
 
@@ -34,13 +34,13 @@ const leastCommonMultiple = (a: number, b: number): number => {
  * that both can do in whole batches.
  */
 export function batchesToTime(before: Graph, after: Graph): readonly number[] {
-  const fixed = [before, after].flatMap((graph) => fixedBatchOf(graph) ?? []);
+  const fixed = [before, after].flatMap((graph) => getFixedBatch(graph) ?? []);
   return fixed.length === 0 ? BATCHES : [fixed.reduce(leastCommonMultiple)];
 }
 
 /** Prepares what times one pass of `batch` images through a graph, in pieces of its fixed batch where it has one. */
 async function loadTimed(engine: Engine, graph: Graph, batch: number, sessions: Session[]) {
-  const size = fixedBatchOf(graph) ?? batch;
+  const size = getFixedBatch(graph) ?? batch;
   if (batch % size !== 0) {
     throw new ShiboriError(
       `Timing a model at batch ${batch}: its graph runs for batches of ${size} alone. Give a multiple of ${size}.`,
