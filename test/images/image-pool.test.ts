@@ -206,7 +206,7 @@ describe('a process with worker threads', () => {
     import { openImageSource } from ${JSON.stringify(new URL('images/image-source.js', dist))};
     import { decodeImage } from ${JSON.stringify(new URL('images/decode-image.js', dist))};
     import { openImageLoader, pooledLoader } from ${JSON.stringify(new URL('images/image-pool.js', dist))};
-    import { batches } from ${JSON.stringify(new URL('data/loader.js', dist))};
+    import { loadBatches as batches } from ${JSON.stringify(new URL('data/batches.js', dist))};
     const source = await openImageSource('set.zip');
     const recipe = ${JSON.stringify(recipe)};
     const loader = openImageLoader({ source, decode: decodeImage }, recipe, 2);
