@@ -75,7 +75,7 @@ function pool(kind: string, workers: number, thread = entry, made = recipe): Ima
   return loader;
 }
 
-describe('pooledLoader', () => {
+describe('openPooledLoader', () => {
   for (const kind of ['folder', 'zip', 'digits']) {
     it.each([1, 2, 3])(`gives the bits of the main thread: ${kind}, %i threads`, async (workers) => {
       const { source, decode } = datasetOf(kind);
@@ -205,7 +205,7 @@ describe('a process with worker threads', () => {
   const head = `
     import { openImageSource } from ${JSON.stringify(new URL('images/image-source.js', dist))};
     import { decodeImage } from ${JSON.stringify(new URL('images/decode-image.js', dist))};
-    import { openImageLoader, pooledLoader } from ${JSON.stringify(new URL('images/image-pool.js', dist))};
+    import { openImageLoader, openPooledLoader } from ${JSON.stringify(new URL('images/image-pool.js', dist))};
     import { loadBatches as batches } from ${JSON.stringify(new URL('data/batches.js', dist))};
     const source = await openImageSource('set.zip');
     const recipe = ${JSON.stringify(recipe)};
@@ -230,7 +230,7 @@ describe('a process with worker threads', () => {
 
   it('hears of a thread that ran out of memory', async () => {
     const { stdout } = await run(`${head}
-      const hungry = pooledLoader(source, source.origin, recipe, 1, new URL(${JSON.stringify(program('fills-memory'))}));
+      const hungry = openPooledLoader(source, source.origin, recipe, 1, new URL(${JSON.stringify(program('fills-memory'))}));
       await hungry.load([0], 0).catch((error) => console.log(error.name, error.message));`);
     expect(stdout).toMatch(/^ShiboriError .*worker thread broke down: .*memory limit/);
   });
