@@ -91,7 +91,7 @@ export async function compressModelToGoal(
   const { candidate, trials } = await reachGoal(session);
   context.signal?.throwIfAborted();
   const { stored, loss } = candidate;
-  context.onProgress?.({ stage: 'speed', done: 0, total: 1 });
+  context.onProgress?.({ phase: 'speed', done: 0, total: 1 });
   const speed = await measureSpeedChange(session.engine, model.graph, stored.graph, SPEED_SECONDS);
   const graphs = { folded: session.simplified, stored: stored.graph, float: candidate.model.graph };
   const layers = await measureLayerFigures(
@@ -101,7 +101,7 @@ export async function compressModelToGoal(
     candidate.layers,
     listPlacedLayers(session, candidate.layers),
   );
-  context.onProgress?.({ stage: 'speed', done: 1, total: 1 });
+  context.onProgress?.({ phase: 'speed', done: 1, total: 1 });
   if (!plan.allowSlower) refuseSlower(speed, layers);
   const control = plan.control && plan.finetuneEpochs ? await measureTrainedControl(session) : undefined;
   const byHand =

@@ -52,7 +52,7 @@ export async function compressModelWithoutImages(
   const options = {
     ...defined({ schemes: plan.schemes, signal: context.signal }),
     onLayer: (layer: string, done: number, total: number) =>
-      context.onProgress?.({ stage: 'curves', done, total, fields: { layer } }),
+      context.onProgress?.({ phase: 'curves', done, total, fields: { layer } }),
   };
   const counted = goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';
   const analysed = await analyseWeights(engine, simplified, chosen, counted, options);

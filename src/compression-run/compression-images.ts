@@ -119,7 +119,7 @@ export async function loadCalibrationImages(
       context.signal?.throwIfAborted();
       chunks.push(images);
       loaded += images.dims[0] ?? 0;
-      context.onProgress?.({ stage: 'load', done: loaded, total: count });
+      context.onProgress?.({ phase: 'load', done: loaded, total: count });
     }
   } finally {
     await loader.close();

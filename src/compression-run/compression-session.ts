@@ -108,8 +108,8 @@ export function buildCompressToBudgetOptions({
   return {
     gradients: appendGradients,
     ...defined({ schemes: plan.schemes, seed: plan.seed, signal: context.signal }),
-    onProgress: ({ phase: stage, done, total, layer }) =>
-      context.onProgress?.({ stage, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),
+    onProgress: ({ phase, done, total, layer }) =>
+      context.onProgress?.({ phase, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),
   };
 }
 
@@ -120,7 +120,7 @@ export function buildDecompositionOptions({
 }: Pick<CompressionSession, 'plan' | 'context'>): DecompositionOptions {
   return {
     ...defined({ rounds, signal: context.signal }),
-    onFit: (layer, done, total) => context.onProgress?.({ stage: 'refit', done, total, fields: { layer } }),
+    onFit: (layer, done, total) => context.onProgress?.({ phase: 'refit', done, total, fields: { layer } }),
     onRound: (round, divergence, isBest) =>
       context.onNote?.(`round ${round}: mean KL ${divergence.toPrecision(3)} nats${isBest ? '' : ', not better'}`),
   };
@@ -156,9 +156,9 @@ export async function openCompressionSession(
 ): Promise<CompressionSession> {
   const engine = getEngine(context);
   for (const { source } of [sets.train, sets.validation]) checkLabels(original, source);
-  context.onProgress?.({ stage: 'fold', done: 0, total: 1 });
+  context.onProgress?.({ phase: 'fold', done: 0, total: 1 });
   const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
-  context.onProgress?.({ stage: 'fold', done: 1, total: 1 });
+  context.onProgress?.({ phase: 'fold', done: 1, total: 1 });
   const { layers, refused } = chooseLayers(simplified, plan.layers);
   const { seed = 42, schemes, calibrationImages: wanted } = plan;
   const unit = plan.goal.kind === 'macs' ? 'multiplyAdds' : 'parameters';

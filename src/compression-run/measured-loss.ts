@@ -68,7 +68,7 @@ export async function computePredictions(
   if (warning && isFirst) context.onWarning?.(warning);
   const logProbabilities: Tensor<'float32'>[] = [];
   const total = dataset.source.items.length;
-  const stage = isFirst ? 'evaluate original' : 'evaluate';
+  const phase = isFirst ? 'evaluate original' : 'evaluate';
   const labelled = isLabelled(dataset.source);
   let images = 0;
   let counts = NO_IMAGES;
@@ -82,7 +82,7 @@ export async function computePredictions(
     if (labelled) counts = addCounts(counts, countAccuracy(found.logProbabilities, found.labels, found.labelKind));
     stats = addPredictions(stats, found.logProbabilities, labelled ? found.labels : undefined);
     const fields = labelled ? { top1: `${computeAccuracy(counts).top1.toFixed(2)} %` } : {};
-    context.onProgress?.({ stage, done: images, total, fields });
+    context.onProgress?.({ phase, done: images, total, fields });
   }
   if (isFirst) warnIfLikeChance(stats, model, context);
   return { images, ...(labelled && { accuracy: computeAccuracy(counts) }), logProbabilities };
@@ -156,9 +156,9 @@ export async function measureModelLoss(
     divergence: divergence / after.images,
   };
   if (mapImages === undefined) return loss;
-  context.onProgress?.({ stage: 'maps', done: 0, total: 1 });
+  context.onProgress?.({ phase: 'maps', done: 0, total: 1 });
   const names = listOutputNames(original, dataset.source);
   const { figures } = await compareMaps(original, compressed, dataset, names, { mapImages }, context);
-  context.onProgress?.({ stage: 'maps', done: 1, total: 1 });
+  context.onProgress?.({ phase: 'maps', done: 1, total: 1 });
   return { ...loss, maps: figures };
 }

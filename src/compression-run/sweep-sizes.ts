@@ -168,7 +168,7 @@ export async function sweep(
   // What is done for a point made in this thread is shown on the one line of all points.
   const onProgress = (event: ProgressEvent) => {
     const done = points.filter(Boolean).length;
-    const shown = isMaking ? { stage: 'points', done, total: goals.length, fields: { now: event.stage } } : event;
+    const shown = isMaking ? { phase: 'points', done, total: goals.length, fields: { now: event.phase } } : event;
     context.onProgress?.(shown);
   };
   const onPoint = (point: SweepPoint, index: number) => {
@@ -177,7 +177,7 @@ export async function sweep(
     const fields = found
       ? { size: found.size.after.parameters, ...(found.accuracy ? { top1: percent(found.accuracy.top1) } : {}) }
       : {};
-    context.onProgress?.({ stage: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
+    context.onProgress?.({ phase: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
   };
   const { before, images, byHand, control, provenance } = await withCompressionSession(
     files,
@@ -191,7 +191,7 @@ export async function sweep(
       const { accuracy, images } = await session.getOriginalPredictions();
       await session.getAnalysedNetwork();
       isMaking = true;
-      context.onProgress?.({ stage: 'points', done: 0, total: goals.length });
+      context.onProgress?.({ phase: 'points', done: 0, total: goals.length });
       if (jobs === 1) await makePointsInOrder(session, goals, output, onPoint);
       else await makePointsInThreads(files, { ...rest, goal: first }, goals, jobs, context, onPoint);
       const { train, validation } = session.sets;

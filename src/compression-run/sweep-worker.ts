@@ -23,13 +23,13 @@ export interface SweepWorkerData {
 
 /** What it says: how far it is, what came of a point, or what went wrong. */
 export type SweepMessage =
-  | { readonly stage: string }
+  | { readonly phase: string }
   | { readonly point: SweepPoint }
   | { readonly error: PackedError };
 
 const { files, plan, threads }: SweepWorkerData = workerData;
 const send = (message: SweepMessage): void => parentPort?.postMessage(message);
-const context = { threads, workers: 0, onProgress: ({ stage }: { readonly stage: string }) => send({ stage }) };
+const context = { threads, workers: 0, onProgress: ({ phase }: { readonly phase: string }) => send({ phase }) };
 
 /** Goals as they come, until the port is closed. */
 function serveGoals(session: CompressionSession): Promise<never> {

@@ -8,8 +8,8 @@
 
 /** A phase of a command, planned before it begins. */
 export interface Phase {
-  /** Name of the stage that its progress events have. */
-  readonly stage: string;
+  /** Equals `ProgressEvent.phase` of its events. */
+  readonly name: string;
   /** Expected work, in the unit of the other phases' weights. */
   readonly weight: number;
 }
@@ -32,7 +32,7 @@ export class PhaseClock {
   #plan: PhasePlan = { phases: [] };
   /** Position in the plan of the running phase, -1 before the first. */
   #index = -1;
-  #stage: string | undefined;
+  #phase: string | undefined;
   /** Time and work of the phases that are over. */
   #measured = { ms: 0, weight: 0 };
   #started = 0;
@@ -48,17 +48,17 @@ export class PhaseClock {
   plan(plan: PhasePlan): void {
     this.#plan = plan;
     this.#measured = { ms: 0, weight: 0 };
-    this.#index = plan.phases.findIndex(({ stage }) => stage === this.#stage);
+    this.#index = plan.phases.findIndex(({ name }) => name === this.#phase);
   }
 
-  /** Notes progress of a stage; a new name begins the next phase of that name. */
-  update(stage: string, done: number, total: number): void {
-    if (stage !== this.#stage) {
+  /** Notes progress of a phase; a new name begins the next phase of that name. */
+  update(name: string, done: number, total: number): void {
+    if (name !== this.#phase) {
       this.end();
-      this.#stage = stage;
+      this.#phase = name;
       this.#started = this.#now();
       this.#first = { done, time: this.#started };
-      const next = this.#plan.phases.findIndex((phase, i) => i > this.#index && phase.stage === stage);
+      const next = this.#plan.phases.findIndex((phase, i) => i > this.#index && phase.name === name);
       if (next >= 0) this.#index = next;
     }
     this.#done = done;
@@ -67,21 +67,21 @@ export class PhaseClock {
 
   /** Ends the running phase. */
   end(): void {
-    if (this.#stage === undefined) return;
+    if (this.#phase === undefined) return;
     const phase = this.#plan.phases[this.#index];
-    if (phase?.stage === this.#stage) {
+    if (phase?.name === this.#phase) {
       this.#measured = {
         ms: this.#measured.ms + this.#now() - this.#started,
         weight: this.#measured.weight + phase.weight * (1 - this.#skippedShare()),
       };
     }
-    this.#stage = undefined;
+    this.#phase = undefined;
   }
 
   /** `3/6`, where the running phase is planned and not the only one. */
   place(): string | undefined {
     const { phases } = this.#plan;
-    return phases.length > 1 && phases[this.#index]?.stage === this.#stage
+    return phases.length > 1 && phases[this.#index]?.name === this.#phase
       ? `${this.#index + 1}/${phases.length}`
       : undefined;
   }
@@ -111,7 +111,7 @@ export class PhaseClock {
     const { phases, atMost = false } = this.#plan;
     const own = this.#restOfPhase();
     const phase = phases[this.#index];
-    if (phases.length < 2 || phase === undefined || phase.stage !== this.#stage) {
+    if (phases.length < 2 || phase === undefined || phase.name !== this.#phase) {
       return own === undefined ? undefined : { ms: own, of: 'phase', atMost: false };
     }
     const share = this.#total > 0 ? this.#done / this.#total - this.#skippedShare() : 0;

@@ -5,7 +5,7 @@ import type { PhasePlan } from './phase-clock.js';
 /** How far a long job has come. */
 export interface ProgressEvent {
   /** What is being done: `evaluate`, `finetune`, … */
-  readonly stage: string;
+  readonly phase: string;
   readonly done: number;
   readonly total: number;
   /** What to show beside the bar: loss, accuracy, … */
@@ -36,6 +36,9 @@ export interface RunContext {
   /** Stops long jobs; those that can be resumed save their state first. */
   readonly signal?: AbortSignal;
 }
+
+/** Lists what every workflow takes besides its own options: engine, threads, callbacks, signal. */
+export type RunOptions = RunContext;
 
 /** The engine of a context. */
 export function getEngine(context: RunContext): Engine {

@@ -47,11 +47,11 @@ interface Evaluated {
 async function evaluateOne(
   model: LoadedModel,
   dataset: Dataset,
-  options: { readonly batch: number; readonly stage: string; readonly isFirst: boolean },
+  options: { readonly batch: number; readonly phase: string; readonly isFirst: boolean },
   context: RunContext,
   onImage: (image: { index: number; label: number; predicted: number; row: Float32Array }) => void,
 ): Promise<Evaluated> {
-  const { batch, stage, isFirst } = options;
+  const { batch, phase, isFirst } = options;
   const total = dataset.source.items.length;
   let counts = NO_IMAGES;
   let stats = NO_PREDICTIONS;
@@ -76,7 +76,7 @@ async function evaluateOne(
       onImage({ index: indices[i] as number, label: labels[i] as number, predicted, row });
     }
     const fields = labelled ? { top1: `${computeAccuracy(counts).top1.toFixed(2)} %` } : {};
-    context.onProgress?.({ stage, done, total, fields });
+    context.onProgress?.({ phase, done, total, fields });
   }
   if (stats.images === 0)
     throw new ShiboriError(`Comparing on "${dataset.source.name}": no image could be read.`, { code: 'invalid-data' });
@@ -120,14 +120,14 @@ export async function comparePredictions(
   const before = await evaluateOne(
     models.before,
     dataset,
-    { batch, stage: 'evaluate before', isFirst: true },
+    { batch, phase: 'evaluate before', isFirst: true },
     context,
     ({ index, predicted, row }) => firsts.set(index, { predicted, probability: Math.exp(row[predicted] as number) }),
   );
   const after = await evaluateOne(
     models.after,
     dataset,
-    { batch, stage: 'evaluate after', isFirst: false },
+    { batch, phase: 'evaluate after', isFirst: false },
     context,
     ({ index, label, predicted, row }) => {
       const first = firsts.get(index);

@@ -101,7 +101,7 @@ export async function explainImages(
         if (log) predictions = addPredictions(predictions, log);
         if (entry) found.push(describe(entry, result, log?.data, kind, names));
       }
-      context.onProgress?.({ stage: 'explain', done: found.length, total: images.length });
+      context.onProgress?.({ phase: 'explain', done: found.length, total: images.length });
     }
   } finally {
     await explainer.dispose();

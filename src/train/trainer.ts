@@ -23,7 +23,7 @@ const ORDER_STREAM = 1;
 /** Told of as a training goes on. */
 export interface FitProgress {
   /** `features`: the frozen prefix is being computed; `train`: steps; `validate`. */
-  readonly stage: 'features' | 'train' | 'validate';
+  readonly phase: 'features' | 'train' | 'validate';
   /** From 0; -1 for the validation before the training. */
   readonly epoch: number;
   /** Images done, of `total`. */
@@ -167,7 +167,7 @@ export class Trainer {
     const view = this.#features.viewOf(epoch);
     const filled = await this.#features.fill(
       view,
-      (done, wait) => onProgress?.({ stage: 'features', epoch, done, total: data.count, ...wait }),
+      (done, wait) => onProgress?.({ phase: 'features', epoch, done, total: data.count, ...wait }),
       signal,
     );
     if (!filled) return false;
@@ -192,7 +192,7 @@ export class Trainer {
       started = now;
       const { step, stepOfEpoch, images } = this.#progress;
       onProgress?.({
-        stage: 'train',
+        phase: 'train',
         epoch,
         done: Math.min(stepOfEpoch * this.#options.accumulate * this.#options.batch, data.count),
         total: data.count,
@@ -283,7 +283,7 @@ export class Trainer {
     const { engine, onProgress, signal } = this.#options;
     const graph = withWeights(this.#graph, resultingWeights(this.#weights));
     const report = (done: number, total: number, wait: Wait) =>
-      onProgress?.({ stage: 'validate', epoch, done, total, ...wait });
+      onProgress?.({ phase: 'validate', epoch, done, total, ...wait });
     const measured = await validate(engine, graph, features, report, signal);
     return measured ? checkMeasured(measured) : 'aborted';
   }

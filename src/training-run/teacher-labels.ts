@@ -29,7 +29,7 @@ export async function labelByTeacher(
   for await (const { indices, logProbabilities } of score(teacher, dataset, { batch: 64, onBad: () => {} }, context)) {
     for (const [row, label] of computePredictedClasses(logProbabilities).entries())
       labels.set(indices[row] ?? -1, label);
-    context.onProgress?.({ stage: 'labels', done: labels.size, total });
+    context.onProgress?.({ phase: 'labels', done: labels.size, total });
   }
   const items = source.items.map((item, index) => ({ ...item, label: labels.get(index) ?? item.label }));
   const classes = listOutputNames(teacher, source).map((name, output) => ({ id: `${output}`, name }));

@@ -176,7 +176,7 @@ export async function trainStage(
   const waits = new Map<string, number>();
   const onProgress = (p: FitProgress) => {
     report(p);
-    if (p.waited !== undefined) waits.set(`${p.epoch} ${p.stage}`, p.waited);
+    if (p.waited !== undefined) waits.set(`${p.epoch} ${p.phase}`, p.waited);
     if (p.step === undefined) return;
     step = place.stepsBefore + p.step;
     if (step % STEPS_PER_RECORD !== 0 || p.loss === undefined || p.top1 === undefined) return;

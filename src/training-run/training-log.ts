@@ -94,23 +94,23 @@ export function reportProgress(
   onProgress: RunContext['onProgress'],
   prefix = '',
 ): (progress: FitProgress) => void {
-  let stage = '';
+  let phase = '';
   let last = 0;
-  // Images that were done when a stage began, as after a resumption, say nothing of its speed.
+  // Images that were done when a phase began, as after a resumption, say nothing of its speed.
   let from = { images: 0, time: 0 };
-  const stageOf = (p: FitProgress) => {
-    if (p.stage === 'features') return views > 1 ? `frozen prefix, view ${(p.epoch % views) + 1}` : 'frozen prefix';
-    if (p.stage === 'validate') return p.epoch < 0 ? BEFORE_STAGE : 'validate';
+  const findPhase = (p: FitProgress) => {
+    if (p.phase === 'features') return views > 1 ? `frozen prefix, view ${(p.epoch % views) + 1}` : 'frozen prefix';
+    if (p.phase === 'validate') return p.epoch < 0 ? BEFORE_STAGE : 'validate';
     return `epoch ${p.epoch + 1}/${epochs}`;
   };
   return (p) => {
-    const now = `${prefix}${stageOf(p)}`;
-    if (now !== stage || p.done < last) from = { images: p.done, time: performance.now() };
-    stage = now;
+    const now = `${prefix}${findPhase(p)}`;
+    if (now !== phase || p.done < last) from = { images: p.done, time: performance.now() };
+    phase = now;
     last = p.done;
     const seconds = (performance.now() - from.time) / 1000;
     onProgress?.({
-      stage,
+      phase,
       done: p.done,
       total: p.total,
       fields: {

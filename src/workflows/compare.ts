@@ -60,13 +60,13 @@ export async function compareModels(
   const { warnings, context: listening } = collectWarnings(context);
   const names = listOutputNames(before, dataset.source);
   const found = await comparePredictions(models, dataset, names, options.batch ?? 64, listening);
-  context.onProgress?.({ stage: 'maps', done: 0, total: 1 });
+  context.onProgress?.({ phase: 'maps', done: 0, total: 1 });
   const maps = await compareMaps(before, after, dataset, names, options, context);
   const engine = getEngine(context);
   const speed = [];
   const timed = batchesToTime(before.graph, after.graph);
   for (const [i, batch] of timed.entries()) {
-    context.onProgress?.({ stage: 'speed', done: i, total: timed.length, fields: { batch } });
+    context.onProgress?.({ phase: 'speed', done: i, total: timed.length, fields: { batch } });
     speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
   }
   const data = findDataOrigin('measured', dataset, found.predictions.images);

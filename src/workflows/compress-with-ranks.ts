@@ -107,7 +107,7 @@ export async function compressModelWithRanks(
   try {
     for (const [name, layer] of entries) {
       context.signal?.throwIfAborted();
-      context.onProgress?.({ stage: 'decompose', done: trains.length, total: entries.length });
+      context.onProgress?.({ phase: 'decompose', done: trains.length, total: entries.length });
       const request = {
         layout: layer.layout,
         outModes: layer.out,
@@ -116,7 +116,7 @@ export async function compressModelWithRanks(
       };
       trains.push(await decomposeLinear(model.graph, name, request, products));
     }
-    context.onProgress?.({ stage: 'decompose', done: entries.length, total: entries.length });
+    context.onProgress?.({ phase: 'decompose', done: entries.length, total: entries.length });
   } finally {
     await products.dispose();
   }

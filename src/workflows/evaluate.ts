@@ -141,7 +141,7 @@ export async function evaluateModel(
     predictions = addPredictions(predictions, logProbabilities, labels);
     const { top1 } = computeAccuracy(counts);
     context.onProgress?.({
-      stage: 'evaluate',
+      phase: 'evaluate',
       done: counts.images + skipped.length,
       total,
       fields: { top1: `${top1.toFixed(2)} %`, ...formatWaitField(waited / secondsSoFar()) },

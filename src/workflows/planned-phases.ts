@@ -29,7 +29,7 @@ function trainingPhases(
   prefix: string,
   measuresBefore: boolean,
 ): Phase[] {
-  const phase = (stage: string, weight: number): Phase => ({ stage: `${prefix}${stage}`, weight });
+  const phase = (name: string, weight: number): Phase => ({ name: `${prefix}${name}`, weight });
   const cached = augment ? Math.min(views ?? 2, epochs) : 1;
   const phases: Phase[] = [];
   if (validation !== undefined && measuresBefore) phases.push(phase(BEFORE_STAGE, validation));
@@ -57,11 +57,11 @@ export function planTraining(stages: readonly FinetunePlan[], counts: ImageCount
 const learning = (plan: Omit<CompressionPlan, 'goal'>, { train, validation = 0 }: ImageCounts): Phase[] => {
   const calibration = Math.min(plan.calibrationImages ?? USUAL.calibration, train);
   return [
-    { stage: 'fold', weight: FIXED.fold },
-    { stage: 'evaluate original', weight: validation },
-    { stage: 'load', weight: FACTOR.load * calibration },
-    { stage: 'gradients', weight: FACTOR.gradients * calibration },
-    { stage: 'curves', weight: FIXED.curves + FACTOR.curves * calibration },
+    { name: 'fold', weight: FIXED.fold },
+    { name: 'evaluate original', weight: validation },
+    { name: 'load', weight: FACTOR.load * calibration },
+    { name: 'gradients', weight: FACTOR.gradients * calibration },
+    { name: 'curves', weight: FIXED.curves + FACTOR.curves * calibration },
   ];
 };
 
@@ -70,10 +70,10 @@ const making = (plan: Omit<CompressionPlan, 'goal'>, counts: ImageCounts): Phase
   const { train, validation = 0 } = counts;
   const calibration = Math.min(plan.calibrationImages ?? USUAL.calibration, train);
   return [
-    { stage: 'refit', weight: (FIXED.refit + FACTOR.refit * calibration) * (plan.rounds ?? 1) },
+    { name: 'refit', weight: (FIXED.refit + FACTOR.refit * calibration) * (plan.rounds ?? 1) },
     ...(plan.finetuneEpochs ? trainingPhases({ epochs: plan.finetuneEpochs }, counts, '', true) : []),
-    { stage: 'evaluate', weight: validation },
-    { stage: 'maps', weight: FACTOR.map * Math.min(plan.mapImages ?? USUAL.mapImages, validation) },
+    { name: 'evaluate', weight: validation },
+    { name: 'maps', weight: FACTOR.map * Math.min(plan.mapImages ?? USUAL.mapImages, validation) },
   ];
 };
 
@@ -81,23 +81,23 @@ const making = (plan: Omit<CompressionPlan, 'goal'>, counts: ImageCounts): Phase
 export function planCompression(plan: CompressionPlan, counts: ImageCounts): PhasePlan {
   const isSearch = plan.goal.kind === 'accuracyDrop' || plan.goal.kind === 'error';
   const models = Array.from({ length: isSearch ? USUAL.searched : 1 }, () => making(plan, counts)).flat();
-  return { phases: [...learning(plan, counts), ...models, { stage: 'speed', weight: FIXED.speed }], atMost: isSearch };
+  return { phases: [...learning(plan, counts), ...models, { name: 'speed', weight: FIXED.speed }], atMost: isSearch };
 }
 
 /** The phases of `sweep`, whose models are one phase. */
 export function planSweep(plan: Omit<CompressionPlan, 'goal'>, counts: ImageCounts, points: number): PhasePlan {
   const weight = points * making(plan, counts).reduce((sum, phase) => sum + phase.weight, 0);
-  return { phases: [...learning(plan, counts), { stage: 'points', weight }] };
+  return { phases: [...learning(plan, counts), { name: 'points', weight }] };
 }
 
 /** The phases of `compare`. */
 export function planComparison(images: number, mapImages: number = USUAL.mapImages): PhasePlan {
   return {
     phases: [
-      { stage: 'evaluate before', weight: images },
-      { stage: 'evaluate after', weight: images },
-      { stage: 'maps', weight: FACTOR.map * Math.min(mapImages, images) },
-      { stage: 'speed', weight: FIXED.speed },
+      { name: 'evaluate before', weight: images },
+      { name: 'evaluate after', weight: images },
+      { name: 'maps', weight: FACTOR.map * Math.min(mapImages, images) },
+      { name: 'speed', weight: FIXED.speed },
     ],
   };
 }

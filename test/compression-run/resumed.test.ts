@@ -48,7 +48,7 @@ async function run(
       threads: 1,
       workers: 0,
       onProgress: (event) => {
-        events.push(`${event.stage} ${event.fields?.layer ?? ''}`.trim());
+        events.push(`${event.phase} ${event.fields?.layer ?? ''}`.trim());
         onStage?.(event);
       },
       ...(signal ? { signal } : {}),
@@ -66,9 +66,9 @@ describe('a squeeze that was stopped', () => {
       `parameters,${before.parameters},${after.parameters},${100 * ratio.parameters}`,
     );
     const controller = new AbortController();
-    const stopped = run('parts', {}, controller.signal, ({ stage, done }) => {
+    const stopped = run('parts', {}, controller.signal, ({ phase, done }) => {
       // After the first layer was studied.
-      if (stage === 'curves' && done === 1) controller.abort();
+      if (phase === 'curves' && done === 1) controller.abort();
     });
     await expect(stopped).rejects.toThrow('aborted');
     expect(existsSync(join(folder, 'parts.onnx'))).toBe(false);
@@ -183,7 +183,7 @@ describe('sweep', () => {
       expect(cells[i]?.map(Number).every(Number.isFinite)).toBe(true);
     }
     const stages = new Set<string>();
-    const again = await swept([0.5, 0.7, 0.8], ({ stage }) => stages.add(stage));
+    const again = await swept([0.5, 0.7, 0.8], ({ phase }) => stages.add(phase));
     expect(again.points.slice(0, 2)).toEqual(points.slice(1));
     expect(stages.has('curves')).toBe(false);
   });

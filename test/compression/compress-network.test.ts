@@ -124,8 +124,7 @@ describe('squeezeToBudget', () => {
     const { graph, layers } = await squeeze(1200, {
       rounds: 5,
       onRound: (round, found, isBest) => told.push({ round, divergence: found, isBest }),
-      onProgress: ({ phase: stage, done, total, layer }) =>
-        stage === 'refit' && fitted.push(`${layer} ${done}/${total}`),
+      onProgress: ({ phase, done, total, layer }) => phase === 'refit' && fitted.push(`${layer} ${done}/${total}`),
     });
     expect(parameters(graph)).toBeLessThanOrEqual(1200);
     const first = told[0];
@@ -178,7 +177,7 @@ describe('squeezeToBudget', () => {
 
   it('tells how far it has come, and stops when it is asked to', async () => {
     const stages: string[] = [];
-    await squeeze(1200, { onProgress: ({ phase: stage }) => stages.push(stage) });
+    await squeeze(1200, { onProgress: ({ phase }) => stages.push(phase) });
     expect([...new Set(stages)]).toEqual(['fold', 'gradients', 'curves', 'refit']);
     await expect(squeeze(1200, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
   });

@@ -166,7 +166,7 @@ describe('a student', () => {
       batch: 5,
       epochs: 1,
       distillation,
-      onProgress: ({ stage }) => stages.push(stage),
+      onProgress: ({ phase }) => stages.push(phase),
     });
     // The activations at the layer, 4 × 4 × 4, and not the smaller ones behind the pooling.
     expect([featureElements, stages.includes('features')]).toEqual([64, true]);

@@ -144,8 +144,8 @@ describe('finetuneModel', () => {
     await finetuneModel(model, { train: dataset }, plan(), { work: { folder } }, { engine });
     const old = await readFile(checkpoint);
     let seen: Buffer | undefined;
-    const onProgress = ({ stage, done }: ProgressEvent) => {
-      if (stage === 'epoch 1/1' && done === 6) void readFile(checkpoint).then((bytes) => (seen = bytes));
+    const onProgress = ({ phase, done }: ProgressEvent) => {
+      if (phase === 'epoch 1/1' && done === 6) void readFile(checkpoint).then((bytes) => (seen = bytes));
     };
     const { report } = await finetuneModel(
       model,
@@ -305,15 +305,15 @@ describe('reportProgress', () => {
     const report = reportProgress(2, 2, (event) => told.push(event));
     let now = 1000;
     vi.spyOn(performance, 'now').mockImplementation(() => now);
-    report({ stage: 'features', epoch: 1, done: 640, total: 1000 });
+    report({ phase: 'features', epoch: 1, done: 640, total: 1000 });
     now += 1000;
-    report({ stage: 'features', epoch: 1, done: 740, total: 1000 });
+    report({ phase: 'features', epoch: 1, done: 740, total: 1000 });
     // A training that was resumed in the middle of an epoch.
-    report({ stage: 'train', epoch: 1, done: 500, total: 1000, loss: 1.23456, top1: 12.345, step: 9 });
+    report({ phase: 'train', epoch: 1, done: 500, total: 1000, loss: 1.23456, top1: 12.345, step: 9 });
     now += 2000;
-    report({ stage: 'train', epoch: 1, done: 900, total: 1000, loss: 1, top1: 50, step: 10 });
+    report({ phase: 'train', epoch: 1, done: 900, total: 1000, loss: 1, top1: 50, step: 10 });
     now += 100;
-    report({ stage: 'validate', epoch: 1, done: 256, total: 300 });
+    report({ phase: 'validate', epoch: 1, done: 256, total: 300 });
     expect(told).toEqual([
       { stage: 'frozen prefix, view 2', done: 640, total: 1000, fields: {} },
       { stage: 'frozen prefix, view 2', done: 740, total: 1000, fields: { 'images/s': 100 } },

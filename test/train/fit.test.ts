@@ -223,8 +223,8 @@ describe('fit', () => {
         checkpoint,
         checkpointSeconds: Number.POSITIVE_INFINITY,
         signal: abort.signal,
-        onProgress: ({ stage, step }) => {
-          if (stage === 'train' && step === stopAfter) abort.abort();
+        onProgress: ({ phase, step }) => {
+          if (phase === 'train' && step === stopAfter) abort.abort();
         },
       });
       expect(first.interrupted).toBe(true);
@@ -244,8 +244,8 @@ describe('fit', () => {
       ...common(),
       checkpoint,
       checkpointSeconds: 0,
-      onProgress: ({ stage, step }) => {
-        if (stage === 'train' && step === 7) throw new Error('killed');
+      onProgress: ({ phase, step }) => {
+        if (phase === 'train' && step === 7) throw new Error('killed');
       },
     });
     await expect(killed).rejects.toThrow('killed');
@@ -265,7 +265,7 @@ describe('fit', () => {
         checkpoint,
         signal: abort.signal,
         onProgress: (progress) => {
-          if (progress.stage === stage) abort.abort();
+          if (progress.phase === stage) abort.abort();
         },
       });
       expect(stopped.interrupted).toBe(true);
@@ -490,14 +490,14 @@ describe('fit', () => {
       epochs: 1,
       onProgress: (progress) => told.push(progress),
     });
-    expect(told.map(({ stage }) => stage).filter((stage, i, all) => stage !== all[i - 1])).toEqual([
+    expect(told.map(({ phase }) => phase).filter((stage, i, all) => stage !== all[i - 1])).toEqual([
       // Before the first step the model is measured as it is.
       'validate',
       'features',
       'train',
       'validate',
     ]);
-    const steps = told.filter(({ stage }) => stage === 'train');
+    const steps = told.filter(({ phase }) => phase === 'train');
     expect(steps.map(({ step, done, total }) => [step, done, total])).toEqual([
       [1, 16, 50],
       [2, 32, 50],

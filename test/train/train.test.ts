@@ -90,7 +90,7 @@ describe('trainModel', () => {
     for (const [stage, done] of stops) {
       const abort = new AbortController();
       const { report } = await run(stopped, {}, abort.signal, (event) => {
-        if (event.stage === stage && event.done === done) abort.abort();
+        if (event.phase === stage && event.done === done) abort.abort();
       });
       expect(report.interrupted, stage).toBe(true);
     }
@@ -101,7 +101,7 @@ describe('trainModel', () => {
     expect(await readFile(join(stopped, 'metrics.jsonl'), 'utf8')).toBe(metrics);
     // Done is done: nothing is computed again.
     const stages: string[] = [];
-    await run(stopped, {}, undefined, ({ stage }) => stages.push(stage));
+    await run(stopped, {}, undefined, ({ phase }) => stages.push(phase));
     expect(stages).toEqual([]);
   });
 

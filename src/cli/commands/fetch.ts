@@ -18,7 +18,7 @@ export function fetchCommand(): Command {
       });
       const file = await fetchNamed(name, {
         onProgress: (done: number, total: number) =>
-          context.onProgress?.({ stage: `${name} (MB)`, done: Math.floor(done / 1e6), total: Math.ceil(total / 1e6) }),
+          context.onProgress?.({ phase: `${name} (MB)`, done: Math.floor(done / 1e6), total: Math.ceil(total / 1e6) }),
         ...defined({ signal: context.signal }),
         ...(options.output ? { destination: options.output } : {}),
       });

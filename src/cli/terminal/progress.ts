@@ -13,9 +13,9 @@ export interface ProgressStream {
   readonly columns?: number;
 }
 
-/** How far a stage has come. */
-export interface StageProgress {
-  readonly stage: string;
+/** How far a phase has come. */
+export interface PhaseProgress {
+  readonly phase: string;
   readonly done: number;
   /** 0 when unknown. */
   readonly total: number;
@@ -26,8 +26,8 @@ export interface StageProgress {
 export interface Progress {
   /** Sets the phases that are expected: with them the time left is that of the whole command. */
   plan(plan: PhasePlan): void;
-  /** Shows how far a stage has come. Cheap: called for every batch, it writes only now and then. */
-  update(event: StageProgress): void;
+  /** Shows how far a phase has come. Cheap: called for every batch, it writes only now and then. */
+  update(event: PhaseProgress): void;
   /** Writes a line of text above the bar. */
   print(text: string): void;
   /** Redraws the bar after the width of the terminal has changed. */
@@ -119,7 +119,7 @@ export function createProgress(options: ProgressOptions): Progress {
   const colors = pc.createColors(options.colors ?? (onTerminal && pc.isColorSupported));
   const interval = onTerminal ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
   const clock = new PhaseClock(now);
-  let current: StageProgress | undefined;
+  let current: PhaseProgress | undefined;
   let lastWrite = 0;
   /** Characters of the line on the terminal, 0 when there is none. */
   let shownWidth = 0;
@@ -141,11 +141,11 @@ export function createProgress(options: ProgressOptions): Progress {
 
   const write = (final: boolean) => {
     if (!stream || !current) return;
-    const { stage, total, fields = {} } = current;
+    const { phase, total, fields = {} } = current;
     const done = final && total > 0 ? total : current.done;
     lastWrite = now();
     const line: Line = {
-      head: [name, clock.place(), stage === name ? undefined : stage].filter(Boolean).join(' '),
+      head: [name, clock.place(), phase === name ? undefined : phase].filter(Boolean).join(' '),
       // One step has no bar: it would be empty to the end.
       ...(total > 1 ? { share: done / total } : {}),
       counter: total > 1 ? `${done}/${total}` : total === 0 && done > 0 ? `${done}` : '',
@@ -173,10 +173,10 @@ export function createProgress(options: ProgressOptions): Progress {
   return {
     plan: (plan) => clock.plan(plan),
     update(event) {
-      if (current && event.stage !== current.stage) end('completed');
+      if (current && event.phase !== current.phase) end('completed');
       const isNew = current === undefined;
       current = event;
-      clock.update(event.stage, event.done, event.total);
+      clock.update(event.phase, event.done, event.total);
       // On a terminal the first line comes at once; elsewhere a phase of less than ten seconds writes only its last.
       if (isNew && !onTerminal) lastWrite = now();
       if ((isNew && onTerminal) || now() - lastWrite >= interval) write(false);

@@ -33,9 +33,9 @@ const visible = (text: string) => text.replace(/\x1b\[[0-9;]*[mKJA]|\r|\n/g, '')
 describe('progress on a terminal', () => {
   it('is one line with a bar, the fields and the time left', () => {
     const { progress, written, pass, last } = harness({ columns: 100, name: 'finetune' });
-    progress.update({ stage: 'epoch 1/3', done: 0, total: 200 });
+    progress.update({ phase: 'epoch 1/3', done: 0, total: 200 });
     pass(10);
-    progress.update({ stage: 'epoch 1/3', done: 50, total: 200, fields: { loss: 0.712345, 'images/s': 1204.4 } });
+    progress.update({ phase: 'epoch 1/3', done: 50, total: 200, fields: { loss: 0.712345, 'images/s': 1204.4 } });
     expect(written).toHaveLength(2);
     expect(last()).toBe('finetune epoch 1/3 ██████·················· 50/200 · loss 0.7123 · images/s 1204 · 30 s left');
     expect(written[1]?.startsWith('\r') && written[1].endsWith('\x1b[K')).toBe(true);
@@ -44,7 +44,7 @@ describe('progress on a terminal', () => {
   it('is rewritten ten times a second at most, and ends with a new line and the time it took', () => {
     const { progress, written, pass, last } = harness();
     for (let i = 1; i <= 1000; i++) {
-      progress.update({ stage: 'refit', done: i, total: 1000 });
+      progress.update({ phase: 'refit', done: i, total: 1000 });
       pass(0.01);
     }
     expect(written.length).toBeLessThanOrEqual(101);
@@ -56,9 +56,9 @@ describe('progress on a terminal', () => {
 
   it('a phase ends at its total when the next one begins', () => {
     const { progress, written } = harness();
-    progress.update({ stage: 'curves', done: 19, total: 20 });
-    progress.update({ stage: 'fold', done: 0, total: 1 });
-    progress.update({ stage: 'refit', done: 0, total: 16 });
+    progress.update({ phase: 'curves', done: 19, total: 20 });
+    progress.update({ phase: 'fold', done: 0, total: 1 });
+    progress.update({ phase: 'refit', done: 0, total: 16 });
     expect(written.filter((text) => text.endsWith('\n')).map(visible)).toEqual([
       `compress curves ${'█'.repeat(24)} 20/20 · 0 s`,
       'compress fold 0 s',
@@ -69,14 +69,14 @@ describe('progress on a terminal', () => {
     const { progress, written, pass } = harness({ columns });
     progress.plan({
       phases: [
-        { stage: 'evaluate original', weight: 1 },
-        { stage: 'refit', weight: 1 },
+        { name: 'evaluate original', weight: 1 },
+        { name: 'refit', weight: 1 },
       ],
     });
     for (let i = 0; i <= 100; i++) {
       pass(40);
       const fields = { loss: 1.23456, layer: 'features.denseblock4.denselayer16.conv2', 'data wait': '12 %' };
-      progress.update({ stage: 'evaluate original', done: 100 * i, total: 10_000, fields });
+      progress.update({ phase: 'evaluate original', done: 100 * i, total: 10_000, fields });
     }
     progress.end('completed');
     expect(written.length).toBeGreaterThan(100);
@@ -87,13 +87,13 @@ describe('progress on a terminal', () => {
     const { progress, pass, last } = harness({ columns: 60 });
     progress.plan({
       phases: [
-        { stage: 'curves', weight: 1 },
-        { stage: 'refit', weight: 1 },
+        { name: 'curves', weight: 1 },
+        { name: 'refit', weight: 1 },
       ],
     });
-    progress.update({ stage: 'curves', done: 0, total: 20 });
+    progress.update({ phase: 'curves', done: 0, total: 20 });
     pass(40);
-    progress.update({ stage: 'curves', done: 10, total: 20, fields: { layer: 'features.28' } });
+    progress.update({ phase: 'curves', done: 10, total: 20, fields: { layer: 'features.28' } });
     expect(last()).toBe('compress 1/2 curves ███··· 10/20 · 2 min 00 s left in all');
   });
 
@@ -102,13 +102,13 @@ describe('progress on a terminal', () => {
     expect(measureTextWidth('絞り')).toBe(4);
     expect(measureTextWidth('\x1b[1mbold\x1b[22m')).toBe(4);
     const { progress, last } = harness({ columns: 20 });
-    progress.update({ stage: '絞り'.repeat(20), done: 1, total: 2 });
+    progress.update({ phase: '絞り'.repeat(20), done: 1, total: 2 });
     expect(measureTextWidth(last())).toBeLessThan(20);
   });
 
   it('a narrower terminal: the wrapped line is cleared and drawn again', () => {
     const { progress, written, stream, last } = harness({ columns: 80 });
-    progress.update({ stage: 'refit', done: 1, total: 2, fields: { layer: 'x'.repeat(60) } });
+    progress.update({ phase: 'refit', done: 1, total: 2, fields: { layer: 'x'.repeat(60) } });
     stream.columns = 40;
     progress.resized();
     // 77 columns have become two rows.
@@ -118,7 +118,7 @@ describe('progress on a terminal', () => {
 
   it('notes are lines of their own above the bar', () => {
     const { progress, written } = harness();
-    progress.update({ stage: 'refit', done: 1, total: 2 });
+    progress.update({ phase: 'refit', done: 1, total: 2 });
     progress.print('warning: an image is damaged');
     expect(written.slice(1)).toEqual([
       '\r\x1b[J',
@@ -129,23 +129,23 @@ describe('progress on a terminal', () => {
 
   it('an interrupted phase leaves no half bar', () => {
     const { progress, written } = harness();
-    progress.update({ stage: 'refit', done: 1, total: 2 });
+    progress.update({ phase: 'refit', done: 1, total: 2 });
     progress.end('cleared');
     expect(written.at(-1)).toBe('\r\x1b[J');
   });
 
   it('has colours only where asked for or supported', () => {
     const plain = harness();
-    plain.progress.update({ stage: 'x', done: 1, total: 2 });
+    plain.progress.update({ phase: 'x', done: 1, total: 2 });
     expect(plain.written[0]).not.toContain('\x1b[1m');
     const colored = harness({ colors: true });
-    colored.progress.update({ stage: 'x', done: 1, total: 2 });
+    colored.progress.update({ phase: 'x', done: 1, total: 2 });
     expect(colored.written[0]).toContain('\x1b[1m');
   });
 
   it('shows a count alone when the total is unknown', () => {
     const { progress, last } = harness({ name: 'read' });
-    progress.update({ stage: 'read', done: 7, total: 0 });
+    progress.update({ phase: 'read', done: 7, total: 0 });
     expect(last()).toBe('read 7');
   });
 });
@@ -153,36 +153,36 @@ describe('progress on a terminal', () => {
 describe('the time left', () => {
   const PLAN: PhasePlan = {
     phases: [
-      { stage: 'load', weight: 1 },
-      { stage: 'curves', weight: 4 },
-      { stage: 'refit', weight: 3 },
+      { name: 'load', weight: 1 },
+      { name: 'curves', weight: 4 },
+      { name: 'refit', weight: 3 },
     ],
   };
 
   it('of a resumed job follows the speed of this run, not what was done before', () => {
     const { progress, pass, last } = harness();
-    progress.update({ stage: 'x', done: 900, total: 1000 });
+    progress.update({ phase: 'x', done: 900, total: 1000 });
     pass(10);
-    progress.update({ stage: 'x', done: 910, total: 1000 });
+    progress.update({ phase: 'x', done: 910, total: 1000 });
     expect(last()).toContain('910/1000 · 1 min 30 s left');
   });
 
   it('is that of the whole command where its phases are known', () => {
     const { progress, pass, last } = harness({ columns: 100 });
     progress.plan(PLAN);
-    progress.update({ stage: 'load', done: 0, total: 10 });
+    progress.update({ phase: 'load', done: 0, total: 10 });
     pass(10);
-    progress.update({ stage: 'curves', done: 0, total: 8 });
+    progress.update({ phase: 'curves', done: 0, total: 8 });
     // 10 s for weight 1: 40 s for the curves, 30 s for the refit.
     expect(last()).toMatch(/^compress 2\/3 curves .* 0\/8 · 1 min 10 s left in all$/);
     pass(60);
-    progress.update({ stage: 'curves', done: 6, total: 8 });
+    progress.update({ phase: 'curves', done: 6, total: 8 });
     // The curves take 80 s at their own speed: 20 s more; 70 s for weight 1 + 3, so 52.5 s for the refit.
     expect(last()).toMatch(/ 6\/8 · 1 min 13 s left in all$/);
     pass(20);
-    progress.update({ stage: 'refit', done: 0, total: 4 });
+    progress.update({ phase: 'refit', done: 0, total: 4 });
     pass(30);
-    progress.update({ stage: 'refit', done: 2, total: 4 });
+    progress.update({ phase: 'refit', done: 2, total: 4 });
     expect(last()).toMatch(/^compress 3\/3 refit .* 2\/4 · 30 s left in all$/);
   });
 
@@ -190,20 +190,20 @@ describe('the time left', () => {
     const { progress, pass, last } = harness();
     progress.plan({
       phases: [
-        { stage: 'load', weight: 1 },
-        { stage: 'curves', weight: 100 },
-        { stage: 'refit', weight: 1 },
+        { name: 'load', weight: 1 },
+        { name: 'curves', weight: 100 },
+        { name: 'refit', weight: 1 },
       ],
     });
-    progress.update({ stage: 'load', done: 0, total: 10 });
+    progress.update({ phase: 'load', done: 0, total: 10 });
     pass(10);
-    progress.update({ stage: 'curves', done: 0, total: 100 });
+    progress.update({ phase: 'curves', done: 0, total: 100 });
     expect(last()).toBe(`compress 2/3 curves ${'·'.repeat(24)} 0/100`);
     pass(50);
-    progress.update({ stage: 'curves', done: 2, total: 100 });
+    progress.update({ phase: 'curves', done: 2, total: 100 });
     expect(last()).not.toContain('left');
     pass(100);
-    progress.update({ stage: 'curves', done: 6, total: 100 });
+    progress.update({ phase: 'curves', done: 6, total: 100 });
     expect(last()).toContain('left in all');
   });
 
@@ -211,18 +211,18 @@ describe('the time left', () => {
     const { progress, pass, last } = harness();
     progress.plan(PLAN);
     // Nothing is loaded, and the curves are there already.
-    progress.update({ stage: 'refit', done: 0, total: 4 });
+    progress.update({ phase: 'refit', done: 0, total: 4 });
     pass(10);
-    progress.update({ stage: 'refit', done: 1, total: 4 });
+    progress.update({ phase: 'refit', done: 1, total: 4 });
     expect(last()).toMatch(/^compress 3\/3 refit .* 1\/4 · 30 s left in all$/);
   });
 
   it('is an upper bound where phases may be left out', () => {
     const { progress, pass, last } = harness();
     progress.plan({ ...PLAN, atMost: true });
-    progress.update({ stage: 'load', done: 0, total: 10 });
+    progress.update({ phase: 'load', done: 0, total: 10 });
     pass(10);
-    progress.update({ stage: 'curves', done: 0, total: 8 });
+    progress.update({ phase: 'curves', done: 0, total: 8 });
     expect(last()).toMatch(/ · at most 1 min 10 s left in all$/);
   });
 });
@@ -231,7 +231,7 @@ describe('progress elsewhere', () => {
   it('is a plain line now and then, and one at the end of each phase', () => {
     const { progress, written, pass } = harness({ isTTY: false });
     for (let i = 0; i < 250; i++) {
-      progress.update({ stage: 'evaluate', done: i, total: 250 });
+      progress.update({ phase: 'evaluate', done: i, total: 250 });
       pass(0.1);
     }
     progress.end('completed');
@@ -244,7 +244,7 @@ describe('progress elsewhere', () => {
 
   it('is nothing without a stream', () => {
     const progress = createProgress({ stream: undefined, name: 'x' });
-    progress.update({ stage: 'x', done: 1, total: 2 });
+    progress.update({ phase: 'x', done: 1, total: 2 });
     progress.print('text');
     progress.end('completed');
   });
