@@ -17,6 +17,8 @@ export interface Session {
   run(feeds: NamedTensors, into?: NamedTensors): Promise<Record<string, Tensor>>;
   /** Gives its memory back; it cannot run afterwards. */
   dispose(): Promise<void>;
+  /** As `dispose`, for `await using session = …`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** What executes graphs. */

@@ -144,6 +144,7 @@ export function referenceEngine(): Engine {
           return results;
         },
         async dispose() {},
+        async [Symbol.asyncDispose]() {},
       };
     },
   };

@@ -290,6 +290,7 @@ describe('the checker', () => {
             return results;
           },
           dispose: () => session.dispose(),
+          [Symbol.asyncDispose]: () => session.dispose(),
         };
       },
     };

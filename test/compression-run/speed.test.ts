@@ -34,6 +34,7 @@ function slowEngine(isSlow: (parameter: string) => boolean): Engine {
           return session.run(...given);
         },
         dispose: () => session.dispose(),
+        [Symbol.asyncDispose]: () => session.dispose(),
       };
     },
   };

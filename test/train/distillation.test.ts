@@ -129,6 +129,7 @@ describe('a student', () => {
             return session.run(feeds, into);
           },
           dispose: () => session.dispose(),
+          [Symbol.asyncDispose]: () => session.dispose(),
         };
       },
     };
