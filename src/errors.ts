@@ -87,7 +87,7 @@ export class UsageError extends ShiboriError {
 }
 
 /** Returns the same error with the file that was being read at the front of its message, where it names no file yet. */
-export function whileReading(file: string, error: unknown): unknown {
+export function addFileToError(file: string, error: unknown): unknown {
   if (!(error instanceof ShiboriError) || error.file !== undefined) return error;
   const { code, node, option } = error;
   const message = `Reading ${file}: ${error.message}`;
@@ -96,7 +96,7 @@ export function whileReading(file: string, error: unknown): unknown {
 }
 
 /** Levenshtein distance between two strings, in edits. */
-function editDistance(a: string, b: string): number {
+function computeEditDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const current = [i];
@@ -114,11 +114,11 @@ function editDistance(a: string, b: string): number {
  *
  * @example nearest('clasifier.0', ['features.0', 'classifier.0']) // 'classifier.0'
  */
-export function nearest(name: string, candidates: Iterable<string>): string | undefined {
+export function findNearestName(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    const distance = computeEditDistance(name.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
@@ -128,7 +128,7 @@ export function nearest(name: string, candidates: Iterable<string>): string | un
 }
 
 /** `" Did you mean "x"?"` when a candidate is near, otherwise an empty string: to be appended to an error message. */
-export function suggestion(name: string, candidates: Iterable<string>): string {
-  const near = nearest(name, candidates);
+export function formatSuggestion(name: string, candidates: Iterable<string>): string {
+  const near = findNearestName(name, candidates);
   return near === undefined ? '' : ` Did you mean "${near}"?`;
 }

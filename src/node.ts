@@ -10,15 +10,15 @@ export { explainImages } from './evaluation/explain-images.js';
 export { decodeImage } from './images/decode-image.js';
 export { openImageSource } from './images/image-source.js';
 export { type DataOptions, type Dataset, openDataset } from './images/open-dataset.js';
-export { fetchNamed } from './io/fetch.js';
 export { type LoadedModel, type OpenedModel, type OpenOptions, openModel } from './io/models/model-file.js';
 export { saveModel } from './io/models/save-model.js';
+export { fetchNamed } from './io/named-downloads.js';
 export { renderTriptychs } from './pictures/triptych.js';
 export {
   type FinetunePlan,
   finetuneSchema,
   parseYaml,
-  planSchema,
+  rankPlanSchema,
   recipeSchema,
   trainSchema,
 } from './recipes/recipe.js';

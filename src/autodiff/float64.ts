@@ -1,5 +1,5 @@
 import { ShiboriError } from '../errors.js';
-import { getDtype, getElementType } from '../graph/element-types.js';
+import { findDtype, getElementTypeNumber } from '../graph/element-types.js';
 import type { Attribute, Graph, Node, Value } from '../graph/model.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
@@ -14,15 +14,20 @@ function widenAttributes(node: Node): Node['attributes'] {
   const widened: Record<string, Attribute> = {};
   for (const [name, attribute] of Object.entries(node.attributes)) {
     if (attribute.type === 'tensor') widened[name] = { type: 'tensor', value: toFloat64(attribute.value) };
-    else if (node.op === 'Cast' && name === 'to' && attribute.type === 'int' && getDtype(attribute.value) === 'float32')
-      widened[name] = { type: 'int', value: getElementType('float64') };
+    else if (
+      node.op === 'Cast' &&
+      name === 'to' &&
+      attribute.type === 'int' &&
+      findDtype(attribute.value) === 'float32'
+    )
+      widened[name] = { type: 'int', value: getElementTypeNumber('float64') };
     else widened[name] = attribute;
   }
   return widened;
 }
 
 /** The graph with every float32 value as float64: what finite differences need, which float32 would drown in rounding. */
-export function asFloat64(graph: Graph): { readonly graph: Graph; readonly of: (old: Value) => Value } {
+export function widenToFloat64(graph: Graph): { readonly graph: Graph; readonly of: (old: Value) => Value } {
   const builder = new GraphBuilder();
   const moved = new Map<Value, Value>();
   const of = (old: Value): Value => {

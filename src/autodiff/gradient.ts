@@ -11,24 +11,24 @@ import { ShiboriError } from '../errors.js';
 import { formatDims, isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { getOp, type Op, readAttributes } from '../ops/table.js';
+import { type Op, readAttributes, readOp } from '../ops/table.js';
 import { startRewrite } from '../passes/rewrite.js';
-import { countElements, sameDims } from '../tensor/dims.js';
+import { areDimsEqual, countElements } from '../tensor/dims.js';
 import { isFloat } from '../tensor/dtype.js';
 import { defined } from '../values.js';
 import type { RuleContext, RuleEntry } from './rule.js';
 import { rules } from './rules/table.js';
-import { staticDims } from './static-dims.js';
+import { readStaticDims } from './static-dims.js';
 
 /** Sums a gradient that has broadcast dimensions back to the dimensions of what was broadcast. */
 export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly number[]): Value {
-  const from = staticDims(gradient);
+  const from = readStaticDims(gradient);
   const extra = from.length - dims.length;
   const axes = from.flatMap((size, axis) => (axis < extra || (dims[axis - extra] === 1 && size !== 1) ? [axis] : []));
   let summed = gradient;
   if (axes.length > 0) summed = builder.op('ReduceSum', [gradient, builder.ints(axes)], { keepdims: 1 });
   if (extra > 0) summed = builder.op('Reshape', [summed, builder.ints(dims)]);
-  if (!sameDims(staticDims(summed), dims)) {
+  if (!areDimsEqual(readStaticDims(summed), dims)) {
     throw new ShiboriError(
       `A gradient of dimensions ${formatDims(from)} does not sum to ${formatDims(dims)}: the rule that made "${gradient.name}" is wrong.`,
       { code: 'no-gradient' },
@@ -37,7 +37,7 @@ export function sumTo(builder: GraphBuilder, gradient: Value, dims: readonly num
   return summed;
 }
 
-function createContext(
+function createRuleContext(
   builder: GraphBuilder,
   node: Node,
   wanted: ReadonlySet<Value>,
@@ -47,7 +47,7 @@ function createContext(
   return {
     builder,
     node,
-    attributes: readAttributes(getOp(node), node),
+    attributes: readAttributes(readOp(node), node),
     x(i) {
       const input = node.inputs[i];
       if (input) return input;
@@ -58,12 +58,12 @@ function createContext(
       const input = node.inputs[i];
       return input !== undefined && wanted.has(input);
     },
-    dims: staticDims,
+    dims: readStaticDims,
     constant(i) {
       const input = node.inputs[i];
-      const data = input && builder.tensorOf(input)?.data;
+      const data = input && builder.findTensor(input)?.data;
       if (data) return Array.from(data, Number);
-      const contents = input && builder.contentsOf(input);
+      const contents = input && builder.findContents(input);
       return contents && isStatic(contents) ? contents : undefined;
     },
     fail,
@@ -90,7 +90,7 @@ export function appendGradients(
   const wanted = new Set<Value>(wrt);
   for (const node of forward) {
     // A gradient passes through a node only if it can come out of one of its inputs.
-    const entry: RuleEntry<never> = rules[getOp(node)];
+    const entry: RuleEntry<never> = rules[readOp(node)];
     if (typeof entry === 'object' && entry.kind === 'not-differentiable') continue;
     if (!node.inputs.some((input) => input && wanted.has(input))) continue;
     for (const output of node.outputs) if (output?.type && isFloat(output.type.dtype)) wanted.add(output);
@@ -98,7 +98,7 @@ export function appendGradients(
 
   const gradients = new Map<Value, Value>();
   const dtype = of.type?.dtype;
-  const dims = staticDims(of);
+  const dims = readStaticDims(of);
   if ((dtype !== 'float32' && dtype !== 'float64') || countElements(dims) !== 1) {
     throw new ShiboriError(
       `A gradient is that of one float32 or float64 number, but "${of.name}" is ${dtype} ${formatDims(dims)}. Reduce it to a scalar first (ReduceSum).`,
@@ -114,10 +114,10 @@ export function appendGradients(
     const dys = node.outputs.map((output) => (output && wanted.has(output) ? gradients.get(output) : undefined));
     if (dys.every((dy) => dy === undefined)) continue;
     builder.scope = `gradient/${node.name}`;
-    for (const [index, gradient] of vectorJacobianProduct(builder, node, dys, wanted).entries()) {
+    for (const [index, gradient] of appendVectorJacobianProduct(builder, node, dys, wanted).entries()) {
       const input = node.inputs[index];
       if (!gradient || !input || !wanted.has(input)) continue;
-      const own = sumTo(builder, gradient, staticDims(input));
+      const own = sumTo(builder, gradient, readStaticDims(input));
       const before = gradients.get(input);
       gradients.set(input, before ? builder.op('Add', [before, own]) : own);
     }
@@ -139,13 +139,13 @@ export function appendGradients(
   return results;
 }
 
-function vectorJacobianProduct(
+function appendVectorJacobianProduct(
   builder: GraphBuilder,
   node: Node,
   dys: readonly (Value | undefined)[],
   wanted: ReadonlySet<Value>,
 ): readonly (Value | undefined)[] {
-  const op = getOp(node);
+  const op = readOp(node);
   // The table pairs each operator with the rule for exactly its attributes; the walker does not know which it holds.
   const entry = rules[op] as RuleEntry<typeof op>;
   if (typeof entry !== 'function' && entry.kind === 'unsupported') {
@@ -155,7 +155,7 @@ function vectorJacobianProduct(
     );
   }
   if (typeof entry !== 'function' && entry.kind === 'not-differentiable') return [];
-  const context = createContext(builder, node, wanted);
+  const context = createRuleContext(builder, node, wanted);
   if (typeof entry !== 'function') return entry.rule({ ...context, dys });
   const [y] = node.outputs;
   const [dy, ...others] = dys;

@@ -1,7 +1,7 @@
 /** Gradients of a scalar of any graph, computed: the short way to what `gradient` builds as a graph. */
 import type { Engine } from '../engine/engine.js';
 import { runOnce } from '../engine/engine.js';
-import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
 import { listParameters } from '../graph/parameters.js';
@@ -42,7 +42,7 @@ function findValue(graph: Graph, name: string): Value {
   const found = named ?? parameter ?? (name === 'input' ? graph.inputs[0] : undefined);
   if (found) return found;
   const names = ['input', ...values.flatMap((value) => value?.name ?? [])];
-  throw new UsageError(`The graph has no value "${name}" to differentiate by.${suggestion(name, names)}`, {
+  throw new UsageError(`The graph has no value "${name}" to differentiate by.${formatSuggestion(name, names)}`, {
     option: 'wrt',
   });
 }

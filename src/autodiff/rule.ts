@@ -38,34 +38,34 @@ export interface SeveralOutputsContext<K extends Op> extends Omit<RuleContext<K>
 }
 
 /** The gradients of a node's inputs, given those of several outputs. */
-export interface SeveralOutputs<K extends Op> {
+export interface SeveralOutputsRule<K extends Op> {
   readonly kind: 'several-outputs';
   rule(context: SeveralOutputsContext<K>): readonly (Value | undefined)[];
 }
 
 /** The operator's output does not change smoothly with any input: a fact, gradients end here (comparisons, shapes). */
-export interface NotDifferentiable {
+export interface NotDifferentiableEntry {
   readonly kind: 'not-differentiable';
 }
 
 /** A gradient exists but there is no rule for it yet. */
-export interface Unsupported {
+export interface UnsupportedEntry {
   readonly kind: 'unsupported';
   readonly reason: string;
 }
 
 /** One entry of the table of rules. */
-export type RuleEntry<K extends Op> = Rule<K> | SeveralOutputs<K> | NotDifferentiable | Unsupported;
+export type RuleEntry<K extends Op> = Rule<K> | SeveralOutputsRule<K> | NotDifferentiableEntry | UnsupportedEntry;
 
 /** One rule for every operator of these names: what a family file exports a part of. */
 export type Rules<K extends Op> = { readonly [Name in K]: RuleEntry<Name> };
 
-export function severalOutputs<K extends Op>(rule: SeveralOutputs<K>['rule']): SeveralOutputs<K> {
+export function severalOutputs<K extends Op>(rule: SeveralOutputsRule<K>['rule']): SeveralOutputsRule<K> {
   return { kind: 'several-outputs', rule };
 }
 
-export const notDifferentiable: NotDifferentiable = { kind: 'not-differentiable' };
+export const notDifferentiable: NotDifferentiableEntry = { kind: 'not-differentiable' };
 
-export function unsupported(reason: string): Unsupported {
+export function unsupported(reason: string): UnsupportedEntry {
   return { kind: 'unsupported', reason };
 }

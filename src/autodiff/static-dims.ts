@@ -3,7 +3,7 @@ import { formatDims, isStatic } from '../graph/dims.js';
 import type { Value } from '../graph/model.js';
 
 /** The static dimensions of a value. Throws when one is symbolic: bind the input dimensions first. */
-export function staticDims(value: Value): readonly number[] {
+export function readStaticDims(value: Value): readonly number[] {
   const dims = value.type?.dims;
   if (dims && isStatic(dims)) return dims;
   throw new ShiboriError(

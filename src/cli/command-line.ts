@@ -6,7 +6,7 @@ export function quoteWord(word: string): string {
 }
 
 /** How this program was called: `shibori`, `npx shibori` or `node dist/cli/main.js`. */
-export function programName(script: string, folder: string): string {
+export function describeProgram(script: string, folder: string): string {
   if (basename(script) !== 'shibori') return `node ${quoteWord(relative(folder, script))}`;
   return script.includes(`${sep}node_modules${sep}.bin${sep}`) || script.includes(`${sep}_npx${sep}`)
     ? 'npx shibori'
@@ -19,7 +19,7 @@ export function programName(script: string, folder: string): string {
  *
  * @param args of the process, after the name of the script.
  */
-export function resumingArguments(args: readonly string[], withResume: boolean): string[] {
+export function buildResumeArguments(args: readonly string[], withResume: boolean): string[] {
   const kept = args.filter((arg) => arg !== '--fresh');
   if (!withResume || kept.includes('--resume')) return kept;
   const end = kept.indexOf('--');
@@ -27,12 +27,12 @@ export function resumingArguments(args: readonly string[], withResume: boolean):
 }
 
 /** Whether JSON was asked for; known before, and even if, the options are parsed. */
-export function asksForJson(args: readonly string[]): boolean {
+export function hasJsonOption(args: readonly string[]): boolean {
   const end = args.indexOf('--');
   return (end < 0 ? args : args.slice(0, end)).includes('--json');
 }
 
 /** The command line of this process, as it can be pasted into a shell. */
 export function describeCommand([, script = '', ...args]: readonly string[]): string {
-  return [programName(script, process.cwd()), ...args.map(quoteWord)].join(' ');
+  return [describeProgram(script, process.cwd()), ...args.map(quoteWord)].join(' ');
 }

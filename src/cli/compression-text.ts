@@ -3,12 +3,12 @@ import type { CompressionFileReport } from '../compression-run/compress-to-goal.
 import type { CompressionShape } from '../compression-run/compression-report.js';
 import { formatLayerCells, LAYER_COLUMNS, sumPredictedDivergence } from '../compression-run/layer-cells.js';
 import type { LayerFigures, SizeChange } from '../compression-run/size-figures.js';
-import { groupByReason, listNames, type Reasoned } from '../evaluation/group-reasons.js';
+import { groupByReason, listNames, type NameWithReason } from '../evaluation/group-reasons.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { formatAgreement } from '../metrics/agreement.js';
-import { describeSpeed, milliseconds } from '../report/comparison.js';
-import { engineering, integer, megabytes, percent } from './output.js';
-import { table } from './table.js';
+import { describeSpeed, formatMilliseconds } from '../report/comparison.js';
+import { formatByteSize, formatEngineering, formatInteger, formatPercent } from './output.js';
+import { formatTable } from './terminal-table.js';
 
 /** Columns of the layers that a narrow terminal leaves out, the first one first. */
 const OPTIONAL_COLUMNS = ['gzip', 'bytes', 'mult-adds', 'latency', 'predicted'];
@@ -23,30 +23,30 @@ function formatLayers(layers: readonly LayerFigures[]): string {
   ]);
   const dense = layers.flatMap(({ path, reason }) => (reason ? [{ name: path, reason }] : []));
   return [
-    table(['layer', 'scheme', 'ranks', ...LAYER_COLUMNS, 'predicted'], rows, { optional: OPTIONAL_COLUMNS }),
+    formatTable(['layer', 'scheme', 'ranks', ...LAYER_COLUMNS, 'predicted'], rows, { optional: OPTIONAL_COLUMNS }),
     ...formatReasons('Dense', dense),
   ].join('\n');
 }
 
 /** One line for each reason, with the layers that it applies to. */
-function formatReasons(what: string, entries: readonly Reasoned[]): string[] {
+function formatReasons(what: string, entries: readonly NameWithReason[]): string[] {
   return [...groupByReason(entries)].map(([reason, names]) => `${what}: ${listNames(names)} (${reason})`);
 }
 
 /** `0.02 MB float16`. */
 const formatFileSize = ({ onnxBytes, dtype }: SizeChange['before']): string =>
-  `${megabytes(onnxBytes)}${dtype === undefined ? '' : ` ${dtype}`}`;
+  `${formatByteSize(onnxBytes)}${dtype === undefined ? '' : ` ${dtype}`}`;
 
 /** Sizes before and after, each with its own ratio. */
 function formatSizes({ before, after, ratio }: SizeChange): string {
-  const row = (label: string, a: string, b: string, share: number) => [label, a, b, percent(100 * share, 1)];
-  return table(
+  const row = (label: string, a: string, b: string, share: number) => [label, a, b, formatPercent(100 * share, 1)];
+  return formatTable(
     ['', 'before', 'after', 'left'],
     [
-      row('parameters', integer(before.parameters), integer(after.parameters), ratio.parameters),
+      row('parameters', formatInteger(before.parameters), formatInteger(after.parameters), ratio.parameters),
       row('file', formatFileSize(before), formatFileSize(after), ratio.onnxBytes),
-      row('file, gzipped', megabytes(before.gzipBytes), megabytes(after.gzipBytes), ratio.gzipBytes),
-      row('multiply-adds', engineering(before.multAdds), engineering(after.multAdds), ratio.multAdds),
+      row('file, gzipped', formatByteSize(before.gzipBytes), formatByteSize(after.gzipBytes), ratio.gzipBytes),
+      row('multiply-adds', formatEngineering(before.multAdds), formatEngineering(after.multAdds), ratio.multAdds),
     ],
   );
 }
@@ -65,7 +65,7 @@ function formatCompressionShape({ layers, refused, folds, size }: CompressionSha
       'Folded',
       done.filter((fold) => !isConstantFold(fold)).map(({ node, text }) => ({ name: node, reason: text })),
     ),
-    ...(constants > 0 ? [`Folded: ${integer(constants)} constants that are equal to others`] : []),
+    ...(constants > 0 ? [`Folded: ${formatInteger(constants)} constants that are equal to others`] : []),
     '',
     formatSizes(size),
   ];
@@ -86,7 +86,7 @@ export function formatCompressionWithoutImages(result: CompressionShape & { read
 function formatFinetuning({ before, kept, top1Gain }: NonNullable<CompressionFileReport['finetuning']>): string {
   if (kept.epoch === 0) return 'Training did not help: the model before it is kept';
   const change = before && kept.validationTop1 !== undefined && top1Gain !== undefined;
-  return `Training kept epoch ${kept.epoch}${change ? `: ${percent(before.validationTop1)} → ${percent(kept.validationTop1)}` : ''}`;
+  return `Training kept epoch ${kept.epoch}${change ? `: ${formatPercent(before.validationTop1)} → ${formatPercent(kept.validationTop1)}` : ''}`;
 }
 
 /** What a squeeze came to, for people. */
@@ -95,23 +95,23 @@ export function formatCompression(result: CompressionFileReport): string {
   return [
     ...formatCompressionShape(result),
     '',
-    `${accuracy ? `Top-1    ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}` : `Same     ${percent(result.agreement)} of the predictions, labels are not known,`} on ${integer(data.validationImages)} images (${data.validation})`,
+    `${accuracy ? `Top-1    ${formatPercent(accuracy.before.top1)} → ${formatPercent(accuracy.after.top1)}` : `Same     ${formatPercent(result.agreement)} of the predictions, labels are not known,`} on ${formatInteger(data.validationImages)} images (${data.validation})`,
     ...(result.finetuning ? [formatFinetuning(result.finetuning)] : []),
-    `Outputs  differ by ${percent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats (${sumPredictedDivergence(result.layers).toPrecision(2)} predicted)`,
+    `Outputs  differ by ${formatPercent(100 * result.error)}, mean KL ${result.divergence.toPrecision(3)} nats (${sumPredictedDivergence(result.layers).toPrecision(2)} predicted)`,
     ...(maps ? [`Maps     correlate at ${formatAgreement(maps)} on ${maps.images} images (${maps.layer})`] : []),
     ...speed.map(
       (figures) =>
-        `Speed    batch ${figures.batch}: ${milliseconds(figures.beforeMs)} → ${milliseconds(figures.afterMs)}, ${describeSpeed(figures)}`,
+        `Speed    batch ${figures.batch}: ${formatMilliseconds(figures.beforeMs)} → ${formatMilliseconds(figures.afterMs)}, ${describeSpeed(figures)}`,
     ),
     `Took     ${result.seconds.toFixed(0)} s`,
     ...(result.control
       ? [
-          `Control  dense, trained alike: ${result.control.accuracy ? percent(result.control.accuracy.top1) : 'without labels'}${result.control.maps ? `, maps ${formatAgreement(result.control.maps)}` : ''}`,
+          `Control  dense, trained alike: ${result.control.accuracy ? formatPercent(result.control.accuracy.top1) : 'without labels'}${result.control.maps ? `, maps ${formatAgreement(result.control.maps)}` : ''}`,
         ]
       : []),
     ...(result.byHand
       ? [
-          `By hand  ${result.byHand.name}: ${percent(100 * result.byHand.size.ratio.parameters, 1)} of the parameters${result.byHand.accuracy ? `, ${percent(result.byHand.accuracy.top1)}` : ''}`,
+          `By hand  ${result.byHand.name}: ${formatPercent(100 * result.byHand.size.ratio.parameters, 1)} of the parameters${result.byHand.accuracy ? `, ${formatPercent(result.byHand.accuracy.top1)}` : ''}`,
         ]
       : []),
     `Written to ${result.output}; report: ${result.page}`,

@@ -41,12 +41,12 @@ export function describeFailure(error: unknown): Failure {
 }
 
 /** The failure of an interrupted command. */
-export function interruptedFailure(report: InterruptionReport): Failure {
+export function buildInterruptedFailure(report: InterruptionReport): Failure {
   return { error: { code: 'interrupted', ...report }, exitCode: EXIT.interrupted };
 }
 
 /** An error for people. The stack of an internal one is what a bug report needs. */
-export function failureText({ error }: Failure): string {
+export function formatFailure({ error }: Failure): string {
   const label = process.stderr.isTTY ? pc.red('error:') : 'error:';
   return `${label} ${error.stack ?? error.message}`;
 }

@@ -12,13 +12,13 @@ export const GROUPS = {
 /** The help of `--seed`, which means the same everywhere. */
 export const SEED_HELP = 'seed of everything random (default: 42)';
 
-const base = new Help();
+const baseHelp = new Help();
 /** Groups that `--help` names only; `--help-all` describes their options. */
 const rareGroups = new WeakMap<Command, Set<string>>();
-const complete = new WeakSet<Command>();
+const commandsWithFullHelp = new WeakSet<Command>();
 
 /** Starts a group of options that most runs do not need: `--help` only names them. */
-export function rareGroup(command: Command, heading: string): Command {
+export function startRareGroup(command: Command, heading: string): Command {
   const groups = rareGroups.get(command) ?? new Set();
   rareGroups.set(command, groups.add(heading));
   return command.optionsGroup(heading);
@@ -29,7 +29,7 @@ function isRare(command: Command, { helpGroupHeading }: Option): boolean {
 }
 
 /** Breaks a list of words into lines of at most so many characters. */
-function fill(words: readonly string[], width: number): string {
+function wrapWords(words: readonly string[], width: number): string {
   const lines: string[] = [];
   for (const word of words) {
     const last = lines.at(-1);
@@ -40,30 +40,35 @@ function fill(words: readonly string[], width: number): string {
 }
 
 /** One example, continued with backslashes where it is longer than a line. */
-function example(text: string): string {
-  return fill(text.split(' '), 74).replaceAll('\n', ' \\\n    ');
+function formatExample(text: string): string {
+  return wrapWords(text.split(' '), 74).replaceAll('\n', ' \\\n    ');
 }
 
 /** Makes the help of a command short: options in groups, rare ones named only, everything with `--help-all`. */
-export function withShortHelp(command: Command, examples: readonly string[]): Command {
+export function configureShortHelp(command: Command, examples: readonly string[]): Command {
   return command
     .configureHelp({
       visibleOptions: (shown) => {
-        const all = base.visibleOptions(shown);
-        return complete.has(shown) ? all : all.filter((option) => !isRare(shown, option));
+        const all = baseHelp.visibleOptions(shown);
+        return commandsWithFullHelp.has(shown) ? all : all.filter((option) => !isRare(shown, option));
       },
     })
     .option('--help-all', 'display help with rarely needed options')
     .helpOption('-h, --help', 'display help')
     .on('option:help-all', () => {
-      complete.add(command);
+      commandsWithFullHelp.add(command);
       command.help();
     })
-    .addHelpText('after', `\n${examples.length > 1 ? 'Examples' : 'Example'}:\n${examples.map(example).join('\n')}`)
+    .addHelpText(
+      'after',
+      `\n${examples.length > 1 ? 'Examples' : 'Example'}:\n${examples.map(formatExample).join('\n')}`,
+    )
     .addHelpText('after', ({ command: shown }) => {
-      const rare = complete.has(shown) ? [] : base.visibleOptions(shown).filter((option) => isRare(shown, option));
+      const rare = commandsWithFullHelp.has(shown)
+        ? []
+        : baseHelp.visibleOptions(shown).filter((option) => isRare(shown, option));
       if (rare.length === 0) return '';
-      return `\nMore options (--help-all describes them):\n${fill(
+      return `\nMore options (--help-all describes them):\n${wrapWords(
         rare.map(({ long, flags }) => long ?? flags),
         76,
       )}`;

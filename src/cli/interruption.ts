@@ -1,5 +1,5 @@
 import { basename, extname, join } from 'node:path';
-import { programName, quoteWord, resumingArguments } from './command-line.js';
+import { buildResumeArguments, describeProgram, quoteWord } from './command-line.js';
 
 /** What is left of a command when it is interrupted. */
 export interface Interruption {
@@ -19,8 +19,8 @@ export interface InterruptionReport {
 }
 
 /** The work folder of a command, as its verb chooses it. */
-export function workFolder(verb: string, model: string, wanted: string | undefined): string {
-  return wanted ?? join('shibori-out', verb, basename(model, extname(model)));
+export function getWorkFolder(command: string, model: string, wanted: string | undefined): string {
+  return wanted ?? join('shibori-out', command, basename(model, extname(model)));
 }
 
 /** Describes an interrupted command to people and programs. */
@@ -28,11 +28,11 @@ export function describeInterruption({ resume, saved }: Interruption): Interrupt
   const [, script = 'shibori', ...args] = process.argv;
   const message = saved ?? (resume === 'none' ? 'Nothing was saved.' : 'What was done so far is saved.');
   if (resume === 'none') return { message };
-  const words = resumingArguments(args, resume === 'option').map(quoteWord);
-  return { message, resume: [programName(script, process.cwd()), ...words].join(' ') };
+  const words = buildResumeArguments(args, resume === 'option').map(quoteWord);
+  return { message, resume: [describeProgram(script, process.cwd()), ...words].join(' ') };
 }
 
 /** The report as it is printed after Ctrl-C. */
-export function interruptionText({ message, resume }: InterruptionReport): string {
+export function formatInterruption({ message, resume }: InterruptionReport): string {
   return [`Interrupted. ${message}`, ...(resume === undefined ? [] : ['Resume with:', `  ${resume}`])].join('\n');
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, type OutputConfiguration } from 'commander';
-import { packageVersion } from '../io/package.js';
-import { asksForJson } from './command-line.js';
+import { readPackageVersion } from '../io/package-version.js';
+import { hasJsonOption } from './command-line.js';
 import { compareCommand } from './commands/compare.js';
 import { compressCommand } from './commands/compress.js';
 import { demoCommand } from './commands/demo.js';
@@ -14,17 +14,17 @@ import { runCommand } from './commands/run.js';
 import { summaryCommand } from './commands/summary.js';
 import { sweepCommand } from './commands/sweep.js';
 import { trainCommand } from './commands/train.js';
-import { describeFailure, failureText, interruptedFailure } from './failure.js';
-import { interruptionText } from './interruption.js';
+import { buildInterruptedFailure, describeFailure, formatFailure } from './failure.js';
+import { formatInterruption } from './interruption.js';
 import { printJson } from './output.js';
-import { clearProgress, reportInterruption } from './start.js';
+import { clearProgress, reportInterruption } from './start-command.js';
 
-const json = asksForJson(process.argv.slice(2));
+const json = hasJsonOption(process.argv.slice(2));
 
-function program(output: OutputConfiguration): Command {
+function buildProgram(output: OutputConfiguration): Command {
   const shibori = new Command('shibori')
     .description('Squeeze a trained vision model with tensor networks, and see what it still looks at.')
-    .version(packageVersion())
+    .version(readPackageVersion())
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError('(add --help for what this command takes)')
     .addHelpText('after', '\nStart with: shibori demo');
@@ -51,15 +51,15 @@ function program(output: OutputConfiguration): Command {
 }
 
 /** Ends the process's command with an error: text on standard error, and with --json also a document. */
-function fail(error: unknown): number {
+function reportFailure(error: unknown): number {
   clearProgress();
   const isAbort = error instanceof Error && error.name === 'AbortError';
   const report = isAbort ? reportInterruption() : undefined;
-  const failure = report ? interruptedFailure(report) : describeFailure(error);
+  const failure = report ? buildInterruptedFailure(report) : describeFailure(error);
   if (json) printJson({ error: failure.error });
-  if (report) process.stderr.write(`${interruptionText(report)}\n`);
+  if (report) process.stderr.write(`${formatInterruption(report)}\n`);
   // Commander has printed its message unless JSON was asked for.
-  else if (json || !(error instanceof CommanderError)) process.stderr.write(`${failureText(failure)}\n`);
+  else if (json || !(error instanceof CommanderError)) process.stderr.write(`${formatFailure(failure)}\n`);
   return failure.exitCode;
 }
 
@@ -67,10 +67,10 @@ async function main(): Promise<number> {
   // Help and version with --json are the text in a document.
   let text = '';
   try {
-    await program(json ? { writeOut: (part) => (text += part), writeErr: () => {} } : {}).parseAsync();
+    await buildProgram(json ? { writeOut: (part) => (text += part), writeErr: () => {} } : {}).parseAsync();
     return process.exitCode === undefined ? 0 : Number(process.exitCode);
   } catch (error) {
-    if (!(error instanceof CommanderError) || error.exitCode !== 0) return fail(error);
+    if (!(error instanceof CommanderError) || error.exitCode !== 0) return reportFailure(error);
     if (json) printJson({ [error.code === 'commander.version' ? 'version' : 'help']: text.trim() });
     return 0;
   }
@@ -82,5 +82,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 // What is thrown outside of the command's own calls, as in an event handler.
-process.on('uncaughtException', (error) => process.exit(fail(error)));
+process.on('uncaughtException', (error) => process.exit(reportFailure(error)));
 process.exitCode = await main();

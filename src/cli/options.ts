@@ -2,9 +2,14 @@ import { type Command, Option } from 'commander';
 import type { DataOptions } from '../images/open-dataset.js';
 import type { OpenOptions } from '../io/models/model-file.js';
 import { defined } from '../values.js';
-import { GROUPS, rareGroup, SEED_HELP, withShortHelp } from './help.js';
-import { count, integers, positiveInteger, randomSplit } from './parse.js';
-import { type PreprocessFlags, preprocessOptions, withPreprocess } from './preprocess-options.js';
+import { configureShortHelp, GROUPS, SEED_HELP, startRareGroup } from './help.js';
+import {
+  parseNonNegativeInteger,
+  parsePositiveInteger,
+  parsePositiveIntegers,
+  parseRandomSplit,
+} from './option-parsers.js';
+import { addPreprocessOptions, type PreprocessFlags, toPreprocessOptions } from './preprocess-options.js';
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -34,25 +39,25 @@ export interface ImageOptions {
 }
 
 /** Adds the options that every command has, and examples of the command to its help. */
-export function withCommon(command: Command, ...examples: readonly string[]): Command {
-  return withShortHelp(
+export function addCommonOptions(command: Command, ...examples: readonly string[]): Command {
+  return configureShortHelp(
     command
       .optionsGroup(GROUPS.common)
       .option('--json', 'print one JSON document, errors included')
       .option('-q, --quiet', 'no progress and no notes')
-      .option('--threads <n>', 'threads that compute (default: all cores)', positiveInteger)
-      .option('--workers <n>', 'threads that load images; 0: none', count),
+      .option('--threads <n>', 'threads that compute (default: all cores)', parsePositiveInteger)
+      .option('--workers <n>', 'threads that load images; 0: none', parseNonNegativeInteger),
     examples,
   );
 }
 
 /** Commands with so many options that those of the scores are only named in their short help. */
-const withManyOptions: ReadonlySet<string> = new Set(['compress', 'sweep', 'train', 'finetune']);
+const commandsWithManyOptions: ReadonlySet<string> = new Set(['compress', 'sweep', 'train', 'finetune']);
 
 /** Adds the options of what a model's scores are. */
-function withScores(command: Command): Command {
-  const group = withManyOptions.has(command.name())
-    ? rareGroup(command, GROUPS.scores)
+function addScoreOptions(command: Command): Command {
+  const group = commandsWithManyOptions.has(command.name())
+    ? startRareGroup(command, GROUPS.scores)
     : command.optionsGroup(GROUPS.scores);
   return group
     .option('--output-name <name>', 'output that holds the scores')
@@ -60,18 +65,18 @@ function withScores(command: Command): Command {
 }
 
 /** Adds the options of commands that read a model. */
-export function withModel(command: Command): Command {
-  return withPreprocess(
-    withScores(command)
+export function addModelOptions(command: Command): Command {
+  return addPreprocessOptions(
+    addScoreOptions(command)
       .optionsGroup(GROUPS.model)
       .option('--arch <name>', 'architecture of a state dict (default: from its keys)')
       .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')
-      .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', integers),
+      .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', parsePositiveIntegers),
   );
 }
 
 /** Adds the options of commands that read images. */
-export function withData(command: Command): Command {
+export function addDataOptions(command: Command): Command {
   return command
     .optionsGroup(GROUPS.images)
     .option('--data <source>', 'class folders, .zip, split file or tiny-imagenet')
@@ -79,23 +84,23 @@ export function withData(command: Command): Command {
     .option(
       '--random-split <spec>',
       "a part of PyTorch's random_split: FRACTIONS:SEED[:PART], such as 0.95,0.05:42:1",
-      randomSplit,
+      parseRandomSplit,
     )
     .option('--part <name>', 'part of the data, such as val (default: by purpose)')
-    .option('--limit <n>', 'use n images, the same share of each class', positiveInteger);
+    .option('--limit <n>', 'use n images, the same share of each class', parsePositiveInteger);
 }
 
 /** Adds `--seed` to a command that has nothing else that is random than the images that `--limit` draws. */
-export function withSeed(command: Command): Command {
-  return command.option('--seed <n>', SEED_HELP, count);
+export function addSeedOption(command: Command): Command {
+  return command.option('--seed <n>', SEED_HELP, parseNonNegativeInteger);
 }
 
 /** Model options in the library's form. */
-export function openOptions(options: ModelOptions): OpenOptions {
+export function toOpenOptions(options: ModelOptions): OpenOptions {
   const { input } = options;
   const [width, height, channels] = input?.toReversed() ?? [];
   return {
-    ...preprocessOptions(options),
+    ...toPreprocessOptions(options),
     ...defined({
       arch: options.arch,
       weights: options.weights,
@@ -108,7 +113,7 @@ export function openOptions(options: ModelOptions): OpenOptions {
 }
 
 /** Data options in the library's form. */
-export function dataOptions(options: ImageOptions): Omit<DataOptions, 'data'> {
+export function toDataOptions(options: ImageOptions): Omit<DataOptions, 'data'> {
   return {
     ...defined({
       split: options.split,

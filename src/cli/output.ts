@@ -26,7 +26,7 @@ export function printJson(value: unknown): void {
  *
  * @param printLine writes a line to standard error, above a progress bar.
  */
-export function processOutput(
+export function createProcessOutput(
   options: { readonly json?: boolean; readonly quiet?: boolean },
   printLine: (text: string) => void,
 ): Output {
@@ -47,22 +47,22 @@ export function processOutput(
 }
 
 /** `27,927,560`. */
-export function integer(value: number): string {
+export function formatInteger(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
 /** `111.7 MB` (millions of bytes). */
-export function megabytes(bytes: number): string {
+export function formatByteSize(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 1)} MB`;
 }
 
 /** `40.10 %` of a number that is in percent already. */
-export function percent(value: number, digits = 2): string {
+export function formatPercent(value: number, digits = 2): string {
   return `${value.toFixed(digits)} %`;
 }
 
 /** `1.27 G`, `13.8 M`. */
-export function engineering(value: number): string {
+export function formatEngineering(value: number): string {
   for (const [unit, size] of [
     ['G', 1e9],
     ['M', 1e6],

@@ -2,11 +2,11 @@ import { formatDims } from '../graph/dims.js';
 import type { DeclaredValue } from '../io/models/open-onnx.js';
 import { describePreprocess, PREPROCESS_PARTS } from '../models/preprocessing.js';
 import type { FileSummary } from '../workflows/summarize.js';
-import { engineering, integer, megabytes } from './output.js';
-import { table } from './table.js';
+import { formatByteSize, formatEngineering, formatInteger } from './output.js';
+import { formatTable } from './terminal-table.js';
 
 /** The layer tree of a summary, one row a module, containers included, as torchinfo draws it. */
-export function summaryText(summary: FileSummary): string {
+export function formatSummary(summary: FileSummary): string {
   const rows: (string | number)[][] = [];
   const shown = new Set<string>();
   for (const layer of summary.layers) {
@@ -18,35 +18,37 @@ export function summaryText(summary: FileSummary): string {
       rows.push([`${'  '.repeat(depth - 1)}${parts[depth - 1]}`, '', '', '', '']);
     }
     const state =
-      layer.parameters > 0 && layer.trainable === 0 ? `(${integer(layer.parameters)})` : integer(layer.parameters);
+      layer.parameters > 0 && layer.trainable === 0
+        ? `(${formatInteger(layer.parameters)})`
+        : formatInteger(layer.parameters);
     rows.push([
       `${'  '.repeat(parts.length - 1)}${parts.at(-1)}: ${layer.type}`,
       `[${layer.outputShape.join(', ')}]`,
       layer.parameters === 0 ? '–' : state,
-      layer.multAdds === 0 ? '–' : integer(layer.multAdds),
+      layer.multAdds === 0 ? '–' : formatInteger(layer.multAdds),
     ]);
   }
   return [
-    table(['layer (parameters in parentheses are frozen)', 'output shape', 'parameters', 'mult-adds'], rows),
+    formatTable(['layer (parameters in parentheses are frozen)', 'output shape', 'parameters', 'mult-adds'], rows),
     '',
     `Input                 [${summary.inputShape.join(', ')}]`,
-    `Parameters            ${integer(summary.parameters)}`,
-    `  trainable           ${integer(summary.trainable)}`,
-    `  frozen              ${integer(summary.frozen)}`,
-    `Mult-adds             ${engineering(summary.multAdds)} (${integer(summary.multAdds)})`,
-    `Input size            ${megabytes(summary.inputBytes)}`,
-    `Forward/backward size ${megabytes(summary.activationBytes)}`,
-    `Parameter size        ${megabytes(summary.sizeBytes)} in float32`,
+    `Parameters            ${formatInteger(summary.parameters)}`,
+    `  trainable           ${formatInteger(summary.trainable)}`,
+    `  frozen              ${formatInteger(summary.frozen)}`,
+    `Mult-adds             ${formatEngineering(summary.multAdds)} (${formatInteger(summary.multAdds)})`,
+    `Input size            ${formatByteSize(summary.inputBytes)}`,
+    `Forward/backward size ${formatByteSize(summary.activationBytes)}`,
+    `Parameter size        ${formatByteSize(summary.sizeBytes)} in float32`,
     ...(summary.stored
-      ? [`File size             ${integer(summary.stored.bytes)} bytes, ${summary.stored.dtype}`]
+      ? [`File size             ${formatInteger(summary.stored.bytes)} bytes, ${summary.stored.dtype}`]
       : []),
-    ...aboutFile(summary),
-    ...aboutImages(summary),
+    ...describeFileOrigin(summary),
+    ...describeImageInput(summary),
     ...summary.notes.map((note) => `Note: ${note}`),
   ].join('\n');
 }
 
-function aboutFile({ origin }: FileSummary): string[] {
+function describeFileOrigin({ origin }: FileSummary): string[] {
   if (!origin) return [];
   const list = (values: readonly DeclaredValue[]) =>
     values.map(({ name, dtype, dims }) => `${name} ${dtype} ${formatDims(dims)}`).join('; ');
@@ -59,16 +61,16 @@ function aboutFile({ origin }: FileSummary): string[] {
 }
 
 /** What the scores of a model are, in words. */
-function kindText({ kind, labels }: NonNullable<FileSummary['scores']>): string {
+function describeScoreKind({ kind, labels }: NonNullable<FileSummary['scores']>): string {
   return labels === 'none' ? 'values of a regression' : `${kind}, ${labels}`;
 }
 
 /** One line a part of the preprocessing, with who says so. */
-function aboutImages({ preprocess, preprocessFrom, classes, scores, inputShape }: FileSummary): string[] {
+function describeImageInput({ preprocess, preprocessFrom, classes, scores, inputShape }: FileSummary): string[] {
   const names = classes?.names ? `: ${classes.names.slice(0, 3).join('; ')}${classes.count > 3 ? '; …' : ''}` : '';
   const lines = [''];
-  if (scores) lines.push(`Scores                "${scores.output}": ${kindText(scores)}`);
-  if (classes) lines.push(`Classes               ${integer(classes.count)}${names}`);
+  if (scores) lines.push(`Scores                "${scores.output}": ${describeScoreKind(scores)}`);
+  if (classes) lines.push(`Classes               ${formatInteger(classes.count)}${names}`);
   const [, channels] = inputShape;
   const isImage = inputShape.length === 4 && (channels === 1 || channels === 3);
   if (!preprocess && !isImage) {
@@ -77,5 +79,5 @@ function aboutImages({ preprocess, preprocessFrom, classes, scores, inputShape }
   if (!preprocess) return [...lines, 'Preprocessing         unknown: give the size of the images with --input'];
   const words = describePreprocess(preprocess);
   const rows = PREPROCESS_PARTS.map((part) => [part, words[part], preprocessFrom?.[part] ?? '']);
-  return [...lines, '', table(['preprocessing', 'what is done', 'says'], rows)];
+  return [...lines, '', formatTable(['preprocessing', 'what is done', 'says'], rows)];
 }

@@ -2,19 +2,19 @@ import { basename, extname, join } from 'node:path';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
 import { collectWarnings, getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { collectProvenance, findDataOrigin, listModelFiles } from '../evaluation/provenance.js';
+import { buildDataOrigin, collectProvenance, listModelFiles } from '../evaluation/collect-provenance.js';
 import { requireLabels } from '../images/open-dataset.js';
 import {
   buildDefaultOutput,
-  getModelFormat,
   type LoadedModel,
   type OpenOptions,
   openModel,
+  parseModelFormat,
 } from '../io/models/model-file.js';
 import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
 import { clearWorkCache, noWorkCache, openWorkCache, type WorkCache } from '../io/work-cache.js';
-import { describeSpeed, milliseconds, type SpeedFigures } from '../report/comparison.js';
+import { describeSpeed, formatMilliseconds, type SpeedFigures } from '../report/comparison.js';
 import { defined } from '../values.js';
 import { planCompression } from '../workflows/planned-phases.js';
 import { measureTrainedControl } from './compression-candidate.js';
@@ -39,7 +39,7 @@ function refuseSlower(speed: readonly SpeedFigures[], layers: readonly LayerFigu
   const figures = speed
     .map(
       (each) =>
-        `batch ${each.batch}: ${milliseconds(each.beforeMs)} → ${milliseconds(each.afterMs)}, ${describeSpeed(each)}`,
+        `batch ${each.batch}: ${formatMilliseconds(each.beforeMs)} → ${formatMilliseconds(each.afterMs)}, ${describeSpeed(each)}`,
     )
     .join('; ');
   const slower = layers.flatMap(({ path, speed: own }) => (own && isSlower(own) ? [{ path, ratio: own.ratio }] : []));
@@ -142,7 +142,7 @@ export async function compressModelToGoal(
 export function resolveOutput(file: string, wanted: string | undefined): string {
   const output = wanted ?? buildDefaultOutput(file, 'compressed', '.onnx');
   refuseInputAsOutput(output, [file]);
-  if (getModelFormat(output) === 'onnx') return output;
+  if (parseModelFormat(output) === 'onnx') return output;
   throw new UsageError(
     `-o ${output}: only an ONNX file holds layers that were taken apart; a state dict has no graph to say how its factors belong together. Give a name ending in .onnx.`,
   );
@@ -210,8 +210,8 @@ export async function compressToGoal(
           { name: 'compressed', model: compressed, files: [written.file] },
         ],
         data: [
-          findDataOrigin('calibration', sets.train, report.data.calibrationImages),
-          findDataOrigin('measured', sets.validation, report.data.validationImages),
+          buildDataOrigin('calibration', sets.train, report.data.calibrationImages),
+          buildDataOrigin('measured', sets.validation, report.data.validationImages),
         ],
         seed: plan.seed ?? 42,
       },

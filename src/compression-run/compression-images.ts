@@ -4,9 +4,15 @@ import type { CompressibleLayer } from '../compression/compressible-layers.js';
 import type { RunContext } from '../context/run-context.js';
 import { loadBatches } from '../data/batches.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import { openImageLoader } from '../images/image-pool.js';
-import { type DataOptions, type Dataset, getPreprocess, takeImages, withTrainingSets } from '../images/open-dataset.js';
+import {
+  type DataOptions,
+  type Dataset,
+  requirePreprocess,
+  takeImages,
+  withTrainingSets,
+} from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { countElements } from '../tensor/dims.js';
 import { randomSplit, seeded } from '../tensor/random.js';
@@ -88,7 +94,7 @@ export async function loadCalibrationImages(
   seed: number,
   context: RunContext,
 ): Promise<readonly Tensor[]> {
-  const preprocess = getPreprocess(model.graph, model.info);
+  const preprocess = requirePreprocess(model.graph, model.info);
   const channels = preprocess.color === 'gray' ? 1 : 3;
   const room = Math.max(1, Math.floor(CALIBRATION_DEFAULTS.bytes / (4 * channels * countElements(preprocess.size))));
   const all = dataset.source.items.length;
@@ -124,7 +130,7 @@ export async function loadCalibrationImages(
   } finally {
     await loader.close();
   }
-  const fixed = getFixedBatch(model.graph);
+  const fixed = findFixedBatch(model.graph);
   return fixed === undefined ? chunks : cutIntoBatches(fixed, chunks, dataset);
 }
 

@@ -1,7 +1,7 @@
 /** What `compress` is to reach, as a person says it and as numbers. */
 
 import { type SchemeName, schemeNames } from '../compression/schemes/decomposition-scheme.js';
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 import type { StorageType } from '../passes/store-weights.js';
 
 /** How much may be left: so many, or a share (0…1) of what the model has. */
@@ -174,7 +174,7 @@ export function parseSchemes(names: readonly string[]): SchemeName[] {
     const found = schemeNames.find((each) => each === name);
     if (found) return found;
     throw new UsageError(
-      `There is no scheme "${name}".${suggestion(name, schemeNames)} There are ${schemeNames.join(', ')}.`,
+      `There is no scheme "${name}".${formatSuggestion(name, schemeNames)} There are ${schemeNames.join(', ')}.`,
     );
   });
 }

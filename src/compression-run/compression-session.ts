@@ -12,12 +12,12 @@ import { describeRefusedLayers } from '../compression/refused-layers.js';
 import { simplifyLosslessly } from '../compression/simplify-losslessly.js';
 import { getEngine, type RunContext } from '../context/run-context.js';
 import type { Engine } from '../engine/engine.js';
-import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { measureModelSize } from '../evaluation/model-size.js';
 import { findSpatialLayers } from '../explain/layers.js';
 import type { Graph } from '../graph/model.js';
 import { matchesPattern } from '../graph/module-path.js';
-import { checkLabels, type Dataset, getPreprocess } from '../images/open-dataset.js';
+import { checkLabels, type Dataset, requirePreprocess } from '../images/open-dataset.js';
 import { computeCacheKey } from '../io/feature-cache.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { noWorkCache, type WorkCache } from '../io/work-cache.js';
@@ -26,7 +26,7 @@ import { bindSymbolicBatch } from '../passes/free-batch.js';
 import type { SizeFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { computeWeightsDigest } from '../train/weights.js';
-import { listFeatureKeyParts } from '../training-run/training-data-options.js';
+import { listFeatureKeyParts } from '../training-run/training-data-loader.js';
 import { defined } from '../values.js';
 import { createSensitivityCache, readOrComputePredictions, readOrMeasureLoss } from './compression-cache.js';
 import { type CompressionDatasets, loadCalibrationImages } from './compression-images.js';
@@ -91,7 +91,7 @@ export function chooseLayers(graph: Graph, patterns: readonly string[] | undefin
     throw new UsageError(
       no
         ? `--layers ${pattern}: "${no.path}" cannot be squeezed: ${no.reason}.`
-        : `--layers ${pattern} fits no layer.${suggestion(pattern, paths)} There are ${paths.join(', ')}.`,
+        : `--layers ${pattern} fits no layer.${formatSuggestion(pattern, paths)} There are ${paths.join(', ')}.`,
     );
   }
   const layersChosen = layers.filter(
@@ -137,7 +137,7 @@ function memoize<T>(make: () => Promise<T>): () => Promise<T> {
 
 /** What tells the images of a data set, as a model takes them, from others. */
 async function computeImagesKey(model: LoadedModel, dataset: Dataset): Promise<string> {
-  const preprocess = getPreprocess(model.graph, model.info);
+  const preprocess = requirePreprocess(model.graph, model.info);
   return computeCacheKey(await listFeatureKeyParts(dataset, { preprocess, augmentation: undefined, seed: 0 }));
 }
 

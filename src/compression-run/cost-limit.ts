@@ -7,10 +7,10 @@ import { describeRefusedLayers } from '../compression/refused-layers.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { encodeModel, type LoadedModel } from '../io/models/model-file.js';
-import { findStored } from '../io/models/stored-file.js';
+import { findStoredFile } from '../io/models/stored-file.js';
 import { summarizeImage } from '../models/summary.js';
 import type { StorageType } from '../passes/store-weights.js';
-import { integer } from '../report/format.js';
+import { formatInteger } from '../report/format.js';
 import { type CompressionGoal, type CostKind, resolveAmount } from './compression-plan.js';
 
 /** What a budget limits. */
@@ -27,9 +27,9 @@ export interface CostedModel {
 
 /** How each cost is named, and an amount of it. */
 export const costTexts: Readonly<Record<Cost, { readonly option: string; text(value: number): string }>> = {
-  params: { option: '--params', text: (value) => `${integer(value)} parameters` },
-  size: { option: '--size', text: (value) => `${integer(value)} bytes` },
-  macs: { option: '--macs', text: (value) => `${integer(value)} multiply-adds` },
+  params: { option: '--params', text: (value) => `${formatInteger(value)} parameters` },
+  size: { option: '--size', text: (value) => `${formatInteger(value)} bytes` },
+  macs: { option: '--macs', text: (value) => `${formatInteger(value)} multiply-adds` },
 };
 
 /** A share as a percentage of three digits. */
@@ -47,7 +47,7 @@ export class LimitUnreachable extends ShiboriError {
 
 /** What a goal comes to, and what the original costs: of a size, what its file takes. */
 export async function computeLimit(costed: CostedModel, goal: Extract<CompressionGoal, { kind: Cost }>) {
-  const stored = goal.kind === 'size' ? findStored(costed.original) : undefined;
+  const stored = goal.kind === 'size' ? findStoredFile(costed.original) : undefined;
   const whole = stored?.bytes ?? (await measureCost(costed.original.graph, goal.kind, { ...costed, store: 'float32' }));
   return { limit: resolveAmount(goal.most, whole), whole };
 }
@@ -56,7 +56,7 @@ export async function computeLimit(costed: CostedModel, goal: Extract<Compressio
 export function getMaxBytes(original: LoadedModel, goal: CompressionGoal): { readonly maxBytes?: number } {
   if (goal.kind !== 'size') return {};
   if ('amount' in goal.most) return { maxBytes: goal.most.amount };
-  const stored = findStored(original);
+  const stored = findStoredFile(original);
   return stored ? { maxBytes: resolveAmount(goal.most, stored.bytes) } : {};
 }
 

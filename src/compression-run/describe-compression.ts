@@ -3,15 +3,15 @@
 import type { LayerOutcome } from '../compression/layer-outcome.js';
 import { writeReport } from '../io/report-files.js';
 import { formatAgreement } from '../metrics/agreement.js';
-import { describeSpeed, milliseconds, shortSpeed } from '../report/comparison.js';
+import { describeSpeed, formatMilliseconds, formatSpeed } from '../report/comparison.js';
 import {
   type CompressionPage,
   type CurvePoint,
   type LayerSpectra,
   makeCompressionReport,
 } from '../report/compression-page.js';
-import { decimal, integer, megabytes, percent, signed } from '../report/format.js';
-import type { KeyFigure } from '../report/page.js';
+import { formatDecimal, formatInteger, formatMegabytes, formatPercent, formatSigned } from '../report/format.js';
+import type { KeyFigure } from '../report/report-page.js';
 import { defined } from '../values.js';
 import type { CompressionGoal } from './compression-plan.js';
 import type { CompressionReport } from './compression-report.js';
@@ -29,7 +29,7 @@ export function describeGoal(goal: CompressionGoal): string {
   const names = { params: 'parameters', size: 'bytes', macs: 'multiply-adds' } as const;
   return 'share' in goal.most
     ? `${formatShare(goal.most.share)} of the ${names[goal.kind]}`
-    : `${integer(goal.most.amount)} ${names[goal.kind]}`;
+    : `${formatInteger(goal.most.amount)} ${names[goal.kind]}`;
 }
 
 /** The spectra of layers, with what was chosen. */
@@ -55,8 +55,8 @@ export function buildBaselinePoint({ size, accuracy, maps, name }: GivenRanksBas
 function buildSizeTable({ before, after, ratio }: SizeChange) {
   const row = (label: string, key: keyof typeof ratio) => [
     label,
-    integer(before[key]),
-    integer(after[key]),
+    formatInteger(before[key]),
+    formatInteger(after[key]),
     formatShare(ratio[key]),
   ];
   const cells = (label: string, key: keyof typeof ratio) => [label, before[key], after[key], 100 * ratio[key]];
@@ -125,18 +125,18 @@ function buildAccuracyTable({
   speed,
   control,
 }: CompressionReport) {
-  const points = (a: number, b: number) => `${signed(b - a, 2)} points`;
+  const points = (a: number, b: number) => `${formatSigned(b - a, 2)} points`;
   const rows: (readonly string[])[] = [];
   if (accuracy) {
     const { before, after } = accuracy;
     rows.push(
-      ['top-1', percent(before.top1), percent(after.top1), points(before.top1, after.top1)],
-      ['top-5', percent(before.top5), percent(after.top5), points(before.top5, after.top5)],
-      ['mean NLL, nats', before.nll.toFixed(4), after.nll.toFixed(4), signed(after.nll - before.nll, 4)],
+      ['top-1', formatPercent(before.top1), formatPercent(after.top1), points(before.top1, after.top1)],
+      ['top-5', formatPercent(before.top5), formatPercent(after.top5), points(before.top5, after.top5)],
+      ['mean NLL, nats', before.nll.toFixed(4), after.nll.toFixed(4), formatSigned(after.nll - before.nll, 4)],
     );
   }
   rows.push(
-    ['predictions as before', '–', percent(agreement), accuracy ? '' : 'the images have no labels'],
+    ['predictions as before', '–', formatPercent(agreement), accuracy ? '' : 'the images have no labels'],
     ['difference of the outputs', '–', formatShare(error), 'relative, of the centred log-probabilities'],
     [
       'mean KL, nats',
@@ -146,16 +146,21 @@ function buildAccuracyTable({
     ],
   );
   if (maps) {
-    const lowest = maps.lowest ? `lowest ${decimal(maps.lowest.correlation)}: ${maps.lowest.file}` : '';
+    const lowest = maps.lowest ? `lowest ${formatDecimal(maps.lowest.correlation)}: ${maps.lowest.file}` : '';
     rows.push([`correlation of maps, ${maps.images} images`, '–', formatAgreement(maps), lowest]);
   }
   for (const figures of speed) {
     const { batch, beforeMs, afterMs } = figures;
-    rows.push([`latency, batch ${batch}`, milliseconds(beforeMs), milliseconds(afterMs), describeSpeed(figures)]);
+    rows.push([
+      `latency, batch ${batch}`,
+      formatMilliseconds(beforeMs),
+      formatMilliseconds(afterMs),
+      describeSpeed(figures),
+    ]);
   }
   if (control) {
     const kept = control.maps ? `maps ${formatAgreement(control.maps)}` : '';
-    const [a, b] = [accuracy?.before, control.accuracy].map((found) => (found ? percent(found.top1) : '–'));
+    const [a, b] = [accuracy?.before, control.accuracy].map((found) => (found ? formatPercent(found.top1) : '–'));
     rows.push(['control: dense, trained alike, top-1', a ?? '–', b ?? '–', kept]);
   }
   return {
@@ -179,36 +184,38 @@ function listCompressionFigures({
     {
       label: 'Parameters left',
       value: formatShare(size.ratio.parameters),
-      detail: `${integer(size.before.parameters)} → ${integer(size.after.parameters)}`,
+      detail: `${formatInteger(size.before.parameters)} → ${formatInteger(size.after.parameters)}`,
     },
     {
       label: 'File left',
       value: formatShare(size.ratio.onnxBytes),
-      detail: `${megabytes(size.before.onnxBytes)} → ${megabytes(size.after.onnxBytes)}`,
+      detail: `${formatMegabytes(size.before.onnxBytes)} → ${formatMegabytes(size.after.onnxBytes)}`,
     },
     ...(first
       ? [
           {
             label: `Speed, batch ${first.batch}`,
-            value: shortSpeed(first).replace(' the speed', ''),
-            detail: `${milliseconds(first.beforeMs)} → ${milliseconds(first.afterMs)}`,
+            value: formatSpeed(first).replace(' the speed', ''),
+            detail: `${formatMilliseconds(first.beforeMs)} → ${formatMilliseconds(first.afterMs)}`,
           },
         ]
       : []),
     accuracy
       ? {
           label: 'Top-1 accuracy',
-          value: percent(accuracy.after.top1),
-          detail: `${signed(-accuracy.top1Drop, 2)} points`,
+          value: formatPercent(accuracy.after.top1),
+          detail: `${formatSigned(-accuracy.top1Drop, 2)} points`,
         }
-      : { label: 'Predictions as before', value: percent(agreement), detail: 'the images have no labels' },
+      : { label: 'Predictions as before', value: formatPercent(agreement), detail: 'the images have no labels' },
     { label: 'Mean KL', value: divergence.toPrecision(3), detail: "nats, from the original's predictions" },
     ...(maps
       ? [
           {
             label: 'Correlation of maps',
-            value: maps.pearson ? decimal(maps.pearson.mean) : 'not defined',
-            detail: maps.lowest ? `lowest ${decimal(maps.lowest.correlation)}: ${maps.lowest.file}` : 'constant maps',
+            value: maps.pearson ? formatDecimal(maps.pearson.mean) : 'not defined',
+            detail: maps.lowest
+              ? `lowest ${formatDecimal(maps.lowest.correlation)}: ${maps.lowest.file}`
+              : 'constant maps',
           },
         ]
       : []),
@@ -246,7 +253,7 @@ export function describeCompressionPage(
   ];
   return {
     title: `${name}, compressed`,
-    verdict: `Asked for: ${describeGoal(result.goal)}. ${formatShare(size.ratio.parameters)} of the parameters and ${formatShare(size.ratio.gzipBytes)} of the gzipped file are left; ${accuracy ? `top-1 ${percent(accuracy.before.top1)} → ${percent(accuracy.after.top1)}` : `${percent(result.agreement)} of the predictions stay as they were (the images have no labels)`}${maps ? `, maps correlate at ${formatAgreement(maps)}` : ''}.`,
+    verdict: `Asked for: ${describeGoal(result.goal)}. ${formatShare(size.ratio.parameters)} of the parameters and ${formatShare(size.ratio.gzipBytes)} of the gzipped file are left; ${accuracy ? `top-1 ${formatPercent(accuracy.before.top1)} → ${formatPercent(accuracy.after.top1)}` : `${formatPercent(result.agreement)} of the predictions stay as they were (the images have no labels)`}${maps ? `, maps correlate at ${formatAgreement(maps)}` : ''}.`,
     curve,
     tables: [
       buildAccuracyTable(result),
@@ -258,7 +265,7 @@ export function describeCompressionPage(
     ...from,
     keys: listCompressionFigures(result),
     notes: [
-      `Accuracy, KL and maps: ${integer(data.validationImages)} images of ${data.validation}. Statistics for the ranks: ${integer(data.calibrationImages)} images of ${data.train}. Latencies: medians of interleaved runs; their intervals are 95 % bootstrap intervals of the ratio.`,
+      `Accuracy, KL and maps: ${formatInteger(data.validationImages)} images of ${data.validation}. Statistics for the ranks: ${formatInteger(data.calibrationImages)} images of ${data.train}. Latencies: medians of interleaved runs; their intervals are 95 % bootstrap intervals of the ratio.`,
     ],
   };
 }

@@ -2,8 +2,8 @@
 
 import type { Accuracy } from '../metrics/accuracy.js';
 import type { CompressionPage, CurvePoint } from '../report/compression-page.js';
-import { counted, integer, percent, signed } from '../report/format.js';
-import type { Provenance } from '../report/provenance.js';
+import { formatCount, formatInteger, formatPercent, formatSigned } from '../report/format.js';
+import type { Provenance } from '../report/provenance-html.js';
 import { defined } from '../values.js';
 import { buildBaselinePoint, describeGoal } from './describe-compression.js';
 import type { GivenRanksBaseline } from './given-ranks-baseline.js';
@@ -80,16 +80,18 @@ export function describeSweep(
   ];
   const sizes = found.map(
     ({ size, accuracy, agreement }) =>
-      `${percent(accuracy ? accuracy.top1 : agreement)} at ${formatShare(size.ratio.parameters)}`,
+      `${formatPercent(accuracy ? accuracy.top1 : agreement)} at ${formatShare(size.ratio.parameters)}`,
   );
   const start = before
-    ? `Top-1 is ${percent(before.top1)} for the original`
+    ? `Top-1 is ${formatPercent(before.top1)} for the original`
     : 'The images have no labels; predictions that stay as they were';
   return {
     title: `${name}: accuracy and maps by size`,
     verdict: `${start}${sizes.length > 0 ? `; ${sizes.join(', ')} of the parameters` : '; no size was reached'}.`,
     warnings: points.flatMap(({ goal, smallest }) =>
-      smallest === undefined ? [] : [`${describeGoal(goal)} cannot be reached: the smallest is ${integer(smallest)}.`],
+      smallest === undefined
+        ? []
+        : [`${describeGoal(goal)} cannot be reached: the smallest is ${formatInteger(smallest)}.`],
     ),
     keys: [],
     curve,
@@ -102,18 +104,18 @@ export function describeSweep(
           reached
             ? [
                 describeGoal(goal),
-                integer(reached.size.after.parameters),
+                formatInteger(reached.size.after.parameters),
                 formatShare(reached.size.ratio.parameters),
                 formatShare(reached.size.ratio.onnxBytes),
                 formatShare(reached.size.ratio.gzipBytes),
                 formatShare(reached.size.ratio.multAdds),
-                reached.accuracy ? percent(reached.accuracy.top1) : '–',
-                reached.top1Drop === undefined ? '–' : signed(-reached.top1Drop, 2),
-                percent(reached.agreement),
+                reached.accuracy ? formatPercent(reached.accuracy.top1) : '–',
+                reached.top1Drop === undefined ? '–' : formatSigned(-reached.top1Drop, 2),
+                formatPercent(reached.agreement),
                 reached.divergence.toPrecision(3),
                 reached.maps?.pearson?.mean.toFixed(3) ?? '–',
               ]
-            : [describeGoal(goal), `not below ${integer(smallest ?? 0)}`, ...MEASURED_COLUMNS.map(() => '–')],
+            : [describeGoal(goal), `not below ${formatInteger(smallest ?? 0)}`, ...MEASURED_COLUMNS.map(() => '–')],
         ),
         data: { header: CSV_HEADER, rows: points.map(buildCsvRow) },
         notes: [
@@ -122,7 +124,9 @@ export function describeSweep(
       },
     ],
     layers: [],
-    notes: [`Measured on ${counted(images, 'image')}. Latency is not measured where several points are made at once.`],
+    notes: [
+      `Measured on ${formatCount(images, 'image')}. Latency is not measured where several points are made at once.`,
+    ],
     provenance,
   };
 }

@@ -1,7 +1,7 @@
 import { basename, extname } from 'node:path';
 import { computeCacheKey } from '../io/feature-cache.js';
 import type { Accuracy } from '../metrics/accuracy.js';
-import { planSchema, readYaml } from '../recipes/recipe.js';
+import { rankPlanSchema, readYaml } from '../recipes/recipe.js';
 import type { MapFigures } from '../report/comparison.js';
 import { defined } from '../values.js';
 import { compressModelWithRanks } from '../workflows/compress-with-ranks.js';
@@ -22,7 +22,7 @@ export async function measureGivenRanksBaseline(
   file: string,
 ): Promise<GivenRanksBaseline> {
   const { original, context } = session;
-  const ranks = { ...(await readYaml(file, 'plan', planSchema)), execution: 'rebuilt' as const };
+  const ranks = { ...(await readYaml(file, 'plan', rankPlanSchema)), execution: 'rebuilt' as const };
   const { model } = await compressModelWithRanks(original, ranks, {}, context);
   const { accuracy, maps } = await session.measureLoss(
     computeCacheKey([session.key, JSON.stringify(ranks)]),

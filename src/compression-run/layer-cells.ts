@@ -1,5 +1,5 @@
 /** What a table says of each layer, on the page and on the terminal: a command loads it at its start, so nothing that draws. */
-import { integer } from '../report/format.js';
+import { formatInteger } from '../report/format.js';
 import type { LayerFigures } from './size-figures.js';
 
 /** A share as a percentage; of nothing, as of a layer without a size before, a dash. */
@@ -11,7 +11,7 @@ export const LAYER_COLUMNS = ['parameters', 'left', 'bytes', 'gzip', 'mult-adds'
 /** The cells of these columns, and the prediction. */
 export function formatLayerCells({ size: { before, after, ratio }, speed, scheme, predicted }: LayerFigures): string[] {
   return [
-    `${integer(before.parameters)} → ${integer(after.parameters)}`,
+    `${formatInteger(before.parameters)} → ${formatInteger(after.parameters)}`,
     formatShare(ratio.parameters),
     formatShare(ratio.onnxBytes),
     formatShare(ratio.gzipBytes),

@@ -26,7 +26,7 @@ import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
 import { findScores } from '../ops/scores/scores.js';
 import type { MapFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { score } from '../workflows/evaluate.js';
+import { scoreBatches } from '../workflows/evaluate.js';
 
 /** What a model says of the validation images. */
 export interface ValidationPredictions {
@@ -76,7 +76,7 @@ export async function computePredictions(
   const onBad = ({ path, reason }: { path: string; reason: string }) => {
     if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
   };
-  for await (const found of score(model, dataset, { batch: 64, onBad }, context)) {
+  for await (const found of scoreBatches(model, dataset, { batch: 64, onBad }, context)) {
     logProbabilities.push(found.logProbabilities);
     images += found.labels.length;
     if (labelled) counts = addCounts(counts, countAccuracy(found.logProbabilities, found.labels, found.labelKind));

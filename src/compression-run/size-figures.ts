@@ -9,12 +9,12 @@ import { getModulePath } from '../graph/module-path.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { findReachable, findUses } from '../graph/uses.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import { findStored } from '../io/models/stored-file.js';
+import { findStoredFile } from '../io/models/stored-file.js';
 import { type Summary, summarize, summarizeImage } from '../models/summary.js';
 import { type StorageType, storeWeights } from '../passes/store-weights.js';
 import type { SizeFigures } from '../report/comparison.js';
 import type { DType } from '../tensor/dtype.js';
-import { getBytes, type Tensor } from '../tensor/tensor.js';
+import { getTensorBytes, type Tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
 import { type LayerSpeed, measureLayerSpeeds, type PlacedLayer } from './speed-change.js';
 
@@ -76,7 +76,7 @@ function listModuleTensors(graph: Graph, isOwn: (path: string) => boolean): Tens
 function measureLayerSize(stored: Graph, float: Summary, path: string): SizeFigures {
   const isOwn = (name: string) => name === path || name.startsWith(`${path}.`);
   const own = float.layers.filter(({ name }) => isOwn(name));
-  const bytes = listModuleTensors(stored, isOwn).map(getBytes);
+  const bytes = listModuleTensors(stored, isOwn).map(getTensorBytes);
   return {
     parameters: own.reduce((sum, { parameters }) => sum + parameters, 0),
     multAdds: own.reduce((sum, { multAdds }) => sum + multAdds, 0),
@@ -100,7 +100,7 @@ export async function measureLayerFigures(
   placed: readonly PlacedLayer[],
 ): Promise<LayerFigures[]> {
   const { folded: simplified, stored, float } = graphs;
-  const original = storeWeights(model.graph, toStorageType(findStored(model)?.dtype));
+  const original = storeWeights(model.graph, toStorageType(findStoredFile(model)?.dtype));
   const speeds = await measureLayerSpeeds(engine, simplified, stored, placed);
   const [before, after] = [summarizeImage(model.graph), summarizeImage(float)];
   return layers.map((layer) => {

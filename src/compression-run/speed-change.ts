@@ -1,7 +1,7 @@
 /** Whether a squeezed model runs slower than the original, and which of its layers do. */
 
 import type { Engine } from '../engine/engine.js';
-import { batchesToTime, measureSpeed } from '../evaluation/measure-speed.js';
+import { chooseTimedBatches, measureSpeed } from '../evaluation/measure-speed.js';
 import type { Graph, Value } from '../graph/model.js';
 import { rewrite } from '../passes/rewrite.js';
 import type { SpeedFigures } from '../report/comparison.js';
@@ -20,7 +20,7 @@ export async function measureSpeedChange(
   seconds: number,
 ): Promise<SpeedFigures[]> {
   const figures: SpeedFigures[] = [];
-  for (const batch of batchesToTime(before, after)) {
+  for (const batch of chooseTimedBatches(before, after)) {
     figures.push(await measureSpeed(engine, before, after, { batch, seconds }));
   }
   return figures;
@@ -64,7 +64,7 @@ export async function measureLayerSpeeds(
   for (const { path, from, to } of layers) {
     const [a, b] = [cutBetween(before, from, to), cutBetween(after, from, to)];
     if (!a || !b) continue;
-    const [batch = 1] = batchesToTime(a, b);
+    const [batch = 1] = chooseTimedBatches(a, b);
     const { beforeMs, afterMs, ratio, ratioInterval } = await measureSpeed(engine, a, b, {
       batch,
       seconds: LAYER_SECONDS,

@@ -4,12 +4,12 @@ import { basename, extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ProgressEvent, RunContext } from '../context/run-context.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { collectProvenance, findDataOrigin } from '../evaluation/provenance.js';
+import { buildDataOrigin, collectProvenance } from '../evaluation/collect-provenance.js';
 import type { OpenOptions } from '../io/models/model-file.js';
 import { unpackError } from '../io/packed-error.js';
 import { clearWorkCache } from '../io/work-cache.js';
 import type { Accuracy } from '../metrics/accuracy.js';
-import { percent } from '../report/format.js';
+import { formatPercent } from '../report/format.js';
 import { defined } from '../values.js';
 import { planSweep } from '../workflows/planned-phases.js';
 import { resolveWorkFolder } from './compress-to-goal.js';
@@ -175,7 +175,7 @@ export async function sweep(
     points[index] = point;
     const found = point.reached;
     const fields = found
-      ? { size: found.size.after.parameters, ...(found.accuracy ? { top1: percent(found.accuracy.top1) } : {}) }
+      ? { size: found.size.after.parameters, ...(found.accuracy ? { top1: formatPercent(found.accuracy.top1) } : {}) }
       : {};
     context.onProgress?.({ phase: 'points', done: points.filter(Boolean).length, total: goals.length, fields });
   };
@@ -199,7 +199,7 @@ export async function sweep(
       const provenance = await collectProvenance(
         {
           models: [{ name: 'original', model: session.original, files: [file] }],
-          data: [findDataOrigin('calibration', train, calibrated), findDataOrigin('measured', validation, images)],
+          data: [buildDataOrigin('calibration', train, calibrated), buildDataOrigin('measured', validation, images)],
           seed: plan.seed ?? 42,
         },
         context,

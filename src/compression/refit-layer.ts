@@ -8,7 +8,7 @@
 
 import type { Graph, Value } from '../graph/model.js';
 import { findUses } from '../graph/uses.js';
-import { combine, inSingle, type Matrix } from '../linalg/matrix.js';
+import { addScaledMatrix, type Matrix, toSingle } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import type { Replacement } from '../passes/rewrite.js';
@@ -96,7 +96,7 @@ export async function computeRectifiedTargets(
   target: Float64Array,
   products: MatrixProducts,
 ): Promise<Samples> {
-  const fitted = await products.multiplySingle(inSingle(map), x.columns, { transposeA: true });
+  const fitted = await products.multiplySingle(toSingle(map), x.columns, { transposeA: true });
   const { rows, cols } = y.columns;
   const mean = new Float64Array(rows);
   for (let o = 0; o < rows; o++) {
@@ -151,10 +151,10 @@ export async function refitLayer(
   const { secondMoments, solve } = await prepareRidgeRegression(x, damping, pull, products);
   const fit = async (t: Samples, how: ChainFitOptions) => {
     const cross = await computeCrossCovariance(x, t, products);
-    const right = await products.multiply(combine(cross, pull, layer.weight), output.root, {});
+    const right = await products.multiply(addScaledMatrix(cross, pull, layer.weight), output.root, {});
     const best = await solve(right);
     // (G + pull) best = right, so that G best needs no product.
-    const regression = createRegression(secondMoments, best, combine(right, -pull, best));
+    const regression = createRegression(secondMoments, best, addScaledMatrix(right, -pull, best));
     const fitted = await choice.scheme.fit(layer, choice.ranks, regression, output, how, products);
     return { fitted, map: await fitted.computeMap(), target: t.mean };
   };

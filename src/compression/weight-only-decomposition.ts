@@ -7,7 +7,7 @@ import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
-import { identity, matrix, sumOfSquares } from '../linalg/matrix.js';
+import { computeSumOfSquares, identity, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { SymmetricRoot } from '../linalg/symmetric-root.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
@@ -59,7 +59,7 @@ async function analyseWeight(
   { schemes = DEFAULT_SCHEMES, error = 'relative' }: WeightOnlyOptions,
   products: MatrixProducts,
 ): Promise<LayerSensitivity> {
-  const norm = Math.sqrt(sumOfSquares(layer.weight.data));
+  const norm = Math.sqrt(computeSumOfSquares(layer.weight.data));
   if (!Number.isFinite(norm))
     throw new ShiboriError(`Layer "${layer.path}": its weight holds NaN or infinite values.`, {
       code: 'unsupported-model',

@@ -79,7 +79,7 @@ export class PhaseClock {
   }
 
   /** `3/6`, where the running phase is planned and not the only one. */
-  place(): string | undefined {
+  describePlace(): string | undefined {
     const { phases } = this.#plan;
     return phases.length > 1 && phases[this.#index]?.name === this.#phase
       ? `${this.#index + 1}/${phases.length}`
@@ -87,7 +87,7 @@ export class PhaseClock {
   }
 
   /** Milliseconds that the running phase took so far. */
-  elapsed(): number {
+  getElapsedMs(): number {
     return this.#now() - this.#started;
   }
 
@@ -107,7 +107,7 @@ export class PhaseClock {
   /**
    * The time left of the whole command, or of the running phase where no others are planned. `undefined` without a basis.
    */
-  left(): { readonly ms: number; readonly of: 'phase' | 'all'; readonly atMost: boolean } | undefined {
+  estimateTimeLeft(): { readonly ms: number; readonly of: 'phase' | 'all'; readonly atMost: boolean } | undefined {
     const { phases, atMost = false } = this.#plan;
     const own = this.#restOfPhase();
     const phase = phases[this.#index];
@@ -115,7 +115,7 @@ export class PhaseClock {
       return own === undefined ? undefined : { ms: own, of: 'phase', atMost: false };
     }
     const share = this.#total > 0 ? this.#done / this.#total - this.#skippedShare() : 0;
-    const ms = this.#measured.ms + this.elapsed();
+    const ms = this.#measured.ms + this.getElapsedMs();
     const weight = this.#measured.weight + phase.weight * share;
     const all = phases.reduce((sum, each) => sum + each.weight, 0);
     const hasBasis = ms >= SHORTEST_MS && weight >= LEAST_SHARE * all;
@@ -123,7 +123,7 @@ export class PhaseClock {
     if (following === 0) return own === undefined ? undefined : { ms: own, of: 'all', atMost };
     if (!hasBasis) return undefined;
     const perWeight = ms / weight;
-    const rest = own ?? Math.max(0, phase.weight * (1 - this.#skippedShare()) * perWeight - this.elapsed());
+    const rest = own ?? Math.max(0, phase.weight * (1 - this.#skippedShare()) * perWeight - this.getElapsedMs());
     return { ms: rest + following * perWeight, of: 'all', atMost };
   }
 }

@@ -2,7 +2,7 @@
  * Finds where a data set lies in a tree of files, and which of its parts (`train`, `val`, `test`) serves a purpose: a model
  * is measured on images that it was not trained on.
  */
-import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { IMAGE_EXTENSIONS, isImagePath } from './image-folder.js';
 import type { DataPart, PartKind } from './image-items.js';
 
@@ -139,7 +139,7 @@ function findNamedPart(
   throw new UsageError(
     names.length === 0
       ? `--part ${wanted}: "${name}" has no parts: expected folders such as train, val and test with class folders inside, found ${quoteNames([...folders].slice(0, 5)) || 'images without folders'}.`
-      : `--part ${wanted}: "${name}" has no such part.${suggestion(wanted, names)} It has ${quoteNames(names)}.`,
+      : `--part ${wanted}: "${name}" has no such part.${formatSuggestion(wanted, names)} It has ${quoteNames(names)}.`,
   );
 }
 

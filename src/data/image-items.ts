@@ -1,4 +1,4 @@
-import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { defined } from '../values.js';
 
 export interface ImageItem {
@@ -162,7 +162,7 @@ export function findIndexByPath(source: ImageSource, path: string): number {
   const name = getBaseName(normalizePath(path));
   // File names of one length are near enough to one another for the suggestion, and few enough to compare.
   const names = source.items.map((item) => getBaseName(item.path)).filter((other) => other.length === name.length);
-  throw new UsageError(`"${source.name}" has no image "${path}".${suggestion(name, names.slice(0, 1000))}`);
+  throw new UsageError(`"${source.name}" has no image "${path}".${formatSuggestion(name, names.slice(0, 1000))}`);
 }
 
 /** Names of `ids` from `words.txt`: lines of an id, a tab and names divided by commas, of which the first is taken. */

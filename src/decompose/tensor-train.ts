@@ -5,9 +5,9 @@
  * Source: Oseledets 2011, algorithm 1 (doi:10.1137/090752286).
  */
 import { ShiboriError } from '../errors.js';
-import { identity, isIdentity, type Matrix, matrix, sumOfSquares } from '../linalg/matrix.js';
+import { computeSumOfSquares, identity, isIdentity, type Matrix, matrix } from '../linalg/matrix.js';
 import type { MatrixProducts } from '../linalg/products.js';
-import { orthogonalSplit } from '../linalg/truncated-svd.js';
+import { splitOrthogonally } from '../linalg/truncated-svd.js';
 import { countElements } from '../tensor/dims.js';
 
 /** One core: `dims` `[r(k−1), n(k), r(k)]`, row-major. */
@@ -119,7 +119,7 @@ export async function ttSvd(
     );
   }
   const source = new Float64Array(values);
-  const norm = Math.sqrt(sumOfSquares(source));
+  const norm = Math.sqrt(computeSumOfSquares(source));
   if (!Number.isFinite(norm)) {
     throw new ShiboriError('Tensor train: the tensor holds NaN or infinite values. Check the file it comes from.', {
       code: 'unsupported-model',
@@ -139,7 +139,7 @@ export async function ttSvd(
       exact = false;
       squaredBound += GRAM_ROUNDING * norm * norm;
     }
-    const { left, right, discarded } = untouched ?? (await orthogonalSplit(unfolding, { rank: after }, products));
+    const { left, right, discarded } = untouched ?? (await splitOrthogonally(unfolding, { rank: after }, products));
     squaredBound += discarded * discarded;
     cores.push({ dims: [before, mode, after], data: left.data });
     rest = right.data;
@@ -216,7 +216,7 @@ async function measureDistance(
     for (let i = 0; i < difference.length; i++) {
       difference[i] = (difference[i] as number) - (source[offset + i] as number);
     }
-    squares += sumOfSquares(difference);
+    squares += computeSumOfSquares(difference);
   }
   return Math.sqrt(squares);
 }

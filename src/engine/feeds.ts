@@ -1,10 +1,10 @@
-import { ShiboriError, suggestion } from '../errors.js';
+import { formatSuggestion, ShiboriError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Dim, Graph, Value } from '../graph/model.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { NamedTensors } from './engine.js';
 
-const describe = ({ dtype, dims }: { readonly dtype: string; readonly dims: readonly Dim[] }): string =>
+const describeTensorType = ({ dtype, dims }: { readonly dtype: string; readonly dims: readonly Dim[] }): string =>
   `${dtype} ${formatDims(dims)}`;
 
 /**
@@ -19,7 +19,7 @@ export function checkFeeds(graph: Graph, feeds: NamedTensors): ReadonlyMap<strin
   for (const name of Object.keys(feeds)) {
     if (names.includes(name)) continue;
     throw new ShiboriError(
-      `Graph "${graph.name}" has no input "${name}".${suggestion(name, names)} Its inputs are ${names.join(', ') || 'none'}.`,
+      `Graph "${graph.name}" has no input "${name}".${formatSuggestion(name, names)} Its inputs are ${names.join(', ') || 'none'}.`,
       { code: 'engine-failed' },
     );
   }
@@ -29,7 +29,7 @@ export function checkFeeds(graph: Graph, feeds: NamedTensors): ReadonlyMap<strin
     const feed = feeds[input.name];
     if (!feed) {
       throw new ShiboriError(
-        `Graph "${graph.name}" was run without its input "${input.name}"${input.type ? `: feed a ${describe(input.type)} tensor` : ''}.`,
+        `Graph "${graph.name}" was run without its input "${input.name}"${input.type ? `: feed a ${describeTensorType(input.type)} tensor` : ''}.`,
         { code: 'engine-failed' },
       );
     }
@@ -61,7 +61,7 @@ function checkFeed(graph: Graph, input: Value, feed: Tensor): void {
     type.dims.every((dim, axis) => typeof dim === 'string' || dim === feed.dims[axis]);
   if (fitting) return;
   throw new ShiboriError(
-    `Graph "${graph.name}", input "${input.name}": expected a ${describe(type)} tensor, found ${describe(feed)}.`,
+    `Graph "${graph.name}", input "${input.name}": expected a ${describeTensorType(type)} tensor, found ${describeTensorType(feed)}.`,
     { code: 'engine-failed' },
   );
 }
@@ -72,7 +72,7 @@ function checkFeed(graph: Graph, input: Value, feed: Tensor): void {
  * @param results the types that the outputs have, where they are known.
  * @throws ShiboriError naming the output that is unknown or does not fit.
  */
-export function checkInto(
+export function checkOutputTargets(
   graph: Graph,
   into: NamedTensors,
   results: Readonly<Record<string, { readonly dtype: string; readonly dims: readonly Dim[] }>>,
@@ -81,7 +81,7 @@ export function checkInto(
   for (const [name, target] of Object.entries(into)) {
     if (!names.includes(name)) {
       throw new ShiboriError(
-        `Graph "${graph.name}" has no output "${name}" to write into.${suggestion(name, names)} Its outputs are ${names.join(', ')}.`,
+        `Graph "${graph.name}" has no output "${name}" to write into.${formatSuggestion(name, names)} Its outputs are ${names.join(', ')}.`,
         { code: 'engine-failed' },
       );
     }
@@ -93,7 +93,7 @@ export function checkInto(
       result.dims.every((dim, axis) => typeof dim === 'string' || dim === target.dims[axis]);
     if (!fitting) {
       throw new ShiboriError(
-        `Graph "${graph.name}", output "${name}": a ${describe(result)} result does not fit into a ${describe(target)} tensor.`,
+        `Graph "${graph.name}", output "${name}": a ${describeTensorType(result)} result does not fit into a ${describeTensorType(target)} tensor.`,
         { code: 'engine-failed' },
       );
     }

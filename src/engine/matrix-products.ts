@@ -1,7 +1,7 @@
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { type Matrix, matrix, type SingleMatrix } from '../linalg/matrix.js';
-import { type MatrixProducts, type ProductOptions, productDims } from '../linalg/products.js';
+import { computeProductDims, type MatrixProducts, type ProductOptions } from '../linalg/products.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
 import type { Engine, Session } from './engine.js';
@@ -12,7 +12,7 @@ export interface EngineProducts extends MatrixProducts {
 }
 
 /** C = op(A) op(B) for matrices of any size. Gemm reads its operands transposed where MatMul needs a copy first. */
-function productGraph(dtype: Factor['dtype'], options: ProductOptions): Graph {
+function buildProductGraph(dtype: Factor['dtype'], options: ProductOptions): Graph {
   const builder = new GraphBuilder();
   const a = builder.input('a', dtype, ['rows of a', 'columns of a']);
   const b = builder.input('b', dtype, ['rows of b', 'columns of b']);
@@ -36,14 +36,14 @@ export function engineProducts(engine: Engine): EngineProducts {
     const kind = `${a.dtype},${options.transposeA ?? false},${options.transposeB ?? false}`;
     let session = sessions.get(kind);
     if (!session) {
-      session = engine.load(productGraph(a.dtype, options));
+      session = engine.load(buildProductGraph(a.dtype, options));
       sessions.set(kind, session);
     }
     return (await (await session).run({ a, b })).c;
   };
   return {
     async multiply(a, b, options) {
-      const [rows, , cols] = productDims(a, b, options);
+      const [rows, , cols] = computeProductDims(a, b, options);
       const factor = (of: Matrix) => tensor('float64', [of.rows, of.cols], of.data);
       const found = await run(factor(a), factor(b), options);
       if (found?.dtype === 'float64') return matrix(rows, cols, found.data);
@@ -52,7 +52,7 @@ export function engineProducts(engine: Engine): EngineProducts {
       });
     },
     async multiplySingle(a, b, options) {
-      const [rows, , cols] = productDims(a, b, options);
+      const [rows, , cols] = computeProductDims(a, b, options);
       const factor = (of: SingleMatrix) => tensor('float32', [of.rows, of.cols], of.data);
       const { data } = expectFloat32(await run(factor(a), factor(b), options), `A product by ${engine.name}`);
       return { rows, cols, data };

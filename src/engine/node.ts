@@ -20,7 +20,7 @@ export interface NodeEngineOptions {
 }
 
 /** Finds the version of ONNX Runtime. */
-export const runtimeVersion = (): string => env.versions.node ?? env.versions.common;
+export const getRuntimeVersion = (): string => env.versions.node ?? env.versions.common;
 
 // Errors are thrown, with the same words: written to stderr as well, they would be said twice.
 const FATAL_ONLY = 4;

@@ -7,7 +7,7 @@ import { type DType, dtypes } from '../tensor/dtype.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Engine, NamedTensors, Session } from './engine.js';
 import { orderForRuntime } from './execution-order.js';
-import { checkFeeds, checkInto } from './feeds.js';
+import { checkFeeds, checkOutputTargets } from './feeds.js';
 
 /** Describes what is used of `onnxruntime-node` or `onnxruntime-web`. */
 export interface OnnxRuntime {
@@ -49,7 +49,7 @@ export class RuntimeSession implements Session {
         code: 'engine-failed',
       });
     const sizes = checkFeeds(graph, feeds);
-    checkInto(graph, into, outputTypes(graph, sizes));
+    checkOutputTargets(graph, into, outputTypes(graph, sizes));
     const inputs: Record<string, OrtTensor> = {};
     for (const [name, feed] of Object.entries(feeds)) inputs[name] = wrap(this.#runtime, feed);
     const fetches: Record<string, OrtTensor | null> = {};

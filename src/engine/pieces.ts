@@ -45,7 +45,7 @@ export class BatchSessions {
   ) {}
 
   /** The session for a batch size, loaded when it is first asked for. */
-  of(batch: number): Promise<Session> {
+  loadFor(batch: number): Promise<Session> {
     const session = this.#sessions.get(batch) ?? this.engine.load(this.build(batch));
     this.#sessions.set(batch, session);
     return session;

@@ -1,16 +1,16 @@
 import { ShiboriError } from '../errors.js';
 import { formatDims, isStatic } from '../graph/dims.js';
 import { type Graph, type Node, Value } from '../graph/model.js';
-import { getOp, inferTypes, type Op, readAttributes } from '../ops/table.js';
+import { inferTypes, type Op, readAttributes, readOp } from '../ops/table.js';
 import { countElements } from '../tensor/dims.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import type { Engine, NamedTensors, Session } from './engine.js';
-import { checkFeeds, checkInto } from './feeds.js';
+import { checkFeeds, checkOutputTargets } from './feeds.js';
 import { activation } from './reference/activation.js';
 import { convolution } from './reference/convolution.js';
 import { elementwise } from './reference/elementwise.js';
 import { indexing } from './reference/indexing.js';
-import { type Kernel, type Kernels, move, type TensorType, walk } from './reference/kernel.js';
+import { type Kernel, type Kernels, listStridedPositions, move, type TensorType } from './reference/kernel.js';
 import { linear } from './reference/linear.js';
 import { normalization } from './reference/normalization.js';
 import { quantization } from './reference/quantization.js';
@@ -33,7 +33,7 @@ const kernels: Kernels<Op> = {
 };
 
 /** The types of a node's outputs for these very inputs. */
-function outputTypes(node: Node, inputs: readonly (Tensor | undefined)[]): TensorType[] {
+function inferOutputTypes(node: Node, inputs: readonly (Tensor | undefined)[]): TensorType[] {
   const values = inputs.map((input, i) => input && new Value(node.inputs[i]?.name ?? `input ${i}`, input));
   return inferTypes({ ...node, inputs: values }, { tensor: (i) => inputs[i] }).map(({ dtype, dims }) => {
     if (isStatic(dims)) return { dtype, dims };
@@ -53,10 +53,10 @@ function outputTypes(node: Node, inputs: readonly (Tensor | undefined)[]): Tenso
  *   (Dropout in training mode).
  */
 export function evaluateNode(node: Node, inputs: readonly (Tensor | undefined)[]): readonly Tensor[] {
-  const op = getOp(node);
+  const op = readOp(node);
   // The table pairs each operator with the kernel for exactly its attributes; here it is not known which it is.
   const kernel = kernels[op] as Kernel<typeof op>;
-  const [attributes, types] = [readAttributes(op, node), outputTypes(node, inputs)];
+  const [attributes, types] = [readAttributes(op, node), inferOutputTypes(node, inputs)];
   try {
     return kernel(attributes, inputs, types);
   } catch (cause) {
@@ -66,7 +66,7 @@ export function evaluateNode(node: Node, inputs: readonly (Tensor | undefined)[]
 }
 
 /** Whether the tensor has the declared dtype and dimensions; symbols fit every size. */
-function fits(value: Value, found: Tensor): boolean {
+function matchesType(value: Value, found: Tensor): boolean {
   const type = value.type;
   if (!type) return true;
   return (
@@ -95,7 +95,7 @@ function runGraph(graph: Graph, feeds: NamedTensors): Map<Value, Tensor> {
     for (const [i, output] of node.outputs.entries()) {
       const result = results[i];
       if (!output || !result) continue;
-      if (!fits(output, result)) {
+      if (!matchesType(output, result)) {
         throw new ShiboriError(
           `Node "${node.name}" (${node.op}): output "${output.name}" is declared as ${output.type?.dtype} ${formatDims(output.type?.dims)} but was computed as ${result.dtype} ${formatDims(result.dims)}.`,
           { code: 'engine-failed' },
@@ -109,7 +109,7 @@ function runGraph(graph: Graph, feeds: NamedTensors): Map<Value, Tensor> {
 
 /** A copy, so that no result shares memory with a feed or an initializer. */
 function copyInto(source: Tensor, target: Tensor): Tensor {
-  const every = walk([countElements(source.dims)], [1]);
+  const every = listStridedPositions([countElements(source.dims)], [1]);
   move(source, every, target, every);
   return target;
 }
@@ -123,7 +123,7 @@ export function referenceEngine(): Engine {
   return {
     name: 'reference',
     async load(graph): Promise<Session> {
-      for (const node of graph.nodes) getOp(node);
+      for (const node of graph.nodes) readOp(node);
       return {
         async run(feeds, into = {}) {
           checkFeeds(graph, feeds);
@@ -137,7 +137,7 @@ export function referenceEngine(): Engine {
               });
             results[output.name] = result;
           }
-          checkInto(graph, into, results);
+          checkOutputTargets(graph, into, results);
           for (const [name, result] of Object.entries(results)) {
             results[name] = copyInto(result, into[name] ?? zeros(result.dtype, result.dims));
           }

@@ -1,5 +1,5 @@
 import type { RunContext } from '../context/run-context.js';
-import { getPreprocess } from '../images/open-dataset.js';
+import { requirePreprocess } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { findPredictionProblem, type PredictionStats } from '../metrics/prediction-stats.js';
 import { describePreprocess } from '../models/preprocessing.js';
@@ -9,12 +9,12 @@ import { describePreprocess } from '../models/preprocessing.js';
  * trained on; says which form that was and which options change it.
  */
 export function warnIfLikeChance(stats: PredictionStats, model: LoadedModel, context: RunContext): void {
-  const doubt = findPredictionProblem(stats);
-  if (doubt === undefined) return;
-  const { size, resize, filter, color, normalization } = describePreprocess(getPreprocess(model.graph, model.info));
+  const problem = findPredictionProblem(stats);
+  if (problem === undefined) return;
+  const { size, resize, filter, color, normalization } = describePreprocess(requirePreprocess(model.graph, model.info));
   const guessed = model.info.guessed ?? [];
   context.onWarning?.(
-    `${doubt}. Perhaps the model wants its images in another form than ${size} (${resize}, ${filter}), ${color}, ${normalization}${
+    `${problem}. Perhaps the model wants its images in another form than ${size} (${resize}, ${filter}), ${color}, ${normalization}${
       guessed.length > 0 ? ` (guessed: ${guessed.join(', ')})` : ''
     }. --scale, --mean, --std, --color, --image-layout, --resize and --input change it.`,
   );

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { type ImageClass, parseWords } from '../data/image-items.js';
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 import { findImagenetNames } from '../models/imagenet-names.js';
 
 /** How far up from an image its data set's `words.txt` is looked for. */
@@ -31,7 +31,7 @@ export function findClassesNear(image: string, count: number): ImageClass[] | un
  * Names of a model's classes in the order of its outputs: what is known; where nothing is, those of ImageNet for as many
  * outputs as these, or `class 0`, `class 1`, …
  */
-export function listClassNames(known: readonly ImageClass[] | readonly string[] | undefined, count: number): string[] {
+export function buildClassNames(known: readonly ImageClass[] | readonly string[] | undefined, count: number): string[] {
   const names = known ?? findImagenetNames(count);
   return Array.from({ length: count }, (_, index) => {
     const entry = names?.[index];
@@ -55,6 +55,6 @@ export function resolveClass(spec: string, names: readonly string[], ids: readon
   const byId = ids.indexOf(spec);
   if (byId >= 0) return byId;
   throw new UsageError(
-    `No class is called "${spec}".${suggestion(spec, [...names, ...ids])} Give an index from 0 to ${names.length - 1} or a name; names come from --data or from words.txt beside the images.`,
+    `No class is called "${spec}".${formatSuggestion(spec, [...names, ...ids])} Give an index from 0 to ${names.length - 1} or a name; names come from --data or from words.txt beside the images.`,
   );
 }

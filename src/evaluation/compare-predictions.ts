@@ -19,10 +19,10 @@ import {
 } from '../metrics/prediction-stats.js';
 import type { Comparison, Flip } from '../report/comparison.js';
 import { defined } from '../values.js';
-import { score } from '../workflows/evaluate.js';
+import { scoreBatches } from '../workflows/evaluate.js';
 import { warnIfLikeChance } from './chance-warning.js';
+import { formatPreprocess } from './collect-provenance.js';
 import { mapLabels } from './label-map.js';
-import { preprocessText } from './provenance.js';
 
 /** The two models that are compared, and what to call them. */
 export interface ComparedModels {
@@ -37,7 +37,7 @@ interface Prediction {
   readonly probability: number;
 }
 
-interface Evaluated {
+interface MeasuredPredictions {
   /** None for images without labels. */
   readonly accuracy: Accuracy | undefined;
   readonly stats: PredictionStats;
@@ -50,7 +50,7 @@ async function evaluateOne(
   options: { readonly batch: number; readonly phase: string; readonly isFirst: boolean },
   context: RunContext,
   onImage: (image: { index: number; label: number; predicted: number; row: Float32Array }) => void,
-): Promise<Evaluated> {
+): Promise<MeasuredPredictions> {
   const { batch, phase, isFirst } = options;
   const total = dataset.source.items.length;
   let counts = NO_IMAGES;
@@ -61,7 +61,7 @@ async function evaluateOne(
     done++;
     if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
   };
-  for await (const { logProbabilities, labels, labelKind, indices } of score(
+  for await (const { logProbabilities, labels, labelKind, indices } of scoreBatches(
     model,
     dataset,
     { batch, onBad },
@@ -84,7 +84,7 @@ async function evaluateOne(
 }
 
 /** Warns of what speaks against believing the accuracies; returns why the first model's says nothing, if it does not. */
-function findDoubt(
+function findAccuracyProblem(
   { before, after, names }: ComparedModels,
   dataset: Dataset,
   [first, second]: readonly [PredictionStats, PredictionStats],
@@ -92,16 +92,16 @@ function findDoubt(
 ): string | undefined {
   const warnings = [before, after].map((model) => mapLabels(model, dataset.source).warning);
   for (const warning of new Set(warnings)) if (warning !== undefined) context.onWarning?.(warning);
-  const doubt = findPredictionProblem(first);
-  const secondDoubt = findPredictionProblem(second);
-  if (doubt !== undefined) warnIfLikeChance(first, before, context);
-  else if (secondDoubt !== undefined) {
+  const problem = findPredictionProblem(first);
+  const secondProblem = findPredictionProblem(second);
+  if (problem !== undefined) warnIfLikeChance(first, before, context);
+  else if (secondProblem !== undefined) {
     context.onWarning?.(
-      `${names.after}: ${secondDoubt}, which is not so for ${names.before}. Either the second model is damaged, or it wants its images in another form than ${preprocessText(after)}`,
+      `${names.after}: ${secondProblem}, which is not so for ${names.before}. Either the second model is damaged, or it wants its images in another form than ${formatPreprocess(after)}`,
     );
   }
   if (warnings[0] !== undefined) return 'the classes of the data set were not found among those of the model';
-  return doubt && `${doubt[0]?.toLowerCase()}${doubt.slice(1)}`;
+  return problem && `${problem[0]?.toLowerCase()}${problem.slice(1)}`;
 }
 
 /** Evaluates both models, and finds the images whose prediction changed. */
@@ -147,11 +147,11 @@ export async function comparePredictions(
       });
     },
   );
-  const doubt = findDoubt(models, dataset, [before.stats, after.stats], context);
+  const problem = findAccuracyProblem(models, dataset, [before.stats, after.stats], context);
   const { images } = after.stats;
   const lost = flips.filter((flip) => flip.before === flip.label).length;
   const gained = flips.filter((flip) => flip.after === flip.label).length;
-  const loss = ({ probability }: Flip) => probability.before - probability.after;
+  const computeProbabilityLoss = ({ probability }: Flip) => probability.before - probability.after;
   return {
     ...(before.accuracy && after.accuracy
       ? {
@@ -159,7 +159,7 @@ export async function comparePredictions(
             before: before.accuracy,
             after: after.accuracy,
             top1Drop: before.accuracy.top1 - after.accuracy.top1,
-            ...defined({ doubt }),
+            ...defined({ doubt: problem }),
           },
         }
       : {}),
@@ -169,6 +169,6 @@ export async function comparePredictions(
       agreement: (100 * same) / images,
       ...(labelled ? { changed: { lost, gained, wrong: flips.length - lost - gained } } : {}),
     },
-    flips: flips.sort((a, b) => loss(b) - loss(a)),
+    flips: flips.sort((a, b) => computeProbabilityLoss(b) - computeProbabilityLoss(a)),
   };
 }

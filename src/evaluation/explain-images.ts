@@ -4,7 +4,7 @@ import { getEngine, type RunContext } from '../context/run-context.js';
 import type { RgbImage } from '../data/image.js';
 import { fitImage, toTensor } from '../data/preprocess.js';
 import { type Explanation, gradCam } from '../explain/grad-cam.js';
-import { getPreprocess } from '../images/open-dataset.js';
+import { requirePreprocess } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { computeLogProbabilities } from '../metrics/accuracy.js';
 import { isConstantMap } from '../metrics/pearson.js';
@@ -15,10 +15,10 @@ import type { TriptychRow } from '../pictures/triptych.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 
 /** Images explained at a time. */
-const BATCH = 64;
+const EXPLAIN_BATCH = 64;
 
 /** How many of the most probable classes are told of each image. */
-const TOP = 5;
+const TOP_CLASSES = 5;
 
 /** A probability nearer to 1 than this has lost most digits of its own gradient in float32. */
 const SATURATED = 1e-5;
@@ -74,7 +74,7 @@ export async function explainImages(
   options: { readonly layer?: string; readonly score?: ScoreChoice | undefined; readonly names: readonly string[] },
   context: RunContext = {},
 ): Promise<ExplainedImages> {
-  const preprocess = getPreprocess(model.graph, model.info);
+  const preprocess = requirePreprocess(model.graph, model.info);
   const { layer, score, names } = options;
   const explainer = await gradCam(getEngine(context), model.graph, { layer, score, task: model.info.task });
   for (const note of explainer.notes) context.onNote?.(note);
@@ -82,10 +82,10 @@ export async function explainImages(
   const found: ExplainedImage[] = [];
   let predictions = NO_PREDICTIONS;
   try {
-    for (let start = 0; start < images.length; start += BATCH) {
+    for (let start = 0; start < images.length; start += EXPLAIN_BATCH) {
       context.signal?.throwIfAborted();
       const batch = images
-        .slice(start, start + BATCH)
+        .slice(start, start + EXPLAIN_BATCH)
         .map((entry) => ({ ...entry, image: fitImage(entry.image, preprocess) }));
       const tensor = toTensor(
         batch.map(({ image }) => image),
@@ -97,9 +97,9 @@ export async function explainImages(
       );
       for (const [i, result] of results.entries()) {
         const entry = batch[i];
-        const log = logarithms(result, described);
+        const log = computeImageLogProbabilities(result, described);
         if (log) predictions = addPredictions(predictions, log);
-        if (entry) found.push(describe(entry, result, log?.data, kind, names));
+        if (entry) found.push(describeExplanation(entry, result, log?.data, kind, names));
       }
       context.onProgress?.({ phase: 'explain', done: found.length, total: images.length });
     }
@@ -110,11 +110,14 @@ export async function explainImages(
 }
 
 /** Log-probabilities of one image `[1, classes]`; none for a regression. */
-function logarithms({ source }: Explanation, { labels, source: { kind } }: Scores): Tensor<'float32'> | undefined {
+function computeImageLogProbabilities(
+  { source }: Explanation,
+  { labels, source: { kind } }: Scores,
+): Tensor<'float32'> | undefined {
   return labels === 'none' ? undefined : computeLogProbabilities(float32(source, [1, source.length]), { kind, labels });
 }
 
-function describe(
+function describeExplanation(
   entry: { readonly file: string; readonly image: RgbImage },
   { predicted, target, scores, map }: Explanation,
   log: Float32Array | undefined,
@@ -143,7 +146,7 @@ function describe(
     targetName: names[target] ?? '',
     targetProbability,
     targetScore: scores[target] ?? Number.NaN,
-    top: scored.toSorted((a, b) => b.probability - a.probability || a.index - b.index).slice(0, TOP),
+    top: scored.toSorted((a, b) => b.probability - a.probability || a.index - b.index).slice(0, TOP_CLASSES),
     isZero: isConstantMap(map.data),
     isSaturated: kind !== 'logits' && targetProbability !== null && 1 - targetProbability < SATURATED,
     map,
@@ -152,7 +155,7 @@ function describe(
 }
 
 /** The rows of a triptych figure for explained images. */
-export function triptychRow(explained: ExplainedImage, note?: string): TriptychRow {
+export function buildTriptychRow(explained: ExplainedImage, note?: string): TriptychRow {
   const { probability, targetProbability, targetScore, isZero } = explained;
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const why =

@@ -2,7 +2,7 @@ import type { RunContext } from '../context/run-context.js';
 import type { ExplainedImages } from './explain-images.js';
 
 /** What is explained of scores like these, where it is not the model's own output as it is. */
-function aboutScores({ scores, explained }: ExplainedImages): string | undefined {
+function describeExplainedScores({ scores, explained }: ExplainedImages): string | undefined {
   const { kind, link, labels } = scores;
   if (labels === 'none')
     return 'A regression: the output itself is explained, there are no classes and no probabilities.';
@@ -16,11 +16,12 @@ function aboutScores({ scores, explained }: ExplainedImages): string | undefined
   return undefined;
 }
 
-const count = (images: number, all: number): string => (all === 1 ? 'the image' : `${images} of ${all} images`);
+const describeImageCount = (images: number, all: number): string =>
+  all === 1 ? 'the image' : `${images} of ${all} images`;
 
 /** Tells what the maps explain, and which of them say nothing. */
 export function noteScores(found: ExplainedImages, context: RunContext): void {
-  const note = aboutScores(found);
+  const note = describeExplainedScores(found);
   if (note !== undefined) context.onNote?.(note);
   const { images, explained, scores } = found;
   const saturated = images.filter(({ isSaturated }) => isSaturated).length;
@@ -29,13 +30,13 @@ export function noteScores(found: ExplainedImages, context: RunContext): void {
       ? 'explain the logits with --score logits'
       : 'export the model without its last function';
     context.onWarning?.(
-      `For ${count(saturated, images.length)} the probability of the class is 1 to five digits: the ${explained} leave no gradient there, and the map shows rounding errors. Better ${instead}.`,
+      `For ${describeImageCount(saturated, images.length)} the probability of the class is 1 to five digits: the ${explained} leave no gradient there, and the map shows rounding errors. Better ${instead}.`,
     );
   }
   const zero = images.filter(({ isZero }) => isZero).length;
   if (zero > 0) {
     context.onWarning?.(
-      `The map of ${count(zero, images.length)} is zero everywhere: no channel at this layer speaks for the class. Its picture shows nothing, and no agreement with another map is defined.`,
+      `The map of ${describeImageCount(zero, images.length)} is zero everywhere: no channel at this layer speaks for the class. Its picture shows nothing, and no agreement with another map is defined.`,
     );
   }
 }

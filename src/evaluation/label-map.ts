@@ -12,7 +12,7 @@ import { checkLabels, countClasses } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { findImagenetNames } from '../models/imagenet-names.js';
 import { range } from '../tensor/dims.js';
-import { listClassNames } from './class-names.js';
+import { buildClassNames } from './class-names.js';
 
 /** Outputs of a data set's classes. */
 export interface LabelMap {
@@ -23,19 +23,19 @@ export interface LabelMap {
   readonly warning?: string;
 }
 
-const normal = (name: string): string =>
+const normalizeName = (name: string): string =>
   name
     .trim()
     .toLowerCase()
     .replace(/[_\s]+/g, ' ');
 
 /** Outputs by their whole names, and by synonyms that belong to one output alone. */
-function outputsByName(names: readonly string[]): ReadonlyMap<string, number> {
+function indexOutputsByName(names: readonly string[]): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
   for (const split of [(name: string) => name.split(','), (name: string) => [name]]) {
     const owners = new Map<string, Set<number>>();
     for (const [output, name] of names.entries()) {
-      for (const part of split(name).map(normal)) {
+      for (const part of split(name).map(normalizeName)) {
         const owner = owners.get(part) ?? new Set();
         owners.set(part, owner.add(output));
       }
@@ -48,12 +48,12 @@ function outputsByName(names: readonly string[]): ReadonlyMap<string, number> {
   return found;
 }
 
-function byName(classes: readonly ImageClass[], names: readonly string[]): number[] | ImageClass {
-  const outputs = outputsByName(names);
+function matchClassesByName(classes: readonly ImageClass[], names: readonly string[]): number[] | ImageClass {
+  const outputs = indexOutputsByName(names);
   const mapped: number[] = [];
   for (const entry of classes) {
-    const synonyms = entry.name.split(',').map(normal);
-    const found = [normal(entry.name), normal(entry.id), ...synonyms].find((name) => outputs.has(name));
+    const synonyms = entry.name.split(',').map(normalizeName);
+    const found = [normalizeName(entry.name), normalizeName(entry.id), ...synonyms].find((name) => outputs.has(name));
     if (found === undefined) return entry;
     mapped.push(outputs.get(found) ?? 0);
   }
@@ -74,7 +74,7 @@ export function mapLabels(model: LoadedModel, source: ImageSource): LabelMap {
   if (classes.length === 0) return { outputs: [], by: 'position' };
   const count = countClasses(model);
   const names = info.classes ?? findImagenetNames(count);
-  const named = names && byName(classes, names);
+  const named = names && matchClassesByName(classes, names);
   if (Array.isArray(named)) return { outputs: named, by: 'name' };
   const positions = range(classes.length);
   if (classes.length === count) return { outputs: positions, by: 'position' };
@@ -96,7 +96,7 @@ export function mapLabels(model: LoadedModel, source: ImageSource): LabelMap {
 /** Names of a model's outputs: the data set's where it has that class, else the model's own. */
 export function listOutputNames(model: LoadedModel, source: ImageSource): string[] {
   const { outputs } = mapLabels(model, source);
-  const names = listClassNames(model.info.classes, countClasses(model));
+  const names = buildClassNames(model.info.classes, countClasses(model));
   for (const [label, output] of outputs.entries()) names[output] = source.classes[label]?.name ?? names[output] ?? '';
   return names;
 }

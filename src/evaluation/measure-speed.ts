@@ -1,6 +1,6 @@
 import type { Engine, Session } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { compareLatencies } from '../metrics/speed.js';
 import type { SpeedFigures } from '../report/comparison.js';
@@ -9,7 +9,7 @@ import { seeded } from '../tensor/random.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 
 /** A batch of seeded numbers for the first input of a graph. */
-export function randomInput(graph: Graph, batch: number): Record<string, Tensor> {
+export function buildRandomInput(graph: Graph, batch: number): Record<string, Tensor> {
   const input = graph.inputs[0];
   const dims = (input?.type?.dims ?? []).map((dim, axis) => (axis === 0 ? batch : typeof dim === 'number' ? dim : 1));
   const random = seeded(0, batch);
@@ -21,9 +21,9 @@ export function randomInput(graph: Graph, batch: number): Record<string, Tensor>
 const FEWEST_RUNS = 7;
 const MOST_RUNS = 200;
 /** Batch sizes that models of any batch are timed at: one image at a time, and many. */
-const BATCHES: readonly number[] = [1, 64];
+const TIMED_BATCHES: readonly number[] = [1, 64];
 
-const leastCommonMultiple = (a: number, b: number): number => {
+const computeLeastCommonMultiple = (a: number, b: number): number => {
   let [x, y] = [a, b];
   while (y > 0) [x, y] = [y, x % y];
   return (a / x) * b;
@@ -33,21 +33,21 @@ const leastCommonMultiple = (a: number, b: number): number => {
  * Chooses the batch sizes that two models are compared at: 1 and 64; where a graph runs for one size alone, the smallest
  * that both can do in whole batches.
  */
-export function batchesToTime(before: Graph, after: Graph): readonly number[] {
-  const fixed = [before, after].flatMap((graph) => getFixedBatch(graph) ?? []);
-  return fixed.length === 0 ? BATCHES : [fixed.reduce(leastCommonMultiple)];
+export function chooseTimedBatches(before: Graph, after: Graph): readonly number[] {
+  const fixed = [before, after].flatMap((graph) => findFixedBatch(graph) ?? []);
+  return fixed.length === 0 ? TIMED_BATCHES : [fixed.reduce(computeLeastCommonMultiple)];
 }
 
 /** Prepares what times one pass of `batch` images through a graph, in pieces of its fixed batch where it has one. */
-async function loadTimed(engine: Engine, graph: Graph, batch: number, sessions: Session[]) {
-  const size = getFixedBatch(graph) ?? batch;
+async function prepareTimedRun(engine: Engine, graph: Graph, batch: number, sessions: Session[]) {
+  const size = findFixedBatch(graph) ?? batch;
   if (batch % size !== 0) {
     throw new ShiboriError(
       `Timing a model at batch ${batch}: its graph runs for batches of ${size} alone. Give a multiple of ${size}.`,
       { code: 'invalid-data' },
     );
   }
-  const feeds = randomInput(graph, size);
+  const feeds = buildRandomInput(graph, size);
   const session = await engine.load(graph);
   sessions.push(session);
   return async (): Promise<number> => {
@@ -72,8 +72,8 @@ export async function measureSpeed(
   const { batch, seconds = 2 } = options;
   const sessions: Session[] = [];
   try {
-    const timeBefore = await loadTimed(engine, before, batch, sessions);
-    const timeAfter = await loadTimed(engine, after, batch, sessions);
+    const timeBefore = await prepareTimedRun(engine, before, batch, sessions);
+    const timeAfter = await prepareTimedRun(engine, after, batch, sessions);
     for (let warmUp = 0; warmUp < 2; warmUp++) {
       await timeBefore();
       await timeAfter();

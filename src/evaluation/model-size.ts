@@ -1,5 +1,5 @@
 import { encodeModel, type LoadedModel } from '../io/models/model-file.js';
-import { countGzipped, findStored } from '../io/models/stored-file.js';
+import { countGzipped, findStoredFile } from '../io/models/stored-file.js';
 import { summarizeImage } from '../models/summary.js';
 import type { SizeFigures } from '../report/comparison.js';
 
@@ -9,7 +9,7 @@ import type { SizeFigures } from '../report/comparison.js';
  */
 export async function measureModelSize(model: LoadedModel): Promise<SizeFigures> {
   const { parameters, multAdds } = summarizeImage(model.graph);
-  const stored = findStored(model);
+  const stored = findStoredFile(model);
   if (stored) {
     const gzipBytes = await countGzipped(stored.files);
     return { parameters, multAdds, onnxBytes: stored.bytes, gzipBytes, dtype: stored.dtype };

@@ -1,6 +1,6 @@
 import type { Session } from '../engine/engine.js';
 import { runInPieces } from '../engine/pieces.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 
@@ -11,7 +11,7 @@ import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 export async function runImages(session: Session, graph: Graph, images: Tensor<'float32'>): Promise<Tensor<'float32'>> {
   const input = graph.inputs[0]?.name ?? '';
   const output = graph.outputs[0]?.name ?? '';
-  return runInPieces(images, getFixedBatch(graph), async (piece) =>
+  return runInPieces(images, findFixedBatch(graph), async (piece) =>
     expectFloat32((await session.run({ [input]: piece }))[output], `Output "${output}"`),
   );
 }

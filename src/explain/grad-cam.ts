@@ -10,11 +10,11 @@ import { appendGradients } from '../autodiff/gradient.js';
 import type { Engine } from '../engine/engine.js';
 import { BatchSessions, splitIntoPieces } from '../engine/pieces.js';
 import { ShiboriError, UsageError } from '../errors.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { appendClassScores, appendColumns, explainedScores, type ScoreChoice } from '../ops/scores/append.js';
+import { appendClassScores, appendColumns, chooseExplainedScores, type ScoreChoice } from '../ops/scores/append.js';
 import { findScores, type OutputKind, type Scores, type Task } from '../ops/scores/scores.js';
 import { startRewrite } from '../passes/rewrite.js';
 import { expectFloat32, float32, int64, type Tensor } from '../tensor/tensor.js';
@@ -156,12 +156,12 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
   const { input, layer, scores: described } = subject;
   const { classes, columns } = described;
   // Fails now rather than with the first image, where an operator after the layer has no gradient.
-  const declared = getFixedBatch(graph);
+  const declared = findFixedBatch(graph);
   buildExplainingGraph(graph, subject, declared ?? 1);
   const sessions = new BatchSessions(engine, (batch) => buildExplainingGraph(graph, subject, batch));
   const explainBatch = async (images: Tensor<'float32'>, wanted: readonly number[]): Promise<Explanation[]> => {
     const [batch = 0, , height = 0, width = 0] = images.dims;
-    const session = await sessions.of(batch);
+    const session = await sessions.loadFor(batch);
     const results = await session.run({ [input.name]: images, target: int64(wanted) });
     const scores = expectFloat32(results['grad-cam/scores'], 'Grad-CAM scores');
     const source = expectFloat32(results['grad-cam/source'], 'Scores');
@@ -187,7 +187,7 @@ export async function gradCam(engine: Engine, graph: Graph, options: GradCamOpti
     classes,
     notes: unclear === undefined ? [] : [unclear],
     scores: described,
-    explainedKind: explainedScores(described, options.score).kind,
+    explainedKind: chooseExplainedScores(described, options.score).kind,
     async explain(images, targets = []) {
       const [count = 0] = images.dims;
       const wanted = Array.from({ length: count }, (_, i) => targets[i] ?? -1);

@@ -4,18 +4,18 @@
  */
 import { ShiboriError } from '../errors.js';
 import { countElements } from '../tensor/dims.js';
-import { allocate, bytesPerElement, type DType, fromBytes } from '../tensor/dtype.js';
-import { getBytes, type Tensor, tensor } from '../tensor/tensor.js';
+import { allocate, type DType, fromBytes, getBytesPerElement } from '../tensor/dtype.js';
+import { getTensorBytes, type Tensor, tensor } from '../tensor/tensor.js';
 
-const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // "\x93NUMPY"
+const NPY_MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // "\x93NUMPY"
 
 /** NumPy itself refuses longer headers: they could only make its parser slow. */
-const LONGEST_HEADER = 10_000;
+const MAX_NPY_HEADER_BYTES = 10_000;
 
 /** NumPy aligns the first element to this many bytes. */
-const ALIGNMENT = 64;
+const NPY_ALIGNMENT = 64;
 
-const dtypes: Readonly<Record<string, DType>> = {
+const npyDtypes: Readonly<Record<string, DType>> = {
   '<f2': 'float16',
   '<f4': 'float32',
   '<f8': 'float64',
@@ -30,15 +30,16 @@ const dtypes: Readonly<Record<string, DType>> = {
   '|b1': 'bool',
 };
 
-function readHeader(bytes: Uint8Array, fail: (problem: string) => never): { text: string; end: number } {
-  if (bytes.length < 12 || MAGIC.some((byte, i) => bytes[i] !== byte)) fail('it does not begin as a .npy file does');
+function readNpyHeader(bytes: Uint8Array, fail: (problem: string) => never): { text: string; end: number } {
+  if (bytes.length < 12 || NPY_MAGIC.some((byte, i) => bytes[i] !== byte))
+    fail('it does not begin as a .npy file does');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const major = view.getUint8(6);
   if (major < 1 || major > 3) fail(`it is of version ${major}; versions 1 to 3 are known`);
   const start = major === 1 ? 10 : 12;
   const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
-  if (length > LONGEST_HEADER)
-    fail(`its header claims ${length} bytes, more than the ${LONGEST_HEADER} of a sane file`);
+  if (length > MAX_NPY_HEADER_BYTES)
+    fail(`its header claims ${length} bytes, more than the ${MAX_NPY_HEADER_BYTES} of a sane file`);
   if (start + length > bytes.length) fail('it ends inside its header');
   const text = new TextDecoder('utf-8').decode(bytes.subarray(start, start + length));
   return { text, end: start + length };
@@ -54,15 +55,15 @@ export function readNpy(bytes: Uint8Array, file = 'a .npy file'): Tensor {
   const fail = (problem: string): never => {
     throw new ShiboriError(`Reading ${file}: ${problem}.`, { code: 'invalid-file' });
   };
-  const { text, end } = readHeader(bytes, fail);
+  const { text, end } = readNpyHeader(bytes, fail);
   const descr =
     /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1] ?? fail(`no simple element type in its header ${text.trim()}`);
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1] ?? fail('no fortran_order in its header');
   const shape = /'shape'\s*:\s*\(([\d\s,]*)\)/.exec(text)?.[1] ?? fail('no shape in its header');
-  const dtype = dtypes[descr];
+  const dtype = npyDtypes[descr];
   if (dtype === undefined) {
     return fail(
-      `elements of type '${descr}' are not supported (only ${Object.keys(dtypes).join(' ')}); ` +
+      `elements of type '${descr}' are not supported (only ${Object.keys(npyDtypes).join(' ')}); ` +
         "convert with numpy's astype",
     );
   }
@@ -74,15 +75,15 @@ export function readNpy(bytes: Uint8Array, file = 'a .npy file'): Tensor {
     fail('it is in Fortran (column-major) order, which is not supported; save numpy.ascontiguousarray(array) instead');
   }
   // In floating point a hostile product becomes huge, infinite or NaN, and so never equals the bytes that are there.
-  const expected = countElements(dims) * bytesPerElement(dtype);
+  const expected = countElements(dims) * getBytesPerElement(dtype);
   const found = bytes.length - end;
   if (expected !== found) {
     fail(`its header promises ${dtype} [${dims.join(', ')}], ${expected} bytes of elements, but it holds ${found}`);
   }
-  return readTensor(dtype, dims, bytes.subarray(end));
+  return makeNpyTensor(dtype, dims, bytes.subarray(end));
 }
 
-function readTensor<T extends DType>(dtype: T, dims: readonly number[], elements: Uint8Array): Tensor<T> {
+function makeNpyTensor<T extends DType>(dtype: T, dims: readonly number[], elements: Uint8Array): Tensor<T> {
   return tensor(dtype, dims, elements.length === 0 ? allocate(dtype, 0) : fromBytes(dtype, elements));
 }
 
@@ -90,10 +91,10 @@ function readTensor<T extends DType>(dtype: T, dims: readonly number[], elements
 export function writeNpy(source: Tensor<'float32'>): Uint8Array {
   const shape = source.dims.length === 1 ? `(${source.dims[0]},)` : `(${source.dims.join(', ')})`;
   const text = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`;
-  const start = Math.ceil((10 + text.length + 1) / ALIGNMENT) * ALIGNMENT;
-  const elements = getBytes(source);
+  const start = Math.ceil((10 + text.length + 1) / NPY_ALIGNMENT) * NPY_ALIGNMENT;
+  const elements = getTensorBytes(source);
   const bytes = new Uint8Array(start + elements.length);
-  bytes.set(MAGIC);
+  bytes.set(NPY_MAGIC);
   bytes.set([1, 0], 6);
   new DataView(bytes.buffer).setUint16(8, start - 10, true);
   bytes.set(new TextEncoder().encode(`${text.padEnd(start - 11)}\n`), 10);

@@ -1,6 +1,6 @@
 /* Flat names of tensors that hold several sets of weights (`model.…`, `ema.…`), or one under a needless prefix. */
 
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 
 /** Weights that a file holds, by the key that chooses them. */
 export interface WeightSet {
@@ -93,13 +93,13 @@ const LISTED = 12;
 const LONGEST_KEY = 100;
 
 /** A key out of a file for a message: quoted, escaped, of bounded length. */
-function shownKey(key: string): string {
+function formatKey(key: string): string {
   return JSON.stringify(key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}…` : key);
 }
 
 /** Sets of weights in words: `"model" (8 tensors), "ema" (8 tensors)`. */
-export function listSets(sets: readonly WeightSet[]): string {
-  const some = sets.slice(0, LISTED).map(({ key, tensors }) => `${shownKey(key)} (${count(tensors)})`);
+export function describeSets(sets: readonly WeightSet[]): string {
+  const some = sets.slice(0, LISTED).map(({ key, tensors }) => `${formatKey(key)} (${formatTensorCount(tensors)})`);
   return some.join(', ') + (sets.length > LISTED ? ', …' : '');
 }
 
@@ -109,20 +109,25 @@ export function noteOthers(chosen: string, others: readonly WeightSet[]): string
   if (first === undefined) return undefined;
   const verb = others.length === 1 ? 'is' : 'are';
   return (
-    `The weights are ${chosen}. The file also holds ${listSets(others)}, which ${verb} not used: ` +
-    `choose with --weights ${/^[\w.-]{1,100}$/.test(first.key) ? first.key : shownKey(first.key)}.`
+    `The weights are ${chosen}. The file also holds ${describeSets(others)}, which ${verb} not used: ` +
+    `choose with --weights ${/^[\w.-]{1,100}$/.test(first.key) ? first.key : formatKey(first.key)}.`
   );
 }
 
-function count(tensors: number): string {
+function formatTensorCount(tensors: number): string {
   return tensors === 1 ? '1 tensor' : `${tensors} tensors`;
 }
 
 /** The error for a key that holds no weights, with those that do. */
-export function unknownKey(key: string, known: readonly WeightSet[], fail: (problem: string) => Error): UsageError {
+export function makeUnknownKeyError(
+  key: string,
+  known: readonly WeightSet[],
+  fail: (problem: string) => Error,
+): UsageError {
   // The nearest is looked for letter by letter, and keys come out of the file.
   const keys = known.map((set) => set.key).filter(({ length }) => length <= LONGEST_KEY);
-  const list = known.length === 0 ? 'It holds one set of weights: leave --weights out' : `It has ${listSets(known)}`;
-  const problem = `it holds no weights under ${shownKey(key)} (--weights).${suggestion(key, keys)} ${list}.`;
+  const list =
+    known.length === 0 ? 'It holds one set of weights: leave --weights out' : `It has ${describeSets(known)}`;
+  const problem = `it holds no weights under ${formatKey(key)} (--weights).${formatSuggestion(key, keys)} ${list}.`;
   return new UsageError(fail(problem).message);
 }

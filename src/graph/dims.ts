@@ -1,21 +1,21 @@
 import type { Dim } from './model.js';
 
 /** A product of a number and symbols: what a symbolic size looks like inside reshape arithmetic. */
-interface Product {
+interface DimProduct {
   readonly factor: number;
   readonly symbols: readonly string[];
 }
 
 const UNKNOWN = '?';
 
-function parse(dim: Dim): Product {
+function parseDim(dim: Dim): DimProduct {
   if (typeof dim === 'number') return { factor: dim, symbols: [] };
   const parts = dim.split('*');
   const first = Number(parts[0]);
   return Number.isInteger(first) ? { factor: first, symbols: parts.slice(1) } : { factor: 1, symbols: parts };
 }
 
-function format({ factor, symbols }: Product): Dim {
+function formatDimProduct({ factor, symbols }: DimProduct): Dim {
   if (symbols.length === 0) return factor;
   return factor === 1 ? symbols.join('*') : [factor, ...symbols].join('*');
 }
@@ -25,17 +25,17 @@ export function multiplyDims(dims: readonly Dim[]): Dim {
   let factor = 1;
   const symbols: string[] = [];
   for (const dim of dims) {
-    const product = parse(dim);
+    const product = parseDim(dim);
     factor *= product.factor;
     symbols.push(...product.symbols);
   }
-  return factor === 0 ? 0 : format({ factor, symbols: symbols.sort() });
+  return factor === 0 ? 0 : formatDimProduct({ factor, symbols: symbols.sort() });
 }
 
 /** `total / part`, or `undefined` when the division leaves a rest or unknown symbols. */
 export function divideDims(total: Dim, part: Dim): Dim | undefined {
-  const numerator = parse(total);
-  const denominator = parse(part);
+  const numerator = parseDim(total);
+  const denominator = parseDim(part);
   const symbols = [...numerator.symbols];
   for (const symbol of denominator.symbols) {
     const at = symbols.indexOf(symbol);
@@ -43,7 +43,7 @@ export function divideDims(total: Dim, part: Dim): Dim | undefined {
     symbols.splice(at, 1);
   }
   if (denominator.factor === 0 || numerator.factor % denominator.factor !== 0) return undefined;
-  return format({ factor: numerator.factor / denominator.factor, symbols });
+  return formatDimProduct({ factor: numerator.factor / denominator.factor, symbols });
 }
 
 /** How many elements dimensions hold for each of a batch (`"17*N"`, 16 of `"N"`: 272); `undefined` where nobody knows. */

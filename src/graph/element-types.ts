@@ -32,7 +32,7 @@ const elementTypes: readonly (readonly [name: string, dtype: DType | undefined])
 ];
 
 /** The element type with this number, or `undefined` when tensors here cannot hold it. */
-export function getDtype(elementType: number): DType | undefined {
+export function findDtype(elementType: number): DType | undefined {
   return elementTypes[elementType]?.[1];
 }
 
@@ -42,7 +42,7 @@ export function getElementTypeName(elementType: number): string {
 }
 
 /** ONNX's number of an element type. */
-export function getElementType(dtype: DType): number {
+export function getElementTypeNumber(dtype: DType): number {
   return elementTypes.findIndex(([, known]) => known === dtype);
 }
 

@@ -63,7 +63,7 @@ export interface Graph {
 }
 
 /** Who made a model and what they wrote about it: the fields of `ModelProto` that say nothing about the computation. */
-export interface ModelAbout {
+export interface ModelDescription {
   readonly producerName?: string;
   readonly producerVersion?: string;
   readonly domain?: string;
@@ -82,7 +82,7 @@ export interface Model {
   readonly domains: Readonly<Record<string, number>>;
   /** `metadata_props`. */
   readonly metadata: Readonly<Record<string, string>>;
-  readonly about?: ModelAbout;
+  readonly about?: ModelDescription;
 }
 
 /** The operator set that graphs built here are written in: every `Reduce*` takes its axes as an input from 18 on. */

@@ -1,9 +1,9 @@
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 import type { Graph, Node, Value } from './model.js';
 import { findUses } from './uses.js';
 
 /** How far `scope` repeats the end of `path`: `/features.1/features.1.0` and `/layer1/layer1.0` are one step down each. */
-function below(path: string, scope: string): string {
+function appendScope(path: string, scope: string): string {
   const parts = path.split('.');
   const repeated = parts.map((_, i) => parts.slice(i).join('.')).find((end) => scope.startsWith(`${end}.`));
   return path + (repeated === undefined ? `.${scope}` : scope.slice(repeated.length));
@@ -23,7 +23,7 @@ export function getModulePath(node: Node): string {
   if (name === '') return node.outputs.find((output) => output !== undefined)?.name ?? node.op;
   const scopes = name.split('/').filter((scope) => scope !== '');
   const [first = name, ...rest] = scopes.length > 1 ? scopes.slice(0, -1) : scopes;
-  return rest.reduce(below, first);
+  return rest.reduce(appendScope, first);
 }
 
 /** A module of the graph: the nodes that share a path, and the one activation that leaves them. */
@@ -82,7 +82,7 @@ export function findLayer(graph: Graph, name: string): Layer {
   }
   const candidates = layers.flatMap((layer) => [layer.path, layer.path.split('.').slice(-2).join('.')]);
   throw new UsageError(
-    `No layer is called "${name}".${suggestion(name, candidates)} \`shibori summary MODEL\` lists the layers.`,
+    `No layer is called "${name}".${formatSuggestion(name, candidates)} \`shibori summary MODEL\` lists the layers.`,
   );
 }
 

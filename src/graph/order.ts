@@ -17,7 +17,7 @@ export function sortTopologically(graph: Graph, outer: Iterable<Value> = []): No
   const state = new Map<Node, 'open' | 'done'>();
   for (const start of graph.nodes) {
     // A stack of its own: a chain of nodes may be longer than JavaScript's stack is deep.
-    const stack = state.has(start) ? [] : [entered(start)];
+    const stack = state.has(start) ? [] : [startVisit(start)];
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
       state.set(top.node, 'open');
       const { value } = top.reads.next();
@@ -28,7 +28,7 @@ export function sortTopologically(graph: Graph, outer: Iterable<Value> = []): No
         continue;
       }
       const producer = producers.get(value);
-      if (producer && !state.has(producer)) stack.push(entered(producer));
+      if (producer && !state.has(producer)) stack.push(startVisit(producer));
       else if (producer && state.get(producer) === 'open') {
         throw new ShiboriError(
           `The graph has a cycle: node "${producer.name}" (${producer.op}) waits for its own result. ONNX graphs must be acyclic.`,
@@ -45,6 +45,6 @@ export function sortTopologically(graph: Graph, outer: Iterable<Value> = []): No
   return order;
 }
 
-function entered(node: Node): { readonly node: Node; readonly reads: Iterator<Value, undefined> } {
+function startVisit(node: Node): { readonly node: Node; readonly reads: Iterator<Value, undefined> } {
   return { node, reads: listReads(node).values() };
 }

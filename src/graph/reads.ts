@@ -1,7 +1,7 @@
 import type { Graph, Node, Value } from './model.js';
 
 /** The values that a graph inside of a node reads from outside of it. */
-function readFromOutside(graph: Graph): Set<Value> {
+function listOutsideReads(graph: Graph): Set<Value> {
   const own = new Set<Value>([...graph.inputs, ...graph.initializers.keys()]);
   for (const node of graph.nodes) for (const output of node.outputs) if (output) own.add(output);
   const outside = new Set<Value>();
@@ -15,7 +15,7 @@ export function listReads(node: Node): Set<Value> {
   const reads = new Set<Value>();
   for (const input of node.inputs) if (input) reads.add(input);
   for (const attribute of Object.values(node.attributes)) {
-    if (attribute.type === 'graph') for (const value of readFromOutside(attribute.value)) reads.add(value);
+    if (attribute.type === 'graph') for (const value of listOutsideReads(attribute.value)) reads.add(value);
   }
   return reads;
 }

@@ -7,7 +7,7 @@ import type { RgbImage } from '../data/image.js';
 import { isImagePath } from '../data/image-folder.js';
 import { findIndexByPath, getItem, parseSplit } from '../data/image-items.js';
 import { UsageError } from '../errors.js';
-import { readWhole } from '../io/models/model-file.js';
+import { readWholeFile } from '../io/models/model-file.js';
 import { range } from '../tensor/dims.js';
 import { decodeImage } from './decode-image.js';
 import { openFolder } from './image-source-tree.js';
@@ -23,7 +23,7 @@ export interface NamedImage {
 }
 
 /** So many of a list, evenly spread over it: folders and data sets may be sorted by class. */
-function spread<T>(items: readonly T[], count: number): T[] {
+function spreadEvenly<T>(items: readonly T[], count: number): T[] {
   return range(Math.min(count, items.length)).map(
     (i) => items[Math.floor((i * items.length) / Math.min(count, items.length))] as T,
   );
@@ -84,8 +84,8 @@ export async function readImages(
       return Promise.all(chosen.map((index) => readItem(dataset, index)));
     }
     // A bare number is a position in the data set.
-    const indexOf = (spec: string) => (/^\d+$/.test(spec) ? Number(spec) : findIndexByPath(dataset.source, spec));
-    return Promise.all(specs.map((spec) => readItem(dataset, indexOf(spec))));
+    const findIndex = (spec: string) => (/^\d+$/.test(spec) ? Number(spec) : findIndexByPath(dataset.source, spec));
+    return Promise.all(specs.map((spec) => readItem(dataset, findIndex(spec))));
   }
   if (specs.length === 0) {
     throw new UsageError('Name at least one image or a folder of images, or a data set with --data.');
@@ -93,11 +93,11 @@ export async function readImages(
   const files: string[] = [];
   for (const spec of specs) {
     const { files: found, isMany } = await listImages(spec);
-    const chosen = isMany ? spread(found, limit ?? DEFAULT_LIMIT) : found;
+    const chosen = isMany ? spreadEvenly(found, limit ?? DEFAULT_LIMIT) : found;
     noteLimit(chosen.length, found.length, `"${spec}"`, context);
     files.push(...chosen);
   }
   return Promise.all(
-    files.map(async (file) => ({ file, image: await decodeImage(await readWhole(file, 'image'), file) })),
+    files.map(async (file) => ({ file, image: await decodeImage(await readWholeFile(file, 'image'), file) })),
   );
 }

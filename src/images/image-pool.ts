@@ -23,7 +23,7 @@ import type { BatchAnswer, BatchRequest, ImageWorkerData } from './image-worker.
 const ENTRY = new URL('./image-worker.js', import.meta.url);
 
 /** Fewer images are loaded before a thread has started (0.1 s, at 2,800 small JPEG files a second). */
-const WORTH_A_THREAD = 256;
+const FEWEST_POOLED_IMAGES = 256;
 /** Batches that may be ready while each thread makes one. More would only take memory: 150 MB for 256 images of 224². */
 const BATCHES_READY = 1;
 /** More threads than this were never needed to feed an engine on one machine's processor. */
@@ -34,23 +34,23 @@ export function countDefaultWorkers(cores: number = availableParallelism()): num
   return cores <= 2 ? 1 : Math.min(MOST_WORKERS, cores - 1);
 }
 
-interface Waiting {
+interface PendingBatch {
   resolve(loaded: LoadedImages): void;
   reject(error: Error): void;
 }
 
 /** One thread and the batches it was sent. */
 class ImageThread {
-  readonly waiting = new Map<number, Waiting>();
+  readonly pending = new Map<number, PendingBatch>();
   readonly #worker: Worker;
 
   constructor(entry: URL, workerData: ImageWorkerData, onEnd: (reason: string) => void) {
     // Not the process's own flags: some, such as --input-type, keep a thread from starting, and it needs none.
     this.#worker = new Worker(entry, { workerData, name: 'shibori images', execArgv: [] });
     this.#worker.on('message', (answer: BatchAnswer) => {
-      const waiting = this.waiting.get(answer.id);
-      this.waiting.delete(answer.id);
-      if (this.waiting.size === 0) this.#worker.unref();
+      const waiting = this.pending.get(answer.id);
+      this.pending.delete(answer.id);
+      if (this.pending.size === 0) this.#worker.unref();
       if ('error' in answer) waiting?.reject(unpackError(answer.error));
       else waiting?.resolve(answer.loaded);
     });
@@ -61,16 +61,16 @@ class ImageThread {
     this.#worker.unref();
   }
 
-  send(request: BatchRequest, waiting: Waiting): void {
-    if (this.waiting.size === 0) this.#worker.ref();
-    this.waiting.set(request.id, waiting);
+  send(request: BatchRequest, waiting: PendingBatch): void {
+    if (this.pending.size === 0) this.#worker.ref();
+    this.pending.set(request.id, waiting);
     this.#worker.postMessage(request);
   }
 
   /** Ends the thread; what was still waited for fails. */
   async end(error: Error): Promise<void> {
-    for (const { reject } of this.waiting.values()) reject(error);
-    this.waiting.clear();
+    for (const { reject } of this.pending.values()) reject(error);
+    this.pending.clear();
     await this.#worker.terminate();
   }
 }
@@ -120,7 +120,7 @@ export function openPooledLoader(
       if (ended) throw ended;
       if (threads.length === 0) threads = start();
       // Sent at once, also to a busy thread: while an engine computes, this thread could not hand on the next batch.
-      const least = threads.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a));
+      const least = threads.reduce((a, b) => (b.pending.size < a.pending.size ? b : a));
       return new Promise((resolve, reject) => least.send({ id: sent++, images, view }, { resolve, reject }));
     },
     batchesAhead: workers + BATCHES_READY,
@@ -144,7 +144,7 @@ export function openPooledLoader(
 export function openImageLoader(
   { source, decode }: { readonly source: ImageSource; readonly decode: ImageDecoder },
   recipe: ImageTransform,
-  workers: number = source.items.length < WORTH_A_THREAD ? 0 : countDefaultWorkers(),
+  workers: number = source.items.length < FEWEST_POOLED_IMAGES ? 0 : countDefaultWorkers(),
 ): ImageLoader {
   if (!(Number.isInteger(workers) && workers >= 0)) {
     throw new UsageError(`The number of workers that load images must be 0 or more, found ${workers}.`);

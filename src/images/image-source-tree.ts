@@ -15,7 +15,12 @@ export interface FileTree {
   close(): Promise<void>;
 }
 
-async function listFiles(folder: string, prefix: string, above: ReadonlySet<string>, paths: string[]): Promise<void> {
+async function collectFiles(
+  folder: string,
+  prefix: string,
+  above: ReadonlySet<string>,
+  paths: string[],
+): Promise<void> {
   const real = await realpath(folder);
   // A link to a folder above would be walked for ever.
   if (above.has(real)) return;
@@ -24,7 +29,7 @@ async function listFiles(folder: string, prefix: string, above: ReadonlySet<stri
     const path = `${prefix}${entry.name}`;
     // A broken link is nothing to read.
     const kind = entry.isSymbolicLink() ? await stat(join(folder, entry.name)).catch(() => undefined) : entry;
-    if (kind?.isDirectory()) await listFiles(join(folder, entry.name), `${path}/`, seen, paths);
+    if (kind?.isDirectory()) await collectFiles(join(folder, entry.name), `${path}/`, seen, paths);
     else if (kind?.isFile()) paths.push(path);
   }
 }
@@ -48,10 +53,10 @@ export async function readFromFolder(folder: string, path: string): Promise<Uint
 export async function openFolder(folder: string, only?: string): Promise<FileTree> {
   const paths: string[] = [];
   if (only === undefined) {
-    await listFiles(folder, '', new Set(), paths);
+    await collectFiles(folder, '', new Set(), paths);
   } else {
     for (const entry of await readdir(folder, { withFileTypes: true })) if (entry.isFile()) paths.push(entry.name);
-    await listFiles(join(folder, only), `${only}/`, new Set(), paths);
+    await collectFiles(join(folder, only), `${only}/`, new Set(), paths);
   }
   return {
     name: folder,

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { inflateRaw } from 'node:zlib';
 import type { ZipEntry } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
-import { crc32 } from './image-source-crc.js';
+import { crc32 } from './crc32.js';
 import type { FileTree } from './image-source-tree.js';
 
 const inflate = promisify(inflateRaw);
@@ -31,7 +31,7 @@ const UNKNOWN_32 = 0xffffffff;
 /** Deflate cannot shrink more than 1032 to 1. */
 const DEFLATE_LIMIT = 1032;
 /** More than any image that may be decoded takes. */
-const MAX_FILE_BYTES = 2 ** 29;
+const MAX_UNPACKED_BYTES = 2 ** 29;
 /** Room for the local header's own extra field, so that one read usually fetches header and data. */
 const LOCAL_EXTRA_GUESS = 64;
 
@@ -71,15 +71,15 @@ async function findDirectory(handle: FileHandle, fileSize: number, file: string)
   let offset = tail.getUint32(end + 16, true);
   const locator = end - ZIP64_LOCATOR_BYTES;
   if (locator >= 0 && tail.getUint32(locator, true) === ZIP64_LOCATOR_SIGNATURE) {
-    const record = await readAt(handle, safeInteger(tail, locator + 8, file), ZIP64_END_BYTES);
+    const record = await readAt(handle, readSafeInteger(tail, locator + 8, file), ZIP64_END_BYTES);
     if (record.byteLength < ZIP64_END_BYTES || record.getUint32(0, true) !== ZIP64_END_SIGNATURE) {
       throw new ShiboriError(`"${file}" is a damaged zip archive: its zip64 end record is missing.`, {
         code: 'invalid-data',
       });
     }
-    count = safeInteger(record, 32, file);
-    size = safeInteger(record, 40, file);
-    offset = safeInteger(record, 48, file);
+    count = readSafeInteger(record, 32, file);
+    size = readSafeInteger(record, 40, file);
+    offset = readSafeInteger(record, 48, file);
   }
   if (offset + size > fileSize || count * ENTRY_BYTES > size) {
     throw new ShiboriError(
@@ -90,7 +90,7 @@ async function findDirectory(handle: FileHandle, fileSize: number, file: string)
   return { count, size, offset };
 }
 
-function safeInteger(view: DataView, at: number, file: string): number {
+function readSafeInteger(view: DataView, at: number, file: string): number {
   const value = Number(view.getBigUint64(at, true));
   if (!Number.isSafeInteger(value))
     throw new ShiboriError(`"${file}" is a damaged zip archive: it states a size of ${value}.`, {
@@ -117,7 +117,7 @@ function readZip64(view: DataView, start: number, end: number, values: number[],
       return values.map((value) => {
         if (value !== UNKNOWN_32 || field + 8 > Math.min(end, at + 4 + length)) return value;
         field += 8;
-        return safeInteger(view, field - 8, file);
+        return readSafeInteger(view, field - 8, file);
       });
     }
     at += 4 + length;
@@ -136,7 +136,7 @@ function findObstacle(
   if (method !== 0 && method !== 8)
     return `it is compressed by method ${method}, only "stored" and "deflated" are read`;
   if (offset + LOCAL_BYTES + compressedSize > fileSize) return 'it reaches beyond the end of the archive';
-  if (size > MAX_FILE_BYTES) return `it claims ${size} bytes`;
+  if (size > MAX_UNPACKED_BYTES) return `it claims ${size} bytes`;
   const limit = isDeflated ? compressedSize * DEFLATE_LIMIT : compressedSize;
   if (size > limit || (!isDeflated && size !== compressedSize)) {
     return `it claims ${size} bytes, which its ${compressedSize} bytes in the archive cannot hold`;
@@ -145,7 +145,7 @@ function findObstacle(
 }
 
 /** Reads the entry at `at`, and where the next one is. */
-function readEntry(view: DataView, at: number, fileSize: number, file: string) {
+function readDirectoryEntry(view: DataView, at: number, fileSize: number, file: string) {
   const damaged = () =>
     new ShiboriError(`"${file}" is a damaged zip archive: its directory breaks off.`, { code: 'invalid-data' });
   if (at + ENTRY_BYTES > view.byteLength || view.getUint32(at, true) !== ENTRY_SIGNATURE) throw damaged();
@@ -178,7 +178,7 @@ async function readDirectory(handle: FileHandle, file: string): Promise<Map<stri
   const entries = new Map<string, ZipEntry>();
   let at = 0;
   for (let i = 0; i < count; i++) {
-    const { name, entry, next } = readEntry(view, at, fileSize, file);
+    const { name, entry, next } = readDirectoryEntry(view, at, fileSize, file);
     at = next;
     if (name.endsWith('/')) continue;
     if (entries.has(name))
@@ -208,7 +208,7 @@ function toBytes(view: DataView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-async function unpack(raw: Uint8Array, { isDeflated, size, crc }: ZipEntry): Promise<Uint8Array> {
+async function unpackEntry(raw: Uint8Array, { isDeflated, size, crc }: ZipEntry): Promise<Uint8Array> {
   const bytes = isDeflated ? await inflate(raw, { maxOutputLength: Math.max(size, 1) }) : raw;
   if (bytes.length !== size) throw new Error(`it has ${bytes.length} bytes, expected ${size}`);
   if (crc32(bytes) !== crc) throw new Error('its checksum is wrong');
@@ -219,7 +219,7 @@ async function unpack(raw: Uint8Array, { isDeflated, size, crc }: ZipEntry): Pro
 async function readFromZip(handle: FileHandle, file: string, path: string, entry: ZipEntry): Promise<Uint8Array> {
   try {
     if (entry.obstacle !== undefined) throw new Error(entry.obstacle);
-    return await unpack(await readRaw(handle, entry), entry);
+    return await unpackEntry(await readRaw(handle, entry), entry);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ShiboriError(`Cannot read "${path}" from the zip archive "${file}": ${reason}.`, {

@@ -19,7 +19,7 @@ import {
   parseWords,
   takeSubset,
 } from '../data/image-items.js';
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 import { randomSplit } from '../tensor/random.js';
 import { defined } from '../values.js';
 import { type FileTree, openFolder } from './image-source-tree.js';
@@ -41,7 +41,7 @@ export interface ImageSourceOptions {
   readonly purpose?: Purpose;
 }
 
-type Kind = 'folder' | 'zip' | 'split';
+type SourceKind = 'folder' | 'zip' | 'split';
 
 /** A local header, or the end record of an empty archive. */
 const zipStarts: readonly number[] = [0x04034b50, 0x06054b50];
@@ -55,12 +55,12 @@ async function readStart(handle: FileHandle, length: number): Promise<Buffer> {
 }
 
 /** What a path holds, by its first bytes. */
-async function detectKind(path: string): Promise<Kind> {
+async function detectSourceKind(path: string): Promise<SourceKind> {
   const info = await stat(path).catch(() => undefined);
   if (info === undefined) {
     const siblings = await readdir(dirname(path)).catch(() => []);
     throw new UsageError(
-      `There is no data at "${path}". Expected a folder of class folders, a .zip of one, or a split file.${suggestion(basename(path), siblings)}`,
+      `There is no data at "${path}". Expected a folder of class folders, a .zip of one, or a split file.${formatSuggestion(basename(path), siblings)}`,
     );
   }
   if (info.isDirectory()) return 'folder';
@@ -77,7 +77,12 @@ async function detectKind(path: string): Promise<Kind> {
 }
 
 /** Text of a file of the data set, wanted for its class names; `undefined` when there is none. */
-async function readText(tree: FileTree, root: string, itemRoot: string, name: string): Promise<string | undefined> {
+async function readDatasetText(
+  tree: FileTree,
+  root: string,
+  itemRoot: string,
+  name: string,
+): Promise<string | undefined> {
   for (const folder of [root, itemRoot]) {
     if (tree.paths.includes(`${folder}${name}`)) return new TextDecoder().decode(await tree.read(`${folder}${name}`));
   }
@@ -87,8 +92,8 @@ async function readText(tree: FileTree, root: string, itemRoot: string, name: st
 }
 
 /** Classes that a data set has by its `wnids.txt`, or those of the part that is for training. */
-async function knownClasses(tree: FileTree, { root, parts }: DataSetLayout, itemRoot: string): Promise<string[]> {
-  const listed = await readText(tree, root, itemRoot, 'wnids.txt');
+async function listKnownClasses(tree: FileTree, { root, parts }: DataSetLayout, itemRoot: string): Promise<string[]> {
+  const listed = await readDatasetText(tree, root, itemRoot, 'wnids.txt');
   if (listed !== undefined) return listed.split(/\s+/).filter((id) => id !== '');
   const train = `${root}${parts.find(({ kind }) => kind === 'train')?.name ?? 'train'}/`;
   const ids = tree.paths
@@ -107,7 +112,7 @@ interface PartRequest {
 }
 
 /** The part that a split file is of. */
-function partHolding({ root, parts }: DataSetLayout, paths: readonly string[], split: string): string | undefined {
+function findPartHolding({ root, parts }: DataSetLayout, paths: readonly string[], split: string): string | undefined {
   const path = normalizePath(split);
   const agrees = (own: string) => own === path || own.endsWith(`/${path}`) || path.endsWith(`/${own}`);
   const holds = (folder: string) => paths.some((each) => each.startsWith(folder) && agrees(each.slice(root.length)));
@@ -118,36 +123,36 @@ function partHolding({ root, parts }: DataSetLayout, paths: readonly string[], s
 async function listItems(tree: FileTree, layout: DataSetLayout, { itemRoot, labelled }: ChosenPart) {
   const paths = tree.paths.filter((path) => path.startsWith(itemRoot)).map((path) => path.slice(itemRoot.length));
   if (!labelled) return { classes: [], items: listUnlabelledItems(paths) };
-  const known = await knownClasses(tree, layout, itemRoot);
+  const known = await listKnownClasses(tree, layout, itemRoot);
   if (!paths.includes(ANNOTATIONS)) return listImageFolderItems(paths, known);
   const annotations = new TextDecoder().decode(await tree.read(`${itemRoot}${ANNOTATIONS}`));
   return listAnnotatedItems(paths, annotations, known);
 }
 
-async function sourceOfTree(tree: FileTree, kind: 'folder' | 'zip', request: PartRequest): Promise<ImageSource> {
+async function buildTreeSource(tree: FileTree, kind: 'folder' | 'zip', request: PartRequest): Promise<ImageSource> {
   const layout = findLayout(tree.paths, tree.name);
   const { root, parts } = layout;
   const holding =
-    request.part === undefined && request.holding ? partHolding(layout, tree.paths, request.holding) : undefined;
+    request.part === undefined && request.holding ? findPartHolding(layout, tree.paths, request.holding) : undefined;
   const asked = holding === undefined ? request : { ...request, part: holding };
   const chosen = choosePart(layout, tree.paths, tree.name, asked);
   const { itemRoot, part, notes } = chosen;
   const { classes, items: inFolder } = await listItems(tree, layout, chosen);
   const prefix = itemRoot.slice(root.length);
   const items = inFolder.map(({ path, label }) => ({ path: `${prefix}${path}`, label }));
-  const words = parseWords((await readText(tree, root, itemRoot, 'words.txt')) ?? '', classes);
+  const words = parseWords((await readDatasetText(tree, root, itemRoot, 'words.txt')) ?? '', classes);
   const name = basename(resolve(tree.name)).replace(/\.zip$/i, '');
-  const pathOf = (index: number) => `${root}${getItem({ name, items }, index).path}`;
+  const getPath = (index: number) => `${root}${getItem({ name, items }, index).path}`;
   return {
     name,
     items,
     classes: classes.map((id) => ({ id, name: words.get(id) ?? id })),
-    read: async (index) => tree.read(pathOf(index)),
+    read: async (index) => tree.read(getPath(index)),
     origin: { kind, path: tree.name, root },
     ...defined({ part }),
     ...(parts.length > 0 && { parts }),
     ...(notes.length > 0 && { notes }),
-    ...(tree.entryOf && { entryOf: (index) => tree.entryOf?.(pathOf(index)) }),
+    ...(tree.entryOf && { entryOf: (index) => tree.entryOf?.(getPath(index)) }),
     close: () => tree.close(),
   };
 }
@@ -160,7 +165,7 @@ async function openTree(
 ): Promise<ImageSource> {
   const tree = kind === 'zip' ? await openZip(path) : await openFolder(path, only);
   try {
-    return await sourceOfTree(tree, kind, request);
+    return await buildTreeSource(tree, kind, request);
   } catch (error) {
     await tree.close();
     throw error;
@@ -182,7 +187,7 @@ async function holdsPath(candidate: string, path: string): Promise<boolean> {
 }
 
 /** The data set that a split file without a `root` option belongs to. */
-async function openBeside(splitFile: string, splitText: string, request: PartRequest): Promise<ImageSource> {
+async function openSplitFileSource(splitFile: string, splitText: string, request: PartRequest): Promise<ImageSource> {
   const first = parseSplit(splitText)[0];
   const folder = dirname(resolve(splitFile));
   if (first === undefined) throw new UsageError(`The split file "${splitFile}" names no images.`);
@@ -201,11 +206,11 @@ async function openBeside(splitFile: string, splitText: string, request: PartReq
       `Line ${first.line} of the split file "${splitFile}" names "${first.path}": looked in "${folder}" and in the folders and zip archives there, ${found}. Say with the root option which folder or zip archive the images are in.`,
     );
   }
-  return openTree(holder, await treeKind(holder), request);
+  return openTree(holder, await detectTreeKind(holder), request);
 }
 
-async function treeKind(path: string): Promise<'folder' | 'zip'> {
-  const kind = await detectKind(path);
+async function detectTreeKind(path: string): Promise<'folder' | 'zip'> {
+  const kind = await detectSourceKind(path);
   if (kind === 'split')
     throw new UsageError(`"${path}" is a split file. Expected a folder of class folders or a .zip of one.`);
   return kind;
@@ -218,19 +223,21 @@ async function readSplit(file: string): Promise<string> {
   return readFile(file, 'utf8');
 }
 
-async function openWhole(spec: string, options: ImageSourceOptions): Promise<ImageSource> {
-  const kind = await detectKind(spec);
+async function openAllOfSpec(spec: string, options: ImageSourceOptions): Promise<ImageSource> {
+  const kind = await detectSourceKind(spec);
   const { root, part, split, randomSplit: random, purpose = 'train' } = options;
   // A random split is one of the images for training, whichever of its parts is wanted.
   const request = { ...defined({ part }), purpose: random === undefined ? purpose : 'train' } as const;
-  const holdingOf = (text: string) => ({ ...request, holding: parseSplit(text)[0]?.path ?? '' });
+  const buildRequest = (text: string) => ({ ...request, holding: parseSplit(text)[0]?.path ?? '' });
   if (kind !== 'split') {
     if (root !== undefined) throw new UsageError(`The root option goes with a split file, "${spec}" is not one.`);
-    return openTree(spec, kind, split === undefined ? request : holdingOf(await readSplit(split)));
+    return openTree(spec, kind, split === undefined ? request : buildRequest(await readSplit(split)));
   }
   const text = await readSplit(spec);
-  const own = holdingOf(text);
-  const whole = await (root === undefined ? openBeside(spec, text, own) : openTree(root, await treeKind(root), own));
+  const own = buildRequest(text);
+  const whole = await (root === undefined
+    ? openSplitFileSource(spec, text, own)
+    : openTree(root, await detectTreeKind(root), own));
   return closeOnError(whole, () => applySplit(whole, text, spec));
 }
 
@@ -269,7 +276,7 @@ function takePart(
  *   split file that names a missing image.
  */
 export async function openImageSource(spec: string, options: ImageSourceOptions = {}): Promise<ImageSource> {
-  const whole = await openWhole(spec, options);
+  const whole = await openAllOfSpec(spec, options);
   return closeOnError(whole, async () => {
     const { split, randomSplit: random } = options;
     const chosen = split === undefined ? whole : applySplit(whole, await readSplit(split), split);

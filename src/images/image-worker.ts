@@ -28,17 +28,17 @@ export type BatchAnswer = { readonly id: number } & (
 );
 
 const { origin, recipe }: ImageWorkerData = workerData;
-const decode = getDecoder(origin);
+const decodeBytes = getDecoder(origin);
 const opening = openOrigin(origin);
 // Told of with each batch.
 opening.catch(() => {});
 
-async function answer({ id, images, view }: BatchRequest): Promise<void> {
+async function answerRequest({ id, images, view }: BatchRequest): Promise<void> {
   const send = (message: BatchAnswer, transfer: readonly ArrayBuffer[] = []) =>
     parentPort?.postMessage(message, transfer);
   try {
     const read = await opening;
-    const loaded = await loadImages(images, view, async (image) => decode(await read(image), image.path), recipe);
+    const loaded = await loadImages(images, view, async (image) => decodeBytes(await read(image), image.path), recipe);
     const { buffer } = loaded.images.data;
     send({ id, loaded }, buffer instanceof ArrayBuffer ? [buffer] : []);
   } catch (error) {
@@ -47,7 +47,7 @@ async function answer({ id, images, view }: BatchRequest): Promise<void> {
 }
 
 // One after another: the batch that is needed first is ready first, and only one is in the making.
-let line: Promise<void> = Promise.resolve();
+let queue: Promise<void> = Promise.resolve();
 parentPort?.on('message', (request: BatchRequest) => {
-  line = line.then(() => answer(request));
+  queue = queue.then(() => answerRequest(request));
 });

@@ -11,8 +11,8 @@ const PIXELS = 28 * 28;
 const FILE = new URL('../../assets/digits.br', import.meta.url);
 
 /** Bytes of a part: a label and an image for each digit. */
-const countBytes = (split: keyof typeof DIGIT_COUNTS) => DIGIT_COUNTS[split] * (1 + PIXELS);
-const SIZE = countBytes('train') + countBytes('test');
+const countPartBytes = (split: keyof typeof DIGIT_COUNTS) => DIGIT_COUNTS[split] * (1 + PIXELS);
+const SIZE = countPartBytes('train') + countPartBytes('test');
 
 /**
  * Reads the digits of a part from the bytes of the file: for each part the labels, then the images.
@@ -36,9 +36,9 @@ export function decodeDigits(compressed: Uint8Array, split: keyof typeof DIGIT_C
     );
   }
   const count = DIGIT_COUNTS[split];
-  const start = split === 'train' ? 0 : countBytes('train');
+  const start = split === 'train' ? 0 : countPartBytes('train');
   const labels = bytes.subarray(start, start + count);
-  return { labels, images: bytes.subarray(start + count, start + countBytes(split)) };
+  return { labels, images: bytes.subarray(start + count, start + countPartBytes(split)) };
 }
 
 /**

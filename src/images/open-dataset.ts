@@ -10,8 +10,8 @@ import { sampleByClass } from '../data/sample.js';
 import { ShiboriError, UsageError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
 import type { Graph } from '../graph/model.js';
-import { getCacheFolder } from '../io/fetch.js';
 import type { LoadedModel } from '../io/models/model-file.js';
+import { getCacheFolder } from '../io/named-downloads.js';
 import type { ModelInfo } from '../models/metadata.js';
 import { findScores } from '../ops/scores/scores.js';
 import { defined } from '../values.js';
@@ -21,7 +21,7 @@ import { openImageSource } from './image-source.js';
 import { readMnist } from './mnist.js';
 
 /** Data sets that are known by name. */
-export const builtInData: readonly string[] = ['tiny-imagenet', 'cluttered-digits'];
+export const builtInDatasets: readonly string[] = ['tiny-imagenet', 'cluttered-digits'];
 
 /** Which images a verb works on. */
 export interface DataOptions {
@@ -60,7 +60,7 @@ const DIGITS = { train: 8000, validation: 1000 } as const;
 /** The seed of everything that no option gives one for. */
 export const DEFAULT_SEED = 42;
 
-const opened = (dataset: Dataset): OpenedDataset => ({ ...dataset, close: async () => dataset.source.close?.() });
+const addClose = (dataset: Dataset): OpenedDataset => ({ ...dataset, close: async () => dataset.source.close?.() });
 
 /** Opens the built-in `cluttered-digits`: real handwritten digits on a cluttered canvas. */
 export async function openDigits(
@@ -81,7 +81,7 @@ export async function openDigits(
     origin: { kind: 'digits', split, seed, count },
     part,
   };
-  return opened({ source, decode: decodeDigit, box: (index) => digits.getBox(index) });
+  return addClose({ source, decode: decodeDigit, box: (index) => digits.getBox(index) });
 }
 
 /** Takes images of a data set by their positions, in this order. */
@@ -104,7 +104,7 @@ export function sampleImages({ source }: Dataset, count: number, seed = DEFAULT_
 }
 
 /** Opens what an option `data` names, all of its images. */
-async function openWhole(options: DataOptions, purpose: Purpose): Promise<Dataset> {
+async function openAllImages(options: DataOptions, purpose: Purpose): Promise<Dataset> {
   const { data, split, part } = options;
   if (data === 'cluttered-digits') {
     const wanted = part ?? (purpose === 'train' ? 'train' : 'validation');
@@ -113,7 +113,7 @@ async function openWhole(options: DataOptions, purpose: Purpose): Promise<Datase
   }
   let spec = data;
   let { randomSplit } = options;
-  const isStudy = data === 'tiny-imagenet' && split === undefined && part === undefined && !randomSplit;
+  const isDefaultSplit = data === 'tiny-imagenet' && split === undefined && part === undefined && !randomSplit;
   if (data === 'tiny-imagenet') {
     spec = join(getCacheFolder(), 'tiny-imagenet-200.zip');
     if (!existsSync(spec)) {
@@ -123,7 +123,7 @@ async function openWhole(options: DataOptions, purpose: Purpose): Promise<Datase
       );
     }
     // The study's split: 95 % for training, 5 % for validation.
-    if (isStudy) randomSplit = { fractions: [0.95, 0.05], seed: 42, part: purpose === 'train' ? 0 : 1 };
+    if (isDefaultSplit) randomSplit = { fractions: [0.95, 0.05], seed: 42, part: purpose === 'train' ? 0 : 1 };
   } else if (!existsSync(spec)) {
     throw new UsageError(
       `There is no data at "${spec}". Expected a folder of class folders or of images, a .zip of one, a split file, or a built-in name (tiny-imagenet, cluttered-digits).`,
@@ -133,7 +133,7 @@ async function openWhole(options: DataOptions, purpose: Purpose): Promise<Datase
     purpose,
     ...defined({ part, split, randomSplit }),
   });
-  if (isStudy) return { source: { ...source, notes: [] }, decode: decodeImage };
+  if (isDefaultSplit) return { source: { ...source, notes: [] }, decode: decodeImage };
   const isWholePart =
     source.part !== undefined && !randomSplit && split === undefined && (source.parts?.length ?? 0) > 1;
   return { source: isWholePart ? { ...source, name: `${source.name} (${source.part})` } : source, decode: decodeImage };
@@ -146,11 +146,11 @@ async function openWhole(options: DataOptions, purpose: Purpose): Promise<Datase
  * @throws ShiboriError when there are none, UsageError for an unknown name or part.
  */
 export async function openDataset(options: DataOptions, purpose: Purpose = 'measure'): Promise<OpenedDataset> {
-  const whole = await openWhole(options, purpose);
+  const whole = await openAllImages(options, purpose);
   const { limit, seed = DEFAULT_SEED } = options;
   const count = whole.source.items.length;
-  if (limit === undefined || limit >= count) return opened(whole);
-  return opened({ ...takeImages(whole, sampleImages(whole, limit, seed)), sample: { of: count, seed } });
+  if (limit === undefined || limit >= count) return addClose(whole);
+  return addClose({ ...takeImages(whole, sampleImages(whole, limit, seed)), sample: { of: count, seed } });
 }
 
 /** Reports what was chosen when a data set was opened. */
@@ -185,8 +185,8 @@ export async function withDataset<T>(
  * @param train what was opened for training by these options.
  * @returns `undefined` where options choose the images themselves, or where there is no such part.
  */
-export function openValidationPart(options: DataOptions, { source }: Dataset): DataOptions | undefined {
-  if (options.split !== undefined || options.randomSplit || builtInData.includes(options.data)) return undefined;
+export function findValidationPart(options: DataOptions, { source }: Dataset): DataOptions | undefined {
+  if (options.split !== undefined || options.randomSplit || builtInDatasets.includes(options.data)) return undefined;
   const parts = (source.parts ?? []).filter(({ name, labelled }) => labelled && name !== source.part);
   const found = parts.find(({ kind }) => kind === 'val') ?? parts.find(({ kind }) => kind === 'test');
   return found && { ...options, part: found.name };
@@ -200,7 +200,7 @@ export async function withTrainingSets<T>(
   use: (train: Dataset, validation: Dataset | undefined) => Promise<T>,
 ): Promise<T> {
   return withDataset(options, 'train', context, async (train) => {
-    const own = validation ? undefined : openValidationPart(options, train);
+    const own = validation ? undefined : findValidationPart(options, train);
     const wanted = validation ?? own;
     if (!wanted) return use(train, undefined);
     if (own) context.onNote?.(`"${train.source.name}": its part "${own.part}" is used for validation.`);
@@ -222,7 +222,7 @@ export function requireLabels({ source }: Dataset, what: string): void {
  *
  * @throws UsageError for a model that takes no images, or images of an unknown size.
  */
-export function getPreprocess(graph: Graph, info: ModelInfo): Preprocess {
+export function requirePreprocess(graph: Graph, info: ModelInfo): Preprocess {
   const dims = graph.inputs[0]?.type?.dims;
   const [, channels, height, width] = dims ?? [];
   const input = `The model's input "${graph.inputs[0]?.name}" is ${formatDims(dims)}`;

@@ -3,13 +3,13 @@ import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ShiboriError } from '../errors.js';
-import { describeWriteError, errorCode, formatBytes } from './disk-error.js';
+import { describeWriteError, formatBytes, getErrorCode } from './disk-error.js';
 
 /** What a file is to hold: text (written as UTF-8), bytes, or bytes in chunks that never exist all at once. */
 export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** The real path behind symbolic links, which are kept; `undefined` when nothing is there yet. */
-async function existingFile(path: string): Promise<string | undefined> {
+async function findExistingFile(path: string): Promise<string | undefined> {
   try {
     // Renaming onto a device would replace it by a file: `-o /dev/null` as root must not.
     if (!(await stat(path)).isFile()) {
@@ -20,7 +20,7 @@ async function existingFile(path: string): Promise<string | undefined> {
     return await realpath(path);
   } catch (error) {
     if (error instanceof ShiboriError) throw error;
-    if (errorCode(error) === 'ENOENT') return undefined;
+    if (getErrorCode(error) === 'ENOENT') return undefined;
     const reason = await describeWriteError(error, dirname(path), '');
     throw new ShiboriError(`Saving ${path}: ${reason}.`, { code: 'write-failed', cause: error });
   }
@@ -32,7 +32,7 @@ async function* splitIntoChunks(content: FileContent): AsyncGenerator<Uint8Array
   else yield* content;
 }
 
-function sizeKnown(content: FileContent): number | undefined {
+function findContentSize(content: FileContent): number | undefined {
   if (typeof content === 'string') return new TextEncoder().encode(content).length;
   if (content instanceof Uint8Array) return content.length;
   return Array.isArray(content) ? content.reduce((sum, chunk) => sum + chunk.length, 0) : undefined;
@@ -77,7 +77,7 @@ function removeUnfinished(): void {
 }
 
 /** Notes a temporary file until it is renamed or removed. */
-function track(path: string): void {
+function trackUnfinished(path: string): void {
   if (unfinished.size === 0 && !process.listeners('exit').includes(removeUnfinished)) {
     process.on('exit', removeUnfinished);
   }
@@ -98,7 +98,7 @@ export async function writeFileAtomic(
   content: FileContent,
   check?: (temporary: string) => Promise<void>,
 ): Promise<number> {
-  const previous = await existingFile(path);
+  const previous = await findExistingFile(path);
   const target = previous ?? path;
   const folder = dirname(target);
   const temporary = join(folder, `.${basename(target)}.${randomBytes(4).toString('hex')}.tmp`);
@@ -108,7 +108,7 @@ export async function writeFileAtomic(
   let handle: FileHandle | undefined;
   try {
     await mkdir(folder, { recursive: true });
-    track(temporary);
+    trackUnfinished(temporary);
     handle = await open(temporary, 'wx');
     producing = true;
     for await (const chunk of splitIntoChunks(content)) {
@@ -129,7 +129,7 @@ export async function writeFileAtomic(
     await handle?.close().catch(() => undefined);
     await rm(temporary, { force: true });
     if (producing) throw error;
-    const size = sizeKnown(content);
+    const size = findContentSize(content);
     const needed = size === undefined ? `more than ${formatBytes(written)}` : formatBytes(size);
     throw new ShiboriError(
       `Saving ${path}: ${await describeWriteError(error, folder, needed)}. ` +

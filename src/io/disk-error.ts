@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 
-const plain: Readonly<Record<string, string>> = {
+const reasonsByCode: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
   EDQUOT: 'the disk quota is used up',
   EFBIG: 'the file would be larger than this system allows',
@@ -14,12 +14,12 @@ const plain: Readonly<Record<string, string>> = {
 };
 
 /** The code of a failed system call, such as `ENOSPC`; `undefined` for any other error. */
-export function errorCode(error: unknown): string | undefined {
+export function getErrorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
 /** Free bytes for an ordinary user on the disk of `folder`, or `undefined` where the system does not tell. */
-export async function freeBytes(folder: string): Promise<number | undefined> {
+export async function findFreeBytes(folder: string): Promise<number | undefined> {
   try {
     const disk = await statfs(folder);
     return disk.bavail * disk.bsize;
@@ -30,15 +30,15 @@ export async function freeBytes(folder: string): Promise<number | undefined> {
 
 /** A failed system call in words: `the disk is full`. */
 export function describeReason(error: unknown): string {
-  return plain[errorCode(error) ?? ''] ?? (error instanceof Error ? error.message : String(error));
+  return reasonsByCode[getErrorCode(error) ?? ''] ?? (error instanceof Error ? error.message : String(error));
 }
 
 /** A failed write in words: `the disk is full (12,000 bytes needed, 4,096 free)`. */
 export async function describeWriteError(error: unknown, folder: string, bytesNeeded: string): Promise<string> {
-  const code = errorCode(error);
+  const code = getErrorCode(error);
   const reason = describeReason(error);
   if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return reason;
-  const free = await freeBytes(folder);
+  const free = await findFreeBytes(folder);
   return `${reason} (${bytesNeeded} needed${free === undefined ? '' : `, ${formatBytes(free)} free`})`;
 }
 

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { ShiboriError } from '../errors.js';
 import { defined } from '../values.js';
-import { describeWriteError, formatBytes, freeBytes } from './disk-error.js';
+import { describeWriteError, findFreeBytes, formatBytes } from './disk-error.js';
 
 /** A checksum that a file must have, in lower-case hexadecimal. */
 export interface Digest {
@@ -33,7 +33,7 @@ export interface DownloadOptions {
 }
 
 /** A failure that another attempt may not meet: a broken connection, an overloaded server. */
-class Interruption extends Error {}
+class RetryableError extends Error {}
 
 /** What is remembered beside a partial file: the server's word for the version that it is a part of. */
 const noteSchema = z.object({ url: z.string(), validator: z.string() });
@@ -63,7 +63,7 @@ class Transfer {
   }
 
   /** Bytes of the file that are already on disk. */
-  async bytesHere(): Promise<number> {
+  async countBytesOnDisk(): Promise<number> {
     const found = await stat(this.#part).catch(() => undefined);
     return found?.size ?? 0;
   }
@@ -91,8 +91,8 @@ class Transfer {
     } catch (error) {
       throw this.#fail(`${folder} cannot be made: ${await describeWriteError(error, folder, '')}.`, error);
     }
-    const missing = sizeBytes - (await this.bytesHere());
-    const free = await freeBytes(folder);
+    const missing = sizeBytes - (await this.countBytesOnDisk());
+    const free = await findFreeBytes(folder);
     if (free !== undefined && free < missing) {
       throw this.#fail(
         `the disk of ${folder} is too full (${formatBytes(missing)} needed, ${formatBytes(free)} free). ` +
@@ -105,7 +105,7 @@ class Transfer {
   async attempt(): Promise<void> {
     const { url, sizeBytes, signal } = this.options;
     const validator = await this.#validator();
-    let offset = validator === undefined ? 0 : await this.bytesHere();
+    let offset = validator === undefined ? 0 : await this.countBytesOnDisk();
     if (offset === sizeBytes) return;
     if (offset > sizeBytes) offset = 0;
     // `identity`: a compressed answer would make byte ranges and sizes mean something else.
@@ -127,13 +127,13 @@ class Transfer {
       response = await fetch(url, init);
     } catch (error) {
       this.options.signal?.throwIfAborted();
-      throw interruption(error);
+      throw toRetryableError(error);
     }
     if (response.status === 200 || response.status === 206) return response;
     await response.body?.cancel();
     const { status } = response;
     if (status === 416) await this.discard();
-    if (status === 416 || status === 429 || status >= 500) throw new Interruption(`the server answered ${status}`);
+    if (status === 416 || status === 429 || status >= 500) throw new RetryableError(`the server answered ${status}`);
     throw this.#fail(`the server answered ${`${status} ${response.statusText}`.trim()}.`);
   }
 
@@ -191,11 +191,11 @@ class Transfer {
       await this.#saving(file.sync());
     } catch (error) {
       signal?.throwIfAborted();
-      throw error instanceof ShiboriError ? error : interruption(error);
+      throw error instanceof ShiboriError ? error : toRetryableError(error);
     } finally {
       await file.close();
     }
-    if (done < sizeBytes) throw new Interruption('the server closed the connection early');
+    if (done < sizeBytes) throw new RetryableError('the server closed the connection early');
   }
 
   async finish(): Promise<void> {
@@ -227,11 +227,11 @@ async function* streamBody(response: Response): AsyncGenerator<Uint8Array> {
   }
 }
 
-function interruption(error: unknown): Interruption {
-  if (error instanceof Interruption) return error;
+function toRetryableError(error: unknown): RetryableError {
+  if (error instanceof RetryableError) return error;
   // Node's fetch says "fetch failed" and hides the reason in the cause.
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return new Interruption(cause instanceof Error ? cause.message : String(cause), { cause: error });
+  return new RetryableError(cause instanceof Error ? cause.message : String(cause), { cause: error });
 }
 
 /**
@@ -245,7 +245,7 @@ export async function download(options: DownloadOptions): Promise<void> {
   const { attempts = 5, retryDelayMs = 1000, url, sizeBytes, signal } = options;
   const transfer = new Transfer(options);
   await transfer.prepare();
-  let most = await transfer.bytesHere();
+  let most = await transfer.countBytesOnDisk();
   let failures = 0;
   for (;;) {
     try {
@@ -253,8 +253,8 @@ export async function download(options: DownloadOptions): Promise<void> {
       await transfer.attempt();
       break;
     } catch (error) {
-      if (!(error instanceof Interruption)) throw error;
-      const here = await transfer.bytesHere();
+      if (!(error instanceof RetryableError)) throw error;
+      const here = await transfer.countBytesOnDisk();
       failures = here > most ? 1 : failures + 1;
       most = Math.max(most, here);
       if (failures >= attempts) {

@@ -19,7 +19,7 @@ import {
 import { join } from 'node:path';
 import { ShiboriError } from '../errors.js';
 import type { FeatureStore } from '../train/features-in-memory.js';
-import { describeReason, errorCode } from './disk-error.js';
+import { describeReason, getErrorCode } from './disk-error.js';
 
 /** A digest of whatever decides what features are: prefix, images, preprocessing, augmentation. */
 export function computeCacheKey(parts: Iterable<string | Uint8Array>): string {
@@ -40,12 +40,12 @@ interface ViewFiles {
 }
 
 /** Runs what touches the disk; an error says what to do. */
-function onDisk<T>(folder: string, work: () => T): T {
+function runOnDisk<T>(folder: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
     // Anything but a failed system call is a mistake of ours, or has its words already.
-    if (errorCode(error) === undefined) throw error;
+    if (getErrorCode(error) === undefined) throw error;
     throw new ShiboriError(
       `Caching features in "${folder}": ${describeReason(error)}. Free some space, or choose another folder with SHIBORI_HOME.`,
       { code: 'invalid-file', cause: error },
@@ -79,13 +79,13 @@ function openSized(path: string, size: number): number {
  * @throws ShiboriError when the disk is full or the folder cannot be written.
  */
 export function openFeatureCache(folder: string, count: number, elements: number): FeatureStore {
-  onDisk(folder, () => prepareFolder(folder, count, elements));
+  runOnDisk(folder, () => prepareFolder(folder, count, elements));
   const recordBytes = elements * 4;
   const views = new Map<number, ViewFiles>();
-  const viewOf = (view: number): ViewFiles => {
+  const openView = (view: number): ViewFiles => {
     let files = views.get(view);
     if (files) return files;
-    files = onDisk(folder, () => {
+    files = runOnDisk(folder, () => {
       const data = openSized(join(folder, `view-${view}.f32`), count * recordBytes);
       const marks = openSized(join(folder, `view-${view}.present`), count);
       const present = new Uint8Array(count);
@@ -96,13 +96,13 @@ export function openFeatureCache(folder: string, count: number, elements: number
     return files;
   };
   return {
-    has: (view, index) => viewOf(view).present[index] === 1,
+    has: (view, index) => openView(view).present[index] === 1,
     read(view, indices, target) {
-      const { data } = viewOf(view);
+      const { data } = openView(view);
       const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
       for (let i = 0; i < indices.length; i++) {
         const at = (indices[i] as number) * recordBytes;
-        const read = onDisk(folder, () => readSync(data, bytes, i * recordBytes, recordBytes, at));
+        const read = runOnDisk(folder, () => readSync(data, bytes, i * recordBytes, recordBytes, at));
         if (read === recordBytes) continue;
         throw new ShiboriError(
           `Reading cached features in "${folder}": the file is cut short. Delete the folder and try again.`,
@@ -111,9 +111,9 @@ export function openFeatureCache(folder: string, count: number, elements: number
       }
     },
     write(view, indices, features) {
-      const { data, marks, present } = viewOf(view);
+      const { data, marks, present } = openView(view);
       const bytes = new Uint8Array(features.buffer, features.byteOffset, features.byteLength);
-      onDisk(folder, () => {
+      runOnDisk(folder, () => {
         for (let i = 0; i < indices.length; i++) {
           writeWhole(
             data,
@@ -147,7 +147,7 @@ function writeWhole(descriptor: number, bytes: Uint8Array, position: number): vo
 }
 
 /** Bytes that a store takes on disk; what is not written yet takes none. */
-function diskBytes(path: string): number {
+function countDiskBytes(path: string): number {
   return readdirSync(path).reduce((sum, name) => sum + statSync(join(path, name)).blocks * 512, 0);
 }
 
@@ -159,14 +159,14 @@ function diskBytes(path: string): number {
  */
 export function evictFeatures(folder: string, keep: ReadonlySet<string>, needed: number, limit: number): void {
   if (!existsSync(folder)) return;
-  onDisk(folder, () => {
+  runOnDisk(folder, () => {
     const stores = readdirSync(folder, { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && !keep.has(entry.name))
       .map(({ name }) => ({ path: join(folder, name), used: statSync(join(folder, name)).mtimeMs }))
       .sort((a, b) => b.used - a.used);
     let total = needed;
     for (const { path } of stores) {
-      total += diskBytes(path);
+      total += countDiskBytes(path);
       if (total > limit) rmSync(path, { recursive: true, force: true });
     }
     for (const own of keep) {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { ShiboriError } from '../errors.js';
-import type { FileOrigin } from '../report/provenance.js';
+import type { FileOrigin } from '../report/provenance-html.js';
 
 /**
  * Hashes a file with SHA-256, without holding it in memory.

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { UsageError } from '../errors.js';
 
 /** What identifies a file under all of its names and links; `undefined` where no file can be seen. */
-function fileIdentity(path: string): string | undefined {
+function findFileIdentity(path: string): string | undefined {
   try {
     const found = statSync(path, { bigint: true });
     return found.isFile() ? `${found.dev}:${found.ino}` : undefined;
@@ -18,9 +18,9 @@ function fileIdentity(path: string): string | undefined {
  * @throws UsageError before anything is computed or written.
  */
 export function refuseInputAsOutput(output: string, models: readonly (string | undefined)[]): void {
-  const identity = fileIdentity(output);
+  const identity = findFileIdentity(output);
   if (identity === undefined) return;
-  const same = models.find((model) => model !== undefined && fileIdentity(model) === identity);
+  const same = models.find((model) => model !== undefined && findFileIdentity(model) === identity);
   if (same === undefined) return;
   throw new UsageError(
     `${output} is the model that is read (${same}) and would be overwritten. Give the result another name with -o.`,

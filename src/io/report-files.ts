@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Report } from '../report/page.js';
+import type { Report } from '../report/report-page.js';
 import { writeFileAtomic } from './atomic-file.js';
 
 /**

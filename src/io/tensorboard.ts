@@ -2,8 +2,8 @@ import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ShiboriError } from '../errors.js';
-import { restartRecord, scalarsRecord, versionRecord } from '../formats/tensorboard/events.js';
-import { describeWriteError, errorCode } from './disk-error.js';
+import { encodeRestartRecord, encodeScalarsRecord, encodeVersionRecord } from '../formats/tensorboard/events.js';
+import { describeWriteError, getErrorCode } from './disk-error.js';
 
 /** A TensorBoard event file that is open for appending. */
 export interface EventFile {
@@ -14,14 +14,14 @@ export interface EventFile {
 }
 
 /** Opens a file that did not exist: TensorBoard reads all event files of a folder, so a resumed run adds another. */
-async function openNew(folder: string, seconds: number): Promise<{ path: string; handle: FileHandle }> {
+async function createUniqueFile(folder: string, seconds: number): Promise<{ path: string; handle: FileHandle }> {
   for (let suffix = 0; ; suffix++) {
     // The name TensorBoard's own writers use; it shows a folder only when a name in it contains `tfevents`.
     const path = join(folder, `events.out.tfevents.${seconds}.${hostname()}.${process.pid}.${suffix}`);
     try {
       return { path, handle: await open(path, 'wx') };
     } catch (error) {
-      if (errorCode(error) !== 'EEXIST') throw error;
+      if (getErrorCode(error) !== 'EEXIST') throw error;
     }
   }
 }
@@ -51,12 +51,13 @@ export async function createEventFile(
     }
   };
   await guarded(mkdir(folder, { recursive: true }));
-  const { path, handle } = await guarded(openNew(folder, Math.floor(wallTime())));
-  await guarded(handle.writeFile(versionRecord(wallTime())));
-  if (options.purgeFrom !== undefined) await guarded(handle.writeFile(restartRecord(wallTime(), options.purgeFrom)));
+  const { path, handle } = await guarded(createUniqueFile(folder, Math.floor(wallTime())));
+  await guarded(handle.writeFile(encodeVersionRecord(wallTime())));
+  if (options.purgeFrom !== undefined)
+    await guarded(handle.writeFile(encodeRestartRecord(wallTime(), options.purgeFrom)));
   return {
     path,
-    addScalars: (step, scalars) => guarded(handle.writeFile(scalarsRecord(wallTime(), step, scalars))),
+    addScalars: (step, scalars) => guarded(handle.writeFile(encodeScalarsRecord(wallTime(), step, scalars))),
     close: () => handle.close(),
   };
 }

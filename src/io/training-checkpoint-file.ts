@@ -5,10 +5,10 @@ import { writeSafetensors } from '../formats/safetensors/write.js';
 import { expectFloat32, tensor } from '../tensor/tensor.js';
 import { type CheckpointStore, progressSchema, type TrainingProgress } from '../train/training-state.js';
 import { writeFileAtomic } from './atomic-file.js';
-import { readWhole } from './models/model-file.js';
+import { readWholeFile } from './models/model-file.js';
 
 /** Metadata entry that holds the progress as JSON. */
-const KEY = 'training';
+const PROGRESS_KEY = 'training';
 
 function parseProgress(text: string | undefined, file: string): TrainingProgress {
   try {
@@ -29,9 +29,9 @@ export function openCheckpointFile(file: string): CheckpointStore {
   return {
     async load() {
       if (!existsSync(file)) return undefined;
-      const { tensors, metadata } = readSafetensors(await readWhole(file, 'checkpoint'), file);
+      const { tensors, metadata } = readSafetensors(await readWholeFile(file, 'checkpoint'), file);
       return {
-        progress: parseProgress(metadata[KEY], file),
+        progress: parseProgress(metadata[PROGRESS_KEY], file),
         tensors: new Map(
           [...tensors].map(([name, value]) => [name, expectFloat32(value, `Checkpoint entry "${name}"`).data]),
         ),
@@ -39,7 +39,7 @@ export function openCheckpointFile(file: string): CheckpointStore {
     },
     async save({ progress, tensors }) {
       const named = new Map([...tensors].map(([name, data]) => [name, tensor('float32', [data.length], data)]));
-      await writeFileAtomic(file, writeSafetensors(named, { [KEY]: JSON.stringify(progress) }));
+      await writeFileAtomic(file, writeSafetensors(named, { [PROGRESS_KEY]: JSON.stringify(progress) }));
     },
   };
 }

@@ -23,7 +23,7 @@ export interface Cholesky {
 }
 
 /** Rows `from…to` of columns `first…last`, copied to `space`. Default: fresh memory. */
-function part(
+function copyBlock(
   { cols, data }: Matrix,
   from: number,
   to: number,
@@ -95,9 +95,9 @@ export async function cholesky(a: Matrix, products: MatrixProducts, shift = 0): 
   const space = new Float64Array(Math.ceil(n ** 2 / 4));
   for (let k = 0; k < n; k += BLOCK) {
     const end = Math.min(n, k + BLOCK);
-    const panel = part(a, k, n, k, end);
+    const panel = copyBlock(a, k, n, k, end);
     if (k > 0) {
-      const rows = part(lower, k, n, 0, k, space);
+      const rows = copyBlock(lower, k, n, 0, k, space);
       subtract(panel, await products.multiply(rows, sliceRows(rows, 0, end - k), { transposeB: true }), 0, 0);
     }
     const top = sliceRows(panel, 0, end - k);
@@ -131,7 +131,7 @@ export async function forwardSolve(factor: Cholesky, b: Matrix, products: Matrix
     const k = index * BLOCK;
     const end = k + inverse.rows;
     if (k > 0) {
-      subtract(x, await products.multiply(part(lower, k, end, 0, k), sliceRows(x, 0, k), {}), k, 0);
+      subtract(x, await products.multiply(copyBlock(lower, k, end, 0, k), sliceRows(x, 0, k), {}), k, 0);
     }
     x.data.set((await products.multiply(inverse, sliceRows(x, k, end), {})).data, k * b.cols);
   }
@@ -147,7 +147,7 @@ export async function backSolve(factor: Cholesky, b: Matrix, products: MatrixPro
     const k = index * BLOCK;
     const end = k + inverse.rows;
     if (end < n) {
-      const below = part(lower, end, n, k, end);
+      const below = copyBlock(lower, end, n, k, end);
       subtract(x, await products.multiply(below, sliceRows(x, end, n), { transposeA: true }), k, 0);
     }
     const solved = await products.multiply(inverse, sliceRows(x, k, end), { transposeA: true });

@@ -29,12 +29,12 @@ export interface SingleMatrix {
 }
 
 /** A copy rounded to float32. */
-export function inSingle({ rows, cols, data }: Matrix): SingleMatrix {
+export function toSingle({ rows, cols, data }: Matrix): SingleMatrix {
   return { rows, cols, data: new Float32Array(data) };
 }
 
 /** A copy in float64. */
-export function inDouble({ rows, cols, data }: SingleMatrix): Matrix {
+export function toDouble({ rows, cols, data }: SingleMatrix): Matrix {
   return { rows, cols, data: new Float64Array(data) };
 }
 
@@ -64,7 +64,7 @@ export function sliceRows<D extends { subarray(from: number, to: number): D }>(
 }
 
 /** a + factor · b, of the same sizes. */
-export function combine(a: Matrix, factor: number, b: Matrix): Matrix {
+export function addScaledMatrix(a: Matrix, factor: number, b: Matrix): Matrix {
   return matrix(
     a.rows,
     a.cols,
@@ -112,7 +112,7 @@ export function selectRows(a: Matrix, rows: readonly number[]): Matrix {
 const SUM_BLOCK = 1024;
 
 /** Sum of the squares of all values: the squared Frobenius norm. */
-export function sumOfSquares(values: Float64Array | Float32Array): number {
+export function computeSumOfSquares(values: Float64Array | Float32Array): number {
   let total = 0;
   for (let start = 0; start < values.length; start += SUM_BLOCK) {
     const end = Math.min(values.length, start + SUM_BLOCK);

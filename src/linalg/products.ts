@@ -4,7 +4,7 @@
  * the innermost loop are contiguous and stay in cache (Goto, van de Geijn 2008, doi:10.1145/1356052.1356053).
  */
 import { ShiboriError } from '../errors.js';
-import { inDouble, inSingle, type Matrix, matrix, type SingleMatrix } from './matrix.js';
+import { type Matrix, matrix, type SingleMatrix, toDouble, toSingle } from './matrix.js';
 
 /** Which operands of a product are transposed. Default: none. */
 export interface ProductOptions {
@@ -28,7 +28,7 @@ export interface MatrixProducts {
 type Shape = Pick<Matrix, 'rows' | 'cols'>;
 
 /** Rows and columns `[m, k, n]` of a product `[m, k]·[k, n]`. Throws when the operands do not fit together. */
-export function productDims(a: Shape, b: Shape, options: ProductOptions): [m: number, k: number, n: number] {
+export function computeProductDims(a: Shape, b: Shape, options: ProductOptions): [m: number, k: number, n: number] {
   const [m, k] = options.transposeA ? [a.cols, a.rows] : [a.rows, a.cols];
   const [inner, n] = options.transposeB ? [b.cols, b.rows] : [b.rows, b.cols];
   if (k !== inner) {
@@ -42,7 +42,7 @@ export function productDims(a: Shape, b: Shape, options: ProductOptions): [m: nu
 
 /** Rows of a packed tile, and its depth: two tiles of 64 × 256 float64 fit a 512 KiB second-level cache twice. */
 const TILE = 64;
-const DEPTH = 256;
+const TILE_DEPTH = 256;
 
 /** Copies rows `row…row + rows` and columns `col…col + cols` of op(source) to `target`, row after row. */
 function pack(
@@ -152,16 +152,16 @@ function addDot(
 }
 
 function multiply(a: Matrix, b: Matrix, options: ProductOptions): Matrix {
-  const [m, depth, n] = productDims(a, b, options);
+  const [m, depth, n] = computeProductDims(a, b, options);
   const transposeA = options.transposeA ?? false;
   const transposeB = options.transposeB ?? false;
   // A matrix times its own transpose: the upper triangle is the mirror of the lower one.
   const symmetric = a.data === b.data && a.rows === b.rows && transposeA !== transposeB;
   const c = matrix(m, n);
-  const p = new Float64Array(TILE * DEPTH);
-  const q = new Float64Array(TILE * DEPTH);
-  for (let k0 = 0; k0 < depth; k0 += DEPTH) {
-    const kSize = Math.min(DEPTH, depth - k0);
+  const p = new Float64Array(TILE * TILE_DEPTH);
+  const q = new Float64Array(TILE * TILE_DEPTH);
+  for (let k0 = 0; k0 < depth; k0 += TILE_DEPTH) {
+    const kSize = Math.min(TILE_DEPTH, depth - k0);
     for (let j0 = 0; j0 < n; j0 += TILE) {
       const cols = Math.min(TILE, n - j0);
       pack(q, b, !transposeB, j0, cols, k0, kSize);
@@ -183,5 +183,5 @@ function multiply(a: Matrix, b: Matrix, options: ProductOptions): Matrix {
 /** Products in plain TypeScript on the calling thread: for small matrices, tests, and where no engine is at hand. */
 export const plainProducts: MatrixProducts = {
   multiply: async (a, b, options) => multiply(a, b, options),
-  multiplySingle: async (a, b, options) => inSingle(multiply(inDouble(a), inDouble(b), options)),
+  multiplySingle: async (a, b, options) => toSingle(multiply(toDouble(a), toDouble(b), options)),
 };

@@ -1,7 +1,7 @@
 import type { Matrix } from './matrix.js';
 
 /** Of every column, its entry of largest magnitude (the first of equals), with its sign. */
-export function largestEntriesOfColumns(a: Matrix): Float64Array {
+export function findLargestColumnEntries(a: Matrix): Float64Array {
   const largest = new Float64Array(a.cols);
   for (let i = 0, at = 0; i < a.rows; i++) {
     for (let j = 0; j < a.cols; j++, at++) {

@@ -7,7 +7,7 @@
  * Source: Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1 (arXiv:0909.4061).
  */
 import { MersenneTwister } from '../tensor/random.js';
-import { type Matrix, matrix, sumOfSquares } from './matrix.js';
+import { computeSumOfSquares, type Matrix, matrix } from './matrix.js';
 import type { MatrixProducts } from './products.js';
 import { qr } from './qr.js';
 import { symmetricEigen } from './symmetric-eigen.js';
@@ -19,7 +19,7 @@ export interface Spectrum {
   /** `l` squared singular values, none negative. */
   readonly energies: Float64Array;
   /** Sum of the squared singular values beyond these. */
-  readonly rest: number;
+  readonly restEnergy: number;
 }
 
 /** Whether the smaller side is the columns. */
@@ -34,7 +34,7 @@ export const GRAM_LIMIT = 1000;
 const ITERATIONS = 2;
 
 /** Directions drawn beyond the wanted rank: ten, and a tenth of the rank for spectra that hardly decay. */
-function oversampled(rank: number): number {
+function addOversampling(rank: number): number {
   return rank + 10 + Math.ceil(rank / 10);
 }
 
@@ -45,22 +45,22 @@ export async function computeSpectrum(
   products: MatrixProducts,
 ): Promise<Spectrum> {
   const side = Math.min(a.rows, a.cols);
-  const sampled = rank === undefined ? side : oversampled(rank);
+  const sampled = rank === undefined ? side : addOversampling(rank);
   return side <= GRAM_LIMIT || 2 * sampled > side
-    ? gramSpectrum(a, products)
-    : randomizedSpectrum(a, sampled, products);
+    ? computeGramSpectrum(a, products)
+    : computeRandomizedSpectrum(a, sampled, products);
 }
 
 /** All directions, through the Gram matrix of the smaller side. */
-export async function gramSpectrum(a: Matrix, products: MatrixProducts): Promise<Spectrum> {
+export async function computeGramSpectrum(a: Matrix, products: MatrixProducts): Promise<Spectrum> {
   const gram = await products.multiply(a, a, isTall(a) ? { transposeA: true } : { transposeB: true });
   const { values, vectors } = symmetricEigen(gram);
   // Rounding leaves the zeros of a semidefinite matrix on either side of zero.
-  return { directions: vectors, energies: values.map((value) => Math.max(0, value)), rest: 0 };
+  return { directions: vectors, energies: values.map((value) => Math.max(0, value)), restEnergy: 0 };
 }
 
 /** `count` leading directions by subspace iteration from a Gaussian start; the same seed gives the same result. */
-export async function randomizedSpectrum(
+export async function computeRandomizedSpectrum(
   a: Matrix,
   count: number,
   products: MatrixProducts,
@@ -77,12 +77,12 @@ export async function randomizedSpectrum(
   }
   const { q } = qr(sample);
   const image = await products.multiply(a, q, toLargeSide);
-  const { directions, energies } = await gramSpectrum(image, products);
+  const { directions, energies } = await computeGramSpectrum(image, products);
   let found = 0;
   for (const energy of energies) found += energy;
   return {
     directions: await products.multiply(q, directions, {}),
     energies,
-    rest: Math.max(0, sumOfSquares(a.data) - found),
+    restEnergy: Math.max(0, computeSumOfSquares(a.data) - found),
   };
 }

@@ -8,7 +8,7 @@
 import { ShiboriError } from '../errors.js';
 import { type Matrix, matrix, selectColumns } from './matrix.js';
 import { RotationQueue } from './rotations.js';
-import { largestEntriesOfColumns, negateColumns } from './signs.js';
+import { findLargestColumnEntries, negateColumns } from './signs.js';
 
 /** An eigenvalue decomposition: `values` descending, eigenvectors in the columns of `vectors` `[n, n]`. */
 export interface SymmetricEigen {
@@ -29,20 +29,20 @@ export function symmetricEigen(a: Matrix): SymmetricEigen {
   const n = a.rows;
   if (a.cols !== n)
     throw new ShiboriError(`Eigenvalues: expected a square matrix, found ${a.rows}×${a.cols}.`, { code: 'not-finite' });
-  const { scaled, scale } = scaledCopy(a);
+  const { scaled, scale } = copyScaled(a);
   const tridiagonal = tridiagonalize(scaled, n);
   const { diagonal, subdiagonal } = tridiagonal;
-  const q = reflectionsProduct(scaled, tridiagonal.h, n);
+  const q = multiplyReflections(scaled, tridiagonal.h, n);
   diagonalize(diagonal, subdiagonal, q, n);
 
   const order = Array.from(diagonal.keys()).sort((i, j) => (diagonal[j] as number) - (diagonal[i] as number));
   const vectors = selectColumns(matrix(n, n, q), order);
-  negateColumns(vectors, largestEntriesOfColumns(vectors));
+  negateColumns(vectors, findLargestColumnEntries(vectors));
   return { values: Float64Array.from(order, (i) => (diagonal[i] as number) / scale), vectors };
 }
 
 /** A copy times a power of two (exact) that brings the largest entry near one: no square over- or underflows. */
-function scaledCopy(a: Matrix): { scaled: Float64Array; scale: number } {
+function copyScaled(a: Matrix): { scaled: Float64Array; scale: number } {
   let largest = 0;
   for (let i = 0; i < a.rows; i++) {
     for (let at = i * a.cols; at <= i * a.cols + i; at++) {
@@ -80,14 +80,14 @@ function tridiagonalize(a: Float64Array, n: number): Tridiagonal {
   const p = new Float64Array(n);
   for (let i = n - 1; i >= 1; i--) {
     const row = i * n;
-    let tail = 0;
-    for (let k = 0; k < i - 1; k++) tail += (a[row + k] as number) ** 2;
+    let squares = 0;
+    for (let k = 0; k < i - 1; k++) squares += (a[row + k] as number) ** 2;
     const pivot = a[row + i - 1] as number;
-    if (tail === 0) {
+    if (squares === 0) {
       subdiagonal[i] = pivot;
       continue;
     }
-    const norm = Math.sqrt(tail + pivot * pivot);
+    const norm = Math.sqrt(squares + pivot * pivot);
     const alpha = pivot > 0 ? -norm : norm;
     const hi = norm * norm - pivot * alpha;
     a[row + i - 1] = pivot - alpha;
@@ -148,7 +148,7 @@ function multiplyLower(a: Float64Array, n: number, size: number, v: number, p: F
 }
 
 /** Q = H(n−1) … H(1) as `[n, n]`, from the vectors in the rows of `a`: reflection i touches the leading i × i block. */
-function reflectionsProduct(a: Float64Array, h: Float64Array, n: number): Float64Array {
+function multiplyReflections(a: Float64Array, h: Float64Array, n: number): Float64Array {
   const q = new Float64Array(n * n);
   const w = new Float64Array(n);
   for (let i = 0; i < n; i++) q[i * n + i] = 1;
@@ -218,14 +218,14 @@ function diagonalize(d: Float64Array, e: Float64Array, q: Float64Array, n: numbe
       if (last === first) break;
       if (step === MAX_STEPS)
         throw new ShiboriError(`Eigenvalues: no convergence after ${MAX_STEPS} QL steps.`, { code: 'not-finite' });
-      qlStep(d, e, first, last, rotations);
+      applyQlStep(d, e, first, last, rotations);
     }
   }
   rotations.flush();
 }
 
 /** One implicit QL step on the unreduced block `first…last`: the bulge is chased from its end to its start. */
-function qlStep(d: Float64Array, e: Float64Array, first: number, last: number, rotations: RotationQueue): void {
+function applyQlStep(d: Float64Array, e: Float64Array, first: number, last: number, rotations: RotationQueue): void {
   const d0 = d[first] as number;
   const e0 = e[first] as number;
   const half = ((d[first + 1] as number) - d0) / (2 * e0);

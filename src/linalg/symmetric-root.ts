@@ -17,7 +17,7 @@ export interface SymmetricRoot {
 }
 
 /** V diag(f) Vᵀ. */
-async function assembled(vectors: Matrix, factors: Float64Array, products: MatrixProducts): Promise<Matrix> {
+async function assembleFromEigen(vectors: Matrix, factors: Float64Array, products: MatrixProducts): Promise<Matrix> {
   const n = vectors.rows;
   const scaled = matrix(n, n);
   for (let i = 0, at = 0; i < n; i++) {
@@ -32,8 +32,8 @@ export async function symmetricRoot(a: Matrix, products: MatrixProducts): Promis
   const least = FLOOR * Math.max(0, values[0] ?? 0);
   const kept = values.map((value) => (value > least ? value : 0));
   return {
-    root: await assembled(vectors, kept.map(Math.sqrt), products),
-    inverse: await assembled(
+    root: await assembleFromEigen(vectors, kept.map(Math.sqrt), products),
+    inverse: await assembleFromEigen(
       vectors,
       kept.map((value) => (value > 0 ? 1 / Math.sqrt(value) : 0)),
       products,

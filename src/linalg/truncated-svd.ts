@@ -8,7 +8,7 @@ import { range } from '../tensor/dims.js';
 import { type Matrix, matrix, selectColumns, selectRows, transpose } from './matrix.js';
 import type { MatrixProducts } from './products.js';
 import { qr } from './qr.js';
-import { largestEntriesOfColumns, negateColumns, negateRows } from './signs.js';
+import { findLargestColumnEntries, negateColumns, negateRows } from './signs.js';
 import { computeSpectrum, isTall, type Spectrum } from './spectrum.js';
 
 /** How much of a matrix to keep; the smaller of the two when both are given. Default: everything. */
@@ -20,7 +20,7 @@ export interface Truncation {
 }
 
 /** What every truncation tells. */
-export interface Truncated {
+export interface TruncationResult {
   /** The k singular values kept, descending, zeros included. */
   readonly singularValues: Float64Array;
   /** Square root of the sum of the squares of the others: the Frobenius error. Resolved to about 1e-8 of the norm. */
@@ -28,13 +28,13 @@ export interface Truncated {
 }
 
 /** `a` ≈ `u` diag(`singularValues`) `v`ᵀ, `u` `[m, k]` and `v` `[n, k]`. */
-export interface TruncatedSvd extends Truncated {
+export interface TruncatedSvd extends TruncationResult {
   readonly u: Matrix;
   readonly v: Matrix;
 }
 
 /** `a` ≈ `left` · `right`, `left` `[m, k]` with orthonormal columns and `right` = `left`ᵀ `a` `[k, n]`. */
-export interface OrthogonalSplit extends Truncated {
+export interface OrthogonalSplit extends TruncationResult {
   readonly left: Matrix;
   readonly right: Matrix;
 }
@@ -45,7 +45,7 @@ export interface OrthogonalSplit extends Truncated {
  */
 const RATIO = 1e-4;
 
-interface Projection extends Truncated {
+interface Projection extends TruncationResult {
   /** Directions of the smaller side `[s, k]`. */
   readonly directions: Matrix;
   /** directionsᵀ A `[k, n]` of a wide matrix, A directions `[m, k]` of a tall one: not normalised. */
@@ -64,7 +64,7 @@ export async function truncatedSvd(a: Matrix, truncation: Truncation, products: 
   const tall = isTall(a);
   const { q } = orthonormalize(tall ? projected : transpose(projected), singularValues);
   const [u, v] = tall ? [q, directions] : [directions, q];
-  const signs = largestEntriesOfColumns(u);
+  const signs = findLargestColumnEntries(u);
   negateColumns(u, signs);
   negateColumns(v, signs);
   return { u, singularValues, v, discarded };
@@ -75,7 +75,7 @@ export async function truncatedSvd(a: Matrix, truncation: Truncation, products: 
  *
  * @throws ShiboriError as `truncatedSvd`.
  */
-export async function orthogonalSplit(
+export async function splitOrthogonally(
   a: Matrix,
   truncation: Truncation,
   products: MatrixProducts,
@@ -89,7 +89,7 @@ export async function orthogonalSplit(
     // A E Eᵀ = (Q R) Eᵀ: with R kept, nothing is lost where dividing by small singular values would amplify noise.
     right = await products.multiply(r, directions, { transposeB: true });
   }
-  const signs = largestEntriesOfColumns(left);
+  const signs = findLargestColumnEntries(left);
   negateColumns(left, signs);
   negateRows(right, signs);
   return { left, right, singularValues, discarded };
@@ -110,32 +110,33 @@ async function project(a: Matrix, truncation: Truncation, products: MatrixProduc
     });
   }
   const spectrum = await computeSpectrum(a, rank, products);
-  const kept = choose(spectrum, rank ?? side, tolerance);
+  const kept = chooseRank(spectrum, rank ?? side, tolerance);
   const directions = selectColumns(spectrum.directions, range(kept.rank));
   const projected = isTall(a)
     ? await products.multiply(a, directions, {})
     : await products.multiply(directions, a, { transposeA: true });
-  return { ...sorted(directions, projected, isTall(a)), discarded: Math.sqrt(kept.discarded) };
+  return { ...sortBySingularValue(directions, projected, isTall(a)), discarded: Math.sqrt(kept.discarded) };
 }
 
 /** The smallest rank up to `most` that keeps the error within the tolerance, and the energy it discards. */
-function choose(spectrum: Spectrum, most: number, tolerance: number): { rank: number; discarded: number } {
-  const { energies, rest } = spectrum;
+function chooseRank(spectrum: Spectrum, most: number, tolerance: number): { rank: number; discarded: number } {
+  const { energies, restEnergy: rest } = spectrum;
   // tails[k]: the energy beyond the first k, summed from the small end.
-  const tails = new Float64Array(energies.length + 1).fill(rest);
-  for (let k = energies.length - 1; k >= 0; k--) tails[k] = (tails[k + 1] as number) + (energies[k] as number);
-  const allowed = tolerance * tolerance * (tails[0] as number);
+  const discardedEnergies = new Float64Array(energies.length + 1).fill(rest);
+  for (let k = energies.length - 1; k >= 0; k--)
+    discardedEnergies[k] = (discardedEnergies[k + 1] as number) + (energies[k] as number);
+  const allowed = tolerance * tolerance * (discardedEnergies[0] as number);
   let rank = most;
-  while (tolerance > 0 && rank > 1 && (tails[rank - 1] as number) <= allowed) rank--;
-  return { rank, discarded: tails[rank] as number };
+  while (tolerance > 0 && rank > 1 && (discardedEnergies[rank - 1] as number) <= allowed) rank--;
+  return { rank, discarded: discardedEnergies[rank] as number };
 }
 
 /**
  * Singular values as the norms of the projections, which are good to 1e-8 of the largest where the square roots of the
  * eigenvalues are not; sorted by them.
  */
-function sorted(directions: Matrix, projected: Matrix, tall: boolean): Omit<Projection, 'discarded'> {
-  const norms = (tall ? squaredColumnNorms(projected) : squaredRowNorms(projected)).map(Math.sqrt);
+function sortBySingularValue(directions: Matrix, projected: Matrix, tall: boolean): Omit<Projection, 'discarded'> {
+  const norms = (tall ? computeSquaredColumnNorms(projected) : computeSquaredRowNorms(projected)).map(Math.sqrt);
   const order = range(norms.length).sort((i, j) => (norms[j] as number) - (norms[i] as number));
   const singularValues = Float64Array.from(order, (i) => norms[i] as number);
   if (order.every((i, position) => i === position)) return { directions, projected, singularValues };
@@ -161,7 +162,7 @@ function orthonormalize(columns: Matrix, norms: Float64Array): { q: Matrix; r: M
   return { q, r };
 }
 
-function squaredColumnNorms(a: Matrix): Float64Array {
+function computeSquaredColumnNorms(a: Matrix): Float64Array {
   const sums = new Float64Array(a.cols);
   for (let i = 0, at = 0; i < a.rows; i++) {
     for (let j = 0; j < a.cols; j++, at++) sums[j] = (sums[j] as number) + (a.data[at] as number) ** 2;
@@ -169,7 +170,7 @@ function squaredColumnNorms(a: Matrix): Float64Array {
   return sums;
 }
 
-function squaredRowNorms(a: Matrix): Float64Array {
+function computeSquaredRowNorms(a: Matrix): Float64Array {
   const sums = new Float64Array(a.rows);
   for (let i = 0, at = 0; i < a.rows; i++) {
     let sum = 0;

@@ -1,4 +1,4 @@
-import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import type { StateDict } from './state-dict.js';
 import { type BuildOptions, buildVgg, findVggPrefix, hasLogSoftmax } from './vgg.js';
@@ -35,7 +35,9 @@ export const architectures: readonly Architecture[] = [vgg];
 export function findArchitecture(tensors: StateDict, file: string, name?: string): Architecture {
   const names = architectures.map((architecture) => architecture.name);
   if (name !== undefined && !names.includes(name)) {
-    throw new UsageError(`No architecture is called "${name}".${suggestion(name, names)} Known: ${names.join(', ')}.`);
+    throw new UsageError(
+      `No architecture is called "${name}".${formatSuggestion(name, names)} Known: ${names.join(', ')}.`,
+    );
   }
   const fitting = architectures.find((architecture) => {
     return (name === undefined || architecture.name === name) && architecture.recognises(tensors);

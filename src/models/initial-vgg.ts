@@ -1,4 +1,4 @@
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { countElements } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
@@ -55,7 +55,7 @@ export function findVggShape(name: string, classes: number, inputSize = 224): Vg
   const counts = configurations[name.replace(/_bn$/, '')];
   if (!counts) {
     throw new UsageError(
-      `No network is called "${name}".${suggestion(name, vggNames)} Known: ${vggNames.join(', ')}; or give a model file.`,
+      `No network is called "${name}".${formatSuggestion(name, vggNames)} Known: ${vggNames.join(', ')}; or give a model file.`,
     );
   }
   if (!(Number.isInteger(inputSize) && inputSize >= 32)) {

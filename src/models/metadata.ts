@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Preprocess } from '../data/preprocess.js';
 import { ShiboriError } from '../errors.js';
-import type { ModelAbout } from '../graph/model.js';
+import type { ModelDescription } from '../graph/model.js';
 import type { StorageType } from '../passes/store-weights.js';
 import { PREPROCESS_PARTS } from './preprocessing.js';
 
@@ -63,7 +63,7 @@ export type ModelInfo = z.infer<typeof modelInfoSchema> & {
   /** Names of the file's outputs in its order, where the graph in memory has others: they are written back as they were. */
   readonly outputs?: readonly string[];
   /** Who made the model and what they wrote about it; written back as it was. */
-  readonly about?: ModelAbout;
+  readonly about?: ModelDescription;
   /** How the weights of the file are stored, and of files that are written from it. Default: `float32`. */
   readonly store?: StorageType;
 };

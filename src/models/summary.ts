@@ -1,4 +1,4 @@
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import { isStatic } from '../graph/dims.js';
 import type { Dim, Graph, Node } from '../graph/model.js';
 import { listLayers } from '../graph/module-path.js';
@@ -7,8 +7,8 @@ import { findReachable } from '../graph/uses.js';
 import { countNodeMacs } from '../ops/count-macs.js';
 import { bindInputs } from '../passes/rewrite.js';
 import { countElements } from '../tensor/dims.js';
-import { bytesPerElement } from '../tensor/dtype.js';
-import { countBytes } from '../tensor/tensor.js';
+import { getBytesPerElement } from '../tensor/dtype.js';
+import { countTensorBytes } from '../tensor/tensor.js';
 
 /** One row of a summary: a module without modules inside it. */
 export interface LayerSummary {
@@ -74,7 +74,7 @@ export function summarize(
   const trains = options.trains ?? (() => true);
   const unclaimedParameters = new Map(listParameters(bound).map((parameter) => [parameter.value, parameter]));
   let sizeBytes = 0;
-  for (const { tensor } of unclaimedParameters.values()) sizeBytes += countBytes(tensor);
+  for (const { tensor } of unclaimedParameters.values()) sizeBytes += countTensorBytes(tensor);
   const running = findReachable(bound, bound.inputs);
   let activationElements = 0;
   const layers: LayerSummary[] = [];
@@ -112,7 +112,9 @@ export function summarize(
     frozen: parameters - trainable,
     multAdds: layers.reduce((sum, layer) => sum + layer.multAdds, 0),
     sizeBytes,
-    inputBytes: isStatic(inputShape) ? countElements(inputShape) * bytesPerElement(input?.type?.dtype ?? 'float32') : 0,
+    inputBytes: isStatic(inputShape)
+      ? countElements(inputShape) * getBytesPerElement(input?.type?.dtype ?? 'float32')
+      : 0,
     activationBytes: activationElements * 4 * 2,
     layers,
   };
@@ -121,7 +123,7 @@ export function summarize(
 /** Summarises a model for one image: the multiply-adds of a graph of a fixed batch are shared by its images. */
 export function summarizeImage(graph: Graph): Summary {
   const summary = summarize(graph);
-  const images = getFixedBatch(graph) ?? 1;
+  const images = findFixedBatch(graph) ?? 1;
   const layers = summary.layers.map((layer) => ({ ...layer, multAdds: layer.multAdds / images }));
   return { ...summary, multAdds: summary.multAdds / images, layers };
 }

@@ -139,8 +139,8 @@ class VggBuilder {
     const inFeatures = x.type?.dims[1];
     const descriptor = readTtDescriptor(
       path,
-      cores.map((core) => this.b.tensorOf(core)?.dims ?? []),
-      bias && this.b.tensorOf(bias)?.dims,
+      cores.map((core) => this.b.findTensor(core)?.dims ?? []),
+      bias && this.b.findTensor(bias)?.dims,
       typeof inFeatures === 'number' ? inFeatures : 0,
     );
     this.b.scope = path;

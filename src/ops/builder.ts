@@ -6,7 +6,7 @@ import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import { listReads } from '../graph/reads.js';
 import type { DType } from '../tensor/dtype.js';
 import { float32, int64, type Tensor, tensor } from '../tensor/tensor.js';
-import { type Contents, contentsOfTensor, inferContents, tensorOfContents } from './contents.js';
+import { type Contents, inferContents, makeContentsTensor, readTensorContents } from './contents.js';
 import type { KnownInputs } from './spec.js';
 import { type AttributeValues, encodeAttributes, inferTypes, type Op } from './table.js';
 
@@ -51,7 +51,7 @@ export class GraphBuilder {
 
   /** Declares what a caller feeds. */
   input(name: string, dtype: DType, dims: readonly Dim[]): Value {
-    const value = new GraphValue(uniqueName(this.#valueNames, name), { dtype, dims });
+    const value = new GraphValue(makeUniqueName(this.#valueNames, name), { dtype, dims });
     this.#inputs.push(value);
     return value;
   }
@@ -65,7 +65,7 @@ export class GraphBuilder {
 
   /** A named parameter or constant with its tensor. */
   initializer(name: string, data: Tensor): Value {
-    const value = new GraphValue(uniqueName(this.#valueNames, name), { dtype: data.dtype, dims: data.dims });
+    const value = new GraphValue(makeUniqueName(this.#valueNames, name), { dtype: data.dtype, dims: data.dims });
     this.#initializers.set(value, data);
     return value;
   }
@@ -99,7 +99,7 @@ export class GraphBuilder {
   }
 
   /** The tensor of a value, where it is an initializer of this graph. */
-  tensorOf(value: Value): Tensor | undefined {
+  findTensor(value: Value): Tensor | undefined {
     return this.#initializers.get(value);
   }
 
@@ -107,10 +107,10 @@ export class GraphBuilder {
    * The elements of a small vector or scalar that are known before running, as numbers and symbols: an initializer that
    * is no parameter, or what a node computes from shapes.
    */
-  contentsOf(value: Value): Contents | undefined {
+  findContents(value: Value): Contents | undefined {
     const computed = this.#contents.get(value);
     const tensor = this.#initializers.get(value);
-    return computed ?? (tensor && contentsOfTensor(value, tensor));
+    return computed ?? (tensor && readTensorContents(value, tensor));
   }
 
   /** Adds a node and returns all its outputs. */
@@ -150,14 +150,14 @@ export class GraphBuilder {
    * The outputs of a node as constants, where what the node computes is known before running (shapes, and what is
    * computed from them); `undefined` where it is not, and the node is to be copied.
    */
-  known(node: Node, inputs: readonly (Value | undefined)[]): (Value | undefined)[] | undefined {
-    const draft = { ...node, inputs: trimmed(inputs) };
+  foldKnownOutputs(node: Node, inputs: readonly (Value | undefined)[]): (Value | undefined)[] | undefined {
+    const draft = { ...node, inputs: trimInputs(inputs) };
     const contents = inferContents(draft, this.#contentsAt(draft));
     if (!contents.some((known) => known && isStatic(known))) return undefined;
     const types = inferTypes(draft, this.#knownInputs(draft));
     const tensors = node.outputs.map((_, i) => {
       const [type, known] = [types[i], contents[i]];
-      return type && known && tensorOfContents(type, known);
+      return type && known && makeContentsTensor(type, known);
     });
     if (node.outputs.some((output, i) => output && !tensors[i])) return undefined;
     return tensors.map((tensor, i) => tensor && this.initializer(`${CONSTANT_PREFIX}${node.outputs[i]?.name}`, tensor));
@@ -185,7 +185,7 @@ export class GraphBuilder {
   #contentsAt(node: Node): (index: number) => Contents | undefined {
     return (index) => {
       const input = node.inputs[index];
-      return input && this.contentsOf(input);
+      return input && this.findContents(input);
     };
   }
 
@@ -208,8 +208,8 @@ export class GraphBuilder {
     attributes: Node['attributes'],
     outputs: readonly (string | undefined | null)[],
   ): (Value | undefined)[] {
-    const nodeName = uniqueName(this.#nodeNames, name);
-    const draft: Node = { op, domain, name: nodeName, inputs: trimmed(inputs), outputs: [], attributes };
+    const nodeName = makeUniqueName(this.#nodeNames, name);
+    const draft: Node = { op, domain, name: nodeName, inputs: trimInputs(inputs), outputs: [], attributes };
     const types = inferTypes(draft, this.#knownInputs(draft));
     const values = outputs.map((output, i) => {
       if (output === null) return undefined;
@@ -219,7 +219,7 @@ export class GraphBuilder {
           code: 'invalid-graph',
         });
       const own = output !== undefined && this.#reserved.delete(output) ? output : undefined;
-      return new GraphValue(own ?? uniqueName(this.#valueNames, output ?? `${nodeName}:${i}`), type);
+      return new GraphValue(own ?? makeUniqueName(this.#valueNames, output ?? `${nodeName}:${i}`), type);
     });
     for (const [i, known] of inferContents(draft, this.#contentsAt(draft)).entries()) {
       const value = values[i];
@@ -231,14 +231,14 @@ export class GraphBuilder {
 }
 
 /** Optional inputs left out at the end are not written at all. */
-function trimmed(inputs: readonly (Value | undefined)[]): (Value | undefined)[] {
+function trimInputs(inputs: readonly (Value | undefined)[]): (Value | undefined)[] {
   let end = inputs.length;
   while (end > 0 && inputs[end - 1] === undefined) end--;
   return inputs.slice(0, end);
 }
 
 /** A name that is not taken yet: `base`, or `base/1`, `base/2`, … `taken` remembers how far each base was counted. */
-function uniqueName(taken: Map<string, number>, base: string): string {
+function makeUniqueName(taken: Map<string, number>, base: string): string {
   let count = taken.get(base);
   if (count === undefined) {
     taken.set(base, 0);

@@ -8,15 +8,15 @@ import type { Node, Value, ValueType } from '../graph/model.js';
 import { isParameter } from '../graph/parameters.js';
 import { countElements } from '../tensor/dims.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
-import { type Contents, type Evaluate, evaluators, LONGEST } from './contents-evaluators.js';
-import { getOp, type Op, readAttributes } from './table.js';
+import { type Contents, type ContentsEvaluator, evaluators, MAX_CONTENTS } from './contents-evaluators.js';
+import { type Op, readAttributes, readOp } from './table.js';
 
 export type { Contents } from './contents-evaluators.js';
 
 /** The elements of an initializer that a shape may be computed from: no parameter, and short. */
-export function contentsOfTensor(value: Value, tensor: Tensor): Contents | undefined {
+export function readTensorContents(value: Value, tensor: Tensor): Contents | undefined {
   const { dtype, data } = tensor;
-  if (data.length > LONGEST || dtype === 'float16' || dtype === 'bfloat16') return undefined;
+  if (data.length > MAX_CONTENTS || dtype === 'float16' || dtype === 'bfloat16') return undefined;
   if (isParameter(value, tensor)) return undefined;
   return Array.from(data as ArrayLike<number | bigint>, Number);
 }
@@ -28,9 +28,9 @@ export function inferContents(
   node: Node,
   contents: (index: number) => Contents | undefined,
 ): readonly (Contents | undefined)[] {
-  const op = getOp(node);
+  const op = readOp(node);
   // The table pairs each operator with the evaluator for exactly its attributes; here it is not known which it is.
-  const evaluate = evaluators[op] as Evaluate<Op> | undefined;
+  const evaluate = evaluators[op] as ContentsEvaluator<Op> | undefined;
   if (!evaluate) return [];
   const dims = (index: number) => node.inputs[index]?.type?.dims;
   return evaluate({
@@ -47,7 +47,7 @@ export function inferContents(
 }
 
 /** A tensor of this type that holds `contents`; `undefined` where an entry is not known or the type is not fixed. */
-export function tensorOfContents({ dtype, dims }: ValueType, contents: Contents): Tensor | undefined {
+export function makeContentsTensor({ dtype, dims }: ValueType, contents: Contents): Tensor | undefined {
   if (!isStatic(dims) || !isStatic(contents) || countElements(dims) !== contents.length) return undefined;
   if (dtype === 'float16' || dtype === 'bfloat16' || contents.some((entry) => !Number.isFinite(entry)))
     return undefined;

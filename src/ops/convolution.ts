@@ -1,7 +1,7 @@
 import type { Dim } from '../graph/model.js';
 import { countElements, range } from '../tensor/dims.js';
 import { describeInput, expectVector } from './expect.js';
-import { defineOp, type InferContext, int, ints, type Parsed, string, typed } from './spec.js';
+import { defineOp, type InferContext, int, ints, makeValueType, type ParsedAttributes, string } from './spec.js';
 
 const windowAttributes = {
   auto_pad: string('NOTSET'),
@@ -29,7 +29,7 @@ export interface Window {
  * @param spatial input height, width, …; needed only for `SAME_UPPER` and `SAME_LOWER`.
  */
 export function readWindow(
-  attributes: Parsed<typeof windowAttributes>,
+  attributes: ParsedAttributes<typeof windowAttributes>,
   kernel: readonly number[],
   spatial: readonly Dim[],
 ): Window {
@@ -56,8 +56,8 @@ export function readWindow(
  * The window of a transposed convolution, whose output is what a convolution with this window would read, and the
  * output's spatial dimensions. A given or `auto_pad`ded output size decides the padding, as ONNX defines.
  */
-export function transposedWindow(
-  attributes: Parsed<typeof transposeAttributes>,
+export function readTransposedWindow(
+  attributes: ParsedAttributes<typeof transposeAttributes>,
   kernel: readonly number[],
   spatial: readonly Dim[],
 ): { readonly window: Window; readonly output: readonly Dim[] } {
@@ -82,7 +82,7 @@ export function transposedWindow(
 }
 
 /** How many positions a window takes along one axis; `ceil`: a last one that reaches beyond the padding counts too. */
-export function positionsAlong(window: Window, axis: number, size: number, ceil: boolean): number {
+export function countWindowPositions(window: Window, axis: number, size: number, ceil: boolean): number {
   const { kernel, strides, pads, dilations } = window;
   const stride = strides[axis] ?? 1;
   const begin = pads[axis] ?? 0;
@@ -94,15 +94,15 @@ export function positionsAlong(window: Window, axis: number, size: number, ceil:
 }
 
 /** Output size of a window along each spatial axis. */
-function slide(window: Window, spatial: readonly Dim[], ceil: boolean): Dim[] {
-  return spatial.map((size, axis) => (typeof size === 'number' ? positionsAlong(window, axis, size, ceil) : '?'));
+function computeWindowOutputDims(window: Window, spatial: readonly Dim[], ceil: boolean): Dim[] {
+  return spatial.map((size, axis) => (typeof size === 'number' ? countWindowPositions(window, axis, size, ceil) : '?'));
 }
 
 /**
  * An average pooling along one axis as a matrix, `[outputs, size]`: how much each position contributes to each output.
  * Rows sum to 1 or, where padding counts, less.
  */
-export function averagesAlong(
+export function buildAveragePoolMatrix(
   window: Window,
   axis: number,
   size: number,
@@ -123,7 +123,7 @@ export function averagesAlong(
   return matrix;
 }
 
-function pool(c: InferContext<Parsed<typeof poolAttributes>>): Dim[] {
+function inferPoolDims(c: InferContext<ParsedAttributes<typeof poolAttributes>>): Dim[] {
   const { dims } = c.type(0);
   const kernel = c.attributes.kernel_shape;
   if (!kernel) throw c.fail('attribute "kernel_shape" is missing.');
@@ -131,7 +131,7 @@ function pool(c: InferContext<Parsed<typeof poolAttributes>>): Dim[] {
   if (kernel.length !== spatial.length) {
     throw c.fail(`kernel_shape has ${kernel.length} axes for ${spatial.length} spatial dimensions.`);
   }
-  const out = slide(readWindow(c.attributes, kernel, spatial), spatial, c.attributes.ceil_mode === 1);
+  const out = computeWindowOutputDims(readWindow(c.attributes, kernel, spatial), spatial, c.attributes.ceil_mode === 1);
   if (out.some((size) => typeof size === 'number' && size < 1)) throw c.fail('the window is larger than its input.');
   return [...dims.slice(0, 2), ...out];
 }
@@ -141,7 +141,7 @@ const globalPool = defineOp({
   inputs: [1, 1],
   infer(c) {
     const { dtype, dims } = c.type(0);
-    return [typed(dtype, [...dims.slice(0, 2), ...dims.slice(2).map(() => 1)])];
+    return [makeValueType(dtype, [...dims.slice(0, 2), ...dims.slice(2).map(() => 1)])];
   },
 });
 
@@ -171,12 +171,12 @@ export const convolution = {
       }
       expectVector(c, 2, 'bias', w.dims[0], 'output channels');
       const spatial = x.dims.slice(2);
-      const out = slide(readWindow(c.attributes, kernel, spatial), spatial, false);
+      const out = computeWindowOutputDims(readWindow(c.attributes, kernel, spatial), spatial, false);
       if (out.some((size) => typeof size === 'number' && size < 1))
         throw c.fail('the kernel is larger than its input.');
-      return [typed(x.dtype, [x.dims[0] ?? 1, w.dims[0] ?? 1, ...out])];
+      return [makeValueType(x.dtype, [x.dims[0] ?? 1, w.dims[0] ?? 1, ...out])];
     },
-    multiplyAdds: (_, [, w], output) => countElements(output) * countElements(w?.slice(1) ?? []),
+    countOperatorMacs: (_, [, w], output) => countElements(output) * countElements(w?.slice(1) ?? []),
   }),
   ConvTranspose: defineOp({
     attributes: transposeAttributes,
@@ -185,7 +185,7 @@ export const convolution = {
       const [x, w] = [c.type(0), c.type(1)];
       const kernel = w.dims.slice(2);
       if (!kernel.every((size) => typeof size === 'number')) throw c.fail('the kernel dimensions are not known.');
-      const out = transposedWindow(c.attributes, kernel, x.dims.slice(2)).output;
+      const out = readTransposedWindow(c.attributes, kernel, x.dims.slice(2)).output;
       const channels = w.dims[1];
       if (typeof w.dims[0] === 'number' && typeof x.dims[1] === 'number' && w.dims[0] !== x.dims[1]) {
         throw c.fail(
@@ -196,23 +196,27 @@ export const convolution = {
         expectVector(c, 2, 'bias', channels * c.attributes.group, 'output channels');
       }
       return [
-        typed(x.dtype, [x.dims[0] ?? 1, typeof channels === 'number' ? channels * c.attributes.group : '?', ...out]),
+        makeValueType(x.dtype, [
+          x.dims[0] ?? 1,
+          typeof channels === 'number' ? channels * c.attributes.group : '?',
+          ...out,
+        ]),
       ];
     },
-    multiplyAdds: (_, [x, w]) => countElements(x ?? []) * countElements(w?.slice(1) ?? []),
+    countOperatorMacs: (_, [x, w]) => countElements(x ?? []) * countElements(w?.slice(1) ?? []),
   }),
   MaxPool: defineOp({
     attributes: { ...poolAttributes, storage_order: int(0) },
     inputs: [1, 1],
     infer(c) {
-      const dims = pool(c);
-      return [typed(c.type(0).dtype, dims), typed('int64', dims)];
+      const dims = inferPoolDims(c);
+      return [makeValueType(c.type(0).dtype, dims), makeValueType('int64', dims)];
     },
   }),
   AveragePool: defineOp({
     attributes: { ...poolAttributes, count_include_pad: int(0) },
     inputs: [1, 1],
-    infer: (c) => [typed(c.type(0).dtype, pool(c))],
+    infer: (c) => [makeValueType(c.type(0).dtype, inferPoolDims(c))],
   }),
   GlobalAveragePool: globalPool,
   GlobalMaxPool: globalPool,
@@ -230,7 +234,7 @@ export const convolution = {
       // The third input decides what several input sizes would give.
       const shape = c.constant(2);
       if (!shape && c.types[2]) throw c.fail('its output shape must be a constant.');
-      return [typed(dtype, shape ?? [...dims.slice(0, 2), ...out])];
+      return [makeValueType(dtype, shape ?? [...dims.slice(0, 2), ...out])];
     },
   }),
 };

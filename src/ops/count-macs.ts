@@ -1,6 +1,6 @@
 import { countElementsPer } from '../graph/dims.js';
 import type { Dim, Node } from '../graph/model.js';
-import { getOp, getSpec, readAttributes } from './table.js';
+import { getSpec, readAttributes, readOp } from './table.js';
 
 /**
  * Multiply-adds of a node; 0 for operators that move or compare, and where dimensions are not known.
@@ -14,9 +14,9 @@ export function countNodeMacs(node: Node, batch?: Dim): number {
     );
     return sizes?.every((size): size is number => typeof size === 'number') ? sizes : undefined;
   };
-  const op = getOp(node);
+  const op = readOp(node);
   const output = sized(node.outputs[0]?.type?.dims);
   if (!output) return 0;
   const inputs = node.inputs.map((input) => sized(input?.type?.dims) ?? []);
-  return getSpec(op).multiplyAdds?.(readAttributes(op, node), inputs, output) ?? 0;
+  return getSpec(op).countOperatorMacs?.(readAttributes(op, node), inputs, output) ?? 0;
 }

@@ -5,12 +5,12 @@ import type { Dim } from '../graph/model.js';
 import { range } from '../tensor/dims.js';
 
 /** The label of each axis. Letters stand for themselves; the axes of an ellipsis are `...1`, `...2` from the right. */
-export type Labels = readonly string[];
+export type AxisLabels = readonly string[];
 
 /** An equation with its ellipses spelled out for operands of certain ranks. */
 export interface EinsumLabels {
-  readonly inputs: readonly Labels[];
-  readonly output: Labels;
+  readonly inputs: readonly AxisLabels[];
+  readonly output: AxisLabels;
 }
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ';
@@ -65,7 +65,7 @@ export function formatEinsum({ inputs, output }: EinsumLabels): string {
       throw new ShiboriError(`An Einsum of ${used.size} different axes has no equation.`, { code: 'invalid-graph' });
     letters.set(label, letter);
   }
-  const term = (labels: Labels) => labels.map((label) => letters.get(label) ?? label).join('');
+  const term = (labels: AxisLabels) => labels.map((label) => letters.get(label) ?? label).join('');
   return `${inputs.map(term).join(',')}->${term(output)}`;
 }
 
@@ -74,7 +74,10 @@ export function formatEinsum({ inputs, output }: EinsumLabels): string {
  *
  * @throws ShiboriError for axes of one label that differ.
  */
-export function einsumSizes<D extends Dim>(inputs: readonly Labels[], dims: readonly (readonly D[])[]): Map<string, D> {
+export function computeEinsumSizes<D extends Dim>(
+  inputs: readonly AxisLabels[],
+  dims: readonly (readonly D[])[],
+): Map<string, D> {
   const sizes = new Map<string, D>();
   for (const [i, labels] of inputs.entries()) {
     for (const [axis, label] of labels.entries()) {

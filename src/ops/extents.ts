@@ -12,7 +12,7 @@ export interface SliceStep {
 }
 
 /** Resolves a Slice's starts, ends, axes and steps against static dimensions. */
-export function sliceSteps(
+export function computeSliceSteps(
   dims: readonly number[],
   starts: readonly number[],
   ends: readonly number[],
@@ -32,9 +32,9 @@ export function sliceSteps(
 }
 
 /** Size of an axis of which a part is taken: symbols are kept where all of it is, or as much as its symbolic end says. */
-export function slicedSize(size: Dim, start: Dim, end: Dim, step: number): Dim {
+export function computeSlicedSize(size: Dim, start: Dim, end: Dim, step: number): Dim {
   if (typeof size === 'number' && typeof start === 'number' && typeof end === 'number') {
-    return sliceSteps([size], [start], [end], [0], [step])[0]?.count ?? size;
+    return computeSliceSteps([size], [start], [end], [0], [step])[0]?.count ?? size;
   }
   if (start !== 0 || step !== 1) return '?';
   // Files say "to the end" by the largest int64 or int32.
@@ -43,7 +43,7 @@ export function slicedSize(size: Dim, start: Dim, end: Dim, step: number): Dim {
 }
 
 /** How long each of `count` equal parts of an axis is; the last one is the rest. */
-export function evenParts(size: number, count: number): number[] {
+export function computeEvenParts(size: number, count: number): number[] {
   const each = Math.ceil(size / count);
   return range(count).map((i) => Math.max(0, Math.min(each, size - i * each)));
 }
@@ -64,6 +64,6 @@ const padSources: Readonly<Record<string, (i: number, size: number) => number | 
 export const padModes: readonly string[] = Object.keys(padSources);
 
 /** Where mode `mode` of Pad takes the element at i from along an axis; `undefined` for the constant. */
-export function padSource(mode: string, i: number, size: number): number | undefined {
+export function findPadSource(mode: string, i: number, size: number): number | undefined {
   return padSources[mode]?.(i, size);
 }

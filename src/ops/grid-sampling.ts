@@ -12,40 +12,40 @@ export interface Tap {
   readonly weight: readonly [number, number, number, number];
 }
 
-const a = -0.75;
+const CUBIC_A = -0.75;
 
-const taps: Readonly<Record<string, readonly Tap[]>> = {
+const tapsByMode: Readonly<Record<string, readonly Tap[]>> = {
   nearest: [{ offset: 0, weight: [1, 0, 0, 0] }],
   bilinear: [
     { offset: 0, weight: [1, -1, 0, 0] },
     { offset: 1, weight: [0, 1, 0, 0] },
   ],
   bicubic: [
-    { offset: -1, weight: [0, a, -2 * a, a] },
-    { offset: 0, weight: [1, 0, -(a + 3), a + 2] },
-    { offset: 1, weight: [0, -a, 2 * a + 3, -(a + 2)] },
-    { offset: 2, weight: [0, 0, a, -a] },
+    { offset: -1, weight: [0, CUBIC_A, -2 * CUBIC_A, CUBIC_A] },
+    { offset: 0, weight: [1, 0, -(CUBIC_A + 3), CUBIC_A + 2] },
+    { offset: 1, weight: [0, -CUBIC_A, 2 * CUBIC_A + 3, -(CUBIC_A + 2)] },
+    { offset: 2, weight: [0, 0, CUBIC_A, -CUBIC_A] },
   ],
 };
 
 /** The taps of a mode along one axis; `undefined` for a mode that does not exist. */
-export function computeTaps(mode: string): readonly Tap[] | undefined {
-  return Object.hasOwn(taps, mode) ? taps[mode] : undefined;
+export function findSamplingTaps(mode: string): readonly Tap[] | undefined {
+  return Object.hasOwn(tapsByMode, mode) ? tapsByMode[mode] : undefined;
 }
 
 /** The modes of GridSample in operator set 16. */
-export const samplingModes: readonly string[] = Object.keys(taps);
+export const samplingModes: readonly string[] = Object.keys(tapsByMode);
 
 /** What lies beyond the border: nothing, the border itself, or the image reflected. */
 export const samplingPaddings: readonly string[] = ['zeros', 'border', 'reflection'];
 
 /** Pixels = scale · position + shift, for positions from -1 to 1. */
-export function pixelScale(size: number, aligned: boolean): { readonly scale: number; readonly shift: number } {
+export function computePixelScale(size: number, aligned: boolean): { readonly scale: number; readonly shift: number } {
   return { scale: (aligned ? size - 1 : size) / 2, shift: (size - 1) / 2 };
 }
 
 /** After how many pixels a reflected image repeats, and the sum of a pixel and its reflection beyond the end. */
-export function reflection(size: number, aligned: boolean): { readonly period: number; readonly sum: number } {
+export function computeReflection(size: number, aligned: boolean): { readonly period: number; readonly sum: number } {
   // Corners aligned: around the middle of the last pixel; otherwise around its edge.
   return aligned
     ? { period: Math.max(1, 2 * (size - 1)), sum: 2 * (size - 1) }
@@ -53,10 +53,10 @@ export function reflection(size: number, aligned: boolean): { readonly period: n
 }
 
 /** The pixel that stands for pixel `i`, which may lie beyond the border; `undefined` for none. */
-export function paddedPixel(padding: string, i: number, size: number, aligned: boolean): number | undefined {
+export function findPaddedPixel(padding: string, i: number, size: number, aligned: boolean): number | undefined {
   if (padding === 'zeros') return i >= 0 && i < size ? i : undefined;
   if (padding === 'border') return Math.min(Math.max(i, 0), size - 1);
-  const { period, sum } = reflection(size, aligned);
+  const { period, sum } = computeReflection(size, aligned);
   const inside = i - period * Math.floor(i / period);
   return inside < size ? inside : sum - inside;
 }

@@ -1,7 +1,7 @@
-import { getDtype } from '../graph/element-types.js';
+import { findDtype } from '../graph/element-types.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis } from '../tensor/dims.js';
-import { defineOp, int, optionalInt, optionalTensor, string, typed } from './spec.js';
+import { defineOp, int, makeValueType, optionalInt, optionalTensor, string } from './spec.js';
 
 /** Operators that pick, place and generate elements by their indices. */
 export const indexing = {
@@ -11,13 +11,13 @@ export const indexing = {
     infer(c) {
       const { dtype, dims } = c.type(0);
       const axis = normalizeAxis(c.attributes.axis, dims.length);
-      return [typed(dtype, [...dims.slice(0, axis), ...c.type(1).dims, ...dims.slice(axis + 1)])];
+      return [makeValueType(dtype, [...dims.slice(0, axis), ...c.type(1).dims, ...dims.slice(axis + 1)])];
     },
   }),
   GatherElements: defineOp({
     attributes: { axis: int(0) },
     inputs: [2, 2],
-    infer: (c) => [typed(c.type(0).dtype, c.type(1).dims)],
+    infer: (c) => [makeValueType(c.type(0).dtype, c.type(1).dims)],
   }),
   GatherND: defineOp({
     attributes: { batch_dims: int(0) },
@@ -27,7 +27,7 @@ export const indexing = {
       const indices = c.type(1).dims;
       const depth = indices.at(-1);
       if (typeof depth !== 'number') throw c.fail('the last dimension of its indices is not known.');
-      return [typed(dtype, [...indices.slice(0, -1), ...dims.slice(c.attributes.batch_dims + depth)])];
+      return [makeValueType(dtype, [...indices.slice(0, -1), ...dims.slice(c.attributes.batch_dims + depth)])];
     },
   }),
   ScatterElements: defineOp({
@@ -47,7 +47,7 @@ export const indexing = {
     infer(c) {
       const { dtype, dims } = c.type(0);
       const out = dims.with(normalizeAxis(c.attributes.axis, dims.length), c.dimensions(1)?.[0] ?? '?');
-      return [typed(dtype, out), typed('int64', out)];
+      return [makeValueType(dtype, out), makeValueType('int64', out)];
     },
   }),
   OneHot: defineOp({
@@ -57,7 +57,7 @@ export const indexing = {
       const { dims } = c.type(0);
       const depth = c.dimensions(1)?.[0];
       const axis = normalizeAxis(c.attributes.axis, dims.length + 1);
-      return [typed(c.type(2).dtype, [...dims.slice(0, axis), depth ?? '?', ...dims.slice(axis)])];
+      return [makeValueType(c.type(2).dtype, [...dims.slice(0, axis), depth ?? '?', ...dims.slice(axis)])];
     },
   }),
   Trilu: defineOp({ attributes: { upper: int(1) }, inputs: [1, 2], infer: (c) => [c.type(0)] }),
@@ -71,7 +71,9 @@ export const indexing = {
     inputs: [1, 1],
     infer(c) {
       const values = c.constant(0);
-      return [typed('int64', [c.type(0).dims.length, values ? values.filter((value) => value !== 0).length : '?'])];
+      return [
+        makeValueType('int64', [c.type(0).dims.length, values ? values.filter((value) => value !== 0).length : '?']),
+      ];
     },
   }),
   ConstantOfShape: defineOp({
@@ -80,7 +82,7 @@ export const indexing = {
     infer(c) {
       const dims = c.dimensions(0);
       if (!dims) throw c.fail('its shape is computed at run time.');
-      return [typed(c.attributes.value?.dtype ?? 'float32', dims)];
+      return [makeValueType(c.attributes.value?.dtype ?? 'float32', dims)];
     },
   }),
   EyeLike: defineOp({
@@ -88,22 +90,24 @@ export const indexing = {
     inputs: [1, 1],
     infer(c) {
       const { dtype, dims } = c.type(0);
-      const wanted = c.attributes.dtype === undefined ? dtype : getDtype(c.attributes.dtype);
+      const wanted = c.attributes.dtype === undefined ? dtype : findDtype(c.attributes.dtype);
       if (!wanted) throw c.fail(`ONNX's element type ${c.attributes.dtype} is not supported.`);
-      return [typed(wanted, dims)];
+      return [makeValueType(wanted, dims)];
     },
   }),
   Range: defineOp({
     attributes: {},
     inputs: [3, 3],
     infer: (c) => [
-      typed(c.type(0).dtype, [rangeSize(c.dimensions(0)?.[0], c.dimensions(1)?.[0], c.dimensions(2)?.[0])]),
+      makeValueType(c.type(0).dtype, [
+        computeRangeSize(c.dimensions(0)?.[0], c.dimensions(1)?.[0], c.dimensions(2)?.[0]),
+      ]),
     ],
   }),
 };
 
 /** How many numbers there are from `start` to `limit` in steps of `delta`. */
-function rangeSize(start: Dim | undefined, limit: Dim | undefined, delta: Dim | undefined): Dim {
+function computeRangeSize(start: Dim | undefined, limit: Dim | undefined, delta: Dim | undefined): Dim {
   if (typeof start === 'number' && typeof limit === 'number' && typeof delta === 'number') {
     return Math.max(0, Math.ceil((limit - start) / delta));
   }

@@ -28,7 +28,7 @@ export interface ResizedAxis {
 }
 
 /** The axes that a Resize node changes or may change, from its constant inputs. Empty inputs count as left out. */
-export function resizedAxes(
+export function computeResizedAxes(
   attributes: Interpolation,
   dims: readonly number[],
   inputs: {
@@ -60,7 +60,10 @@ export function resizedAxes(
 }
 
 /** Where output position o lies among the input positions; `undefined` for a mode that does not exist. */
-function mapCoordinate(mode: string, { input, output, scale, roi }: ResizedAxis): ((o: number) => number) | undefined {
+function makeCoordinateMap(
+  mode: string,
+  { input, output, scale, roi }: ResizedAxis,
+): ((o: number) => number) | undefined {
   switch (mode) {
     case 'half_pixel':
       return (o) => (o + 0.5) / scale - 0.5;
@@ -93,7 +96,10 @@ const roundings: Readonly<Record<string, (x: number) => number>> = {
 };
 
 /** The kernels by distance, and how far they reach. */
-function getKernel(mode: string, a: number): { readonly reach: number; weight(distance: number): number } | undefined {
+function makeInterpolationKernel(
+  mode: string,
+  a: number,
+): { readonly reach: number; weight(distance: number): number } | undefined {
   if (mode === 'linear') return { reach: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) };
   if (mode !== 'cubic') return undefined;
   return {
@@ -115,13 +121,13 @@ export interface AxisWeights {
 }
 
 /** The weights of one axis, or what in the attributes is not known. */
-export function axisWeights(attributes: Interpolation, axis: ResizedAxis): AxisWeights | string {
+export function computeAxisWeights(attributes: Interpolation, axis: ResizedAxis): AxisWeights | string {
   const { input, output, scale } = axis;
-  const coordinate = mapCoordinate(attributes.coordinate_transformation_mode, axis);
+  const coordinate = makeCoordinateMap(attributes.coordinate_transformation_mode, axis);
   if (!coordinate) return `the coordinate_transformation_mode "${attributes.coordinate_transformation_mode}"`;
   const round = roundings[attributes.nearest_mode];
   if (!round) return `the nearest_mode "${attributes.nearest_mode}"`;
-  const kernel = getKernel(attributes.mode, attributes.cubic_coeff_a);
+  const kernel = makeInterpolationKernel(attributes.mode, attributes.cubic_coeff_a);
   if (!kernel && attributes.mode !== 'nearest') return `the mode "${attributes.mode}"`;
   const matrix = new Array<number>(output * input).fill(0);
   const outside = new Set<number>();

@@ -1,9 +1,9 @@
 import { ShiboriError } from '../errors.js';
 import { broadcastDims } from '../graph/dims.js';
 import { countElements } from '../tensor/dims.js';
-import { einsumSizes, parseEinsum } from './einsum.js';
+import { computeEinsumSizes, parseEinsum } from './einsum.js';
 import { describeInput, expectBroadcast } from './expect.js';
-import { defineOp, float, int, requiredString, typed } from './spec.js';
+import { defineOp, float, int, makeValueType, requiredString } from './spec.js';
 
 /** Matrix products. */
 export const linear = {
@@ -20,9 +20,9 @@ export const linear = {
       }
       const dims = [rows ?? 1, columns ?? 1];
       expectBroadcast(c, 2, 'C', dims, 'the product');
-      return [typed(a.dtype, dims)];
+      return [makeValueType(a.dtype, dims)];
     },
-    multiplyAdds(attributes, [a], output) {
+    countOperatorMacs(attributes, [a], output) {
       return countElements(output) * ((attributes.transA ? a?.[0] : a?.[1]) ?? 0);
     },
   }),
@@ -46,9 +46,9 @@ export const linear = {
       const dims = [...batch];
       if (a.dims.length > 1) dims.push(left.at(-2) ?? 1);
       if (b.dims.length > 1) dims.push(right.at(-1) ?? 1);
-      return [typed(a.dtype, dims)];
+      return [makeValueType(a.dtype, dims)];
     },
-    multiplyAdds: (_, [a], output) => countElements(output) * (a?.at(-1) ?? 1),
+    countOperatorMacs: (_, [a], output) => countElements(output) * (a?.at(-1) ?? 1),
   }),
   Einsum: defineOp({
     attributes: { equation: requiredString },
@@ -60,9 +60,9 @@ export const linear = {
           c.attributes.equation,
           dims.map(({ length }) => length),
         );
-        const sizes = einsumSizes(inputs, dims);
+        const sizes = computeEinsumSizes(inputs, dims);
         return [
-          typed(
+          makeValueType(
             c.type(0).dtype,
             output.map((label) => sizes.get(label) ?? 1),
           ),
@@ -71,12 +71,12 @@ export const linear = {
         throw cause instanceof ShiboriError ? c.fail(cause.message) : cause;
       }
     },
-    multiplyAdds({ equation }, dims) {
+    countOperatorMacs({ equation }, dims) {
       const { inputs } = parseEinsum(
         equation,
         dims.map(({ length }) => length),
       );
-      return countElements([...einsumSizes(inputs, dims).values()]);
+      return countElements([...computeEinsumSizes(inputs, dims).values()]);
     },
   }),
 };

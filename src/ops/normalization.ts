@@ -1,9 +1,9 @@
 import { normalizeAxis } from '../tensor/dims.js';
 import { expectBroadcast, expectVector } from './expect.js';
-import { defineOp, float, int, optionalInt, requiredInt, typed } from './spec.js';
+import { defineOp, float, int, makeValueType, optionalInt, requiredInt } from './spec.js';
 
 /** One multiplication and addition an element. */
-const oneEach = (_: unknown, [x]: readonly (readonly number[])[]): number =>
+const countInputElements = (_: unknown, [x]: readonly (readonly number[])[]): number =>
   (x ?? []).reduce((size, dim) => size * dim, 1);
 
 /** Normalisation and regularisation. */
@@ -19,7 +19,7 @@ export const normalization = {
       }
       return [c.type(0), mean, c.type(4)];
     },
-    multiplyAdds: oneEach,
+    countOperatorMacs: countInputElements,
   }),
   InstanceNormalization: defineOp({
     attributes: { epsilon: float(1e-5) },
@@ -31,7 +31,7 @@ export const normalization = {
       expectVector(c, 2, 'bias', x.dims[1], 'channels');
       return [x];
     },
-    multiplyAdds: oneEach,
+    countOperatorMacs: countInputElements,
   }),
   LayerNormalization: defineOp({
     attributes: { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) },
@@ -42,23 +42,23 @@ export const normalization = {
       expectBroadcast(c, 1, 'scale', x.dims.slice(axis), 'the normalised axes');
       expectBroadcast(c, 2, 'bias', x.dims.slice(axis), 'the normalised axes');
       // Mean and 1 / deviation are of single precision whatever X is (stash_type 1, the only one in use).
-      const statistics = typed(
+      const statistics = makeValueType(
         'float32',
         x.dims.map((dim, at) => (at < axis ? dim : 1)),
       );
       return [x, statistics, statistics];
     },
-    multiplyAdds: oneEach,
+    countOperatorMacs: countInputElements,
   }),
   LRN: defineOp({
     attributes: { alpha: float(1e-4), beta: float(0.75), bias: float(1), size: requiredInt },
     inputs: [1, 1],
     infer: (c) => [c.type(0)],
-    multiplyAdds: ({ size }, [x]) => size * oneEach(undefined, [x ?? []]),
+    countOperatorMacs: ({ size }, [x]) => size * countInputElements(undefined, [x ?? []]),
   }),
   Dropout: defineOp({
     attributes: { seed: optionalInt },
     inputs: [1, 3],
-    infer: (c) => [c.type(0), typed('bool', c.type(0).dims)],
+    infer: (c) => [c.type(0), makeValueType('bool', c.type(0).dims)],
   }),
 };

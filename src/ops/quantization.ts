@@ -1,6 +1,6 @@
 import { countElements, normalizeAxis } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
-import { defineOp, type InferContext, int, typed } from './spec.js';
+import { defineOp, type InferContext, int, makeValueType } from './spec.js';
 
 /** Checks that scale (and zero point) are one number, or one for each index along the axis. */
 function checkScale(c: InferContext<{ readonly axis: number }>): void {
@@ -24,7 +24,7 @@ export const quantizedRanges: { readonly [T in DType]?: readonly [least: number,
 };
 
 /** Where along the axis each element of a tensor is: which scale it has. */
-export function scaleIndex(dims: readonly number[], axis: number, scales: number): (i: number) => number {
+export function makeScaleIndex(dims: readonly number[], axis: number, scales: number): (i: number) => number {
   if (scales === 1) return () => 0;
   const at = normalizeAxis(axis, dims.length);
   const inner = countElements(dims.slice(at + 1));
@@ -38,7 +38,7 @@ export const quantization = {
     inputs: [2, 3],
     infer(c) {
       checkScale(c);
-      return [typed(c.types[2]?.dtype ?? 'uint8', c.type(0).dims)];
+      return [makeValueType(c.types[2]?.dtype ?? 'uint8', c.type(0).dims)];
     },
   }),
   DequantizeLinear: defineOp({
@@ -46,7 +46,7 @@ export const quantization = {
     inputs: [2, 3],
     infer(c) {
       checkScale(c);
-      return [typed(c.type(1).dtype, c.type(0).dims)];
+      return [makeValueType(c.type(1).dtype, c.type(0).dims)];
     },
   }),
 };

@@ -1,6 +1,6 @@
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
-import { defineOp, type InferContext, int, ints, optionalInt, type Parsed, typed } from './spec.js';
+import { defineOp, type InferContext, int, ints, makeValueType, optionalInt, type ParsedAttributes } from './spec.js';
 
 const reduceAttributes = { axes: ints, keepdims: int(1), noop_with_empty_axes: int(0) };
 
@@ -8,8 +8,8 @@ const reduceAttributes = { axes: ints, keepdims: int(1), noop_with_empty_axes: i
  * The axes a `Reduce*` node sums over, sorted: from the attribute (older operator sets) or the constant second input.
  * `undefined` when they are computed at run time.
  */
-export function reducedAxes(
-  attributes: Parsed<typeof reduceAttributes>,
+export function readReducedAxes(
+  attributes: ParsedAttributes<typeof reduceAttributes>,
   axesInput: readonly number[] | undefined,
   hasAxesInput: boolean,
   rank: number,
@@ -20,7 +20,7 @@ export function reducedAxes(
   return axes.map((axis) => normalizeAxis(axis, rank)).sort((a, b) => a - b);
 }
 
-function reducedDims(dims: readonly Dim[], axes: readonly number[], keep: boolean): Dim[] {
+function computeReducedDims(dims: readonly Dim[], axes: readonly number[], keep: boolean): Dim[] {
   const gone = new Set(axes);
   return keep ? dims.map((dim, axis) => (gone.has(axis) ? 1 : dim)) : dims.filter((_, axis) => !gone.has(axis));
 }
@@ -28,11 +28,11 @@ function reducedDims(dims: readonly Dim[], axes: readonly number[], keep: boolea
 const reduce = defineOp({
   attributes: reduceAttributes,
   inputs: [1, 2],
-  infer(c: InferContext<Parsed<typeof reduceAttributes>>) {
+  infer(c: InferContext<ParsedAttributes<typeof reduceAttributes>>) {
     const { dtype, dims } = c.type(0);
-    const axes = reducedAxes(c.attributes, c.constant(1), c.node.inputs[1] !== undefined, dims.length);
+    const axes = readReducedAxes(c.attributes, c.constant(1), c.node.inputs[1] !== undefined, dims.length);
     if (!axes) throw c.fail('the axes to reduce are computed at run time; they must be constants.');
-    return [typed(dtype, reducedDims(dims, axes, c.attributes.keepdims === 1))];
+    return [makeValueType(dtype, computeReducedDims(dims, axes, c.attributes.keepdims === 1))];
   },
 });
 
@@ -42,7 +42,10 @@ const argReduce = defineOp({
   infer(c) {
     const { dims } = c.type(0);
     return [
-      typed('int64', reducedDims(dims, [normalizeAxis(c.attributes.axis, dims.length)], c.attributes.keepdims === 1)),
+      makeValueType(
+        'int64',
+        computeReducedDims(dims, [normalizeAxis(c.attributes.axis, dims.length)], c.attributes.keepdims === 1),
+      ),
     ];
   },
 });

@@ -2,8 +2,8 @@ import { divideDims, isStatic, multiplyDims } from '../graph/dims.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { samplingModes, samplingPaddings } from './grid-sampling.js';
-import { resizedAxes } from './interpolation.js';
-import { defineOp, float, int, ints, requiredInt, string, typed } from './spec.js';
+import { computeResizedAxes } from './interpolation.js';
+import { defineOp, float, int, ints, makeValueType, requiredInt, string } from './spec.js';
 
 const resizeAttributes = {
   antialias: int(0),
@@ -29,7 +29,7 @@ export const resample = {
       const axes = c.attributes.axes?.map((axis) => normalizeAxis(axis, dims.length)) ?? range(dims.length);
       if (!scales?.length && !sizes?.length) {
         return [
-          typed(
+          makeValueType(
             dtype,
             dims.map((dim, axis): Dim => (axes.includes(axis) ? '?' : dim)),
           ),
@@ -39,19 +39,19 @@ export const resample = {
       if (count !== axes.length) throw c.fail(`it has ${count} scales or sizes for ${axes.length} axes.`);
       const out: Dim[] = [...dims];
       if (isStatic(dims) && (!sizes || isStatic(sizes))) {
-        const resized = resizedAxes(c.attributes, dims, {
+        const resized = computeResizedAxes(c.attributes, dims, {
           scales,
           sizes: sizes && isStatic(sizes) ? sizes : undefined,
         });
         for (const { axis, output } of resized) out[axis] = output;
-        return [typed(dtype, out)];
+        return [makeValueType(dtype, out)];
       }
       for (const [i, axis] of axes.entries()) {
         const size = dims[axis] ?? 1;
         if (sizes?.length) out[axis] = c.attributes.keep_aspect_ratio_policy === 'stretch' ? (sizes[i] ?? '?') : '?';
         else if (scales?.[i] !== 1) out[axis] = typeof size === 'number' ? Math.floor(size * (scales?.[i] ?? 1)) : '?';
       }
-      return [typed(dtype, out)];
+      return [makeValueType(dtype, out)];
     },
   }),
   /** Inputs: X `[N, C, H, W]` and positions `[N, H', W', 2]`, x before y, from -1 to 1. */
@@ -66,7 +66,7 @@ export const resample = {
       const { mode, padding_mode: padding } = c.attributes;
       if (!samplingModes.includes(mode)) throw c.fail(`there is no mode "${mode}".`);
       if (!samplingPaddings.includes(padding)) throw c.fail(`there is no padding_mode "${padding}".`);
-      return [typed(dtype, [dims[0] ?? 1, dims[1] ?? 1, grid.dims[1] ?? 1, grid.dims[2] ?? 1])];
+      return [makeValueType(dtype, [dims[0] ?? 1, dims[1] ?? 1, grid.dims[1] ?? 1, grid.dims[2] ?? 1])];
     },
   }),
   DepthToSpace: defineOp({
@@ -78,7 +78,7 @@ export const resample = {
       const [batch = 1, channels = 1, ...spatial] = dims;
       const fewer = divideDims(channels, block ** spatial.length);
       if (fewer === undefined) throw c.fail(`its channels do not divide into blocks of ${block}.`);
-      return [typed(dtype, [batch, fewer, ...spatial.map((size) => multiplyDims([size, block]))])];
+      return [makeValueType(dtype, [batch, fewer, ...spatial.map((size) => multiplyDims([size, block]))])];
     },
   }),
   SpaceToDepth: defineOp({
@@ -94,7 +94,7 @@ export const resample = {
           throw c.fail(`${size} does not divide into blocks of ${block}.`);
         return blocks ?? '?';
       });
-      return [typed(dtype, [batch, multiplyDims([channels, block ** spatial.length]), ...fewer])];
+      return [makeValueType(dtype, [batch, multiplyDims([channels, block ** spatial.length]), ...fewer])];
     },
   }),
 };

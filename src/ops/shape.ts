@@ -1,8 +1,8 @@
 import { broadcastDims, divideDims, isStatic, multiplyDims } from '../graph/dims.js';
 import type { Dim } from '../graph/model.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
-import { evenParts, padModes, slicedSize } from './extents.js';
-import { defineOp, type InferContext, int, ints, optionalInt, requiredInt, string, typed } from './spec.js';
+import { computeEvenParts, computeSlicedSize, padModes } from './extents.js';
+import { defineOp, type InferContext, int, ints, makeValueType, optionalInt, requiredInt, string } from './spec.js';
 
 /** Axes from the attribute of older operator sets or from the constant input of newer ones. */
 function readAxes(
@@ -20,7 +20,7 @@ export const shape = {
     infer(c) {
       const { dtype, dims } = c.type(0);
       const axis = normalizeAxis(c.attributes.axis, dims.length);
-      return [typed(dtype, [multiplyDims(dims.slice(0, axis)), multiplyDims(dims.slice(axis))])];
+      return [makeValueType(dtype, [multiplyDims(dims.slice(0, axis)), multiplyDims(dims.slice(axis))])];
     },
   }),
   Reshape: defineOp({
@@ -33,7 +33,7 @@ export const shape = {
         const rank = c.type(1).dims[0];
         if (typeof rank !== 'number') throw c.fail('the new shape is computed at run time.');
         return [
-          typed(
+          makeValueType(
             dtype,
             range(rank).map(() => '?'),
           ),
@@ -52,7 +52,7 @@ export const shape = {
       } else if (isStatic(dims) && isStatic(out) && multiplyDims(dims) !== multiplyDims(out)) {
         throw c.fail(`its ${multiplyDims(dims)} elements cannot be reshaped to [${out}].`);
       }
-      return [typed(dtype, out)];
+      return [makeValueType(dtype, out)];
     },
   }),
   Transpose: defineOp({
@@ -63,7 +63,7 @@ export const shape = {
       const perm = c.attributes.perm ?? range(dims.length).reverse();
       if (perm.length !== dims.length) throw c.fail(`perm has ${perm.length} axes for ${dims.length} dimensions.`);
       return [
-        typed(
+        makeValueType(
           dtype,
           perm.map((axis) => dims[axis] ?? 1),
         ),
@@ -87,7 +87,7 @@ export const shape = {
         if (dims.length !== first.dims.length || clash) throw c.fail(`its inputs differ beyond axis ${axis}.`);
       }
       return [
-        typed(
+        makeValueType(
           first.dtype,
           first.dims.map((dim, at) => (at === axis ? total : dim)),
         ),
@@ -102,13 +102,13 @@ export const shape = {
       const axis = normalizeAxis(c.attributes.axis, dims.length);
       const size = dims[axis] ?? 1;
       const { num_outputs: count, split } = c.attributes;
-      const even = count && (typeof size === 'number' ? evenParts(size, count) : range(count).map(() => '?'));
+      const even = count && (typeof size === 'number' ? computeEvenParts(size, count) : range(count).map(() => '?'));
       const sizes: readonly Dim[] | undefined = split ?? c.dimensions(1) ?? (even || undefined);
       if (!sizes) throw c.fail('the lengths of its parts are computed at run time.');
       if (typeof size === 'number' && isStatic(sizes) && sizes.reduce((sum, part) => sum + part, 0) !== size) {
         throw c.fail(`the parts [${sizes.join(', ')}] do not add up to the ${size} of axis ${axis}.`);
       }
-      return sizes.map((part) => typed(dtype, dims.with(axis, part)));
+      return sizes.map((part) => makeValueType(dtype, dims.with(axis, part)));
     },
   }),
   Slice: defineOp({
@@ -123,7 +123,7 @@ export const shape = {
       const out = [...dims];
       if (!starts || !ends || (c.types[3] && !axes) || (c.types[4] && !steps)) {
         return [
-          typed(
+          makeValueType(
             dtype,
             axes
               ? dims.map((dim, axis) => (axes.some((cut) => normalizeAxis(cut, dims.length) === axis) ? '?' : dim))
@@ -133,9 +133,9 @@ export const shape = {
       }
       for (const [i, start] of starts.entries()) {
         const axis = normalizeAxis(axes?.[i] ?? i, dims.length);
-        out[axis] = slicedSize(dims[axis] ?? 1, start, ends[i] ?? 0, steps?.[i] ?? 1);
+        out[axis] = computeSlicedSize(dims[axis] ?? 1, start, ends[i] ?? 0, steps?.[i] ?? 1);
       }
-      return [typed(dtype, out)];
+      return [makeValueType(dtype, out)];
     },
   }),
   Squeeze: defineOp({
@@ -147,7 +147,7 @@ export const shape = {
       if (c.types[1] && !known) throw c.fail('the axes to remove are computed at run time.');
       const axes = known ?? range(dims.length).filter((axis) => dims[axis] === 1);
       return [
-        typed(
+        makeValueType(
           dtype,
           dims.filter((_, axis) => !axes.includes(axis)),
         ),
@@ -165,7 +165,7 @@ export const shape = {
       const inserted = new Set(wanted.map((axis) => normalizeAxis(axis, rank)));
       const rest = dims.values();
       return [
-        typed(
+        makeValueType(
           dtype,
           range(rank).map((axis) => (inserted.has(axis) ? 1 : (rest.next().value ?? 1))),
         ),
@@ -181,7 +181,7 @@ export const shape = {
       if (!wanted) throw c.fail('the shape to expand to is computed at run time.');
       const out = broadcastDims(dims, wanted);
       if (!out) throw c.fail(`its input does not broadcast to [${wanted}].`);
-      return [typed(dtype, out)];
+      return [makeValueType(dtype, out)];
     },
   }),
   Tile: defineOp({
@@ -191,7 +191,7 @@ export const shape = {
       const { dtype, dims } = c.type(0);
       const repeats = c.dimensions(1);
       return [
-        typed(
+        makeValueType(
           dtype,
           dims.map((dim, axis) => multiplyDims([dim, repeats?.[axis] ?? '?'])),
         ),
@@ -213,17 +213,17 @@ export const shape = {
         const added = (pads[i] ?? 0) + (pads[i + axes.length] ?? 0);
         out[axis] = typeof size === 'number' ? size + added : added === 0 ? (size ?? '?') : '?';
       }
-      return [typed(dtype, out)];
+      return [makeValueType(dtype, out)];
     },
   }),
-  Size: defineOp({ attributes: {}, inputs: [1, 1], infer: () => [typed('int64', [])] }),
+  Size: defineOp({ attributes: {}, inputs: [1, 1], infer: () => [makeValueType('int64', [])] }),
   Shape: defineOp({
     attributes: { start: int(0), end: optionalInt },
     inputs: [1, 1],
     infer(c) {
       // ONNX clamps both ends to the rank, as Array.slice does.
       const { dims } = c.type(0);
-      return [typed('int64', [dims.slice(c.attributes.start, c.attributes.end ?? dims.length).length])];
+      return [makeValueType('int64', [dims.slice(c.attributes.start, c.attributes.end ?? dims.length).length])];
     },
   }),
 };

@@ -15,7 +15,7 @@ export interface AttributeSpec<T> {
 export type AttributeSpecs = Readonly<Record<string, AttributeSpec<unknown>>>;
 
 /** The typed attributes that a record of specs describes. */
-export type Parsed<S extends AttributeSpecs> = {
+export type ParsedAttributes<S extends AttributeSpecs> = {
   readonly [K in keyof S]: S[K] extends AttributeSpec<infer T> ? T : never;
 };
 
@@ -64,9 +64,13 @@ export interface OpSpec<S extends AttributeSpecs = AttributeSpecs> {
   /** Fewest and most inputs. */
   readonly inputs: readonly [number, number];
   /** Types of all outputs that the node may have (those beyond the node's own are ignored). */
-  infer(context: InferContext<Parsed<S>>): readonly ValueType[];
+  infer(context: InferContext<ParsedAttributes<S>>): readonly ValueType[];
   /** Multiply-adds of one run, for static dimensions. Default: 0. */
-  multiplyAdds?(attributes: Parsed<S>, inputs: readonly (readonly number[])[], output: readonly number[]): number;
+  countOperatorMacs?(
+    attributes: ParsedAttributes<S>,
+    inputs: readonly (readonly number[])[],
+    output: readonly number[],
+  ): number;
 }
 
 /** Types an operator's entry from its attribute specs. */
@@ -83,7 +87,7 @@ export interface KnownInputs {
 }
 
 /** The context in which `spec.infer` runs. */
-export function inferContext<A>(node: Node, attributes: A, known: KnownInputs): InferContext<A> {
+export function createInferContext<A>(node: Node, attributes: A, known: KnownInputs): InferContext<A> {
   const types = node.inputs.map((input) => input?.type);
   const fail = (message: string): ShiboriError =>
     new ShiboriError(
@@ -118,6 +122,6 @@ export function inferContext<A>(node: Node, attributes: A, known: KnownInputs): 
 }
 
 /** Shorthand for a type. */
-export function typed(dtype: DType, dims: readonly Dim[]): ValueType {
+export function makeValueType(dtype: DType, dims: readonly Dim[]): ValueType {
   return { dtype, dims };
 }

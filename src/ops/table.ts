@@ -1,4 +1,4 @@
-import { ShiboriError, suggestion } from '../errors.js';
+import { formatSuggestion, ShiboriError } from '../errors.js';
 import type { Attribute, Node, ValueType } from '../graph/model.js';
 import { activation } from './activation.js';
 import { convolution } from './convolution.js';
@@ -10,7 +10,13 @@ import { quantization } from './quantization.js';
 import { reduction } from './reduction.js';
 import { resample } from './resample.js';
 import { shape } from './shape.js';
-import { type AttributeSpec, inferContext, type KnownInputs, type OpSpec, type Parsed } from './spec.js';
+import {
+  type AttributeSpec,
+  createInferContext,
+  type KnownInputs,
+  type OpSpec,
+  type ParsedAttributes,
+} from './spec.js';
 
 /** The one table of operators: attributes, type inference, cost. Rules and kernels are tables over the same keys. */
 export const ops = {
@@ -30,7 +36,7 @@ export const ops = {
 export type Op = keyof typeof ops;
 
 /** The typed attributes of an operator, defaults filled in. */
-export type AttributesOf<K extends Op> = Parsed<(typeof ops)[K]['attributes']>;
+export type AttributesOf<K extends Op> = ParsedAttributes<(typeof ops)[K]['attributes']>;
 
 /** What a caller may give: any of the attributes, the rest take their defaults. */
 export type AttributeValues<K extends Op> = { readonly [A in keyof AttributesOf<K>]?: AttributesOf<K>[A] };
@@ -45,11 +51,11 @@ export function isOp(name: string): name is Op {
  *
  * @throws ShiboriError for an operator that is not in the table, with the nearest one that is.
  */
-export function getOp(node: Node): Op {
+export function readOp(node: Node): Op {
   if ((node.domain === '' || node.domain === 'ai.onnx') && isOp(node.op)) return node.op;
   const name = node.domain ? `${node.domain}.${node.op}` : node.op;
   throw new ShiboriError(
-    `Node "${node.name}" uses operator ${name}, which is not supported.${suggestion(node.op, Object.keys(ops))} Export the model with standard ONNX operators; \`ops\` of the library lists those that are supported.`,
+    `Node "${node.name}" uses operator ${name}, which is not supported.${formatSuggestion(node.op, Object.keys(ops))} Export the model with standard ONNX operators; \`ops\` of the library lists those that are supported.`,
     { code: 'invalid-graph' },
   );
 }
@@ -103,7 +109,7 @@ export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>
     if (spec === undefined) {
       const known = Object.keys(specs);
       throw new ShiboriError(
-        `${op} has no attribute "${name}".${suggestion(name, known)} It has ${known.join(', ') || 'none'}.`,
+        `${op} has no attribute "${name}".${formatSuggestion(name, known)} It has ${known.join(', ') || 'none'}.`,
         { code: 'invalid-graph' },
       );
     }
@@ -119,9 +125,9 @@ export function encodeAttributes<K extends Op>(op: K, values: AttributeValues<K>
  * @throws ShiboriError when the node's inputs do not fit its operator.
  */
 export function inferTypes(node: Node, known: KnownInputs): readonly ValueType[] {
-  const op = getOp(node);
+  const op = readOp(node);
   const spec = getSpec(op);
-  const context = inferContext(node, readAttributes(op, node), known);
+  const context = createInferContext(node, readAttributes(op, node), known);
   const [fewest, most] = spec.inputs;
   const given = node.inputs.length;
   if (given < fewest || given > most) {

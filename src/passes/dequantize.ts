@@ -5,7 +5,7 @@
 import { type Dim, type Graph, type Node, Value } from '../graph/model.js';
 import { findUses } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { quantizedRanges, scaleIndex } from '../ops/quantization.js';
+import { makeScaleIndex, quantizedRanges } from '../ops/quantization.js';
 import { readAttributes } from '../ops/table.js';
 import { normalizeAxis } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
@@ -55,7 +55,7 @@ function mapElements(
   grid: QuantizationGrid,
   value: (element: number, scale: number, zero: number) => number,
 ): Tensor {
-  const getScaleIndex = scaleIndex(dims, grid.axis, grid.scales.length);
+  const getScaleIndex = makeScaleIndex(dims, grid.axis, grid.scales.length);
   const values = new Float32Array(data.length);
   for (let i = 0; i < values.length; i++) {
     const entry = getScaleIndex(i);
@@ -171,7 +171,9 @@ export function dequantize(graph: Graph): PassResult {
       if (node.op !== 'QuantizeLinear' || x?.type?.dtype !== 'float32') return undefined;
       const outputs = b.copy(node, inputs);
       const [q] = outputs;
-      const grid = readQuantizationGrid({ ...node, inputs }, x.type.dims, q?.type?.dtype, (value) => b.tensorOf(value));
+      const grid = readQuantizationGrid({ ...node, inputs }, x.type.dims, q?.type?.dtype, (value) =>
+        b.findTensor(value),
+      );
       if (q && grid) quantized.set(q, { x, grid });
       return outputs;
     },

@@ -8,7 +8,7 @@
 import { isStatic } from '../graph/dims.js';
 import type { Dim, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { castLike, numberLike, scaled } from '../ops/terms.js';
+import { castLike, numberLike, scaleBy } from '../ops/terms.js';
 import { range } from '../tensor/dims.js';
 import { int64, tensor } from '../tensor/tensor.js';
 import { getNumberAttribute } from './node-attributes.js';
@@ -117,11 +117,11 @@ export const attention: Upgrade = (node, inputs, b) => {
 
   const keys = b.op('Transpose', [repeatHeads(b, node, k, q.count)], { perm: [0, 1, 3, 2] }, own);
   const factor = getNumberAttribute(node.attributes, 'scale') ?? 1 / Math.sqrt(q.size);
-  const product = b.op('MatMul', [scaled(b, q.value, factor), keys], {}, own);
+  const product = b.op('MatMul', [scaleBy(b, q.value, factor), keys], {}, own);
   const softcap = getNumberAttribute(node.attributes, 'softcap') ?? 0;
   const capped =
     softcap > 0
-      ? scaled(b, b.op('Tanh', [b.op('Div', [product, numberLike(b, softcap, product)], {}, own)], {}, own), softcap)
+      ? scaleBy(b, b.op('Tanh', [b.op('Div', [product, numberLike(b, softcap, product)], {}, own)], {}, own), softcap)
       : product;
   let scores = capped;
   const allowed: Value[] = [];

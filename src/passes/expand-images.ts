@@ -17,7 +17,7 @@ function getTypedFirstInput(node: Node, [x]: Inputs): { readonly x: Value; reado
 /** A small input of integers that must be known before running. */
 function readConstantIntegers(node: Node, inputs: Inputs, i: number, name: string, b: GraphBuilder): readonly number[] {
   const value = inputs[i];
-  const known = value && b.contentsOf(value);
+  const known = value && b.findContents(value);
   if (known && isStatic(known)) return known;
   throw createNodeError(node, `its input ${name} must be a constant. Export the model with a fixed image size.`);
 }

@@ -4,9 +4,9 @@ import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { inferTypes, readAttributes } from '../ops/table.js';
-import { countElements, sameDims } from '../tensor/dims.js';
-import { bytesPerElement } from '../tensor/dtype.js';
-import { countBytes, type Tensor } from '../tensor/tensor.js';
+import { areDimsEqual, countElements } from '../tensor/dims.js';
+import { getBytesPerElement } from '../tensor/dtype.js';
+import { countTensorBytes, type Tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
 
 /** Computes one node: the engine's `evaluateNode`. */
@@ -23,7 +23,7 @@ type NodeInputs = readonly (Value | undefined)[];
 function findConstantInputs(inputs: NodeInputs, b: GraphBuilder): readonly (Tensor | undefined)[] | undefined {
   const tensors: (Tensor | undefined)[] = [];
   for (const input of inputs) {
-    const tensor = input && b.tensorOf(input);
+    const tensor = input && b.findTensor(input);
     if (input && (!tensor || isParameter(input, tensor))) return undefined;
     tensors.push(tensor);
   }
@@ -44,9 +44,9 @@ function evaluateConstantNode(
     let bytes = 0;
     for (const { dtype, dims } of inferTypes(draft, { tensor: (i) => tensors[i] })) {
       if (!isStatic(dims)) return undefined;
-      bytes += countElements(dims) * bytesPerElement(dtype);
+      bytes += countElements(dims) * getBytesPerElement(dtype);
     }
-    const given = tensors.reduce((sum, tensor) => sum + (tensor ? countBytes(tensor) : 0), 0);
+    const given = tensors.reduce((sum, tensor) => sum + (tensor ? countTensorBytes(tensor) : 0), 0);
     if (bytes > Math.max(ALWAYS_KEPT_BYTES, GROWTH * given)) return undefined;
     results = evaluate(draft, tensors);
   } catch (error) {
@@ -62,7 +62,7 @@ function evaluateConstantNode(
 
 /** A Reshape whose new shape is computed from shapes, with constants instead: 0 for a copied axis, -1 for an open one. */
 function foldReshape(node: Node, [x, shape]: NodeInputs, b: GraphBuilder): Value[] | undefined {
-  const [dims, wanted] = [x?.type?.dims, shape && b.contentsOf(shape)];
+  const [dims, wanted] = [x?.type?.dims, shape && b.findContents(shape)];
   const output = node.outputs[0];
   if (!x || !dims || !wanted || !output || isStatic(wanted)) return undefined;
   if (readAttributes('Reshape', node).allowzero) return undefined;
@@ -84,17 +84,18 @@ function findUnchangedInput(node: Node, inputs: NodeInputs, b: GraphBuilder): Va
   if (!x?.type || !sameWhenSameType.has(node.op)) return undefined;
   const contents = (index: number) => {
     const input = inputs[index];
-    return input && b.contentsOf(input);
+    return input && b.findContents(input);
   };
   // Padding may cut as much as it adds, and a slice may run backwards.
   if (node.op === 'Pad' && !contents(1)?.every((count) => count === 0)) return undefined;
   if (node.op === 'Slice' && inputs[4] && !contents(4)?.every((step) => step === 1)) return undefined;
   const tensor = (index: number) => {
     const input = inputs[index];
-    return input && b.tensorOf(input);
+    return input && b.findTensor(input);
   };
   const [type] = inferTypes({ ...node, inputs }, { tensor, contents });
-  if (type?.dtype !== x.type.dtype || !sameDims(type.dims, x.type.dims) || type.dims.includes('?')) return undefined;
+  if (type?.dtype !== x.type.dtype || !areDimsEqual(type.dims, x.type.dims) || type.dims.includes('?'))
+    return undefined;
   return [x];
 }
 
@@ -104,7 +105,7 @@ function findUnchangedInput(node: Node, inputs: NodeInputs, b: GraphBuilder): Va
  * they would stay one.
  */
 function copyNamedParameter(node: Node, [x]: NodeInputs, b: GraphBuilder): Value[] | undefined {
-  const tensor = x && b.tensorOf(x);
+  const tensor = x && b.findTensor(x);
   const name = node.outputs[0]?.name;
   if (node.op !== 'Identity' || !tensor || !isParameter(x, tensor) || !name) return undefined;
   return [b.initializer(name, tensor)];

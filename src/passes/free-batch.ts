@@ -70,7 +70,7 @@ export function freeBatch(graph: Graph, batch: string, old: number): FreeBatchRe
         return values && builder.copy(node, values);
       }
       const [x, shape] = inputs;
-      const wanted = shape && builder.tensorOf(shape);
+      const wanted = shape && builder.findTensor(shape);
       if (node.op !== 'Reshape' || !x?.type || !wanted || getNumberAttribute(node.attributes, 'allowzero') === 1)
         return;
       const target = computeFreedShape(Array.from(wanted.data, Number), x.type.dims, batch, old);

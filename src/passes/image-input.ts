@@ -5,7 +5,7 @@
  */
 import { ShiboriError } from '../errors.js';
 import { formatDims } from '../graph/dims.js';
-import { getElementType } from '../graph/element-types.js';
+import { getElementTypeNumber } from '../graph/element-types.js';
 import { type Attribute, type Dim, type Graph, type Node, Value } from '../graph/model.js';
 import type { DType } from '../tensor/dtype.js';
 import { traceChannels } from './image-layout.js';
@@ -108,7 +108,7 @@ export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInpu
     last = output;
   };
   if (layout === 'nhwc') add('Transpose', { perm: { type: 'ints', value: [0, 2, 3, 1] } });
-  if (!keeps) add('Cast', { to: { type: 'int', value: getElementType(dtype) } });
+  if (!keeps) add('Cast', { to: { type: 'int', value: getElementTypeNumber(dtype) } });
   return {
     ...graph,
     inputs: graph.inputs.map((other) => (other === value ? input : other)),

@@ -1,6 +1,6 @@
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
-import { getBytes, type Tensor } from '../tensor/tensor.js';
+import { getTensorBytes, type Tensor } from '../tensor/tensor.js';
 import type { FoldNote, FoldResult } from './fold.js';
 import { rewrite } from './rewrite.js';
 
@@ -8,7 +8,7 @@ import { rewrite } from './rewrite.js';
 const SMALLEST_PARAMETER = 4096;
 
 const isEqualTensor = (a: Tensor, b: Tensor): boolean => {
-  const [left, right] = [getBytes(a), getBytes(b)];
+  const [left, right] = [getTensorBytes(a), getTensorBytes(b)];
   return left.length === right.length && left.every((byte, i) => byte === right[i]);
 };
 

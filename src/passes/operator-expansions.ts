@@ -5,7 +5,7 @@
 import { ShiboriError } from '../errors.js';
 import type { Attribute, Dim, Value } from '../graph/model.js';
 import type { GraphBuilder, NodeOptions } from '../ops/builder.js';
-import { castLike, numberLike, scaled } from '../ops/terms.js';
+import { castLike, numberLike, scaleBy } from '../ops/terms.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
 import { float32 } from '../tensor/tensor.js';
 import { getIntsAttribute, getNumberAttribute, getStringAttribute } from './node-attributes.js';
@@ -68,7 +68,12 @@ const gelu: OperatorExpansion = (b, inputs, attributes, names = {}) => {
 // Y = X sigmoid(alpha X)
 const swish: OperatorExpansion = (b, inputs, attributes, names = {}) => {
   const x = getRequiredInput(inputs, 0, 'Swish', names);
-  const gate = b.op('Sigmoid', [scaled(b, x, getNumberAttribute(attributes, 'alpha') ?? 1)], {}, dropOutputName(names));
+  const gate = b.op(
+    'Sigmoid',
+    [scaleBy(b, x, getNumberAttribute(attributes, 'alpha') ?? 1)],
+    {},
+    dropOutputName(names),
+  );
   return b.op('Mul', [x, gate], {}, names);
 };
 

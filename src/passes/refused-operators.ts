@@ -1,4 +1,4 @@
-import { ShiboriError, suggestion } from '../errors.js';
+import { formatSuggestion, ShiboriError } from '../errors.js';
 import { type Node, OPSET } from '../graph/model.js';
 import { isOp, ops } from '../ops/table.js';
 
@@ -74,7 +74,7 @@ export function checkSupported(node: Node, opset: number, rewritten: readonly st
   const name = own ? node.op : `${node.domain}.${node.op}`;
   const advice = known
     ? `: ${reason}.`
-    : `.${suggestion(node.op, [...Object.keys(ops), ...rewritten])} Export the model without it; \`ops\` of the library lists what is supported.`;
+    : `.${formatSuggestion(node.op, [...Object.keys(ops), ...rewritten])} Export the model without it; \`ops\` of the library lists what is supported.`;
   const set = own ? ` The file is of operator set ${opset}.` : '';
   throw new ShiboriError(`Node "${node.name}" uses operator ${name}, which is not supported${advice}${set}`, {
     code: 'unsupported-operator',

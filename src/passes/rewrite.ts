@@ -124,7 +124,7 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     const replaced = options.node?.(node, inputs, builder, inline);
     if (replaced) return replaced;
     if (node.outputs.some((output) => output && results.has(output))) return builder.copy(node, inputs);
-    return builder.known(node, inputs) ?? builder.copy(node, inputs);
+    return builder.foldKnownOutputs(node, inputs) ?? builder.copy(node, inputs);
   };
   const copyAll = (originals: readonly Node[]) => {
     for (const node of originals) {

@@ -6,7 +6,7 @@ import { isStatic } from '../graph/dims.js';
 import { type Graph, type Node, Value } from '../graph/model.js';
 import { isParameter } from '../graph/parameters.js';
 import { findUses, type Uses } from '../graph/uses.js';
-import { computeStrides, normalizeAxis, range, sameDims } from '../tensor/dims.js';
+import { areDimsEqual, computeStrides, normalizeAxis, range } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
 import { tensor as makeTensor, type Tensor } from '../tensor/tensor.js';
 
@@ -139,7 +139,7 @@ class WeightSettler {
   #movesAlike(a: Node, b: Node): boolean {
     const [[one], [other]] = [a.outputs, b.outputs];
     if (a.op !== b.op || !one?.type || !other?.type || this.#outputs.has(other)) return false;
-    if (one.type.dtype !== other.type.dtype || !sameDims(one.type.dims, other.type.dims)) return false;
+    if (one.type.dtype !== other.type.dtype || !areDimsEqual(one.type.dims, other.type.dims)) return false;
     return JSON.stringify(a.attributes) === JSON.stringify(b.attributes);
   }
 

@@ -1,4 +1,4 @@
-import { getDtype, getElementType } from '../graph/element-types.js';
+import { findDtype, getElementTypeNumber } from '../graph/element-types.js';
 import { type Attribute, type Graph, type Node, Value } from '../graph/model.js';
 import { findUses } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
@@ -119,7 +119,7 @@ class PrecisionConverter {
   #convertAttribute(attribute: Attribute, namesType: boolean): Attribute {
     if (attribute.type === 'tensor') return { type: 'tensor', value: this.#convertTensor(attribute.value) };
     if (attribute.type === 'graph') return { type: 'graph', value: this.convertGraph(attribute.value) };
-    const named = namesType && attribute.type === 'int' ? getDtype(attribute.value) : undefined;
-    return named && this.from.has(named) ? { type: 'int', value: getElementType('float32') } : attribute;
+    const named = namesType && attribute.type === 'int' ? findDtype(attribute.value) : undefined;
+    return named && this.from.has(named) ? { type: 'int', value: getElementTypeNumber('float32') } : attribute;
   }
 }

@@ -4,11 +4,11 @@
  *   int8      w = DequantizeLinear(q, scale), q = round(w / scale) ∈ ±127    |error| ≤ scale / 2
  * with scale = max |w| / 127 along the outputs or the inputs, whichever loses less; symmetric, so that zeros stay zeros.
  */
-import { getElementType } from '../graph/element-types.js';
+import { getElementTypeNumber } from '../graph/element-types.js';
 import type { Graph, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { scaleIndex } from '../ops/quantization.js';
+import { makeScaleIndex } from '../ops/quantization.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { float32, type Tensor, tensor } from '../tensor/tensor.js';
 import { rewrite } from './rewrite.js';
@@ -65,7 +65,8 @@ function storeAsHalf({ tensor: { dims, data } }: StorableWeight): StoredWeight |
   if (data.some((value) => Math.abs(value) > HALF_LIMIT)) return undefined;
   return {
     tensor: tensor('float16', dims, float32ToFloat16(data)),
-    widen: (b, small) => b.op('Cast', [small], { to: getElementType('float32') }, { name: `${small.name}/widen` }),
+    widen: (b, small) =>
+      b.op('Cast', [small], { to: getElementTypeNumber('float32') }, { name: `${small.name}/widen` }),
   };
 }
 
@@ -79,7 +80,7 @@ interface QuantizedSteps {
 
 function quantizeAlong({ dims, data }: Tensor<'float32'>, axis: number): QuantizedSteps {
   const channels = dims[axis] ?? 1;
-  const channel = scaleIndex(dims, axis, channels);
+  const channel = makeScaleIndex(dims, axis, channels);
   const scales = new Float32Array(channels);
   for (let i = 0; i < data.length; i++) {
     const c = channel(i);

@@ -2,7 +2,7 @@
  * Operator sets 19 to 27 as set 18 has them. What other operators gained there are element types that models are not
  * computed in (float8, int4, strings). Source: ONNX's changelog of operators.
  */
-import { getElementType } from '../graph/element-types.js';
+import { getElementTypeNumber } from '../graph/element-types.js';
 import { Value } from '../graph/model.js';
 import { attention, rotaryEmbedding } from './expand-attention.js';
 import { affineGrid, centerCropPad, columnsToImage, cumulativeProduct, gridSample } from './expand-images.js';
@@ -19,10 +19,10 @@ const dropAttributes =
 export const reduceBools: Upgrade = (node, [x, axes], b) => {
   if (x?.type?.dtype !== 'bool') return undefined;
   const own = { name: node.name };
-  const number = b.op('Cast', [x], { to: getElementType('int32') }, own);
+  const number = b.op('Cast', [x], { to: getElementTypeNumber('int32') }, own);
   const [reduced] = b.copy({ ...node, outputs: [new Value(`${node.name}/reduced`, undefined)] }, [number, axes]);
   if (!reduced) throw createNodeError(node, 'it has no output.');
-  return [b.op('Cast', [reduced], { to: getElementType('bool') }, getNodeNames(node))];
+  return [b.op('Cast', [reduced], { to: getElementTypeNumber('bool') }, getNodeNames(node))];
 };
 
 export const newerUpgrades = {

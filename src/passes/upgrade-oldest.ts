@@ -3,7 +3,7 @@
  * of training was an attribute. Source: ONNX's changelog of operators, versions 1 to 7.
  */
 import { ShiboriError } from '../errors.js';
-import { getElementType } from '../graph/element-types.js';
+import { getElementTypeNumber } from '../graph/element-types.js';
 import { type Attribute, type Node, OPSET, type Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
@@ -90,7 +90,9 @@ const renewals: ReadonlyMap<string, readonly [until: number, Renewal]> = new Map
           .replace('double', 'float64')
           .replace(/^float$/, 'float32');
         const dtype = dtypes.find((name) => name === wanted);
-        return dtype ? { attributes: { ...node.attributes, to: { type: 'int', value: getElementType(dtype) } } } : {};
+        return dtype
+          ? { attributes: { ...node.attributes, to: { type: 'int', value: getElementTypeNumber(dtype) } } }
+          : {};
       },
     ],
   ],

@@ -68,7 +68,7 @@ function inlineTakenBranch(
   b: GraphBuilder,
   inline: (inner: Graph) => readonly Value[],
 ): readonly Value[] {
-  const known = condition && b.contentsOf(condition)?.[0];
+  const known = condition && b.findContents(condition)?.[0];
   const branch = node.attributes[known === 0 ? 'else_branch' : 'then_branch'];
   if (typeof known !== 'number' || branch?.type !== 'graph') {
     throw new ShiboriError(

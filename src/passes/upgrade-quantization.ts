@@ -1,7 +1,7 @@
 /** QuantizeLinear and DequantizeLinear of operator sets 19 to 25 as set 18 has them. */
 
 import { isStatic } from '../graph/dims.js';
-import { getDtype, getElementType, getElementTypeName } from '../graph/element-types.js';
+import { findDtype, getElementTypeName, getElementTypeNumber } from '../graph/element-types.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { quantizedRanges } from '../ops/quantization.js';
@@ -36,8 +36,8 @@ function spreadBlocks(node: Node, blocks: Tensor, dims: readonly number[], axis:
 
 /** Scale and zero point of a node that quantises in blocks, one of each for every element. */
 function readBlockGrid(node: Node, [x, scaleInput, zeroInput]: Inputs, b: GraphBuilder, block: number) {
-  const scale = scaleInput && b.tensorOf(scaleInput);
-  const zero = zeroInput && b.tensorOf(zeroInput);
+  const scale = scaleInput && b.findTensor(scaleInput);
+  const zero = zeroInput && b.findTensor(zeroInput);
   const dims = x?.type?.dims;
   if (!x || !scale || (zeroInput && !zero) || !dims || !isStatic(dims)) {
     throw createNodeError(
@@ -58,10 +58,10 @@ export const dequantizeLinear: Upgrade = (node, inputs, b) => {
       : undefined;
   const { x, scale, zero } = readBlockGrid(node, inputs, b, block);
   const own = { name: node.name };
-  const stored = b.tensorOf(x);
+  const stored = b.findTensor(x);
   if (stored) {
     // A weight: the values that it stands for become its own.
-    const [scales, zeroPoints] = [scale, zero].map((value) => value && b.tensorOf(value)?.data);
+    const [scales, zeroPoints] = [scale, zero].map((value) => value && b.findTensor(value)?.data);
     const values = Array.from<number | bigint, number>(stored.data, Number).map(
       (q, i) => (q - Number(zeroPoints?.[i] ?? 0)) * Number(scales?.[i]),
     );
@@ -74,7 +74,7 @@ export const dequantizeLinear: Upgrade = (node, inputs, b) => {
 
 export const quantizeLinear: Upgrade = (node, inputs, b) => {
   const wanted = getNumberAttribute(node.attributes, 'output_dtype') ?? 0;
-  const dtype = wanted === 0 ? (inputs[2]?.type?.dtype ?? 'uint8') : getDtype(wanted);
+  const dtype = wanted === 0 ? (inputs[2]?.type?.dtype ?? 'uint8') : findDtype(wanted);
   const range = dtype && quantizedRanges[dtype];
   if (!dtype || !range) {
     throw createNodeError(
@@ -90,7 +90,7 @@ export const quantizeLinear: Upgrade = (node, inputs, b) => {
     const shifted: Value = zero ? b.op('Add', [steps, zero], {}, own) : steps;
     const [least, most] = range.map((bound) => numberLike(b, bound, shifted));
     const clipped = b.op('Clip', [shifted, least, most], {}, own);
-    return [b.op('Cast', [clipped], { to: getElementType(dtype) }, getNodeNames(node))];
+    return [b.op('Cast', [clipped], { to: getElementTypeNumber(dtype) }, getNodeNames(node))];
   }
   const [x, scale, zero] = inputs;
   const dims = scale?.type?.dims;
@@ -141,7 +141,7 @@ export function spellOutWideIntegers(graph: Graph): Graph {
       const zero = broadcastAlongAxis(node, castLike(b, zeroInput ?? scaleInput, x), x, b);
       const [least, most] = range.map((bound) => numberLike(b, bound, x));
       const clipped = b.op('Clip', [b.op('Add', [steps, zero], {}, own), least, most], {}, own);
-      return [b.op('Cast', [clipped], { to: getElementType(dtype) }, getNodeNames(node))];
+      return [b.op('Cast', [clipped], { to: getElementTypeNumber(dtype) }, getNodeNames(node))];
     },
   });
 }

@@ -3,7 +3,7 @@ import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Attribute, Dim, Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
-import { averagesAlong, positionsAlong, readWindow } from '../ops/convolution.js';
+import { buildAveragePoolMatrix, countWindowPositions, readWindow } from '../ops/convolution.js';
 import { readAttributes } from '../ops/table.js';
 import { castLike, numberLike } from '../ops/terms.js';
 import { normalizeAxis, range } from '../tensor/dims.js';
@@ -37,8 +37,8 @@ const halfPixelNearestModes: Readonly<Record<string, string>> = {
 export const resize: Upgrade = (node, inputs, b, opset) => {
   if (opset === 10) {
     const [x, scales] = inputs;
-    const constant = scales && b.tensorOf(scales);
-    const known = constant ? Array.from(constant.data, Number) : scales && b.contentsOf(scales);
+    const constant = scales && b.findTensor(scales);
+    const known = constant ? Array.from(constant.data, Number) : scales && b.findContents(scales);
     const smaller = known?.some((scale) => typeof scale === 'number' && scale < 1) ?? false;
     if (smaller && known?.some((scale) => typeof scale === 'number' && scale > 1)) {
       throw new ShiboriError(
@@ -84,8 +84,8 @@ export function padByWrapping(
   if (getStringAttribute(node.attributes, 'mode') !== 'wrap') return undefined;
   const [x, padsInput, , axesInput] = inputs;
   const dims = x?.type?.dims;
-  const pads = padsInput && b.contentsOf(padsInput);
-  const axes = (axesInput ? b.contentsOf(axesInput) : undefined) ?? range(dims?.length ?? 0);
+  const pads = padsInput && b.findContents(padsInput);
+  const axes = (axesInput ? b.findContents(axesInput) : undefined) ?? range(dims?.length ?? 0);
   if (!x || !dims || !pads || !isStatic(pads) || !isStatic(axes)) {
     throw createNodeError(node, 'its pads must be constants in mode "wrap". Export the model with a fixed image size.');
   }
@@ -132,8 +132,8 @@ export const averagePool: Upgrade = (node, [x], b) => {
     castLike(b, b.initializer('constant/averages', float32(values, shape)), x);
   let y: Value = x;
   for (const [axis, size] of spatial.entries()) {
-    const outputs = positionsAlong(window, axis, size, attributes.ceil_mode === 1);
-    const values = averagesAlong(window, axis, size, outputs, attributes.count_include_pad === 1);
+    const outputs = countWindowPositions(window, axis, size, attributes.ceil_mode === 1);
+    const values = buildAveragePoolMatrix(window, axis, size, outputs, attributes.count_include_pad === 1);
     if (axis === spatial.length - 1) {
       const turned = range(size * outputs).map((i) => values[(i % outputs) * size + Math.floor(i / outputs)] ?? 0);
       y = b.op('MatMul', [y, constant(turned, [size, outputs])], {}, own);
@@ -153,7 +153,7 @@ function computeWholeWindowPads(node: Node, kernel: readonly number[], x: Value)
     throw createNodeError(node, 'with ceil_mode it takes images of one size. Fix the image size.');
   const window = readWindow(attributes, kernel, spatial);
   const ends = spatial.map((size, axis) => {
-    const last = (positionsAlong(window, axis, size, true) - 1) * (window.strides[axis] ?? 1);
+    const last = (countWindowPositions(window, axis, size, true) - 1) * (window.strides[axis] ?? 1);
     const extent = ((kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
     const end = window.pads[axis + kernel.length] ?? 0;
     return Math.max(end, last + extent - size - (window.pads[axis] ?? 0));

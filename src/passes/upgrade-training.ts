@@ -1,5 +1,5 @@
 /** The further outputs that nodes have for training: statistics of BatchNormalization, the mask of Dropout. */
-import { getElementType } from '../graph/element-types.js';
+import { getElementTypeNumber } from '../graph/element-types.js';
 import type { Node, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { numberLike } from '../ops/terms.js';
@@ -95,6 +95,6 @@ export const dropout: Upgrade = (node, inputs, b, opset) => {
   if (!y || !kept) throw createNodeError(node, 'it has no outputs.');
   const dropped = b.op('Not', [kept], {}, own);
   const dtype = x.type?.dtype;
-  const typed = opset < 10 && dtype ? b.op('Cast', [dropped], { to: getElementType(dtype) }, own) : dropped;
+  const typed = opset < 10 && dtype ? b.op('Cast', [dropped], { to: getElementTypeNumber(dtype) }, own) : dropped;
   return [y, emitNamedOutput(b, node, typed, mask)];
 };

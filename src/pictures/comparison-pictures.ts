@@ -7,7 +7,7 @@ import { mapLabels } from '../evaluation/label-map.js';
 import type { Dataset } from '../images/open-dataset.js';
 import { pickWorst } from '../metrics/pick-worst.js';
 import type { Flip } from '../report/comparison.js';
-import type { MapPanel, Picture, PictureGroup } from '../report/pictures.js';
+import type { MapPanel, Picture, PictureGroup } from '../report/picture-html.js';
 import { defined } from '../values.js';
 import { drawPanels, encodeWebp } from './panel.js';
 
@@ -33,14 +33,14 @@ function chooseImages(
   const positions = new Map(items.map(({ path }, index) => [path, index]));
   const taken = new Set(featured);
   const isFree = (index: number) => !taken.has(index);
-  const badness = ({ correlation }: MapPair) => (correlation === undefined ? CONSTANT_MAP : 1 - correlation);
+  const measureBadness = ({ correlation }: MapPair) => (correlation === undefined ? CONSTANT_MAP : 1 - correlation);
   const lowest = pickWorst(
     maps.pairs.filter(({ index }) => isFree(index)),
     Math.ceil(count / 2),
     {
       group: ({ index, before }) =>
         isLabelled(dataset.source) ? getItem(dataset.source, index).label : before.predicted,
-      badness,
+      badness: measureBadness,
     },
   ).map(({ index }) => index);
   for (const index of lowest) taken.add(index);

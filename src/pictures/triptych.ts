@@ -38,7 +38,7 @@ const CAPTION = { size: 14, color: '#4b5563', bold: false };
 const BAR_WIDTH = 0.55;
 
 /** A picture of text, or of pixels, at a place on the sheet. */
-interface Placed {
+interface PlacedPicture {
   readonly input: Buffer;
   readonly raw: { readonly width: number; readonly height: number; readonly channels: 3 | 4 };
   readonly left: number;
@@ -46,7 +46,7 @@ interface Placed {
 }
 
 // The fonts come with the package: servers often have none, and a figure looks the same everywhere.
-const fontFile = (bold: boolean) =>
+const getFontFile = (bold: boolean) =>
   fileURLToPath(new URL(`../../assets/DejaVuSans${bold ? '-Bold' : ''}.ttf`, import.meta.url));
 
 const markupCharacters: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
@@ -61,7 +61,7 @@ async function drawText(
   text: string,
   style: { readonly size: number; readonly color: string; readonly bold: boolean },
   at: { readonly left: number; readonly top: number; readonly width: number },
-): Promise<Placed> {
+): Promise<PlacedPicture> {
   // Text is cut to its ink: an invisible bar, as high as any letter is or hangs, keeps all lines on the same base. Its
   // own width is taken back by spacing, in 1024ths of a point, so that lines after the first begin where it does.
   const spacing = -Math.round(BAR_WIDTH * style.size * 1024);
@@ -70,7 +70,7 @@ async function drawText(
     text: {
       text: `${bar}<span foreground="${style.color}">${escapeMarkup(text)}</span>`,
       font: `DejaVu Sans ${style.bold ? 'Bold ' : ''}${style.size}`,
-      fontfile: fontFile(style.bold),
+      fontfile: getFontFile(style.bold),
       dpi: 72,
       rgba: true,
       width: at.width,
@@ -82,7 +82,7 @@ async function drawText(
   return { input: data, raw: { width: info.width, height: info.height, channels: 4 }, left: at.left, top: at.top };
 }
 
-const placePanel = (panel: RgbImage, left: number, top: number): Placed => ({
+const placePanel = (panel: RgbImage, left: number, top: number): PlacedPicture => ({
   input: Buffer.from(panel.data.buffer, panel.data.byteOffset, panel.data.byteLength),
   raw: { width: panel.width, height: panel.height, channels: 3 },
   left,
@@ -93,7 +93,7 @@ const placePanel = (panel: RgbImage, left: number, top: number): Placed => ({
 async function drawRow(
   row: TriptychRow,
   at: { readonly left: number; readonly top: number; readonly step: number; readonly width: number },
-): Promise<{ placed: Placed[]; height: number }> {
+): Promise<{ placed: PlacedPicture[]; height: number }> {
   const panels = await drawPanels(row.image, row.map, row.title);
   const placed = panels.map((panel, k) => placePanel(panel, at.left + k * at.step, at.top));
   let height = panels[0]?.height ?? 0;
@@ -121,14 +121,18 @@ export async function renderTriptychs(rows: readonly TriptychRow[], options: Tri
     throw new ShiboriError('Drawing triptychs: there is nothing to draw.', { code: 'invalid-data' });
   const step = Math.max(...rows.map((row) => computePanelSize(row.image).width)) + PANEL_GAP;
   const width = 3 * step - PANEL_GAP;
-  const leftOf = (column: number) => MARGIN + column * (width + COLUMN_GAP);
-  const placed: Placed[] = [];
+  const computeLeft = (column: number) => MARGIN + column * (width + COLUMN_GAP);
+  const placed: PlacedPicture[] = [];
 
   let top = MARGIN;
   let headingHeight = 0;
   for (let column = 0; column < columns; column++) {
     for (const [k, heading] of ['image', `map of ${options.layer}`, 'overlay'].entries()) {
-      const drawn = await drawText(heading, HEADING, { left: leftOf(column) + k * step, top, width: step - PANEL_GAP });
+      const drawn = await drawText(heading, HEADING, {
+        left: computeLeft(column) + k * step,
+        top,
+        width: step - PANEL_GAP,
+      });
       placed.push(drawn);
       headingHeight = Math.max(headingHeight, drawn.raw.height);
     }
@@ -136,12 +140,12 @@ export async function renderTriptychs(rows: readonly TriptychRow[], options: Tri
   top += headingHeight + TEXT_GAP;
   for (let first = 0; first < rows.length; first += columns) {
     const line = rows.slice(first, first + columns);
-    const drawn = await Promise.all(line.map((row, k) => drawRow(row, { left: leftOf(k), top, step, width })));
+    const drawn = await Promise.all(line.map((row, k) => drawRow(row, { left: computeLeft(k), top, step, width })));
     placed.push(...drawn.flatMap((row) => row.placed));
     top += Math.max(...drawn.map((row) => row.height)) + ROW_GAP;
   }
 
-  const size = { width: leftOf(columns - 1) + width + MARGIN, height: top - ROW_GAP + MARGIN };
+  const size = { width: computeLeft(columns - 1) + width + MARGIN, height: top - ROW_GAP + MARGIN };
   return sharp({ create: { ...size, channels: 3, background: '#ffffff' } })
     .composite(placed)
     .removeAlpha()

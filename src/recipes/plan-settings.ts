@@ -3,12 +3,12 @@ import type { Preprocess } from '../data/preprocess.js';
 import { withExecution } from '../decompose/decompose-linear.js';
 import { BIAS_NAME } from '../decompose/modes.js';
 import { findTtDescriptors } from '../decompose/tt-layer.js';
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { matchesPattern } from '../graph/module-path.js';
 import { getParameterModule, listParameters } from '../graph/parameters.js';
 import { countElements } from '../tensor/dims.js';
-import { rowNamed } from '../train/named-options.js';
+import { requireRow } from '../train/named-options.js';
 import { type Optimizer, optimizers } from '../train/optimizers.js';
 import { type Schedule, schedules, warmUp } from '../train/schedules.js';
 import type { ParameterGroup, StepSettings } from '../train/step-settings.js';
@@ -36,7 +36,7 @@ export function checkPatterns(graph: Graph, patterns: readonly string[]): void {
   for (const pattern of patterns) {
     if (names.some((name) => matchesPattern(name, pattern))) continue;
     throw new UsageError(
-      `No parameter of the model fits "${pattern}".${suggestion(pattern, listLikelyPatterns(names))} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
+      `No parameter of the model fits "${pattern}".${formatSuggestion(pattern, listLikelyPatterns(names))} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
     );
   }
 }
@@ -85,14 +85,14 @@ export function buildSchedule(plan: FinetunePlan, steps: number): Schedule {
   const total = (per === 'epoch' ? 1 : steps) * epochs;
   const rest = Math.max(1, total - (plan.warmUp?.steps ?? 0));
   const options = stepSizeUp === undefined ? own : { stepSizeUp, ...own };
-  const alone = rowNamed('schedule', schedules, name).create(options, learningRate, rest);
+  const alone = requireRow('schedule', schedules, name).create(options, learningRate, rest);
   const schedule = plan.warmUp ? warmUp(alone, plan.warmUp) : alone;
   return per === 'epoch' ? (step) => schedule(Math.floor(step / steps)) : schedule;
 }
 
 /** The plan's optimizer. */
 export function buildOptimizer({ optimizer: { name, ...options } }: FinetunePlan): Optimizer {
-  return rowNamed('optimizer', optimizers, name).create(options);
+  return requireRow('optimizer', optimizers, name).create(options);
 }
 
 /** Whether a parameter is a bias or the scale of a normalisation; the bias of a tensor train is shaped as its modes. */
@@ -127,14 +127,15 @@ export function prepareForTraining(
   graph: Graph,
   trains: (parameter: string) => boolean,
   batch: number,
-): { readonly graph: Graph; back(trained: Graph): Graph } {
+): { readonly graph: Graph; restore(trained: Graph): Graph } {
   const parameters = listParameters(graph).map(({ name }) => name);
   const layers = findTtDescriptors(graph)
     .filter(({ path }) => parameters.some((name) => getParameterModule(name) === path && trains(name)))
     .map((layer) => ({ ...layer, execution: 'factored' as const }));
-  if (layers.length === 0) return { graph, back: (trained) => trained };
+  if (layers.length === 0) return { graph, restore: (trained) => trained };
   return {
     graph: withExecution(graph, layers, { batch, trained: true }),
-    back: (trained) => withWeights(graph, new Map(listParameters(trained).map(({ name, tensor }) => [name, tensor]))),
+    restore: (trained) =>
+      withWeights(graph, new Map(listParameters(trained).map(({ name, tensor }) => [name, tensor]))),
   };
 }

@@ -1,24 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 import { defined } from '../values.js';
 import { finetuneSchema } from './training-schema.js';
 
 export { type FinetunePlan, finetuneSchema, type TrainPlan, trainSchema } from './training-schema.js';
 
-const positive = z.number().int().positive();
+const positiveIntegerSchema = z.number().int().positive();
 
 /** How one layer is squeezed. */
 export const layerPlanSchema = z
   .strictObject({
     layout: z.enum(['tt', 'tt-matrix']).default('tt'),
-    in: z.array(positive).min(1),
-    out: z.array(positive).min(1),
+    in: z.array(positiveIntegerSchema).min(1),
+    out: z.array(positiveIntegerSchema).min(1),
     /** Inner ranks; left out: full rank. */
-    ranks: z.array(positive).optional(),
+    ranks: z.array(positiveIntegerSchema).optional(),
     /** The old name of `ranks`. */
-    bonds: z.array(positive).optional(),
+    bonds: z.array(positiveIntegerSchema).optional(),
   })
   .refine(({ ranks, bonds }) => ranks === undefined || bonds === undefined, {
     error: 'bonds is the old name of ranks: give one of them',
@@ -28,7 +28,7 @@ export const layerPlanSchema = z
 const executionSchema = z.enum(['factored', 'rebuilt', 'auto']);
 
 /** A compression plan: layers by module path or unique suffix. */
-export const planSchema = z.strictObject({
+export const rankPlanSchema = z.strictObject({
   layers: z.record(z.string(), layerPlanSchema),
   execution: executionSchema.default('auto'),
 });
@@ -59,31 +59,31 @@ export const recipeSchema = z.strictObject({
   weights: z.string().optional(),
   data: dataSchema.optional(),
   explain: explainSchema.default({}),
-  compress: planSchema,
+  compress: rankPlanSchema,
   finetune: finetuneSchema.optional(),
-  compare: z.strictObject({ images: positive.default(16) }).default({ images: 16 }),
+  compare: z.strictObject({ images: positiveIntegerSchema.default(16) }).default({ images: 16 }),
   output: z.string().optional(),
 });
 
 /** A study, parsed and with its defaults. */
 export type Recipe = z.infer<typeof recipeSchema>;
 /** A compression plan, parsed. */
-export type Plan = z.infer<typeof planSchema>;
+export type RankPlan = z.infer<typeof rankPlanSchema>;
 
 /** A schema without what is wrapped around it: defaults, and what comes before or after it. */
-function bare(schema: unknown): unknown {
-  if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) return bare(schema.unwrap());
+function unwrapSchema(schema: unknown): unknown {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) return unwrapSchema(schema.unwrap());
   if (!(schema instanceof z.ZodPipe)) return schema;
-  return bare(schema.in instanceof z.ZodTransform ? schema.out : schema.in);
+  return unwrapSchema(schema.in instanceof z.ZodTransform ? schema.out : schema.in);
 }
 
 /** The keys that a schema knows at a path, for suggestions. */
-function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let current = bare(schema);
+function listKnownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let current = unwrapSchema(schema);
   for (const key of path) {
-    if (current instanceof z.ZodObject) current = bare(current.shape[String(key)]);
-    else if (current instanceof z.ZodRecord) current = bare(current.valueType);
-    else if (current instanceof z.ZodArray) current = bare(current.element);
+    if (current instanceof z.ZodObject) current = unwrapSchema(current.shape[String(key)]);
+    else if (current instanceof z.ZodRecord) current = unwrapSchema(current.valueType);
+    else if (current instanceof z.ZodArray) current = unwrapSchema(current.element);
     else return [];
   }
   return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
@@ -97,12 +97,12 @@ function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
 export function parseYaml<S extends z.ZodType>(text: string, file: string, schema: S): z.output<S> {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const place = (offset: number): string => {
+  const formatPosition = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
   };
   const [syntax] = document.errors;
-  if (syntax) throw new UsageError(`${place(syntax.pos[0])}: not valid YAML: ${syntax.message}`);
+  if (syntax) throw new UsageError(`${formatPosition(syntax.pos[0])}: not valid YAML: ${syntax.message}`);
   // `maxAliasCount` keeps nested aliases from growing into gigabytes.
   const parsed = schema.safeParse(document.toJS({ maxAliasCount: 100 }));
   if (parsed.success) return parsed.data;
@@ -115,8 +115,8 @@ export function parseYaml<S extends z.ZodType>(text: string, file: string, schem
       const node = depth === 0 ? document.contents : document.getIn(at.slice(0, depth), true);
       if (!isNode(node) || !node.range) continue;
       const key = names[0];
-      const hint = key === undefined ? '' : suggestion(key, knownKeys(schema, path));
-      return `${place(node.range[0])}: ${at.join('.') || 'the document'}: ${issue.message}.${hint}`;
+      const hint = key === undefined ? '' : formatSuggestion(key, listKnownKeys(schema, path));
+      return `${formatPosition(node.range[0])}: ${at.join('.') || 'the document'}: ${issue.message}.${hint}`;
     }
     return `${file}: ${at.join('.')}: ${issue.message}`;
   });

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { choiceSchema } from '../train/named-options.js';
+import { buildChoiceSchema } from '../train/named-options.js';
 import { optimizers } from '../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../train/schedules.js';
 
-const positive = z.number().int().positive();
-const share = z.number().min(0).lt(1);
+const positiveIntegerSchema = z.number().int().positive();
+const fractionSchema = z.number().min(0).lt(1);
 
 /** A schema that takes a bare number for its most important key: `clip: 1` is `clip: { norm: 1 }`. */
-function numberAs<S extends z.ZodObject>(key: string, schema: S) {
+function acceptNumberAs<S extends z.ZodObject>(key: string, schema: S) {
   return z.preprocess((value) => (typeof value === 'number' ? { [key]: value } : value), schema);
 }
 
@@ -15,7 +15,7 @@ const augmentSchema = z.strictObject({
   randomResizedCrop: z
     .strictObject({
       /** Side of the result in pixels. Default: the model's input. */
-      size: positive.optional(),
+      size: positiveIntegerSchema.optional(),
       scale: z.tuple([z.number().positive(), z.number().positive()]),
       ratio: z.tuple([z.number().positive(), z.number().positive()]).default([3 / 4, 4 / 3]),
     })
@@ -31,12 +31,12 @@ const fields = {
   train: z
     .union([z.string(), z.array(z.string())], { error: 'expected a pattern of parameters, or a list of them' })
     .optional(),
-  epochs: positive.default(1),
+  epochs: positiveIntegerSchema.default(1),
   /** Images computed at once. */
-  batch: positive.default(64),
+  batch: positiveIntegerSchema.default(64),
   /** Batches whose gradients make one step. */
-  accumulate: positive.default(1),
-  optimizer: choiceSchema('optimizer', optimizers).default({ name: 'adam' }),
+  accumulate: positiveIntegerSchema.default(1),
+  optimizer: buildChoiceSchema('optimizer', optimizers).default({ name: 'adam' }),
   /** One rate, or base and peak of a cycle. */
   learningRate: z
     .union([z.number().positive(), z.tuple([z.number().positive(), z.number().positive()])], {
@@ -46,13 +46,13 @@ const fields = {
   /** What the learning rate of the parameters that fit a pattern is multiplied with; the last pattern that fits counts. */
   rates: z.record(z.string(), z.number().nonnegative()).optional(),
   /** Default: `constant` for one learning rate, `triangular2` for two. */
-  schedule: choiceSchema('schedule', schedules).optional(),
+  schedule: buildChoiceSchema('schedule', schedules).optional(),
   /** What schedule and warm-up count. */
   per: z.enum(['step', 'epoch']).default('step'),
-  warmUp: numberAs(
+  warmUp: acceptNumberAs(
     'steps',
     z.strictObject({
-      steps: positive,
+      steps: positiveIntegerSchema,
       startFactor: z
         .number()
         .min(0)
@@ -61,9 +61,9 @@ const fields = {
     }),
   ).optional(),
   /** Short for the option of the cyclic schedules. */
-  stepSizeUp: positive.optional(),
+  stepSizeUp: positiveIntegerSchema.optional(),
   /** Default: the optimizer's own, which is none but for `adamw`. */
-  weightDecay: numberAs(
+  weightDecay: acceptNumberAs(
     'value',
     z.strictObject({
       value: z.number().nonnegative(),
@@ -73,13 +73,13 @@ const fields = {
       vectors: z.boolean().default(true),
     }),
   ).optional(),
-  clip: numberAs(
+  clip: acceptNumberAs(
     'norm',
     z.strictObject({ norm: z.number().positive().optional(), value: z.number().positive().optional() }),
   ).optional(),
-  labelSmoothing: share.default(0),
+  labelSmoothing: fractionSchema.default(0),
   /** Moving averages of the weights, which are validated and saved. */
-  ema: numberAs('decay', z.strictObject({ decay: share, warmUp: z.boolean().default(true) })).optional(),
+  ema: acceptNumberAs('decay', z.strictObject({ decay: fractionSchema, warmUp: z.boolean().default(true) })).optional(),
   batchNorm: z.enum(['train', 'frozen']).default('train'),
   /** `false`: Dropout passes everything on. */
   dropout: z.boolean().default(true),
@@ -95,8 +95,8 @@ const fields = {
     .optional(),
   seed: z.number().int().nonnegative().default(42),
   augment: augmentSchema.optional(),
-  views: positive.optional(),
-  patience: positive.optional(),
+  views: positiveIntegerSchema.optional(),
+  patience: positiveIntegerSchema.optional(),
   /** Which weights are the result: of the best epoch on the validation images, the untrained model included, or of the last. */
   keep: z.enum(['best', 'last']).default('best'),
 };
@@ -121,7 +121,9 @@ export const trainSchema = z
     ...partial,
     /** A fresh last layer: a number of classes, `auto` for as many as the data has, `study` for the study's classifier. */
     head: z
-      .union([positive, z.enum(['auto', 'study'])], { error: 'expected a number of classes, auto or study' })
+      .union([positiveIntegerSchema, z.enum(['auto', 'study'])], {
+        error: 'expected a number of classes, auto or study',
+      })
       .optional(),
     /** `scratch`: every parameter begins anew. */
     init: z.enum(['pretrained', 'scratch']).default('pretrained'),

@@ -1,5 +1,5 @@
 /** Charts of a report: one SVG each, which takes the colours of the page or has its own, with its numbers as CSV. */
-import { dataUrl, escapeHtml } from './format.js';
+import { escapeHtml, toDataUrl } from './format.js';
 
 /** A chart of a page. */
 export interface Chart {
@@ -14,7 +14,7 @@ export interface Chart {
 }
 
 /** The SVG of a chart as a file of its own: with its title, a white ground, and colours instead of variables. */
-export function standaloneSvg({ title, svg }: Chart): string {
+export function renderStandaloneSvg({ title, svg }: Chart): string {
   const open = svg.slice(0, svg.indexOf('>') + 1);
   const rest = svg.slice(open.length);
   const colours = (text: string) =>
@@ -24,15 +24,15 @@ export function standaloneSvg({ title, svg }: Chart): string {
 }
 
 /** Links to the numbers and the drawing of a chart. They are in the page, so that it can be sent around alone. */
-function filesHtml(chart: Chart): string {
+function renderFileLinks(chart: Chart): string {
   const link = (extension: string, content: string, type: string) =>
-    `<a download="${escapeHtml(chart.name)}.${extension}" href="${dataUrl(content, type)}" aria-label="${escapeHtml(`${chart.title} as ${extension.toUpperCase()}`)}">${extension.toUpperCase()}</a>`;
-  const svg = link('svg', standaloneSvg(chart), 'image/svg+xml');
+    `<a download="${escapeHtml(chart.name)}.${extension}" href="${toDataUrl(content, type)}" aria-label="${escapeHtml(`${chart.title} as ${extension.toUpperCase()}`)}">${extension.toUpperCase()}</a>`;
+  const svg = link('svg', renderStandaloneSvg(chart), 'image/svg+xml');
   return `<p class="files">${link('csv', chart.csv, 'text/csv;charset=utf-8')}${svg}</p>`;
 }
 
 /** Writes a chart as HTML. */
-export function chartHtml(chart: Chart): string {
+export function renderChart(chart: Chart): string {
   const note = chart.note === '' ? '' : ` <span class="quiet">${escapeHtml(chart.note)}</span>`;
-  return `<figure class="chart"><figcaption><strong>${escapeHtml(chart.title)}</strong>${note}</figcaption>${chart.svg}${filesHtml(chart)}</figure>`;
+  return `<figure class="chart"><figcaption><strong>${escapeHtml(chart.title)}</strong>${note}</figcaption>${chart.svg}${renderFileLinks(chart)}</figure>`;
 }

@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { Chart } from './chart-html.js';
-import { type Cell, escapeHtml, writeCsv } from './format.js';
+import { type CsvCell, escapeHtml, writeCsv } from './format.js';
 
 /** An entry of a chart's legend. */
 export interface LegendEntry {
@@ -18,7 +18,7 @@ export interface ChartContent extends Pick<Chart, 'name' | 'title' | 'note'> {
   readonly legend?: readonly LegendEntry[];
   readonly plot: Plot.PlotOptions;
   /** The numbers behind it. */
-  readonly data: { readonly header: readonly string[]; readonly rows: readonly (readonly Cell[])[] };
+  readonly data: { readonly header: readonly string[]; readonly rows: readonly (readonly CsvCell[])[] };
 }
 
 const WIDTH = 440;
@@ -27,10 +27,10 @@ const FONT = 12;
 const LEGEND = { character: 6.6, swatch: 31, line: 18 };
 /** Height of the label of the y axis, which is above the legend, and the gap between the legend and the plot. */
 const LABEL = 20;
-const GAP = 8;
+const LEGEND_GAP = 8;
 
 /** Puts entries side by side, as many on a line as fit. */
-function layLegend(entries: readonly LegendEntry[], width: number, top: number) {
+function layOutLegend(entries: readonly LegendEntry[], width: number, top: number) {
   let [x, line] = [0, 0];
   const placed = entries.map((entry) => {
     const own = LEGEND.swatch + LEGEND.character * entry.label.length;
@@ -42,7 +42,7 @@ function layLegend(entries: readonly LegendEntry[], width: number, top: number) 
   return { placed, height: placed.length === 0 ? 0 : LEGEND.line * (line + 1) };
 }
 
-function legendSvg(placed: ReturnType<typeof layLegend>['placed']): string {
+function renderLegend(placed: ReturnType<typeof layOutLegend>['placed']): string {
   const items = placed.map(({ label, color, dashed, x, y }) => {
     const dash = dashed ? ' stroke-dasharray="4 3"' : '';
     return `<line x1="${x}" x2="${x + 14}" y1="${y}" y2="${y}" stroke="${color}" stroke-width="3"${dash}></line><text x="${x + 19}" y="${y}" dy="0.35em">${escapeHtml(label)}</text>`;
@@ -54,19 +54,19 @@ function legendSvg(placed: ReturnType<typeof layLegend>['placed']): string {
 export function drawChart({ description, legend = [], plot, data, ...content }: ChartContent): Chart {
   const width = plot.width ?? WIDTH;
   const top = plot.y?.label == null ? 0 : LABEL;
-  const { placed, height } = layLegend(legend, width, top);
+  const { placed, height } = layOutLegend(legend, width, top);
   const drawn = Plot.plot({
     document: parseHTML('<!doctype html><html><body></body></html>').document,
     style: { background: 'transparent', fontFamily: 'inherit', fontSize: `${FONT}px` },
     ...plot,
     width,
-    marginTop: top + height + GAP,
+    marginTop: top + height + LEGEND_GAP,
     ...(plot.height === undefined ? {} : { height: plot.height + height }),
   });
   const label = escapeHtml(description ?? `${content.title}. ${content.note}`);
   const svg = drawn.outerHTML
     .replace('<svg ', `<svg role="img" aria-label="${label}" `)
-    .replace('</svg>', `${legendSvg(placed)}</svg>`);
+    .replace('</svg>', `${renderLegend(placed)}</svg>`);
   return { kind: 'chart', ...content, svg, csv: writeCsv(data.header, data.rows) };
 }
 

@@ -2,11 +2,11 @@
 import { drawChart, Plot } from './chart.js';
 import type { Chart } from './chart-html.js';
 import type { Comparison } from './comparison.js';
-import { counted, percent } from './format.js';
+import { formatCount, formatPercent } from './format.js';
 import { MARK, MUTED, SERIES } from './style.js';
 
 /** The maps of one image, as the chart of their agreement needs them. */
-export interface MapPair {
+export interface MapCorrelation {
   readonly file: string;
   /** The class that both maps explain: the first model's prediction. */
   readonly className: string;
@@ -18,7 +18,7 @@ export interface MapPair {
 const BINS = { widths: [0.01, 0.02, 0.05, 0.1, 0.2], most: 25, fewest: 10 } as const;
 
 /** Draws what is left of the first model's sizes and latencies. */
-export function sizeChart({ size: { before, after }, speed }: Comparison): Chart {
+export function drawSizeChart({ size: { before, after }, speed }: Comparison): Chart {
   const share = (key: Exclude<keyof typeof before, 'dtype'>) => (100 * after[key]) / before[key];
   const rows = [
     { what: 'parameters', share: share('parameters') },
@@ -55,7 +55,7 @@ export function sizeChart({ size: { before, after }, speed }: Comparison): Chart
         Plot.text(rows, {
           y: 'what',
           x: (row: (typeof rows)[number]) => Math.max(row.share, 'high' in row ? row.high : 0),
-          text: (row: (typeof rows)[number]) => percent(row.share, 1),
+          text: (row: (typeof rows)[number]) => formatPercent(row.share, 1),
           dx: 6,
           textAnchor: 'start',
           stroke: 'var(--ground, #ffffff)',
@@ -83,13 +83,13 @@ export function binCorrelations(correlations: readonly number[]): { from: number
 }
 
 /** Draws how many images have maps of which correlation. */
-export function correlationChart(pairs: readonly MapPair[], layer: string): Chart {
+export function drawCorrelationChart(pairs: readonly MapCorrelation[], layer: string): Chart {
   const bins = binCorrelations(pairs.flatMap(({ correlation }) => (correlation === undefined ? [] : [correlation])));
   const most = Math.max(1, ...bins.map(({ count }) => count));
   return drawChart({
     name: 'map-correlations',
     title: 'Agreement of the maps',
-    note: `Pearson's correlation (no unit) of the two maps of an image at ${layer}; ${counted(pairs.length, 'image')}.`,
+    note: `Pearson's correlation (no unit) of the two maps of an image at ${layer}; ${formatCount(pairs.length, 'image')}.`,
     data: {
       header: ['image', 'class', 'correlation'],
       rows: pairs.map(({ file, className, correlation }) => [file, className, correlation]),

@@ -1,12 +1,18 @@
 /** The page of a comparison of two models. */
 import { describeConstantMaps } from '../metrics/agreement.js';
-import { type Comparison, shortSpeed } from './comparison.js';
-import { correlationChart, type MapPair, sizeChart } from './comparison-charts.js';
-import { FIGURES_TITLE, figuresTable, flipsTable, type LayerRow, layersTable } from './comparison-tables.js';
-import { counted, decimal, escapeHtml, integer, percent, signed } from './format.js';
-import { type KeyFigure, makeReport, paragraph, type Report, type Section } from './page.js';
-import { type PictureGroup, picturesHtml, scaleHtml } from './pictures.js';
-import { type HistoryPoint, historyCharts } from './training.js';
+import { type Comparison, formatSpeed } from './comparison.js';
+import { drawCorrelationChart, drawSizeChart, type MapCorrelation } from './comparison-charts.js';
+import {
+  buildFiguresTable,
+  buildFlipsTable,
+  buildLayersTable,
+  FIGURES_TITLE,
+  type LayerRow,
+} from './comparison-tables.js';
+import { escapeHtml, formatCount, formatDecimal, formatInteger, formatPercent, formatSigned } from './format.js';
+import { type PictureGroup, renderColorScale, renderPictureGroups } from './picture-html.js';
+import { type KeyFigure, makeReport, type Report, renderParagraph, type Section } from './report-page.js';
+import { drawHistoryCharts, type HistoryPoint } from './training-charts.js';
 import { describeMaps } from './verdict.js';
 
 /** What a report shows besides the comparison. */
@@ -17,65 +23,65 @@ export interface ReportExtras {
   readonly keptEpoch?: number;
   readonly layers?: readonly LayerRow[];
   /** Top-1 after compression, before fine-tuning, in percent. */
-  readonly squeezedTop1?: number;
+  readonly compressedTop1Percent?: number;
 }
 
 /** Maps and pictures of a report. */
 export interface ReportMaps {
-  readonly pairs: readonly MapPair[];
+  readonly pairs: readonly MapCorrelation[];
   readonly pictures: readonly PictureGroup[];
   /** The colours from 0 to 1, WebP. */
   readonly scale: Uint8Array;
 }
 
-function keyFigures({ accuracy, size, speed, predictions, maps }: Comparison): KeyFigure[] {
-  const share = (key: 'parameters' | 'onnxBytes') => percent((100 * size.after[key]) / size.before[key], 1);
+function buildKeyFigures({ accuracy, size, speed, predictions, maps }: Comparison): KeyFigure[] {
+  const formatShare = (key: 'parameters' | 'onnxBytes') => formatPercent((100 * size.after[key]) / size.before[key], 1);
   const megabytes = (bytes: number) => (bytes / 1e6).toFixed(2);
   const [first] = speed;
   return [
     {
       label: 'Parameters left',
-      value: share('parameters'),
-      detail: `${integer(size.before.parameters)} → ${integer(size.after.parameters)}`,
+      value: formatShare('parameters'),
+      detail: `${formatInteger(size.before.parameters)} → ${formatInteger(size.after.parameters)}`,
     },
     {
       label: 'File left',
-      value: share('onnxBytes'),
+      value: formatShare('onnxBytes'),
       detail: `${megabytes(size.before.onnxBytes)} → ${megabytes(size.after.onnxBytes)} MB`,
     },
     ...(first
       ? [
           {
             label: `Speed, batch ${first.batch}`,
-            value: shortSpeed(first).replace(' the speed', ''),
+            value: formatSpeed(first).replace(' the speed', ''),
             detail: `${first.beforeMs.toPrecision(3)} → ${first.afterMs.toPrecision(3)} ms`,
           },
         ]
       : []),
     {
       label: 'Top-1 accuracy',
-      value: accuracy ? percent(accuracy.after.top1) : '–',
+      value: accuracy ? formatPercent(accuracy.after.top1) : '–',
       detail: !accuracy
         ? 'images without labels'
         : accuracy.doubt === undefined
-          ? `${signed(-accuracy.top1Drop, 2)} points`
+          ? `${formatSigned(-accuracy.top1Drop, 2)} points`
           : 'not meaningful: see the warning',
     },
     {
       label: 'Same predictions',
-      value: percent(predictions.agreement, 1),
-      detail: `${integer(predictions.images - predictions.same)} of ${integer(predictions.images)} changed`,
+      value: formatPercent(predictions.agreement, 1),
+      detail: `${formatInteger(predictions.images - predictions.same)} of ${formatInteger(predictions.images)} changed`,
     },
     {
       label: 'Correlation of maps',
-      value: maps.pearson ? decimal(maps.pearson.mean) : 'not defined',
-      detail: maps.lowest ? `lowest ${decimal(maps.lowest.correlation)}` : 'constant maps',
+      value: maps.pearson ? formatDecimal(maps.pearson.mean) : 'not defined',
+      detail: maps.lowest ? `lowest ${formatDecimal(maps.lowest.correlation)}` : 'constant maps',
     },
   ];
 }
 
 /** What the changes of predictions did, as a sentence; nothing where labels are not known or not to be trusted. */
-function changed({ flips, accuracy, predictions }: Comparison): string {
+function describeChanges({ flips, accuracy, predictions }: Comparison): string {
   const { changed: kinds } = predictions;
   if (flips.length === 0 || !kinds || accuracy?.doubt !== undefined) return '';
   return ` Of those that changed, ${kinds.lost} were right and are wrong now, ${kinds.gained} were wrong and are right now, and ${kinds.wrong} are wrong in another way.`;
@@ -90,45 +96,47 @@ export function buildComparisonReport(comparison: Comparison, extras: ReportExtr
   const sections: Section[] = [
     {
       title: FIGURES_TITLE,
-      blocks: [figuresTable(comparison), { kind: 'charts', charts: [sizeChart(comparison)] }],
+      blocks: [buildFiguresTable(comparison), { kind: 'charts', charts: [drawSizeChart(comparison)] }],
     },
     {
       title: 'What the models look at',
       blocks: [
-        `<p>Grad-CAM at <code>${escapeHtml(maps.layer)}</code> for the class that the first model predicts, ${counted(maps.images, 'image')} spread over the data set. ${escapeHtml(describeMaps(maps))}</p>`,
-        constant === undefined ? '' : paragraph(`${constant}.`),
+        `<p>Grad-CAM at <code>${escapeHtml(maps.layer)}</code> for the class that the first model predicts, ${formatCount(maps.images, 'image')} spread over the data set. ${escapeHtml(describeMaps(maps))}</p>`,
+        constant === undefined ? '' : renderParagraph(`${constant}.`),
         pointing
-          ? paragraph(
-              `Pointing game: the peak of the map lies inside the object's box for ${percent(100 * pointing.before, 1)} of ${counted(pointing.images, 'image')} before and ${percent(100 * pointing.after, 1)} after.`,
+          ? renderParagraph(
+              `Pointing game: the peak of the map lies inside the object's box for ${formatPercent(100 * pointing.before, 1)} of ${formatCount(pointing.images, 'image')} before and ${formatPercent(100 * pointing.after, 1)} after.`,
             )
           : '',
         found.pairs.some(({ correlation }) => correlation !== undefined)
-          ? { kind: 'charts', charts: [correlationChart(found.pairs, maps.layer)] }
+          ? { kind: 'charts', charts: [drawCorrelationChart(found.pairs, maps.layer)] }
           : '',
-        found.pictures.some(({ pictures }) => pictures.length > 0) ? scaleHtml(found.scale) : '',
-        picturesHtml(found.pictures, models),
+        found.pictures.some(({ pictures }) => pictures.length > 0) ? renderColorScale(found.scale) : '',
+        renderPictureGroups(found.pictures, models),
       ],
     },
     {
-      title: `Changed predictions: ${integer(flips.length)} of ${integer(predictions.images)}`,
+      title: `Changed predictions: ${formatInteger(flips.length)} of ${formatInteger(predictions.images)}`,
       blocks: [
-        paragraph(`${percent(predictions.agreement)} of the predictions are the same.${changed(comparison)}`),
-        flips.length === 0 ? '' : flipsTable(comparison),
+        renderParagraph(
+          `${formatPercent(predictions.agreement)} of the predictions are the same.${describeChanges(comparison)}`,
+        ),
+        flips.length === 0 ? '' : buildFlipsTable(comparison),
       ],
     },
-    { title: 'Compressed layers', blocks: layers.length === 0 ? [] : [layersTable(layers)] },
+    { title: 'Compressed layers', blocks: layers.length === 0 ? [] : [buildLayersTable(layers)] },
     {
       title: 'Fine-tuning',
       blocks:
         history.length === 0
           ? []
           : [
-              extras.squeezedTop1 === undefined || !accuracy
+              extras.compressedTop1Percent === undefined || !accuracy
                 ? ''
-                : paragraph(
-                    `Top-1 after compression, before any training: ${percent(extras.squeezedTop1)}; afterwards: ${percent(accuracy.after.top1)}.`,
+                : renderParagraph(
+                    `Top-1 after compression, before any training: ${formatPercent(extras.compressedTop1Percent)}; afterwards: ${formatPercent(accuracy.after.top1)}.`,
                   ),
-              { kind: 'charts', charts: historyCharts(history, extras.keptEpoch) },
+              { kind: 'charts', charts: drawHistoryCharts(history, extras.keptEpoch) },
             ],
     },
   ];
@@ -136,7 +144,7 @@ export function buildComparisonReport(comparison: Comparison, extras: ReportExtr
     title: extras.title ?? `${models.before} against ${models.after}`,
     verdict: comparison.verdict,
     warnings: comparison.warnings,
-    keys: keyFigures(comparison),
+    keyFigures: buildKeyFigures(comparison),
     sections,
     provenance,
   });

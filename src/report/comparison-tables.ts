@@ -1,8 +1,8 @@
 /** The tables of a comparison. */
 import { pickWorst } from '../metrics/pick-worst.js';
-import { type Comparison, comparisonRows, type Flip } from './comparison.js';
-import { integer, percent } from './format.js';
-import { makeTable, type Table } from './table.js';
+import { buildComparisonRows, type Comparison, type Flip } from './comparison.js';
+import { formatInteger, formatPercent } from './format.js';
+import { makeTable, type Table } from './report-table.js';
 
 /** How one layer was compressed. */
 export interface LayerRow {
@@ -24,8 +24,8 @@ const LISTED_FLIPS = 60;
 export const FIGURES_TITLE = 'Accuracy, sizes and speed';
 
 /** Lists accuracy, sizes and speed of both models. */
-export function figuresTable(comparison: Comparison): Table {
-  const rows = comparisonRows(comparison);
+export function buildFiguresTable(comparison: Comparison): Table {
+  const rows = buildComparisonRows(comparison);
   const { before, after } = comparison.models;
   return makeTable({
     name: 'figures',
@@ -43,7 +43,7 @@ export function figuresTable(comparison: Comparison): Table {
 }
 
 /** Lists layers that were compressed by ranks given by hand. */
-export function layersTable(layers: readonly LayerRow[]): Table {
+export function buildLayersTable(layers: readonly LayerRow[]): Table {
   return makeTable({
     name: 'layers',
     title: 'Compressed layers',
@@ -53,9 +53,9 @@ export function layersTable(layers: readonly LayerRow[]): Table {
       layer.layout,
       `[${layer.outModes.join(', ')}] × [${layer.inModes.join(', ')}]`,
       `[${layer.bonds.join(', ')}]`,
-      `${integer(layer.parametersBefore)} → ${integer(layer.parametersAfter)}`,
-      percent(100 * layer.error),
-      percent(100 * layer.bound),
+      `${formatInteger(layer.parametersBefore)} → ${formatInteger(layer.parametersAfter)}`,
+      formatPercent(100 * layer.error),
+      formatPercent(100 * layer.bound),
       layer.execution,
     ]),
     notes: [
@@ -68,12 +68,12 @@ export function layersTable(layers: readonly LayerRow[]): Table {
 const getProbabilityLoss = ({ probability: { before, after } }: Flip) => before - after;
 
 /** Lists the worst of the changed predictions of every class. */
-export function flipsTable({ flips, models }: Comparison): Table {
+export function buildFlipsTable({ flips, models }: Comparison): Table {
   const listed = pickWorst(flips, LISTED_FLIPS, {
     group: ({ label, before }) => label ?? before,
     badness: getProbabilityLoss,
   });
-  const named = (name: string, isRight: boolean) => `${name}${isRight ? ' ✓' : ''}`;
+  const formatName = (name: string, isRight: boolean) => `${name}${isRight ? ' ✓' : ''}`;
   return makeTable({
     name: 'changed-predictions',
     title: 'The largest loss of probability first',
@@ -81,9 +81,9 @@ export function flipsTable({ flips, models }: Comparison): Table {
     rows: listed.map((flip) => [
       flip.file,
       flip.labelName ?? '–',
-      named(flip.beforeName, flip.before === flip.label),
-      named(flip.afterName, flip.after === flip.label),
-      `${percent(100 * flip.probability.before, 1)} → ${percent(100 * flip.probability.after, 1)}`,
+      formatName(flip.beforeName, flip.before === flip.label),
+      formatName(flip.afterName, flip.after === flip.label),
+      `${formatPercent(100 * flip.probability.before, 1)} → ${formatPercent(100 * flip.probability.after, 1)}`,
     ]),
     data: {
       header: ['image', 'true label', 'before', 'after', 'probability before', 'probability after'],
@@ -100,7 +100,7 @@ export function flipsTable({ flips, models }: Comparison): Table {
       'Probability: of the class that the first model predicts, by the first model → by the second. ✓: the true label.',
       ...(flips.length > listed.length
         ? [
-            `${integer(flips.length - listed.length)} more are in report.json; those above are the worst of every class in turn.`,
+            `${formatInteger(flips.length - listed.length)} more are in report.json; those above are the worst of every class in turn.`,
           ]
         : []),
     ],

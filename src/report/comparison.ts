@@ -1,8 +1,8 @@
 import type { Accuracy } from '../metrics/accuracy.js';
 import type { Agreement } from '../metrics/agreement.js';
 import { isSameSpeed } from '../metrics/speed.js';
-import { integer, megabytes, percent, signed } from './format.js';
-import type { Provenance } from './provenance.js';
+import { formatInteger, formatMegabytes, formatPercent, formatSigned } from './format.js';
+import type { Provenance } from './provenance-html.js';
 
 /**
  * Sizes of one model. Bytes are those of the files that it was read from, or of the ONNX file that is written of it, raw
@@ -106,7 +106,7 @@ export interface ComparisonRow {
   readonly raw: { readonly before: number; readonly after: number; readonly unit: string };
 }
 
-function row(
+function buildRow(
   label: string,
   unit: string,
   [before, after]: readonly [number, number],
@@ -116,40 +116,52 @@ function row(
   return { label, before: format(before), after: format(after), change, raw: { before, after, unit } };
 }
 
-function accuracyRows({ before, after }: NonNullable<Comparison['accuracy']>): ComparisonRow[] {
-  const rate = (label: string, key: 'top1' | 'top5') =>
-    row(label, 'percent', [before[key], after[key]], percent, `${signed(after[key] - before[key], 2)} points`);
-  const nats = (value: number) => value.toFixed(4);
+function buildAccuracyRows({ before, after }: NonNullable<Comparison['accuracy']>): ComparisonRow[] {
+  const buildRateRow = (label: string, key: 'top1' | 'top5') =>
+    buildRow(
+      label,
+      'percent',
+      [before[key], after[key]],
+      formatPercent,
+      `${formatSigned(after[key] - before[key], 2)} points`,
+    );
+  const formatNats = (value: number) => value.toFixed(4);
   return [
-    rate('top-1', 'top1'),
-    rate('top-5', 'top5'),
-    row('negative log-likelihood', 'nats', [before.nll, after.nll], nats, signed(after.nll - before.nll, 4)),
+    buildRateRow('top-1', 'top1'),
+    buildRateRow('top-5', 'top5'),
+    buildRow(
+      'negative log-likelihood',
+      'nats',
+      [before.nll, after.nll],
+      formatNats,
+      formatSigned(after.nll - before.nll, 4),
+    ),
   ];
 }
 
 /** The table of accuracy, sizes and speed, the same in the report and on a terminal. */
-export function comparisonRows({ accuracy, size, speed }: Comparison): ComparisonRow[] {
-  const amount = (
+export function buildComparisonRows({ accuracy, size, speed }: Comparison): ComparisonRow[] {
+  const buildAmountRow = (
     label: string,
     unit: string,
     of: (figures: SizeFigures) => number,
     format: (value: number) => string,
   ) => {
     const pair = [of(size.before), of(size.after)] as const;
-    return row(label, unit, pair, format, percent((100 * pair[1]) / pair[0], 1));
+    return buildRow(label, unit, pair, format, formatPercent((100 * pair[1]) / pair[0], 1));
   };
   return [
-    ...(accuracy ? accuracyRows(accuracy) : []),
-    amount('parameters', 'count', (figures) => figures.parameters, integer),
-    amount('ONNX file', 'bytes', (figures) => figures.onnxBytes, megabytes),
-    amount('ONNX file, gzip', 'bytes', (figures) => figures.gzipBytes, megabytes),
-    amount('mult-adds per image', 'count', (figures) => figures.multAdds, integer),
+    ...(accuracy ? buildAccuracyRows(accuracy) : []),
+    buildAmountRow('parameters', 'count', (figures) => figures.parameters, formatInteger),
+    buildAmountRow('ONNX file', 'bytes', (figures) => figures.onnxBytes, formatMegabytes),
+    buildAmountRow('ONNX file, gzip', 'bytes', (figures) => figures.gzipBytes, formatMegabytes),
+    buildAmountRow('mult-adds per image', 'count', (figures) => figures.multAdds, formatInteger),
     ...speed.map((figures) =>
-      row(
+      buildRow(
         `latency, batch ${figures.batch}`,
         'milliseconds',
         [figures.beforeMs, figures.afterMs],
-        milliseconds,
+        formatMilliseconds,
         describeSpeed(figures),
       ),
     ),
@@ -157,17 +169,18 @@ export function comparisonRows({ accuracy, size, speed }: Comparison): Compariso
 }
 
 /** Formats a latency with digits enough to see the ratio of two of them. */
-export const milliseconds = (value: number): string => `${value < 1 ? value.toPrecision(3) : value.toFixed(2)} ms`;
+export const formatMilliseconds = (value: number): string =>
+  `${value < 1 ? value.toPrecision(3) : value.toFixed(2)} ms`;
 
-const times = (value: number): string => `${value > 10 ? (1 / value).toPrecision(2) : (1 / value).toFixed(2)}x`;
+const formatSpeedup = (value: number): string => `${value > 10 ? (1 / value).toPrecision(2) : (1 / value).toFixed(2)}x`;
 
 /** How fast the second model is, without its interval: `1.17x the speed`, or `no difference`. */
-export function shortSpeed({ ratio, ratioInterval }: Pick<SpeedFigures, 'ratio' | 'ratioInterval'>): string {
-  return isSameSpeed(ratioInterval) ? 'no difference' : `${times(ratio)} the speed`;
+export function formatSpeed({ ratio, ratioInterval }: Pick<SpeedFigures, 'ratio' | 'ratioInterval'>): string {
+  return isSameSpeed(ratioInterval) ? 'no difference' : `${formatSpeedup(ratio)} the speed`;
 }
 
 /** Describes how fast the second model is: `1.17x the speed (95 % interval 1.10x to 1.24x)`, or `no difference (…)`. */
 export function describeSpeed(figures: Pick<SpeedFigures, 'ratio' | 'ratioInterval'>): string {
   const [low, high] = figures.ratioInterval;
-  return `${shortSpeed(figures)} (95 % interval ${times(high)} to ${times(low)})`;
+  return `${formatSpeed(figures)} (95 % interval ${formatSpeedup(high)} to ${formatSpeedup(low)})`;
 }

@@ -1,10 +1,10 @@
 /** A compressed model, or a sweep over sizes, as a page: size against accuracy, and what each rank adds. */
 import { drawChart, Plot } from './chart.js';
 import type { Chart } from './chart-html.js';
-import { type KeyFigure, makeReport, paragraph, type Report } from './page.js';
-import type { Provenance } from './provenance.js';
+import type { Provenance } from './provenance-html.js';
+import { type KeyFigure, makeReport, type Report, renderParagraph } from './report-page.js';
+import { makeTable, type TableContent } from './report-table.js';
 import { MARK, MUTED, SERIES } from './style.js';
-import { makeTable, type TableContent } from './table.js';
 
 /** A model on the axes of size and accuracy. */
 export interface CurvePoint {
@@ -205,7 +205,7 @@ export function makeCompressionReport(content: CompressionPage): Report {
     title,
     verdict,
     warnings,
-    keys,
+    keyFigures: keys,
     provenance,
     sections: [
       {
@@ -221,14 +221,14 @@ export function makeCompressionReport(content: CompressionPage): Report {
           spectra.length === 0
             ? []
             : [
-                paragraph(
+                renderParagraph(
                   'Squared singular values of the weights in the metric of the data, relative to the largest (no unit): what a rank adds to the predicted loss. Dashed: the rank that was kept.',
                   true,
                 ),
                 { kind: 'charts', charts: spectra, small: true },
               ],
       },
-      { title: 'How this was measured', blocks: notes.map((note) => paragraph(note)) },
+      { title: 'How this was measured', blocks: notes.map((note) => renderParagraph(note)) },
     ],
   });
 }

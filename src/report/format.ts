@@ -1,23 +1,24 @@
 /** How reports write numbers and text. */
 
 /** `27,927,560` */
-export const integer = (value: number): string => Math.round(value).toLocaleString('en-US');
+export const formatInteger = (value: number): string => Math.round(value).toLocaleString('en-US');
 
 /** `40.10 %` of a number that is in percent already. */
-export const percent = (value: number, digits = 2): string => `${value.toFixed(digits)} %`;
+export const formatPercent = (value: number, digits = 2): string => `${value.toFixed(digits)} %`;
 
 /** `+0.50`, `−0.50` */
-export const signed = (value: number, digits: number): string =>
+export const formatSigned = (value: number, digits: number): string =>
   `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
 
 /** `0.973`, `−0.140` */
-export const decimal = (value: number, digits = 3): string => value.toFixed(digits).replace('-', '−');
+export const formatDecimal = (value: number, digits = 3): string => value.toFixed(digits).replace('-', '−');
 
 /** `1.09 MB` (millions of bytes). */
-export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
+export const formatMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
 
 /** `1 image`, `2 images`. */
-export const counted = (count: number, noun: string): string => `${integer(count)} ${noun}${count === 1 ? '' : 's'}`;
+export const formatCount = (count: number, noun: string): string =>
+  `${formatInteger(count)} ${noun}${count === 1 ? '' : 's'}`;
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
@@ -27,7 +28,7 @@ export function escapeHtml(text: string): string {
 }
 
 /** Turns bytes or text into an address that needs no file of its own. */
-export function dataUrl(content: Uint8Array | string, type: string): string {
+export function toDataUrl(content: Uint8Array | string, type: string): string {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   let binary = '';
   for (let start = 0; start < bytes.length; start += 0x8000)
@@ -36,14 +37,14 @@ export function dataUrl(content: Uint8Array | string, type: string): string {
 }
 
 /** One cell of a CSV file. */
-export type Cell = string | number | undefined;
+export type CsvCell = string | number | undefined;
 
 /**
  * Writes rows as CSV (RFC 4180). Text that a spreadsheet would run as a formula gets an apostrophe in front: file names
  * of a data set are not to be trusted.
  */
-export function writeCsv(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const write = (cell: Cell): string => {
+export function writeCsv(header: readonly string[], rows: readonly (readonly CsvCell[])[]): string {
+  const write = (cell: CsvCell): string => {
     if (cell === undefined) return '';
     if (typeof cell === 'number') return Number.isFinite(cell) ? String(cell) : '';
     const text = /^[=+@\t\r]|^-(?![\d.])/.test(cell) ? `'${cell}` : cell;
@@ -53,6 +54,6 @@ export function writeCsv(header: readonly string[], rows: readonly (readonly Cel
 }
 
 /** Escapes a sentence for HTML; numbers are not parted from their units at the end of a line. */
-export function proseHtml(text: string): string {
+export function toProseHtml(text: string): string {
   return escapeHtml(text).replace(/(\d) (?=%|MB\b|ms\b|points\b)/g, '$1\u00a0');
 }

@@ -22,7 +22,7 @@ export function normalizeAxis(axis: number, rank: number): number {
 }
 
 /** Whether two dimension lists are the same. */
-export function sameDims<D>(a: readonly D[], b: readonly D[]): boolean {
+export function areDimsEqual<D>(a: readonly D[], b: readonly D[]): boolean {
   return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
 }
 

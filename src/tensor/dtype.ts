@@ -44,7 +44,7 @@ const constructors: { readonly [T in DType]: ArrayConstructor<T> } = {
 export const dtypes = Object.keys(constructors) as readonly DType[];
 
 /** Bytes of one element. */
-export function bytesPerElement(dtype: DType): number {
+export function getBytesPerElement(dtype: DType): number {
   return constructors[dtype].BYTES_PER_ELEMENT;
 }
 
@@ -58,7 +58,7 @@ export function allocate<T extends DType>(dtype: T, length: number): DTypeArrays
  * `bytes.byteLength` must be a multiple of the element size.
  */
 export function fromBytes<T extends DType>(dtype: T, bytes: Uint8Array): DTypeArrays[T] {
-  const size = bytesPerElement(dtype);
+  const size = getBytesPerElement(dtype);
   // Not `slice`: on a Node Buffer that gives a view, which would be as unaligned.
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new constructors[dtype](aligned.buffer, aligned.byteOffset, Math.floor(aligned.byteLength / size));

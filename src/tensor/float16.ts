@@ -15,7 +15,7 @@ const INFINITY = 0x7f800000;
 /** float32 bits of every float16: decoding is then one look-up, several times as fast as bit arithmetic. */
 let decoded: Float32Array | undefined;
 
-function decodeTable(): Float32Array {
+function buildDecodeTable(): Float32Array {
   const table = new Float32Array(0x10000);
   const bits = new Uint32Array(table.buffer);
   for (let half = 0; half < 0x10000; half++) {
@@ -34,7 +34,7 @@ function decodeTable(): Float32Array {
 
 /** The values of float16 bits, exactly. */
 export function float16ToFloat32(halves: Uint16Array): Float32Array {
-  decoded ??= decodeTable();
+  decoded ??= buildDecodeTable();
   const table = decoded;
   const values = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) values[i] = table[halves[i] as number] as number;

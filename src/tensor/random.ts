@@ -82,12 +82,12 @@ export class MersenneTwister {
       return values;
     }
     for (let i = 0; i < count; i++) values[i] = this.uniform();
-    for (let start = 0; start + NORMAL_BLOCK <= count; start += NORMAL_BLOCK) boxMuller(values, start);
+    for (let start = 0; start + NORMAL_BLOCK <= count; start += NORMAL_BLOCK) applyBoxMuller(values, start);
     if (count % NORMAL_BLOCK !== 0) {
       // The last block overlaps the one before it and is drawn anew.
       const start = count - NORMAL_BLOCK;
       for (let i = start; i < count; i++) values[i] = this.uniform();
-      boxMuller(values, start);
+      applyBoxMuller(values, start);
     }
     return values;
   }
@@ -134,7 +134,7 @@ export class MersenneTwister {
 }
 
 /** 16 uniform numbers at `start` become 16 normal ones: the first half gives the radii, the second the angles. */
-function boxMuller(values: Float32Array, start: number): void {
+function applyBoxMuller(values: Float32Array, start: number): void {
   for (let i = start; i < start + NORMAL_BLOCK / 2; i++) {
     const radius = Math.sqrt(-2 * Math.log(1 - (values[i] as number)));
     const angle = 2 * Math.PI * (values[i + NORMAL_BLOCK / 2] as number);
@@ -150,7 +150,7 @@ function swap(values: Uint32Array, i: number, j: number): void {
 }
 
 /** Lengths of the parts of `n` items for fractions that sum to 1: floors, the rest dealt out one each from the first. */
-function splitLengths(n: number, fractions: readonly number[]): number[] {
+function computeSplitLengths(n: number, fractions: readonly number[]): number[] {
   const sum = fractions.reduce((total, fraction) => total + fraction, 0);
   if (fractions.some((fraction) => !(fraction >= 0)) || sum > 1 || 1 - sum > 1e-9) {
     throw new UsageError(`Split fractions must be at least 0 and sum to 1, found ${fractions.join(' + ')} = ${sum}.`);
@@ -171,7 +171,7 @@ function splitLengths(n: number, fractions: readonly number[]): number[] {
 export function randomSplit(n: number, fractions: readonly number[], seed: number): number[][] {
   const order = new MersenneTwister(seed).randperm(n);
   let start = 0;
-  return splitLengths(n, fractions).map((length) => {
+  return computeSplitLengths(n, fractions).map((length) => {
     start += length;
     return Array.from(order.subarray(start - length, start));
   });

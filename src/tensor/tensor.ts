@@ -1,6 +1,6 @@
 import { ShiboriError } from '../errors.js';
 import { countElements } from './dims.js';
-import { allocate, bytesPerElement, type DType, type DTypeArrays } from './dtype.js';
+import { allocate, type DType, type DTypeArrays, getBytesPerElement } from './dtype.js';
 
 interface TensorOf<T extends DType> {
   readonly dtype: T;
@@ -57,12 +57,12 @@ export function reshape<T extends DType>(source: Tensor<T>, dims: readonly numbe
 }
 
 /** Size of the elements in bytes. */
-export function countBytes(source: Tensor): number {
-  return source.data.length * bytesPerElement(source.dtype);
+export function countTensorBytes(source: Tensor): number {
+  return source.data.length * getBytesPerElement(source.dtype);
 }
 
 /** The raw little-endian bytes of a tensor, as a view. */
-export function getBytes(source: Tensor): Uint8Array {
+export function getTensorBytes(source: Tensor): Uint8Array {
   return new Uint8Array(source.data.buffer, source.data.byteOffset, source.data.byteLength);
 }
 

@@ -2,18 +2,18 @@ import { ShiboriError } from '../errors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Mean negative log-likelihood (nats) and top-1 (percent) on the validation images. */
-export interface Measured {
+export interface ValidationResult {
   readonly loss: number;
   readonly top1: number;
 }
 
 /** An epoch with what it measured; 0 is the model before the training. */
-export interface MeasuredEpoch extends Measured {
+export interface MeasuredEpoch extends ValidationResult {
   readonly epoch: number;
 }
 
 /** Whether a measurement is better: a higher top-1, and for equal ones a lower loss. */
-export function isBetter(measured: Measured, best: Measured | undefined): boolean {
+export function isBetter(measured: ValidationResult, best: ValidationResult | undefined): boolean {
   if (best === undefined || measured.top1 > best.top1) return true;
   return measured.top1 === best.top1 && measured.loss < best.loss;
 }
@@ -23,7 +23,7 @@ export function isBetter(measured: Measured, best: Measured | undefined): boolea
  *
  * @throws ShiboriError when no validation image could be read.
  */
-export function checkMeasured(measured: Measured): Measured {
+export function checkMeasured(measured: ValidationResult): ValidationResult {
   if (!Number.isNaN(measured.top1)) return measured;
   throw new ShiboriError(
     'Not one validation image could be read: the best epoch cannot be chosen. Train without validation images, or give others.',

@@ -8,7 +8,7 @@
 import type { Engine, NamedTensors } from '../engine/engine.js';
 import { BatchSessions, type Piece, splitIntoPieces } from '../engine/pieces.js';
 import { ShiboriError } from '../errors.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import type { Graph, Value } from '../graph/model.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { appendClassScores, appendLogProbabilities } from '../ops/scores/append.js';
@@ -53,8 +53,8 @@ const PROBABILITIES = 'train/teacher/probabilities';
 const LEAST_VARIANCE = 1e-6;
 
 /** The value of the student that is compared; none where predictions alone are. */
-export function comparedValues(student: Graph, distillation: Distillation | undefined): readonly Value[] {
-  return distillation && compares(distillation) ? [findTeacherLayer(student, 'student', distillation)] : [];
+export function listComparedValues(student: Graph, distillation: Distillation | undefined): readonly Value[] {
+  return distillation && comparesActivations(distillation) ? [findTeacherLayer(student, 'student', distillation)] : [];
 }
 
 /** The value that is compared. Throws when a graph has none of that name, or nobody said which. */
@@ -69,15 +69,15 @@ function findTeacherLayer(graph: Graph, which: 'teacher' | 'student', { layer }:
   });
 }
 
-const compares = ({ features = 0, maps }: Distillation): boolean => features > 0 || (maps?.weight ?? 0) > 0;
+const comparesActivations = ({ features = 0, maps }: Distillation): boolean => features > 0 || (maps?.weight ?? 0) > 0;
 
 /** What the teacher tells of a batch, as one graph. */
-function teacherGraph(distillation: Distillation, batch: number): Graph {
+function buildTeacherGraph(distillation: Distillation, batch: number): Graph {
   const { teacher, features = 0, maps } = distillation;
   const [input] = teacher.inputs;
   const [output] = teacher.outputs;
   if (!input?.type || !output) throw new ShiboriError('The teacher has no typed input.', { code: 'training-failed' });
-  const layer = compares(distillation) ? findTeacherLayer(teacher, 'teacher', distillation) : undefined;
+  const layer = comparesActivations(distillation) ? findTeacherLayer(teacher, 'teacher', distillation) : undefined;
   const { builder: b, mapValue: of } = startRewrite(teacher, {
     inputDims: { [input.name]: [batch, ...input.type.dims.slice(1)] },
     outputs: layer ? [output, layer] : [output],
@@ -95,13 +95,13 @@ function teacherGraph(distillation: Distillation, batch: number): Graph {
       axis: 1,
     });
     publish(picked, PICKED);
-    publish(standardized(b, maps.append(b, scores, picked, of(layer))), MAPS);
+    publish(standardizeMaps(b, maps.append(b, scores, picked, of(layer))), MAPS);
   }
   return b.build('teacher');
 }
 
 /** Maps `[B, h, w]` as rows `[B, h·w]` of mean 0 and length 1. */
-function standardized(b: GraphBuilder, maps: Value): Value {
+function standardizeMaps(b: GraphBuilder, maps: Value): Value {
   const rows = b.op('Flatten', [maps], { axis: 1 });
   // At a scale of 1 first, whatever the scores' gradients are: what is added to a variance must be little.
   const most = b.op('ReduceMax', [b.op('Abs', [rows]), b.ints([1])], { keepdims: 1 });
@@ -123,25 +123,28 @@ export function appendDistillation(
   distillation: Distillation,
 ): Value | undefined {
   const { features = 0, maps } = distillation;
-  if (!compares(distillation)) return undefined;
+  if (!comparesActivations(distillation)) return undefined;
   const layer = findTeacherLayer(student, 'student', distillation);
   const activation = of(layer);
   const dims = activation.type?.dims.map(Number) ?? [];
   const terms: Value[] = [];
-  const term = (value: Value, weight: number) => terms.push(b.op('Mul', [value, b.scalar(weight)]));
-  const total = (value: Value) => b.op('ReduceSum', [value], { keepdims: 0 });
+  const addTerm = (value: Value, weight: number) => terms.push(b.op('Mul', [value, b.scalar(weight)]));
+  const sumAll = (value: Value) => b.op('ReduceSum', [value], { keepdims: 0 });
   if (features > 0) {
     const wanted = b.input(FEATURES, 'float32', dims);
     const difference = b.op('Sub', [activation, wanted]);
-    term(b.op('Div', [total(b.op('Mul', [difference, difference])), total(b.op('Mul', [wanted, wanted]))]), features);
+    addTerm(
+      b.op('Div', [sumAll(b.op('Mul', [difference, difference])), sumAll(b.op('Mul', [wanted, wanted]))]),
+      features,
+    );
   }
   if (maps && maps.weight > 0) {
     const scores = appendClassScores(b, of, findScores(student));
     const picked = b.input(PICKED, 'float32', scores.type?.dims ?? []);
-    const own = standardized(b, maps.append(b, scores, picked, activation));
+    const own = standardizeMaps(b, maps.append(b, scores, picked, activation));
     const wanted = b.input(MAPS, 'float32', own.type?.dims ?? []);
-    const correlation = b.op('Mul', [total(b.op('Mul', [own, wanted])), b.scalar(1 / (dims[0] ?? 1))]);
-    term(b.op('Sub', [b.scalar(1), correlation]), maps.weight);
+    const correlation = b.op('Mul', [sumAll(b.op('Mul', [own, wanted])), b.scalar(1 / (dims[0] ?? 1))]);
+    addTerm(b.op('Sub', [b.scalar(1), correlation]), maps.weight);
   }
   return terms.reduce((sum, value) => b.op('Add', [sum, value]));
 }
@@ -154,24 +157,24 @@ export interface Teacher {
    * @param indices positions of the images in the data.
    * @param images loads them, where they are needed.
    */
-  ask(indices: readonly number[], images: () => Promise<Tensor<'float32'>>): Promise<Answer>;
+  ask(indices: readonly number[], images: () => Promise<Tensor<'float32'>>): Promise<TeacherAnswer>;
   dispose(): Promise<void>;
 }
 
-interface Answer {
+interface TeacherAnswer {
   readonly probabilities: Tensor<'float32'>;
   readonly feeds: NamedTensors;
 }
 
 /** What the teacher tells of one image, and the elements that it takes of a record. */
-type Part = readonly [name: string, dims: readonly number[]];
+type RecordPart = readonly [name: string, dims: readonly number[]];
 
 /** Rows of a record become tensors of a batch, or the other way round. */
-function* placesIn(
-  parts: readonly Part[],
+function* iterateRecordSlices(
+  parts: readonly RecordPart[],
   count: number,
-): Generator<readonly [Part, row: number, start: number, size: number]> {
-  const length = recordLength(parts);
+): Generator<readonly [RecordPart, row: number, start: number, size: number]> {
+  const length = countRecordElements(parts);
   let offset = 0;
   for (const part of parts) {
     const size = countElements(part[1]);
@@ -180,12 +183,13 @@ function* placesIn(
   }
 }
 
-const recordLength = (parts: readonly Part[]): number => parts.reduce((sum, [, dims]) => sum + countElements(dims), 0);
+const countRecordElements = (parts: readonly RecordPart[]): number =>
+  parts.reduce((sum, [, dims]) => sum + countElements(dims), 0);
 
 /** Everything a batch was told, a record for each image. */
-function toRecords(parts: readonly Part[], found: NamedTensors, count: number): Float32Array {
-  const records = new Float32Array(count * recordLength(parts));
-  for (const [[name], row, start, size] of placesIn(parts, count)) {
+function packRecords(parts: readonly RecordPart[], found: NamedTensors, count: number): Float32Array {
+  const records = new Float32Array(count * countRecordElements(parts));
+  for (const [[name], row, start, size] of iterateRecordSlices(parts, count)) {
     records.set(
       expectFloat32(found[name], `The teacher's "${name}"`).data.subarray(row * size, (row + 1) * size),
       start,
@@ -194,17 +198,21 @@ function toRecords(parts: readonly Part[], found: NamedTensors, count: number): 
   return records;
 }
 
-function fromRecords(parts: readonly Part[], records: Float32Array, count: number): Record<string, Tensor<'float32'>> {
+function unpackRecords(
+  parts: readonly RecordPart[],
+  records: Float32Array,
+  count: number,
+): Record<string, Tensor<'float32'>> {
   const found = Object.fromEntries(parts.map(([name, dims]) => [name, zeros('float32', [count, ...dims])]));
-  for (const [[name], row, start, size] of placesIn(parts, count)) {
+  for (const [[name], row, start, size] of iterateRecordSlices(parts, count)) {
     found[name]?.data.set(records.subarray(start, start + size), row * size);
   }
   return found;
 }
 
 /** Puts together what was found of the pieces of a batch. */
-function joined(
-  parts: readonly Part[],
+function joinPieces(
+  parts: readonly RecordPart[],
   found: readonly (readonly [Piece, NamedTensors])[],
   count: number,
 ): Record<string, Tensor<'float32'>> {
@@ -220,34 +228,37 @@ function joined(
 
 /** Loads the teacher; a session for each size of batch. */
 export function openTeacher(engine: Engine, distillation: Distillation): Teacher {
-  const sessions = new BatchSessions(engine, (batch) => teacherGraph(distillation, batch));
+  const sessions = new BatchSessions(engine, (batch) => buildTeacherGraph(distillation, batch));
   const input = distillation.teacher.inputs[0]?.name ?? '';
-  const single = teacherGraph(distillation, getFixedBatch(distillation.teacher) ?? 1);
-  const parts = single.outputs.map(({ name, type }): Part => [name, (type?.dims ?? []).slice(1).map(Number)]);
-  const length = recordLength(parts);
+  const single = buildTeacherGraph(distillation, findFixedBatch(distillation.teacher) ?? 1);
+  const parts = single.outputs.map(({ name, type }): RecordPart => [name, (type?.dims ?? []).slice(1).map(Number)]);
+  const length = countRecordElements(parts);
   const store = distillation.store?.(length, single);
   const compute = async (images: Tensor<'float32'>, batch: number): Promise<NamedTensors> => {
     const found: (readonly [Piece, NamedTensors])[] = [];
-    for (const piece of splitIntoPieces(images, getFixedBatch(distillation.teacher))) {
-      const session = await sessions.of(piece.images.dims[0] ?? 0);
+    for (const piece of splitIntoPieces(images, findFixedBatch(distillation.teacher))) {
+      const session = await sessions.loadFor(piece.images.dims[0] ?? 0);
       found.push([piece, await session.run({ [input]: piece.images })]);
     }
     const [first] = found;
-    return first?.[0].images === images ? first[1] : joined(parts, found, batch);
+    return first?.[0].images === images ? first[1] : joinPieces(parts, found, batch);
   };
-  const told = async (indices: readonly number[], images: () => Promise<Tensor<'float32'>>): Promise<NamedTensors> => {
+  const findAnswers = async (
+    indices: readonly number[],
+    images: () => Promise<Tensor<'float32'>>,
+  ): Promise<NamedTensors> => {
     const count = indices.length;
     if (!store) return compute(await images(), count);
     const records = new Float32Array(count * length);
     if (!indices.every((index) => store.has(0, index))) {
-      store.write(0, indices, toRecords(parts, await compute(await images(), count), count));
+      store.write(0, indices, packRecords(parts, await compute(await images(), count), count));
     }
     store.read(0, indices, records);
-    return fromRecords(parts, records, count);
+    return unpackRecords(parts, records, count);
   };
   return {
     async ask(indices, images) {
-      const { [PROBABILITIES]: probabilities, ...feeds } = await told(indices, images);
+      const { [PROBABILITIES]: probabilities, ...feeds } = await findAnswers(indices, images);
       return { probabilities: expectFloat32(probabilities, "The teacher's probabilities"), feeds };
     },
     async dispose() {

@@ -27,9 +27,9 @@ function allocateView(count: number, elements: number): Float32Array {
 }
 
 /** A store in memory. Throws ShiboriError when a view does not fit into it. */
-export function memoryStore(count: number, elements: number): FeatureStore {
+export function createMemoryStore(count: number, elements: number): FeatureStore {
   const views = new Map<number, { data: Float32Array; present: Uint8Array }>();
-  const viewOf = (view: number) => {
+  const getOrAllocateView = (view: number) => {
     let found = views.get(view);
     if (!found) {
       found = { data: allocateView(count, elements), present: new Uint8Array(count) };
@@ -40,14 +40,14 @@ export function memoryStore(count: number, elements: number): FeatureStore {
   return {
     has: (view, index) => views.get(view)?.present[index] === 1,
     read(view, indices, target) {
-      const { data } = viewOf(view);
+      const { data } = getOrAllocateView(view);
       for (let i = 0; i < indices.length; i++) {
         const at = (indices[i] as number) * elements;
         target.set(data.subarray(at, at + elements), i * elements);
       }
     },
     write(view, indices, features) {
-      const { data, present } = viewOf(view);
+      const { data, present } = getOrAllocateView(view);
       for (let i = 0; i < indices.length; i++) {
         const index = indices[i] as number;
         data.set(features.subarray(i * elements, (i + 1) * elements), index * elements);

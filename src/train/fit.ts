@@ -9,23 +9,23 @@
 
 import type { Engine } from '../engine/engine.js';
 import { UsageError } from '../errors.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { listParameters } from '../graph/parameters.js';
 import { splitFrozenPrefix } from '../passes/frozen-prefix.js';
 import { withScoresAlone } from '../passes/scores-graph.js';
 import { defined } from '../values.js';
-import type { Measured, MeasuredEpoch } from './best-weights.js';
-import { comparedValues, type Distillation } from './distillation.js';
-import { cachedFeatures, imageFeatures } from './features.js';
-import { type FeatureStore, memoryStore } from './features-in-memory.js';
+import type { MeasuredEpoch, ValidationResult } from './best-weights.js';
+import { type Distillation, listComparedValues } from './distillation.js';
+import { createMemoryStore, type FeatureStore } from './features-in-memory.js';
 import type { Schedule } from './schedules.js';
-import { initializersNamed } from './step-graph.js';
+import { findInitializers } from './step-graph.js';
 import type { StepSettings } from './step-settings.js';
 import { type FitProgress, Trainer } from './trainer.js';
 import type { TrainingData } from './training-data.js';
+import { createCachedFeatures, createImageFeatures } from './training-features.js';
 import type { CheckpointStore, EpochRecord } from './training-state.js';
-import { computeWeightsDigest, initialWeights, withWeights } from './weights.js';
+import { computeWeightsDigest, createWeights, withWeights } from './weights.js';
 
 export type { FitProgress } from './trainer.js';
 
@@ -78,9 +78,9 @@ export interface FitOptions extends Omit<StepSettings, 'seed'> {
    * What the model measures on the validation images before the training, where that is known; `skip`: it is not measured
    * and not kept, as for fresh parameters. Default: it is measured.
    */
-  readonly before?: Measured | 'skip';
+  readonly before?: ValidationResult | 'skip';
   /** Called with what the model measures before the training. */
-  readonly onBefore?: (measured: Measured) => void | Promise<void>;
+  readonly onBefore?: (measured: ValidationResult) => void | Promise<void>;
   /** Told after each step, and as features and validation go on. */
   readonly onProgress?: (progress: FitProgress) => void;
   /** Told after each epoch, before its checkpoint is written. */
@@ -95,7 +95,7 @@ export interface FitResult {
   readonly graph: Graph;
   readonly history: readonly EpochRecord[];
   /** What the model measured before the training; `undefined` without validation images or where it was skipped. */
-  readonly before?: Measured;
+  readonly before?: ValidationResult;
   /** The epoch that is best on the validation images, 0 for the model before the training; `graph` is this one unless the last is kept. */
   readonly best?: MeasuredEpoch;
   /** Steps done. */
@@ -156,7 +156,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
   const graph = withScoresAlone(whole);
   const { engine, data, validation, trains, optimizer, batch = 64, accumulate = 1, seed = 42, views = 1 } = options;
   // Any other graph is bound to the batch of the training, whatever its own is.
-  const fixed = getFixedBatch(graph) === batch ? batch : undefined;
+  const fixed = findFixedBatch(graph) === batch ? batch : undefined;
   checkCounts({
     'the number of images': [data.count, fixed ?? 2],
     epochs: [options.epochs, 1],
@@ -170,20 +170,26 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
     listParameters(graph).flatMap(({ name, kind }) => (kind === 'parameter' && trains(name) ? [name] : [])),
   );
   const { distillation } = options;
-  const trained = new Set(initializersNamed(graph, names));
-  const split = splitFrozenPrefix(graph, trained, comparedValues(graph, distillation));
+  const trained = new Set(findInitializers(graph, names));
+  const split = splitFrozenPrefix(graph, trained, listComparedValues(graph, distillation));
   // Values inside of a graph of a fixed batch may hold several images in one row: they are not cached image by image.
   const {
     prefix,
     suffix,
     elementsPerImage: elements,
   } = fixed === undefined ? split : { ...split, prefix: undefined, suffix: graph };
-  const featuresOf = (images: TrainingData, open: FitOptions['store'], count: number) =>
+  const createFeatures = (images: TrainingData, open: FitOptions['store'], count: number) =>
     prefix
-      ? cachedFeatures(engine, images, prefix, open?.(elements, prefix) ?? memoryStore(images.count, elements), count)
-      : imageFeatures(images);
-  const features = featuresOf(data, options.store, views);
-  const validationFeatures = validation && featuresOf(validation, options.validationStore, 1);
+      ? createCachedFeatures(
+          engine,
+          images,
+          prefix,
+          open?.(elements, prefix) ?? createMemoryStore(images.count, elements),
+          count,
+        )
+      : createImageFeatures(images);
+  const features = createFeatures(data, options.store, views);
+  const validationFeatures = validation && createFeatures(validation, options.validationStore, 1);
   const fingerprint = JSON.stringify([
     options.fingerprint,
     {
@@ -204,7 +210,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
       ...(distillation ? { distillation: computeFingerprint(distillation) } : {}),
     },
   ]);
-  const weights = initialWeights(suffix, names, optimizer, options.averaging !== undefined);
+  const weights = createWeights(suffix, names, optimizer, options.averaging !== undefined);
   const trainer = new Trainer(suffix, weights, features, validationFeatures, {
     ...options,
     batch,
@@ -217,7 +223,7 @@ export async function fit(whole: Graph, options: FitOptions): Promise<FitResult>
   try {
     const finished = await trainer.run();
     return {
-      graph: withWeights(whole, trainer.results(finished)),
+      graph: withWeights(whole, trainer.collectResults(finished)),
       history: trainer.progress.history,
       ...defined({ before: trainer.progress.before, best: trainer.progress.kept }),
       steps: trainer.progress.step,

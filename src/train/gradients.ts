@@ -4,7 +4,7 @@
  */
 
 /** Sum of the squares, in double; not finite where any number is not. */
-export function sumOfSquares(values: Float32Array): number {
+export function computeSquaredNorm(values: Float32Array): number {
   // Four sums, so that none waits for the one before.
   let a = 0;
   let b = 0;
@@ -28,11 +28,11 @@ export function sumOfSquares(values: Float32Array): number {
 
 /** Whether all numbers are finite. */
 export function areFinite(values: Float32Array): boolean {
-  return Number.isFinite(sumOfSquares(values));
+  return Number.isFinite(computeSquaredNorm(values));
 }
 
 /** Clamps every number to ±`limit`, in place (`torch.nn.utils.clip_grad_value_`); returns the sum of the new squares. */
-export function clampSquares(values: Float32Array, limit: number): number {
+export function clampAndSumSquares(values: Float32Array, limit: number): number {
   const count = values.length;
   const bound = Math.fround(limit);
   let sum = 0;
@@ -45,12 +45,12 @@ export function clampSquares(values: Float32Array, limit: number): number {
 }
 
 /** The factor that brings a norm down to `limit`, as `torch.nn.utils.clip_grad_norm_` computes it. */
-export function normScale(norm: number, limit: number): number {
+export function computeNormScale(norm: number, limit: number): number {
   return Math.min(1, limit / (norm + 1e-6));
 }
 
 /** `target ← target + share · values`, or `share · values` where it is the first. */
-export function addShare(target: Float32Array, values: Float32Array, share: number, isFirst: boolean): void {
+export function addWeighted(target: Float32Array, values: Float32Array, share: number, isFirst: boolean): void {
   const count = target.length;
   if (isFirst) target.fill(0);
   for (let i = 0; i < count; i++) target[i] = (target[i] as number) + share * (values[i] as number);

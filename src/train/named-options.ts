@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, UsageError } from '../errors.js';
 
 /** A row of a table of things that are made by name: the options that it takes, and how it is made of them. */
 export interface NamedOptions<Made, Context extends readonly unknown[]> {
@@ -9,7 +9,7 @@ export interface NamedOptions<Made, Context extends readonly unknown[]> {
 }
 
 /** Makes a row of a table. */
-export function namedOptions<Shape extends z.ZodRawShape, Made, Context extends readonly unknown[]>(
+export function buildNamedOptions<Shape extends z.ZodRawShape, Made, Context extends readonly unknown[]>(
   options: z.ZodObject<Shape, z.core.$strict>,
   create: (options: z.output<z.ZodObject<Shape, z.core.$strict>>, ...context: Context) => Made,
 ): NamedOptions<Made, Context> {
@@ -27,18 +27,18 @@ export interface Choice extends Readonly<Record<string, unknown>> {
  * @param what what the table holds, for the message: `optimizer`.
  * @throws UsageError naming the nearest one.
  */
-export function rowNamed<Row>(what: string, table: Readonly<Record<string, Row>>, name: string): Row {
+export function requireRow<Row>(what: string, table: Readonly<Record<string, Row>>, name: string): Row {
   const row = Object.hasOwn(table, name) ? table[name] : undefined;
   if (row !== undefined) return row;
   const names = Object.keys(table);
-  throw new UsageError(`No ${what} is called "${name}".${suggestion(name, names)} Known: ${names.join(', ')}.`);
+  throw new UsageError(`No ${what} is called "${name}".${formatSuggestion(name, names)} Known: ${names.join(', ')}.`);
 }
 
 /**
  * The schema of a choice as people write it: `sgd`, or `{ name: sgd, momentum: 0.9 }`. An unknown name or option is told
  * of with the nearest known one.
  */
-export function choiceSchema(what: string, table: Readonly<Record<string, NamedOptions<unknown, never>>>) {
+export function buildChoiceSchema(what: string, table: Readonly<Record<string, NamedOptions<unknown, never>>>) {
   const written = z.union([z.string(), z.looseObject({ name: z.string() })], {
     error: `expected the name of an ${what}, or its name and options`.replace('an s', 'a s'),
   });
@@ -48,7 +48,7 @@ export function choiceSchema(what: string, table: Readonly<Record<string, NamedO
     const row = Object.hasOwn(table, name) ? table[name] : undefined;
     if (!row) {
       const names = Object.keys(table);
-      const message = `no ${what} is called "${name}".${suggestion(name, names)} Known: ${names.join(', ')}`;
+      const message = `no ${what} is called "${name}".${formatSuggestion(name, names)} Known: ${names.join(', ')}`;
       context.issues.push({ code: 'custom', message, path, input: value });
       return z.NEVER;
     }
@@ -59,7 +59,7 @@ export function choiceSchema(what: string, table: Readonly<Record<string, NamedO
       const message =
         key === undefined
           ? issue.message
-          : `"${key}" is no option of ${name}.${suggestion(key, known)} Known: ${known.join(', ')}`;
+          : `"${key}" is no option of ${name}.${formatSuggestion(key, known)} Known: ${known.join(', ')}`;
       context.issues.push({ code: 'custom', message, path: key === undefined ? issue.path : [key], input: options });
     }
     return { name, ...options };

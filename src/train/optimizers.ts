@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
-import { type NamedOptions, namedOptions } from './named-options.js';
+import { buildNamedOptions, type NamedOptions } from './named-options.js';
 
 /** State tensors of one parameter, by name; each has the parameter's size. */
 export type OptimizerState = Readonly<Record<string, Float32Array>>;
@@ -29,21 +29,21 @@ export interface Optimizer {
   update(parameter: Float32Array, gradient: Float32Array, state: OptimizerState, at: UpdateStep): void;
 }
 
-const share = z.number().min(0).lt(1);
-const decay = z.number().nonnegative();
+const fractionSchema = z.number().min(0).lt(1);
+const decaySchema = z.number().nonnegative();
 
 const adamOptions = z.strictObject({
-  beta1: share.default(0.9),
-  beta2: share.default(0.999),
+  beta1: fractionSchema.default(0.9),
+  beta2: fractionSchema.default(0.999),
   epsilon: z.number().positive().default(1e-8),
-  weightDecay: decay.default(0),
+  weightDecay: decaySchema.default(0),
 });
 
 const sgdOptions = z.strictObject({
   momentum: z.number().nonnegative().default(0),
   dampening: z.number().default(0),
   nesterov: z.boolean().default(false),
-  weightDecay: decay.default(0),
+  weightDecay: decaySchema.default(0),
 });
 
 /**
@@ -53,7 +53,7 @@ const sgdOptions = z.strictObject({
  * Defaults: betas 0.9 and 0.999, epsilon 1e-8, no weight decay.
  */
 export function adam(options: z.input<typeof adamOptions> = {}): Optimizer {
-  return adamLike('adam', adamOptions.parse(options), false);
+  return createAdam('adam', adamOptions.parse(options), false);
 }
 
 /**
@@ -63,10 +63,10 @@ export function adam(options: z.input<typeof adamOptions> = {}): Optimizer {
  * Defaults: betas 0.9 and 0.999, epsilon 1e-8, weight decay 0.01.
  */
 export function adamW(options: z.input<typeof adamOptions> = {}): Optimizer {
-  return adamLike('adamw', adamOptions.parse({ weightDecay: 0.01, ...options }), true);
+  return createAdam('adamw', adamOptions.parse({ weightDecay: 0.01, ...options }), true);
 }
 
-function adamLike(name: string, options: z.output<typeof adamOptions>, decoupled: boolean): Optimizer {
+function createAdam(name: string, options: z.output<typeof adamOptions>, decoupled: boolean): Optimizer {
   const { beta1, beta2, epsilon } = options;
   return {
     name,
@@ -160,7 +160,7 @@ export function sgd(options: z.input<typeof sgdOptions> = {}): Optimizer {
 
 /** All optimizers by name, with the options that each takes. */
 export const optimizers: Readonly<Record<string, NamedOptions<Optimizer, []>>> = {
-  adam: namedOptions(adamOptions, (options) => adam(options)),
-  adamw: namedOptions(adamOptions.extend({ weightDecay: decay.default(0.01) }), (options) => adamW(options)),
-  sgd: namedOptions(sgdOptions, (options) => sgd(options)),
+  adam: buildNamedOptions(adamOptions, (options) => adam(options)),
+  adamw: buildNamedOptions(adamOptions.extend({ weightDecay: decaySchema.default(0.01) }), (options) => adamW(options)),
+  sgd: buildNamedOptions(sgdOptions, (options) => sgd(options)),
 };

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
-import { type NamedOptions, namedOptions } from './named-options.js';
+import { buildNamedOptions, type NamedOptions } from './named-options.js';
 
 /** Learning rate of a training that does not say another. */
 export const DEFAULT_LEARNING_RATE = 1e-4;
@@ -124,22 +124,25 @@ export function warmUp(
 /** One learning rate, or the base and the peak of a cycle. */
 export type LearningRate = number | readonly [base: number, max: number];
 
-const count = z.number().int().positive();
-const factor = z.number().positive();
+const positiveCountSchema = z.number().int().positive();
+const factorSchema = z.number().positive();
 
-function one(learningRate: LearningRate, name: string): number {
+function requireSingleRate(learningRate: LearningRate, name: string): number {
   if (typeof learningRate === 'number') return learningRate;
   throw new UsageError(
     `The schedule ${name} takes one learning rate, found base and peak [${learningRate.join(', ')}].`,
   );
 }
 
-const cycleOptions = z.strictObject({ stepSizeUp: count.optional(), stepSizeDown: count.optional() });
+const cycleOptionsSchema = z.strictObject({
+  stepSizeUp: positiveCountSchema.optional(),
+  stepSizeDown: positiveCountSchema.optional(),
+});
 
 /** A cycle that rises for half of the training unless it says how long. */
-function readCycle(
+function createCycle(
   mode: 'triangular' | 'triangular2' | 'exp_range',
-  options: z.output<typeof cycleOptions> & { readonly gamma?: number },
+  options: z.output<typeof cycleOptionsSchema> & { readonly gamma?: number },
   learningRate: LearningRate,
   steps: number,
 ): Schedule {
@@ -156,28 +159,34 @@ function readCycle(
  * the whole training.
  */
 export const schedules: Readonly<Record<string, NamedOptions<Schedule, [LearningRate, number]>>> = {
-  constant: namedOptions(z.strictObject({}), (_, rate) => constant(one(rate, 'constant'))),
-  step: namedOptions(z.strictObject({ stepSize: count, gamma: factor.default(0.1) }), (options, rate) =>
-    stepDecay({ ...options, learningRate: one(rate, 'step') }),
+  constant: buildNamedOptions(z.strictObject({}), (_, rate) => constant(requireSingleRate(rate, 'constant'))),
+  step: buildNamedOptions(
+    z.strictObject({ stepSize: positiveCountSchema, gamma: factorSchema.default(0.1) }),
+    (options, rate) => stepDecay({ ...options, learningRate: requireSingleRate(rate, 'step') }),
   ),
-  'multi-step': namedOptions(
-    z.strictObject({ milestones: z.array(count).min(1), gamma: factor.default(0.1) }),
-    (options, rate) => multiStep({ ...options, learningRate: one(rate, 'multi-step') }),
+  'multi-step': buildNamedOptions(
+    z.strictObject({ milestones: z.array(positiveCountSchema).min(1), gamma: factorSchema.default(0.1) }),
+    (options, rate) => multiStep({ ...options, learningRate: requireSingleRate(rate, 'multi-step') }),
   ),
-  cosine: namedOptions(
-    z.strictObject({ etaMin: z.number().nonnegative().default(0), steps: count.optional() }),
-    ({ etaMin, steps }, rate, all) => cosine({ learningRate: one(rate, 'cosine'), etaMin, steps: steps ?? all }),
+  cosine: buildNamedOptions(
+    z.strictObject({ etaMin: z.number().nonnegative().default(0), steps: positiveCountSchema.optional() }),
+    ({ etaMin, steps }, rate, all) =>
+      cosine({ learningRate: requireSingleRate(rate, 'cosine'), etaMin, steps: steps ?? all }),
   ),
-  triangular: namedOptions(cycleOptions, (options, rate, steps) => readCycle('triangular', options, rate, steps)),
-  triangular2: namedOptions(cycleOptions, (options, rate, steps) => readCycle('triangular2', options, rate, steps)),
-  exp_range: namedOptions(cycleOptions.extend({ gamma: factor }), (options, rate, steps) =>
-    readCycle('exp_range', options, rate, steps),
+  triangular: buildNamedOptions(cycleOptionsSchema, (options, rate, steps) =>
+    createCycle('triangular', options, rate, steps),
   ),
-  'one-cycle': namedOptions(
+  triangular2: buildNamedOptions(cycleOptionsSchema, (options, rate, steps) =>
+    createCycle('triangular2', options, rate, steps),
+  ),
+  exp_range: buildNamedOptions(cycleOptionsSchema.extend({ gamma: factorSchema }), (options, rate, steps) =>
+    createCycle('exp_range', options, rate, steps),
+  ),
+  'one-cycle': buildNamedOptions(
     z.strictObject({
       pctStart: z.number().gt(0).lt(1).default(0.3),
-      divFactor: factor.default(25),
-      finalDivFactor: factor.default(1e4),
+      divFactor: factorSchema.default(25),
+      finalDivFactor: factorSchema.default(1e4),
       annealStrategy: z.enum(['cos', 'linear']).default('cos'),
     }),
     // Of a base and a peak it takes the peak.

@@ -23,9 +23,9 @@ export const LOSS = 'train/loss';
 export const SCORES = 'train/scores';
 
 /** The output that holds a parameter's gradient. */
-export const gradientName = (parameter: string): string => `train/gradient/${parameter}`;
+export const getGradientName = (parameter: string): string => `train/gradient/${parameter}`;
 /** The output that holds an updated running statistic. */
-export const updatedName = (statistic: string): string => `train/updated/${statistic}`;
+export const getUpdatedName = (statistic: string): string => `train/updated/${statistic}`;
 
 /** One training step as a graph, for one batch size. */
 export interface StepGraph {
@@ -37,7 +37,7 @@ export interface StepGraph {
 }
 
 /** The initializers of a graph with these names. */
-export function initializersNamed(graph: Graph, names: ReadonlySet<string>): Value[] {
+export function findInitializers(graph: Graph, names: ReadonlySet<string>): Value[] {
   return [...graph.initializers.keys()].filter(({ name }) => names.has(name));
 }
 
@@ -59,7 +59,7 @@ export function buildStepGraph(
   if (!input?.type) throw new ShiboriError('The model has no typed input to train on.', { code: 'training-failed' });
   // Before weights become inputs: their shapes decide, and gradients follow from what is written here.
   const bound = applyWinograd(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
-  const trained = initializersNamed(bound, parameters);
+  const trained = findInitializers(bound, parameters);
   const { builder: b, mapValue: of, masks, statistics } = startTrainingMode(bound, trained, { batchNorm, dropout });
   const scores = describeScores(bound);
   if (!scores) {
@@ -82,8 +82,8 @@ export function buildStepGraph(
   publish(logProbabilities.yes, SCORES);
   for (const parameter of inputs) {
     const gradient = gradients.get(parameter);
-    if (gradient) publish(gradient, gradientName(parameter.name));
+    if (gradient) publish(gradient, getGradientName(parameter.name));
   }
-  for (const { name, updated } of statistics) publish(updated, updatedName(name));
+  for (const { name, updated } of statistics) publish(updated, getUpdatedName(name));
   return { graph: b.build('training step'), masks, statistics: statistics.map(({ name }) => name), classes };
 }

@@ -45,6 +45,6 @@ export interface StepSettings {
  * The decay of a moving average at a step, counted from 1. With warm-up it is 1 − (1 + step − 1)^(−⅔) as long as that is
  * less (timm's `ModelEmaV3`): an average over the last few steps at first, so that the weights of the start are forgotten.
  */
-export function decayAt({ decay, warmUp = false }: Averaging, step: number): number {
+export function computeDecay({ decay, warmUp = false }: Averaging, step: number): number {
   return warmUp ? Math.min(decay, 1 - step ** (-2 / 3)) : decay;
 }

@@ -1,21 +1,21 @@
 import { prefetch } from '../data/prefetch.js';
 import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
 import { seeded } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
-import { BestWeights, checkMeasured, isBetter, type Measured } from './best-weights.js';
-import type { Features, Wait } from './features.js';
+import { BestWeights, checkMeasured, isBetter, type ValidationResult } from './best-weights.js';
+import { createEventLoopPause } from './event-loop-pause.js';
 import { areFinite } from './gradients.js';
-import { createPacer } from './save-interval.js';
 import type { Schedule } from './schedules.js';
 import type { StepSettings } from './step-settings.js';
+import type { Features, ImageWait } from './training-features.js';
 import type { CheckpointStore, EpochRecord, TrainingProgress } from './training-state.js';
 import { createStepper, type Stepper } from './training-step.js';
 import { validate } from './validate.js';
-import { namedArrays, restoreArrays, resultingWeights, type Weights, withWeights } from './weights.js';
+import { collectResultWeights, listNamedArrays, restoreArrays, type Weights, withWeights } from './weights.js';
 
 /** Second key of the random streams that the order of images is drawn from. */
 const ORDER_STREAM = 1;
@@ -35,8 +35,8 @@ export interface FitProgress {
   readonly step?: number;
   readonly learningRate?: number;
   /** Seconds in which images were waited for since the stage began in this epoch, and their share of its time (0…1). */
-  readonly waited?: number;
-  readonly waiting?: number;
+  readonly waitedSeconds?: number;
+  readonly waitingShare?: number;
 }
 
 /** What decides how a training goes, beside the graph and the data. */
@@ -54,9 +54,9 @@ export interface TrainerOptions extends StepSettings {
   /** Which weights are the result: of the best epoch on the validation images, or of the last. */
   readonly keep: 'best' | 'last';
   /** What the model measures before the training; `skip`: nothing that is worth keeping. Default: it is measured. */
-  readonly before?: Measured | 'skip';
+  readonly before?: ValidationResult | 'skip';
   readonly onProgress?: (progress: FitProgress) => void;
-  readonly onBefore?: (measured: Measured) => void | Promise<void>;
+  readonly onBefore?: (measured: ValidationResult) => void | Promise<void>;
   readonly onEpoch?: (record: EpochRecord) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
@@ -72,7 +72,7 @@ export class Trainer {
   readonly #validation: Features | undefined;
   readonly #options: TrainerOptions;
   readonly #stepper: Stepper;
-  readonly #pause = createPacer();
+  readonly #pause = createEventLoopPause();
   readonly #best = new BestWeights();
   #progress: TrainingProgress;
   #savedAt = performance.now();
@@ -119,8 +119,8 @@ export class Trainer {
   }
 
   /** Parameters and running statistics by name; those of the best epoch where it is kept and the training was not interrupted. */
-  results(finished: boolean): ReadonlyMap<string, Tensor<'float32'>> {
-    const current = resultingWeights(this.#weights);
+  collectResults(finished: boolean): ReadonlyMap<string, Tensor<'float32'>> {
+    const current = collectResultWeights(this.#weights);
     return finished && this.#keepsBest ? this.#best.apply(current) : current;
   }
 
@@ -142,10 +142,10 @@ export class Trainer {
   }
 
   /** Notes the best epoch so far, and copies its weights where they may become the result. */
-  #keepIfBetter(epoch: number, measured: Measured): void {
+  #keepIfBetter(epoch: number, measured: ValidationResult): void {
     if (!isBetter(measured, this.#progress.kept)) return;
     this.#progress = { ...this.#progress, kept: { epoch, ...measured } };
-    if (this.#keepsBest) this.#best.set(resultingWeights(this.#weights));
+    if (this.#keepsBest) this.#best.set(collectResultWeights(this.#weights));
   }
 
   /** The images of each step of an epoch, in the parts that are computed at once. */
@@ -154,9 +154,9 @@ export class Trainer {
     const order = Array.from(seeded(seed, ORDER_STREAM, epoch).permutation(this.#features.data.count));
     // PyTorch keeps the last, smaller batch; one of a single image has no batch statistics and is left out.
     // A graph of a fixed batch leaves out the rest, other images in every epoch.
-    const least = getFixedBatch(this.#graph) === batch ? batch : 2;
-    const parts = slices(order, batch).filter((part) => part.length >= least);
-    return slices(parts, accumulate);
+    const least = findFixedBatch(this.#graph) === batch ? batch : 2;
+    const parts = splitIntoSlices(order, batch).filter((part) => part.length >= least);
+    return splitIntoSlices(parts, accumulate);
   }
 
   /** Runs the rest of an epoch; false when the signal ended it. */
@@ -164,7 +164,7 @@ export class Trainer {
     const { signal, onProgress } = this.#options;
     const { data, ahead } = this.#features;
     const { epoch } = this.#progress;
-    const view = this.#features.viewOf(epoch);
+    const view = this.#features.getView(epoch);
     const filled = await this.#features.fill(
       view,
       (done, wait) => onProgress?.({ phase: 'features', epoch, done, total: data.count, ...wait }),
@@ -176,7 +176,7 @@ export class Trainer {
     const next = prefetch(steps.flat(), (indices) => this.#features.batch(indices, view), ahead);
     const began = performance.now();
     let waited = 0;
-    const inputsOf = async () => {
+    const loadInputs = async () => {
       const asked = performance.now();
       const inputs = await next();
       waited += performance.now() - asked;
@@ -186,7 +186,7 @@ export class Trainer {
     let started = began;
     for (const parts of steps) {
       if (signal?.aborted) return false;
-      await this.#step(parts, view, inputsOf);
+      await this.#step(parts, view, loadInputs);
       const now = performance.now();
       this.#progress = { ...this.#progress, seconds: this.#progress.seconds + (now - started) / 1000 };
       started = now;
@@ -199,8 +199,8 @@ export class Trainer {
         ...(images === 0 ? {} : computeMeans(this.#progress)),
         step,
         learningRate: this.#options.schedule(step - 1),
-        waited: waited / 1000,
-        waiting: waited / (now - began),
+        waitedSeconds: waited / 1000,
+        waitingShare: waited / (now - began),
       });
       await this.#pause();
       if ((performance.now() - this.#savedAt) / 1000 > this.#options.checkpointSeconds) await this.#save();
@@ -212,22 +212,22 @@ export class Trainer {
   async #step(
     parts: readonly (readonly number[])[],
     view: number,
-    inputsOf: () => Promise<Tensor<'float32'>>,
+    loadInputs: () => Promise<Tensor<'float32'>>,
   ): Promise<void> {
     const p = this.#progress;
     const learningRate = this.#options.schedule(p.step);
     const all = parts.flat().length;
     let { lossSum, correct, images } = p;
     for (const [part, indices] of parts.entries()) {
-      const inputs = await inputsOf();
+      const inputs = await loadInputs();
       const labels = indices.map((index) => this.#features.data.labels[index] ?? -1);
       const share = indices.length / all;
       const { data, isImages } = this.#features;
-      const imagesOf = async () => (isImages ? inputs : data.images(indices, view));
+      const getImages = async () => (isImages ? inputs : data.images(indices, view));
       const result = await this.#stepper.compute({
         inputs,
         indices,
-        images: imagesOf,
+        images: getImages,
         labels,
         step: p.step,
         part,
@@ -279,10 +279,10 @@ export class Trainer {
     return true;
   }
 
-  async #validate(features: Features, epoch: number): Promise<Measured | 'aborted'> {
+  async #validate(features: Features, epoch: number): Promise<ValidationResult | 'aborted'> {
     const { engine, onProgress, signal } = this.#options;
-    const graph = withWeights(this.#graph, resultingWeights(this.#weights));
-    const report = (done: number, total: number, wait: Wait) =>
+    const graph = withWeights(this.#graph, collectResultWeights(this.#weights));
+    const report = (done: number, total: number, wait: ImageWait) =>
       onProgress?.({ phase: 'validate', epoch, done, total, ...wait });
     const measured = await validate(engine, graph, features, report, signal);
     return measured ? checkMeasured(measured) : 'aborted';
@@ -307,7 +307,7 @@ export class Trainer {
   async #save(): Promise<void> {
     const { checkpoint, optimizer, schedule } = this.#options;
     if (checkpoint) {
-      const tensors = namedArrays(this.#weights, optimizer);
+      const tensors = listNamedArrays(this.#weights, optimizer);
       for (const [name, values] of tensors) {
         // A step whose gradients were finite may still have gone too far.
         if (!areFinite(values)) throw this.#notFinite(`"${name}" is not finite`, schedule(this.#progress.step));
@@ -328,7 +328,7 @@ export class Trainer {
         { code: 'training-failed' },
       );
     }
-    restoreArrays(namedArrays(this.#weights, this.#options.optimizer), state.tensors);
+    restoreArrays(listNamedArrays(this.#weights, this.#options.optimizer), state.tensors);
     this.#best.restore(state.tensors);
     this.#progress = state.progress;
     this.#hasCheckpoint = true;
@@ -336,7 +336,7 @@ export class Trainer {
 }
 
 /** Slices of so many items each; the last holds the rest. */
-function slices<T>(items: readonly T[], size: number): T[][] {
+function splitIntoSlices<T>(items: readonly T[], size: number): T[][] {
   const found: T[][] = [];
   for (let at = 0; at < items.length; at += size) found.push(items.slice(at, at + size));
   return found;

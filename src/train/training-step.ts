@@ -6,9 +6,9 @@ import { expectFloat32, type Tensor, zeros } from '../tensor/tensor.js';
 import { defined } from '../values.js';
 import { openTeacher } from './distillation.js';
 import { fillDropoutMask } from './dropout-mask.js';
-import { addShare, addToAverage, clampSquares, normScale, sumOfSquares } from './gradients.js';
-import { buildStepGraph, gradientName, LOSS, SCORES, type StepGraph, TARGET, updatedName } from './step-graph.js';
-import { decayAt, type StepSettings } from './step-settings.js';
+import { addToAverage, addWeighted, clampAndSumSquares, computeNormScale, computeSquaredNorm } from './gradients.js';
+import { buildStepGraph, getGradientName, getUpdatedName, LOSS, SCORES, type StepGraph, TARGET } from './step-graph.js';
+import { computeDecay, type StepSettings } from './step-settings.js';
 import type { Weights } from './weights.js';
 
 /** Second key of the random streams that masks are drawn from; the order of images uses another. */
@@ -55,7 +55,7 @@ export interface Stepper {
   dispose(): Promise<void>;
 }
 
-interface Compiled {
+interface CompiledStep {
   readonly built: StepGraph;
   readonly session: Session;
   /** Filled anew for each batch. */
@@ -63,7 +63,7 @@ interface Compiled {
 }
 
 /** Target distributions `[n, classes]` of labels, zeros for an image without one. */
-function labelTargets(labels: readonly number[], classes: number, smoothing: number): Tensor<'float32'> {
+function buildTargets(labels: readonly number[], classes: number, smoothing: number): Tensor<'float32'> {
   const targets = zeros('float32', [labels.length, classes]);
   for (const [row, label] of labels.entries()) {
     if (label >= classes) {
@@ -108,22 +108,22 @@ function countCorrect(scores: Tensor<'float32'>, labels: readonly number[], clas
  * @param weights its parameters and running statistics; fed without a copy.
  */
 export function createStepper(engine: Engine, graph: Graph, weights: Weights, settings: StepSettings): Stepper {
-  const { parameters, statistics, moments, averages } = weights;
+  const { parameters, statistics, optimizerStates: moments, averages } = weights;
   const { optimizer, seed, clip = {}, labelSmoothing = 0, averaging, distillation } = settings;
   const teacher = distillation && openTeacher(engine, distillation);
   const inputName = graph.inputs[0]?.name ?? '';
-  const gradientsLike = () => new Map([...parameters].map(([name, { dims }]) => [name, zeros('float32', dims)]));
+  const allocateGradients = () => new Map([...parameters].map(([name, { dims }]) => [name, zeros('float32', dims)]));
   // Gradients are written here, step after step: fresh memory for them costs more than computing them.
-  const fresh = gradientsLike();
-  const into = Object.fromEntries([...fresh].map(([name, gradient]) => [gradientName(name), gradient]));
+  const fresh = allocateGradients();
+  const into = Object.fromEntries([...fresh].map(([name, gradient]) => [getGradientName(name), gradient]));
   // Where steps have several parts their gradients are added up here.
   let sums: typeof fresh | undefined;
   let parts = 0;
   let pending = fresh;
   // One session for each batch size: the full one and the last, smaller one.
-  const compiled = new Map<number, Compiled>();
+  const compiled = new Map<number, CompiledStep>();
 
-  async function compile(size: number): Promise<Compiled> {
+  async function compile(size: number): Promise<CompiledStep> {
     const built = buildStepGraph(graph, new Set(parameters.keys()), size, settings);
     const masks = built.masks.map(({ dims }) => zeros('float32', dims));
     return { built, masks, session: await engine.load(built.graph) };
@@ -132,11 +132,11 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
   function collect(share: number): void {
     pending = fresh;
     if (share < 1) {
-      sums ??= gradientsLike();
+      sums ??= allocateGradients();
       pending = sums;
       for (const [name, { data }] of fresh) {
         const sum = sums.get(name);
-        if (sum) addShare(sum.data, data, share, parts === 0);
+        if (sum) addWeighted(sum.data, data, share, parts === 0);
       }
     }
     parts++;
@@ -148,10 +148,10 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
       const own = compiled.get(size) ?? (await compile(size));
       compiled.set(size, own);
       const { built, session, masks } = own;
-      const targets = labelTargets(labels, built.classes, labelSmoothing);
-      const told = await teacher?.ask(indices, images);
-      if (told) mixTargets(targets, told.probabilities, labels, distillation?.labels ?? 0);
-      const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: targets, ...told?.feeds };
+      const targets = buildTargets(labels, built.classes, labelSmoothing);
+      const answer = await teacher?.ask(indices, images);
+      if (answer) mixTargets(targets, answer.probabilities, labels, distillation?.labels ?? 0);
+      const feeds: Record<string, Tensor> = { [inputName]: inputs, [TARGET]: targets, ...answer?.feeds };
       for (const [name, parameter] of parameters) feeds[name] = parameter;
       for (const name of built.statistics) feeds[name] = expectFloat32(statistics.get(name), `The statistic "${name}"`);
       for (const [i, { name, ratio }] of built.masks.entries()) {
@@ -164,7 +164,7 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
       if (!Number.isFinite(loss)) return { notFinite: `the loss is ${loss}` };
       collect(share);
       for (const name of built.statistics) {
-        statistics.get(name)?.data.set(expectFloat32(results[updatedName(name)], `The statistic "${name}"`).data);
+        statistics.get(name)?.data.set(expectFloat32(results[getUpdatedName(name)], `The statistic "${name}"`).data);
       }
       const scores = expectFloat32(results[SCORES], 'The scores');
       return {
@@ -178,11 +178,11 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
       parts = 0;
       let squares = 0;
       for (const [name, { data }] of pending) {
-        const own = sumOfSquares(data);
+        const own = computeSquaredNorm(data);
         if (!Number.isFinite(own)) return { notFinite: `the gradient of "${name}" is not finite` };
-        squares += clip.value === undefined ? own : clampSquares(data, clip.value);
+        squares += clip.value === undefined ? own : clampAndSumSquares(data, clip.value);
       }
-      const gradientScale = clip.norm === undefined ? 1 : normScale(Math.sqrt(squares), clip.norm);
+      const gradientScale = clip.norm === undefined ? 1 : computeNormScale(Math.sqrt(squares), clip.norm);
       for (const [name, { data, dims }] of parameters) {
         const gradient = pending.get(name);
         const { rate = 1, weightDecay } = settings.groups?.({ name, dims }) ?? {};
@@ -194,7 +194,7 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
         });
       }
       if (!averaging) return undefined;
-      const decay = decayAt(averaging, step + 1);
+      const decay = computeDecay(averaging, step + 1);
       for (const [name, { data }] of averages) {
         const current = parameters.get(name) ?? statistics.get(name);
         if (current) addToAverage(data, current.data, decay);

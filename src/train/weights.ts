@@ -9,13 +9,13 @@ export interface Weights {
   readonly parameters: ReadonlyMap<string, Tensor<'float32'>>;
   /** Running statistics of batch normalisations. */
   readonly statistics: ReadonlyMap<string, Tensor<'float32'>>;
-  readonly moments: ReadonlyMap<string, OptimizerState>;
+  readonly optimizerStates: ReadonlyMap<string, OptimizerState>;
   /** Moving averages of parameters and statistics; empty where none are kept. */
   readonly averages: ReadonlyMap<string, Tensor<'float32'>>;
 }
 
 /** Copies of the trained parameters and running statistics of a graph, with fresh optimizer state. */
-export function initialWeights(
+export function createWeights(
   graph: Graph,
   trained: ReadonlySet<string>,
   optimizer: Optimizer,
@@ -24,7 +24,7 @@ export function initialWeights(
   const parameters = new Map<string, Tensor<'float32'>>();
   const statistics = new Map<string, Tensor<'float32'>>();
   const averages = new Map<string, Tensor<'float32'>>();
-  const moments = new Map<string, OptimizerState>();
+  const optimizerStates = new Map<string, OptimizerState>();
   for (const { name, kind, tensor } of listParameters(graph)) {
     if (!trained.has(name) && kind !== 'buffer') continue;
     const { data, dims } = expectFloat32(tensor, `Training "${name}"`);
@@ -35,19 +35,19 @@ export function initialWeights(
       continue;
     }
     parameters.set(name, copy);
-    moments.set(name, optimizer.init(data.length));
+    optimizerStates.set(name, optimizer.init(data.length));
   }
-  return { parameters, statistics, moments, averages };
+  return { parameters, statistics, optimizerStates, averages };
 }
 
 /** What a training is judged by and ends with: the averages where they are kept, otherwise the numbers themselves. */
-export function resultingWeights({ parameters, statistics, averages }: Weights): Map<string, Tensor<'float32'>> {
+export function collectResultWeights({ parameters, statistics, averages }: Weights): Map<string, Tensor<'float32'>> {
   return new Map([...parameters, ...statistics, ...averages]);
 }
 
 /** Every array of a training under the name that checkpoints give it: `NAME`, `adam/m/NAME`, `average/NAME`. */
-export function namedArrays(
-  { parameters, statistics, moments, averages }: Weights,
+export function listNamedArrays(
+  { parameters, statistics, optimizerStates: moments, averages }: Weights,
   optimizer: Optimizer,
 ): Map<string, Float32Array> {
   const all = new Map<string, Float32Array>();

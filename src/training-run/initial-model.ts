@@ -14,7 +14,7 @@ import { findScores } from '../ops/scores/scores.js';
 import type { TrainPlan } from '../recipes/training-schema.js';
 
 /** What the model of a training begins as, of which its stages are no part. */
-export type Beginning = Pick<TrainPlan, 'head' | 'init'> & { readonly seed: number };
+export type InitialModelPlan = Pick<TrainPlan, 'head' | 'init'> & { readonly seed: number };
 
 const countHeadClasses = (head: TrainPlan['head'], dataset: Dataset): number =>
   typeof head === 'number' ? head : dataset.source.classes.length;
@@ -27,7 +27,7 @@ const countHeadClasses = (head: TrainPlan['head'], dataset: Dataset): number =>
  */
 export async function openOrCreateModel(
   name: string,
-  { head, seed }: Beginning,
+  { head, seed }: InitialModelPlan,
   dataset: Dataset,
   options: OpenOptions,
 ): Promise<LoadedModel & Pick<OpenedModel, 'notes'> & { readonly isFresh?: boolean }> {
@@ -42,7 +42,7 @@ export async function openOrCreateModel(
 }
 
 /** Replaces the last layer, or a VGG's classifier. */
-function withHead(
+function replaceHead(
   { graph, info }: LoadedModel,
   head: NonNullable<TrainPlan['head']>,
   classes: number,
@@ -69,14 +69,14 @@ function withHead(
  */
 export function prepareInitialModel(
   model: LoadedModel,
-  { head, init, seed }: Beginning,
+  { head, init, seed }: InitialModelPlan,
   dataset: Dataset,
   context: RunContext,
 ): { readonly model: LoadedModel; readonly isFresh: boolean; head(): readonly string[] } {
   let { graph, info } = model;
   let parameters: readonly string[] | undefined;
   if (head !== undefined) {
-    ({ graph, parameters } = withHead(model, head, countHeadClasses(head, dataset), seed));
+    ({ graph, parameters } = replaceHead(model, head, countHeadClasses(head, dataset), seed));
     const names = dataset.source.classes.map(({ name }) => name);
     const { classes: _, ...rest } = info;
     info = names.length === findScores(graph).classes ? { ...rest, classes: names } : rest;

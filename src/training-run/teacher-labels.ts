@@ -4,7 +4,7 @@ import { listOutputNames } from '../evaluation/label-map.js';
 import { type Dataset, requireLabels } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { computePredictedClasses } from '../metrics/accuracy.js';
-import { score } from '../workflows/evaluate.js';
+import { scoreBatches } from '../workflows/evaluate.js';
 
 /**
  * Gives images without labels the classes that a teacher predicts, to be learnt from and to be counted; images with labels
@@ -26,7 +26,12 @@ export async function labelByTeacher(
   context.onNote?.(`"${source.name}" has no labels: the predictions of the teacher stand in for them.`);
   const labels = new Map<number, number>();
   const total = source.items.length;
-  for await (const { indices, logProbabilities } of score(teacher, dataset, { batch: 64, onBad: () => {} }, context)) {
+  for await (const { indices, logProbabilities } of scoreBatches(
+    teacher,
+    dataset,
+    { batch: 64, onBad: () => {} },
+    context,
+  )) {
     for (const [row, label] of computePredictedClasses(logProbabilities).entries())
       labels.set(indices[row] ?? -1, label);
     context.onProgress?.({ phase: 'labels', done: labels.size, total });

@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { getEngine, type RunContext } from '../context/run-context.js';
 import type { ImageTransform } from '../data/image-loader.js';
 import { UsageError } from '../errors.js';
-import { getFixedBatch } from '../graph/batch.js';
+import { findFixedBatch } from '../graph/batch.js';
 import type { Graph } from '../graph/model.js';
-import { checkLabels, type Dataset, getPreprocess } from '../images/open-dataset.js';
+import { checkLabels, type Dataset, requirePreprocess } from '../images/open-dataset.js';
 import { computeCacheKey } from '../io/feature-cache.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { openCheckpointFile } from '../io/training-checkpoint-file.js';
@@ -18,20 +18,20 @@ import {
   prepareForTraining,
 } from '../recipes/plan-settings.js';
 import type { FinetunePlan } from '../recipes/training-schema.js';
-import type { Measured } from '../train/best-weights.js';
+import type { ValidationResult } from '../train/best-weights.js';
 import { type FitProgress, type FitResult, fit } from '../train/fit.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
 import { defined } from '../values.js';
-import { trainsBy } from '../workflows/summarize.js';
+import { buildTrainedPredicate } from '../workflows/summarize.js';
 import { buildDistillation } from './distillation-options.js';
-import { FeatureCache, trainingData } from './training-data-options.js';
-import { type MetricsLog, reportProgress } from './training-log.js';
+import { FeatureCache, openTrainingData } from './training-data-loader.js';
+import { createProgressReporter, type MetricsLog } from './training-log.js';
 
 /** Steps from one record of loss and accuracy to the next. */
 const STEPS_PER_RECORD = 20;
 
 /** The checkpoint's file of a stage, counted from 0, in a work folder. */
-export const checkpointFile = (folder: string, stage: number): string =>
+export const getCheckpointFile = (folder: string, stage: number): string =>
   join(folder, stage === 0 ? 'checkpoint.safetensors' : `checkpoint-${stage + 1}.safetensors`);
 
 /** The checkpoint of a stage, which is only looked at in order to go on. */
@@ -41,13 +41,13 @@ export interface StageCheckpoint extends CheckpointStore {
 }
 
 /** @param onFirstSave called before the first checkpoint of a stage that starts anew is written. */
-export function stageCheckpoint(
+export function openStageCheckpoint(
   folder: string,
   stage: number,
   resume: boolean,
   onFirstSave: () => Promise<void>,
 ): StageCheckpoint {
-  const file = openCheckpointFile(checkpointFile(folder, stage));
+  const file = openCheckpointFile(getCheckpointFile(folder, stage));
   let step = 0;
   let isFirst = true;
   return {
@@ -84,7 +84,7 @@ export interface StagePlace {
   /** Who is learnt from, where the plan says what. */
   readonly teacher?: Graph;
   /** What the model measures before the stage, where that is known; `skip` for fresh parameters. */
-  readonly before?: Measured | 'skip';
+  readonly before?: ValidationResult | 'skip';
   /** Told of the path of each image that cannot be read. */
   readonly onSkipped: (path: string) => void;
 }
@@ -95,7 +95,7 @@ export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'inte
   /** Numbers that were trained. */
   readonly trained: number;
   /** Seconds in which images were waited for, of this run alone. */
-  readonly waited: number;
+  readonly waitedSeconds: number;
 }
 
 /**
@@ -104,7 +104,7 @@ export interface StageResult extends Pick<FitResult, 'history' | 'steps' | 'inte
  *
  * @throws UsageError when there are fewer images than one batch.
  */
-function splitIntoBatches<P extends FinetunePlan>(
+function adaptToFixedBatch<P extends FinetunePlan>(
   size: number,
   plan: P,
   graph: Graph,
@@ -136,11 +136,11 @@ export async function trainStage(
   place: StagePlace,
   context: RunContext,
 ): Promise<StageResult> {
-  const fixed = getFixedBatch(model.graph);
-  const plan = fixed === undefined ? wanted : splitIntoBatches(fixed, wanted, model.graph, data, context);
+  const fixed = findFixedBatch(model.graph);
+  const plan = fixed === undefined ? wanted : adaptToFixedBatch(fixed, wanted, model.graph, data, context);
   const { batch, epochs, seed } = plan;
   for (const dataset of [data.train, data.validation]) if (dataset) checkLabels(model, dataset.source);
-  const trains = trainsBy(plan.train);
+  const trains = buildTrainedPredicate(plan.train);
   const trained = countTrained(model.graph, plan.train);
   const groups = buildParameterGroups(plan, model.graph);
   const images = data.train.source.items.length;
@@ -151,7 +151,7 @@ export async function trainStage(
   if ((plan.distill === undefined) !== (place.teacher === undefined)) {
     throw new UsageError('To learn from a teacher takes both: the model that teaches, and `distill` to say what.');
   }
-  const preprocess = getPreprocess(model.graph, model.info);
+  const preprocess = requirePreprocess(model.graph, model.info);
   const augmentation = plan.augment && buildAugmentation(plan.augment, preprocess);
 
   const onBad = (path: string, reason: string) => {
@@ -163,26 +163,26 @@ export async function trainStage(
   const views = augmentation ? (plan.views ?? 2) : 1;
   const cache = new FeatureCache();
 
-  const answers = augmentation ? undefined : await cache.storeFor(data.train, recipe, 1);
+  const answers = augmentation ? undefined : await cache.prepareStore(data.train, recipe, 1);
   const distillation =
     plan.distill && place.teacher && buildDistillation(training.graph, place.teacher, plan.distill, answers);
 
   const { log, checkpoint } = place;
-  const report = reportProgress(epochs, views, context.onProgress, place.label);
+  const report = createProgressReporter(epochs, views, context.onProgress, place.label);
   // What the last step was, before the first one of this run.
-  const stepBefore = () => place.stepsBefore + (checkpoint?.resumedAt() ?? 0);
+  const getStepBefore = () => place.stepsBefore + (checkpoint?.resumedAt() ?? 0);
   let step: number | undefined;
   // Counted from where features, steps and validation of each epoch begin.
   const waits = new Map<string, number>();
   const onProgress = (p: FitProgress) => {
     report(p);
-    if (p.waited !== undefined) waits.set(`${p.epoch} ${p.phase}`, p.waited);
+    if (p.waitedSeconds !== undefined) waits.set(`${p.epoch} ${p.phase}`, p.waitedSeconds);
     if (p.step === undefined) return;
     step = place.stepsBefore + p.step;
     if (step % STEPS_PER_RECORD !== 0 || p.loss === undefined || p.top1 === undefined) return;
     log?.add(step, { 'train/loss': p.loss, 'train/top1': p.top1, 'train/learningRate': p.learningRate ?? 0 });
   };
-  const onBefore = async ({ loss, top1 }: Measured) => {
+  const onBefore = async ({ loss, top1 }: ValidationResult) => {
     log?.add(place.stepsBefore, {
       epoch: place.epochsBefore,
       'epoch/validationLoss': loss,
@@ -191,7 +191,7 @@ export async function trainStage(
     await log?.flush();
   };
   const onEpoch = async (epoch: EpochRecord) => {
-    log?.add(step ?? stepBefore(), {
+    log?.add(step ?? getStepBefore(), {
       epoch: place.epochsBefore + epoch.epoch,
       'epoch/trainLoss': epoch.trainLoss,
       'epoch/trainTop1': epoch.trainTop1,
@@ -203,8 +203,8 @@ export async function trainStage(
   // it did not keep its best parameters.
   const { epochs: _, patience, ...rest } = plan;
   const same = { ...rest, stopsEarly: patience !== undefined };
-  const train = trainingData(data.train, recipe, onBad, context.workers);
-  const validation = data.validation && trainingData(data.validation, plain, onBad, context.workers);
+  const train = openTrainingData(data.train, recipe, onBad, context.workers);
+  const validation = data.validation && openTrainingData(data.validation, plain, onBad, context.workers);
   try {
     const result = await fit(training.graph, {
       engine: getEngine(context),
@@ -224,9 +224,9 @@ export async function trainStage(
       ...defined({ averaging: plan.ema }),
       seed,
       views,
-      store: await cache.storeFor(data.train, recipe, Math.min(views, epochs)),
+      store: await cache.prepareStore(data.train, recipe, Math.min(views, epochs)),
       ...defined({ validation }),
-      ...(data.validation ? { validationStore: await cache.storeFor(data.validation, plain, 1) } : {}),
+      ...(data.validation ? { validationStore: await cache.prepareStore(data.validation, plain, 1) } : {}),
       ...defined({ checkpoint }),
       fingerprint: computeCacheKey([JSON.stringify(same), data.train.source.items.map(({ path }) => path).join('\n')]),
       ...defined({ patience }),
@@ -239,9 +239,9 @@ export async function trainStage(
     });
     const { history, interrupted, before, best } = result;
     return {
-      model: { ...model, graph: training.back(result.graph) },
+      model: { ...model, graph: training.restore(result.graph) },
       trained,
-      waited: [...waits.values()].reduce((sum, seconds) => sum + seconds, 0),
+      waitedSeconds: [...waits.values()].reduce((sum, seconds) => sum + seconds, 0),
       history,
       interrupted,
       ...defined({ before, best }),

@@ -21,7 +21,7 @@ export interface MetricsLog {
 const lineSchema = z.object({ step: z.number() });
 
 /** Lines of a metrics file up to a step: the rest was not reached by the checkpoint and comes again. */
-async function keptLines(file: string, lastStep: number): Promise<string> {
+async function readKeptLines(file: string, lastStep: number): Promise<string> {
   const text = await readFile(file, 'utf8').catch(() => '');
   const kept = text.split('\n').filter((line) => {
     try {
@@ -48,7 +48,7 @@ export function openMetricsLog(file: string, resumedAt: () => number): MetricsLo
   async function open(): Promise<EventFile> {
     await makeFolder(folder);
     const lastStep = resumedAt();
-    await writeFileAtomic(file, lastStep === 0 ? '' : await keptLines(file, lastStep));
+    await writeFileAtomic(file, lastStep === 0 ? '' : await readKeptLines(file, lastStep));
     return createEventFile(folder, { purgeFrom: lastStep + 1 });
   }
 
@@ -78,7 +78,7 @@ export function openMetricsLog(file: string, resumedAt: () => number): MetricsLo
 }
 
 /** Name of the validation before the first step. */
-export const BEFORE_STAGE = 'epoch 0';
+export const BEFORE_TRAINING_PHASE = 'epoch 0';
 
 /** Speeds of less time than this say little. */
 const SHORTEST_SECONDS = 0.5;
@@ -88,7 +88,7 @@ const SHORTEST_SECONDS = 0.5;
  *
  * @param prefix what comes before the names of the stages: `stage 1/2, `.
  */
-export function reportProgress(
+export function createProgressReporter(
   epochs: number,
   views: number,
   onProgress: RunContext['onProgress'],
@@ -100,7 +100,7 @@ export function reportProgress(
   let from = { images: 0, time: 0 };
   const findPhase = (p: FitProgress) => {
     if (p.phase === 'features') return views > 1 ? `frozen prefix, view ${(p.epoch % views) + 1}` : 'frozen prefix';
-    if (p.phase === 'validate') return p.epoch < 0 ? BEFORE_STAGE : 'validate';
+    if (p.phase === 'validate') return p.epoch < 0 ? BEFORE_TRAINING_PHASE : 'validate';
     return `epoch ${p.epoch + 1}/${epochs}`;
   };
   return (p) => {
@@ -118,7 +118,7 @@ export function reportProgress(
         ...(p.top1 === undefined ? {} : { top1: `${p.top1.toFixed(2)} %` }),
         ...(p.learningRate === undefined ? {} : { lr: p.learningRate.toPrecision(3) }),
         ...(seconds < SHORTEST_SECONDS ? {} : { 'images/s': Math.round((p.done - from.images) / seconds) }),
-        ...(p.waiting === undefined ? {} : formatWaitField(p.waiting)),
+        ...(p.waitingShare === undefined ? {} : formatWaitField(p.waitingShare)),
       },
     });
   };

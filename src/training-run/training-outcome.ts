@@ -1,7 +1,7 @@
 /** Which weights a training gives back, and whether it helped. */
 
 import type { RunContext } from '../context/run-context.js';
-import type { Measured, MeasuredEpoch } from '../train/best-weights.js';
+import type { MeasuredEpoch, ValidationResult } from '../train/best-weights.js';
 import type { EpochRecord } from '../train/training-state.js';
 
 /** An epoch of a training: epochs are counted through all stages, stages from 1. */
@@ -30,13 +30,13 @@ export interface TrainingOutcome {
 /** What a stage measured, with the number of epochs before it. */
 export interface StageOutcome {
   readonly epochsBefore: number;
-  readonly before?: Measured;
+  readonly before?: ValidationResult;
   readonly best?: MeasuredEpoch;
   readonly keep: 'best' | 'last';
 }
 
 /** The epoch that a stage gives back; epoch 0 of a later stage is what the stage before gave back. */
-export function keptBy(
+export function chooseKeptEpoch(
   { best, keep, epochsBefore }: StageOutcome,
   history: readonly TrainedEpoch[],
   previous: KeptEpoch | undefined,
@@ -56,7 +56,7 @@ export function keptBy(
 }
 
 /** Puts what came before a training and what it gives back together. */
-export function summarizeOutcome(before: Measured | undefined, kept: KeptEpoch): TrainingOutcome {
+export function summarizeOutcome(before: ValidationResult | undefined, kept: KeptEpoch): TrainingOutcome {
   if (!before) return { kept };
   return {
     before: { epoch: 0, validationLoss: before.loss, validationTop1: before.top1 },
@@ -65,24 +65,24 @@ export function summarizeOutcome(before: Measured | undefined, kept: KeptEpoch):
   };
 }
 
-const percent = (value: number) => `${value.toFixed(2)} %`;
+const formatPercent = (value: number) => `${value.toFixed(2)} %`;
 
 /** Warns when a training did not help. */
-export function warnOfNoGain(
+export function warnIfNoGain(
   { before, kept, top1Gain }: TrainingOutcome,
   history: readonly TrainedEpoch[],
   context: RunContext,
 ): void {
   if (!before) return;
-  const was = percent(before.validationTop1);
+  const was = formatPercent(before.validationTop1);
   if (kept.epoch === 0 && history.length > 0) {
     const best = Math.max(...history.flatMap(({ validationTop1 }) => validationTop1 ?? []));
     context.onWarning?.(
-      `training did not help: validation top-1 was ${was} before it and ${percent(best)} in the best epoch. The model is left as it was (epoch 0). Try a lower learning rate or more epochs; --keep last takes the last epoch all the same.`,
+      `training did not help: validation top-1 was ${was} before it and ${formatPercent(best)} in the best epoch. The model is left as it was (epoch 0). Try a lower learning rate or more epochs; --keep last takes the last epoch all the same.`,
     );
   } else if (top1Gain !== undefined && top1Gain < 0) {
     context.onWarning?.(
-      `training lowered the validation top-1 from ${was} to ${percent(before.validationTop1 + top1Gain)}, and the last epoch is kept as asked for. --keep best keeps the best epoch instead.`,
+      `training lowered the validation top-1 from ${was} to ${formatPercent(before.validationTop1 + top1Gain)}, and the last epoch is kept as asked for. --keep best keeps the best epoch instead.`,
     );
   }
 }

@@ -1,13 +1,19 @@
 import { basename, join } from 'node:path';
 import { collectWarnings, getEngine, type RunContext, reportNotes } from '../context/run-context.js';
 import { UsageError } from '../errors.js';
+import { buildDataOrigin, collectProvenance, listModelFiles } from '../evaluation/collect-provenance.js';
 import { compareMaps, type MapOptions } from '../evaluation/compare-maps.js';
 import { comparePredictions } from '../evaluation/compare-predictions.js';
 import { listOutputNames } from '../evaluation/label-map.js';
-import { batchesToTime, measureSpeed } from '../evaluation/measure-speed.js';
+import { chooseTimedBatches, measureSpeed } from '../evaluation/measure-speed.js';
 import { measureModelSize } from '../evaluation/model-size.js';
-import { collectProvenance, findDataOrigin, listModelFiles } from '../evaluation/provenance.js';
-import { countClasses, type DataOptions, type Dataset, getPreprocess, withDataset } from '../images/open-dataset.js';
+import {
+  countClasses,
+  type DataOptions,
+  type Dataset,
+  requirePreprocess,
+  withDataset,
+} from '../images/open-dataset.js';
 import { type LoadedModel, type OpenOptions, openModel, splitOpenOptions } from '../io/models/model-file.js';
 import { writeReport } from '../io/report-files.js';
 import { drawPictures } from '../pictures/comparison-pictures.js';
@@ -49,7 +55,7 @@ export async function compareModels(
       `The first model has ${classes} classes, the second ${countClasses(after)}: they cannot be compared.`,
     );
   }
-  const [first, second] = [before, after].map(({ graph, info }) => getPreprocess(graph, info).size.join('×'));
+  const [first, second] = [before, after].map(({ graph, info }) => requirePreprocess(graph, info).size.join('×'));
   if (first !== second) {
     throw new UsageError(
       `The first model takes images of ${first} pixels (height × width), the second of ${second}: their maps cannot be compared. Where a size is not in the file, --input states it.`,
@@ -64,12 +70,12 @@ export async function compareModels(
   const maps = await compareMaps(before, after, dataset, names, options, context);
   const engine = getEngine(context);
   const speed = [];
-  const timed = batchesToTime(before.graph, after.graph);
+  const timed = chooseTimedBatches(before.graph, after.graph);
   for (const [i, batch] of timed.entries()) {
     context.onProgress?.({ phase: 'speed', done: i, total: timed.length, fields: { batch } });
     speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
   }
-  const data = findDataOrigin('measured', dataset, found.predictions.images);
+  const data = buildDataOrigin('measured', dataset, found.predictions.images);
   const reported = [
     { name: firstName, model: before, files: options.files?.[0] ?? [] },
     { name: secondName, model: after, files: options.files?.[1] ?? [] },

@@ -19,10 +19,10 @@ import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
 import { summarize } from '../models/summary.js';
 import { GraphBuilder } from '../ops/builder.js';
-import type { Plan } from '../recipes/recipe.js';
+import type { RankPlan } from '../recipes/recipe.js';
 import { countElements } from '../tensor/dims.js';
 import { defined } from '../values.js';
-import { trainsBy } from './summarize.js';
+import { buildTrainedPredicate } from './summarize.js';
 
 /** Relative error of a weight whose tensor train has all its ranks: float32 rounding. */
 const FULL_RANK_ERROR = 1e-5;
@@ -63,7 +63,9 @@ export interface RankCompressionReport {
 }
 
 function summarizeSizes(graph: Graph, train: readonly string[]): SizeSummary {
-  const { parameters, trainable, frozen, sizeBytes, multAdds } = summarize(graph, { trains: trainsBy(train) });
+  const { parameters, trainable, frozen, sizeBytes, multAdds } = summarize(graph, {
+    trains: buildTrainedPredicate(train),
+  });
   return { parameters, trainable, frozen, sizeBytes, multAdds };
 }
 
@@ -94,7 +96,7 @@ async function measureFasterExecution(
 /** Squeezes the layers of a plan in a loaded model. The model itself is not changed. */
 export async function compressModelWithRanks(
   model: LoadedModel,
-  plan: Plan,
+  plan: RankPlan,
   options: { readonly train?: readonly string[] } = {},
   context: RunContext = {},
 ): Promise<{ readonly model: LoadedModel; readonly report: RankCompressionReport }> {
@@ -171,7 +173,7 @@ export type RankCompressionFileReport = RankCompressionReport & {
  */
 export async function compressWithRanks(
   file: string,
-  plan: Plan,
+  plan: RankPlan,
   options: OpenOptions & { readonly train?: readonly string[]; readonly output?: string } = {},
   context: RunContext = {},
 ): Promise<RankCompressionFileReport> {

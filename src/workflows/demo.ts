@@ -8,7 +8,7 @@ import { saveModel } from '../io/models/save-model.js';
 import { buildInitialVgg } from '../models/initial-vgg.js';
 import { finetuneSchema, recipeSchema } from '../recipes/recipe.js';
 import { finetuneModel } from './finetune.js';
-import { runRecipe, type StudyResult } from './run-recipe.js';
+import { type RecipeResult, runRecipe } from './run-recipe.js';
 
 /** Training and test images. Enough for well above 95 %, few enough for two minutes on two cores in all. */
 const IMAGES = { train: 10_000, validation: 1000 };
@@ -33,7 +33,7 @@ const ARCHITECTURE = {
 export async function demo(
   options: { readonly output?: string; readonly seed?: number } = {},
   context: RunContext = {},
-): Promise<StudyResult> {
+): Promise<RecipeResult> {
   const start = performance.now();
   const output = options.output ?? join('shibori-out', 'demo');
   const seed = options.seed ?? 42;

@@ -5,7 +5,13 @@ import { type LabelMap, mapLabels } from '../evaluation/label-map.js';
 import { runImages } from '../evaluation/run-images.js';
 import type { Graph } from '../graph/model.js';
 import { openImageLoader } from '../images/image-pool.js';
-import { type DataOptions, type Dataset, getPreprocess, requireLabels, withDataset } from '../images/open-dataset.js';
+import {
+  type DataOptions,
+  type Dataset,
+  requireLabels,
+  requirePreprocess,
+  withDataset,
+} from '../images/open-dataset.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
 import {
   type Accuracy,
@@ -56,7 +62,7 @@ export interface ScoredBatch {
 }
 
 /** Runs a model over a data set batch by batch. Corrupt images are skipped and told of through `onBad`. */
-export async function* score(
+export async function* scoreBatches(
   model: LoadedModel,
   dataset: Dataset,
   options: {
@@ -71,7 +77,7 @@ export async function* score(
   const { graph } = model;
   const scores = findScores(graph, model.info);
   const measured = cutToScores(graph, scores);
-  const recipe = { preprocess: getPreprocess(graph, model.info), augmentation: undefined, seed: 0 };
+  const recipe = { preprocess: requirePreprocess(graph, model.info), augmentation: undefined, seed: 0 };
   const session = await getEngine(context).load(measured);
   const { outputs } = mapLabels(model, dataset.source);
   const loader = openImageLoader(dataset, recipe, context.workers);
@@ -122,7 +128,7 @@ export async function evaluateModel(
   let waited = 0;
   let threads = 0;
   const start = performance.now();
-  const secondsSoFar = () => (performance.now() - start) / 1000;
+  const getElapsedSeconds = () => (performance.now() - start) / 1000;
   const onWait = (seconds: number, workers: number) => {
     waited += seconds;
     threads = workers;
@@ -131,7 +137,7 @@ export async function evaluateModel(
     skipped.push(bad);
     context.onWarning?.(`skipped ${bad.path}: ${bad.reason}`);
   };
-  for await (const { logProbabilities, labels, labelKind } of score(
+  for await (const { logProbabilities, labels, labelKind } of scoreBatches(
     model,
     dataset,
     { batch: options.batch ?? 64, onBad, onWait },
@@ -144,10 +150,10 @@ export async function evaluateModel(
       phase: 'evaluate',
       done: counts.images + skipped.length,
       total,
-      fields: { top1: `${top1.toFixed(2)} %`, ...formatWaitField(waited / secondsSoFar()) },
+      fields: { top1: `${top1.toFixed(2)} %`, ...formatWaitField(waited / getElapsedSeconds()) },
     });
   }
-  const seconds = secondsSoFar();
+  const seconds = getElapsedSeconds();
   warnIfLikeChance(predictions, model, context);
   return {
     ...computeAccuracy(counts),

@@ -2,13 +2,13 @@ import { basename, extname, join } from 'node:path';
 import { type RunContext, reportNotes } from '../context/run-context.js';
 import { ShiboriError } from '../errors.js';
 import { warnIfLikeChance } from '../evaluation/chance-warning.js';
-import { findClassesNear, listClassNames, resolveClass } from '../evaluation/class-names.js';
-import { type ExplainedImage, explainImages, triptychRow } from '../evaluation/explain-images.js';
+import { buildClassNames, findClassesNear, resolveClass } from '../evaluation/class-names.js';
+import { buildTriptychRow, type ExplainedImage, explainImages } from '../evaluation/explain-images.js';
 import { noteScores } from '../evaluation/explain-notes.js';
 import { listOutputNames } from '../evaluation/label-map.js';
 import { writeNpy } from '../formats/npy.js';
 import { readImages } from '../images/chosen-images.js';
-import { type DataOptions, type Dataset, getPreprocess, withDataset } from '../images/open-dataset.js';
+import { type DataOptions, type Dataset, requirePreprocess, withDataset } from '../images/open-dataset.js';
 import { makeFolder, writeFileAtomic } from '../io/atomic-file.js';
 import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
 import { describePreprocess, type PreprocessPart } from '../models/preprocessing.js';
@@ -56,7 +56,7 @@ export interface ExplainedFiles {
 }
 
 /** A file name for a picture or map: image, class and nothing a file system would stumble over. */
-function stem(file: string, target: number, taken: Set<string>): string {
+function buildFileStem(file: string, target: number, taken: Set<string>): string {
   const base = `${basename(file, extname(file))}-${target}`;
   let name = base;
   for (let count = 2; taken.has(name); count++) name = `${base}-${count}`;
@@ -65,8 +65,8 @@ function stem(file: string, target: number, taken: Set<string>): string {
 }
 
 /** Says which parts of the preprocessing nobody stated. */
-function preprocessing(model: LoadedModel, context: RunContext): ExplainedFiles['preprocess'] {
-  const words = describePreprocess(getPreprocess(model.graph, model.info));
+function reportPreprocess(model: LoadedModel, context: RunContext): ExplainedFiles['preprocess'] {
+  const words = describePreprocess(requirePreprocess(model.graph, model.info));
   const guessed = model.info.guessed ?? [];
   if (guessed.length > 0) {
     context.onNote?.(
@@ -113,7 +113,7 @@ async function explainFiles(
     ? range(classes).map((output) => `output ${output}`)
     : dataset
       ? listOutputNames(model, dataset.source)
-      : listClassNames(model.info.classes ?? known, classes);
+      : buildClassNames(model.info.classes ?? known, classes);
   const target =
     options.target === undefined
       ? undefined
@@ -124,7 +124,7 @@ async function explainFiles(
   if (entries.length === 0) throw new ShiboriError('There was no image to explain.', { code: 'invalid-data' });
   const { layer, score } = options;
   const explained = await explainImages(model, entries, { names, score, ...defined({ layer }) }, context);
-  const preprocess = preprocessing(model, context);
+  const preprocess = reportPreprocess(model, context);
   noteScores(explained, context);
   warnIfLikeChance(explained.predictions, model, context);
   const folder = options.output === undefined ? join('shibori-out', 'explain') : options.output;
@@ -133,12 +133,12 @@ async function explainFiles(
   const results: ExplainResult[] = [];
   for (const found of explained.images) {
     const { map, image: _, ...rest } = found;
-    const name = stem(rest.file, rest.target, taken);
+    const name = buildFileStem(rest.file, rest.target, taken);
     const mapFile = options.maps === undefined ? null : join(options.maps, `${name}.npy`);
     const picture = folder === null ? null : join(folder, `${name}.png`);
     if (mapFile !== null) await writeFileAtomic(mapFile, writeNpy(map));
     if (picture !== null) {
-      await writeFileAtomic(picture, await renderTriptychs([triptychRow(found)], { layer: explained.layer }));
+      await writeFileAtomic(picture, await renderTriptychs([buildTriptychRow(found)], { layer: explained.layer }));
     }
     results.push({ ...rest, map: mapFile, picture });
   }

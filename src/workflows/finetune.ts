@@ -51,5 +51,5 @@ export async function finetune(
   options: TrainOptions,
   context: RunContext = {},
 ): Promise<TrainedFile> {
-  return trainFile(file, buildTrainPlan(plan), options, { verb: 'finetune', done: 'finetuned' }, context);
+  return trainFile(file, buildTrainPlan(plan), options, { command: 'finetune', outputSuffix: 'finetuned' }, context);
 }

@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { getEngine, type RunContext } from '../context/run-context.js';
 import { findIndexByPath, getItem } from '../data/image-items.js';
-import { explainImages, triptychRow } from '../evaluation/explain-images.js';
+import { buildTriptychRow, explainImages } from '../evaluation/explain-images.js';
 import { listOutputNames } from '../evaluation/label-map.js';
 import type { Dataset } from '../images/open-dataset.js';
 import { makeFolder, writeFileAtomic } from '../io/atomic-file.js';
@@ -22,7 +22,7 @@ import { type Evaluation, evaluateModel } from './evaluate.js';
 import { type Finetuning, finetuneModel } from './finetune.js';
 
 /** What a whole study found. */
-export interface StudyResult {
+export interface RecipeResult {
   /** Folder with models, pictures and report. */
   readonly output: string;
   readonly compression: RankCompressionReport;
@@ -34,16 +34,16 @@ export interface StudyResult {
 }
 
 /** Results of the stages that are done, kept in `study.json`: an interrupted study goes on after them. */
-interface Done {
+interface FinishedPhases {
   readonly key: string;
   readonly compression?: RankCompressionReport;
   readonly squeezed?: Evaluation;
   readonly finetuning?: Finetuning;
 }
 
-async function readDone(file: string, key: string): Promise<Done> {
+async function readFinishedPhases(file: string, key: string): Promise<FinishedPhases> {
   try {
-    const done = JSON.parse(await readFile(file, 'utf8')) as Done;
+    const done = JSON.parse(await readFile(file, 'utf8')) as FinishedPhases;
     if (done.key === key) return done;
   } catch {
     // No study was begun here, or its notes are damaged: everything is done anew.
@@ -52,7 +52,7 @@ async function readDone(file: string, key: string): Promise<Done> {
 }
 
 /** Pictures of a study that names none. */
-const PICTURES = 8;
+const DEFAULT_PICTURES = 8;
 
 /** Finds the positions in a data set of the images that a recipe names. */
 function findPositions(dataset: Dataset, images: NonNullable<Recipe['explain']['images']>): number[] {
@@ -76,7 +76,7 @@ async function drawTriptychs(
   );
   const explained = await explainImages(model, entries, { names, ...defined({ layer }) }, context);
   return renderTriptychs(
-    explained.images.map((image) => triptychRow(image)),
+    explained.images.map((image) => buildTriptychRow(image)),
     { layer: explained.layer },
   );
 }
@@ -99,7 +99,7 @@ export async function runRecipe(
     readonly files?: readonly string[];
   },
   context: RunContext = {},
-): Promise<StudyResult> {
+): Promise<RecipeResult> {
   const start = performance.now();
   const { output } = options;
   await makeFolder(output);
@@ -110,56 +110,59 @@ export async function runRecipe(
     ...parts,
     data.validation.source.items.map(({ path }) => path).join(),
   ]);
-  let done: Done = options.fresh ? { key } : await readDone(doneFile, key);
-  const keep = async (more: Partial<Done>) => {
+  let done: FinishedPhases = options.fresh ? { key } : await readFinishedPhases(doneFile, key);
+  const saveFinished = async (more: Partial<FinishedPhases>) => {
     done = { ...done, ...more };
     await writeFileAtomic(doneFile, `${JSON.stringify(done, null, 2)}\n`);
   };
-  const file = (name: string) => join(output, name);
+  const getFile = (name: string) => join(output, name);
   // A training that another study left here could not be gone on with.
-  if (done.compression === undefined) await rm(file('training'), { recursive: true, force: true });
+  if (done.compression === undefined) await rm(getFile('training'), { recursive: true, force: true });
 
-  await writeFileAtomic(file('summary.json'), `${JSON.stringify(summarize(model.graph), null, 2)}\n`);
+  await writeFileAtomic(getFile('summary.json'), `${JSON.stringify(summarize(model.graph), null, 2)}\n`);
   const featured = findPositions(data.validation, recipe.explain.images ?? []);
   const total = data.validation.source.items.length;
   // Spread over the data set, which may be sorted by class.
-  const spread = range(Math.min(PICTURES, total)).map((i) => Math.floor((i * total) / Math.min(PICTURES, total)));
+  const spread = range(Math.min(DEFAULT_PICTURES, total)).map((i) =>
+    Math.floor((i * total) / Math.min(DEFAULT_PICTURES, total)),
+  );
   const positions = recipe.explain.images ? featured : spread;
   await writeFileAtomic(
-    file('triptychs.png'),
+    getFile('triptychs.png'),
     await drawTriptychs(model, data.validation, positions, recipe.explain.layer, context),
   );
 
-  let squeezed: LoadedModel;
-  if (done.compression && existsSync(file('compressed.onnx'))) squeezed = await openModel(file('compressed.onnx'));
+  let compressed: LoadedModel;
+  if (done.compression && existsSync(getFile('compressed.onnx')))
+    compressed = await openModel(getFile('compressed.onnx'));
   else {
     const result = await compressModelWithRanks(model, recipe.compress, {}, context);
-    squeezed = result.model;
-    await saveModel(squeezed, file('compressed.onnx'), { engine: getEngine(context) });
-    await keep({ compression: result.report });
+    compressed = result.model;
+    await saveModel(compressed, getFile('compressed.onnx'), { engine: getEngine(context) });
+    await saveFinished({ compression: result.report });
   }
-  if (!done.squeezed) await keep({ squeezed: await evaluateModel(squeezed, data.validation, {}, context) });
+  if (!done.squeezed) await saveFinished({ squeezed: await evaluateModel(compressed, data.validation, {}, context) });
 
-  let final = squeezed;
+  let final = compressed;
   if (recipe.finetune && data.train) {
-    if (done.finetuning && existsSync(file('model.onnx'))) final = await openModel(file('model.onnx'));
+    if (done.finetuning && existsSync(getFile('model.onnx'))) final = await openModel(getFile('model.onnx'));
     else {
       const result = await finetuneModel(
-        squeezed,
+        compressed,
         { train: data.train, validation: data.validation },
         recipe.finetune,
-        { work: { folder: file('training'), resume: true } },
+        { work: { folder: getFile('training'), resume: true } },
         context,
       );
       if (result.report.interrupted)
         throw new DOMException('The study was interrupted; run it again to go on.', 'AbortError');
       final = result.model;
-      await saveModel(final, file('model.onnx'), { engine: getEngine(context) });
-      await keep({ finetuning: result.report });
+      await saveModel(final, getFile('model.onnx'), { engine: getEngine(context) });
+      await saveFinished({ finetuning: result.report });
     }
   }
   for (const extension of ['onnx', 'safetensors', 'pt'])
-    await saveModel(final, file(`model.${extension}`), { engine: getEngine(context) });
+    await saveModel(final, getFile(`model.${extension}`), { engine: getEngine(context) });
 
   const { compression, squeezed: evaluation, finetuning } = done;
   if (!compression || !evaluation) throw new Error('unreachable: both stages were done above');
@@ -171,13 +174,13 @@ export async function runRecipe(
       output,
       names: ['original', finetuning ? 'compressed, fine-tuned' : 'compressed'],
       featured,
-      files: [options.files ?? [], [file('model.onnx')]],
+      files: [options.files ?? [], [getFile('model.onnx')]],
       mapImages: recipe.compare.images,
       ...defined({ layer: recipe.explain.layer }),
       extras: {
         title: options.title,
         layers: compression.layers,
-        squeezedTop1: evaluation.top1,
+        compressedTop1Percent: evaluation.top1,
         ...(finetuning
           ? {
               history: [...(finetuning.before ? [finetuning.before] : []), ...finetuning.history],

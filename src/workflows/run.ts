@@ -1,15 +1,15 @@
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { type RunContext, reportNotes } from '../context/run-context.js';
 import { UsageError } from '../errors.js';
-import { listModelFiles } from '../evaluation/provenance.js';
-import { builtInData, type DataOptions, type Dataset, withDataset } from '../images/open-dataset.js';
+import { listModelFiles } from '../evaluation/collect-provenance.js';
+import { builtInDatasets, type DataOptions, type Dataset, withDataset } from '../images/open-dataset.js';
 import { openModel } from '../io/models/model-file.js';
 import { type Recipe, readYaml, recipeSchema } from '../recipes/recipe.js';
 import { defined } from '../values.js';
-import { runRecipe, type StudyResult } from './run-recipe.js';
+import { type RecipeResult, runRecipe } from './run-recipe.js';
 
 /** What may be given in place of what a recipe says. Paths are relative to the working folder. */
-export interface RunOptions {
+export interface RecipeOverrides {
   readonly model?: string;
   /** Key of the weights to take from a checkpoint that holds several. */
   readonly weights?: string;
@@ -22,27 +22,28 @@ export interface RunOptions {
 }
 
 /** The two halves of a recipe's data. */
-function halves(
+function splitRecipeData(
   recipe: Recipe,
   file: string,
-  options: RunOptions,
+  options: RecipeOverrides,
 ): { train: DataOptions | undefined; validation: DataOptions } {
   // Paths in a recipe are relative to the recipe, so that it can be run from anywhere.
-  const here = (path: string) => (isAbsolute(path) || builtInData.includes(path) ? path : resolve(dirname(file), path));
-  const data = options.data ?? (recipe.data && here(recipe.data.source));
+  const resolveHere = (path: string) =>
+    isAbsolute(path) || builtInDatasets.includes(path) ? path : resolve(dirname(file), path);
+  const data = options.data ?? (recipe.data && resolveHere(recipe.data.source));
   if (data === undefined)
     throw new UsageError(`${file}: no data. Add data: { source: … } to the recipe, or give --data.`);
-  const trainSplit = options.trainSplit ?? (recipe.data?.train && here(recipe.data.train));
-  const validationSplit = options.validationSplit ?? (recipe.data?.validation && here(recipe.data.validation));
+  const trainSplit = options.trainSplit ?? (recipe.data?.train && resolveHere(recipe.data.train));
+  const validationSplit = options.validationSplit ?? (recipe.data?.validation && resolveHere(recipe.data.validation));
   // A split given by hand takes the place of a random one.
   const random = trainSplit === undefined && validationSplit === undefined ? recipe.data?.randomSplit : undefined;
-  const part = (split: string | undefined, index: number): DataOptions => ({
+  const buildPart = (split: string | undefined, index: number): DataOptions => ({
     data,
     ...defined({ split }),
     ...(random ? { randomSplit: { ...random, part: index } } : {}),
   });
-  const hasTrain = trainSplit !== undefined || random !== undefined || builtInData.includes(data);
-  return { train: hasTrain ? part(trainSplit, 0) : undefined, validation: part(validationSplit, 1) };
+  const hasTrain = trainSplit !== undefined || random !== undefined || builtInDatasets.includes(data);
+  return { train: hasTrain ? buildPart(trainSplit, 0) : undefined, validation: buildPart(validationSplit, 1) };
 }
 
 /** The part for training of the data set that the validation images are a part of. */
@@ -58,28 +59,32 @@ function findTrainingPart(validation: DataOptions, { source }: Dataset): DataOpt
  *
  * @throws UsageError for a mistake in the recipe, with its line; ShiboriError for what goes wrong on the way.
  */
-export async function run(file: string, options: RunOptions = {}, context: RunContext = {}): Promise<StudyResult> {
+export async function run(
+  file: string,
+  options: RecipeOverrides = {},
+  context: RunContext = {},
+): Promise<RecipeResult> {
   const recipe = await readYaml(file, 'recipe', recipeSchema);
   const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
   if (modelFile === undefined)
     throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);
   const name = basename(file, extname(file));
-  const { train, validation } = halves(recipe, file, options);
+  const { train, validation } = splitRecipeData(recipe, file, options);
   const { arch } = recipe;
   const weights = options.weights ?? recipe.weights;
   const model = await openModel(modelFile, { ...(arch && { arch }), ...(weights && { weights }) });
   reportNotes(model, context);
-  return withDataset(validation, 'validate', context, async (held) => {
-    const own = train ?? findTrainingPart(validation, held);
+  return withDataset(validation, 'validate', context, async (validationSet) => {
+    const own = train ?? findTrainingPart(validation, validationSet);
     if (recipe.finetune && !own) {
       throw new UsageError(
         `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, give --train-split, or data with a folder "train" beside the one for validation.`,
       );
     }
-    const studied = (trained?: Dataset) =>
+    const runWithTraining = (trained?: Dataset) =>
       runRecipe(
         model,
-        { validation: held, ...defined({ train: trained }) },
+        { validation: validationSet, ...defined({ train: trained }) },
         recipe,
         {
           output: options.output ?? recipe.output ?? join('shibori-out', name),
@@ -89,6 +94,6 @@ export async function run(file: string, options: RunOptions = {}, context: RunCo
         },
         context,
       );
-    return recipe.finetune && own ? withDataset(own, 'train', context, studied) : studied();
+    return recipe.finetune && own ? withDataset(own, 'train', context, runWithTraining) : runWithTraining();
   });
 }

@@ -41,7 +41,7 @@ export interface FileSummary extends Summary {
 }
 
 /** A predicate from patterns such as `classifier.*`: whether a training changes a parameter. */
-export function trainsBy(patterns: readonly string[]): (parameter: string) => boolean {
+export function buildTrainedPredicate(patterns: readonly string[]): (parameter: string) => boolean {
   return (parameter) => patterns.some((pattern) => matchesPattern(parameter, pattern));
 }
 
@@ -69,7 +69,7 @@ export async function summary(
     fileBytes: model.fileBytes,
     ...(model.stored ? { stored: { bytes: model.stored.bytes, dtype: model.stored.dtype } } : {}),
     ...defined({ architecture: info.architecture }),
-    ...summarize(graph, { inputDims, ...(options.train ? { trains: trainsBy(options.train) } : {}) }),
+    ...summarize(graph, { inputDims, ...(options.train ? { trains: buildTrainedPredicate(options.train) } : {}) }),
     tensorTrains: info.layers ?? [],
     ignored: model.ignored,
     ...defined({ origin }),

@@ -16,18 +16,18 @@ import {
 import { saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
 import type { TrainPlan } from '../recipes/training-schema.js';
-import type { Measured } from '../train/best-weights.js';
-import { type Beginning, openOrCreateModel, prepareInitialModel } from '../training-run/initial-model.js';
+import type { ValidationResult } from '../train/best-weights.js';
+import { type InitialModelPlan, openOrCreateModel, prepareInitialModel } from '../training-run/initial-model.js';
 import { labelByTeacher } from '../training-run/teacher-labels.js';
-import { checkpointFile, stageCheckpoint, type TrainingSets, trainStage } from '../training-run/train-stage.js';
+import { getCheckpointFile, openStageCheckpoint, type TrainingSets, trainStage } from '../training-run/train-stage.js';
 import { openMetricsLog } from '../training-run/training-log.js';
 import {
+  chooseKeptEpoch,
   type KeptEpoch,
-  keptBy,
   summarizeOutcome,
   type TrainedEpoch,
   type TrainingOutcome,
-  warnOfNoGain,
+  warnIfNoGain,
 } from '../training-run/training-outcome.js';
 import { defined } from '../values.js';
 import { planTraining } from './planned-phases.js';
@@ -59,10 +59,14 @@ export interface WorkFolder {
   readonly resume?: boolean;
 }
 
-const beginningIn = ({ head, init, stages }: TrainPlan): Beginning => ({ head, init, seed: stages[0]?.seed ?? 0 });
+const getInitialModelPlan = ({ head, init, stages }: TrainPlan): InitialModelPlan => ({
+  head,
+  init,
+  seed: stages[0]?.seed ?? 0,
+});
 
 /** Deletes the checkpoints of the stages after one: they went on from what is no longer there. */
-async function forgetAfter(folder: string, stage: number): Promise<void> {
+async function deleteLaterCheckpoints(folder: string, stage: number): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     const number = Number(/^checkpoint-(\d+)\.safetensors$/.exec(name)?.[1]);
     if (number > stage + 1) await rm(join(folder, name), { force: true });
@@ -102,22 +106,22 @@ export async function trainModel(
     train: await labelByTeacher(data.train, teacher, context),
     ...(data.validation ? { validation: await labelByTeacher(data.validation, teacher, context) } : {}),
   };
-  const begun = prepareInitialModel(model, beginningIn(plan), labelled.train, context);
+  const begun = prepareInitialModel(model, getInitialModelPlan(plan), labelled.train, context);
   const skipped: string[] = [];
   const history: TrainedEpoch[] = [];
   let current = begun.model;
   let [steps, trained, waited] = [0, 0, 0];
   let interrupted = false;
-  let before: Measured | undefined;
+  let before: ValidationResult | undefined;
   let kept: KeptEpoch | undefined;
-  let known: Measured | 'skip' | undefined = begun.isFresh || options.isFresh ? 'skip' : undefined;
+  let known: ValidationResult | 'skip' | undefined = begun.isFresh || options.isFresh ? 'skip' : undefined;
   let resumedAt = () => 0;
   const log = work && openMetricsLog(join(work.folder, 'metrics.jsonl'), () => resumedAt());
   try {
     for (const [i, stage] of plan.stages.entries()) {
       const stepsBefore = steps;
       const checkpoint =
-        work && stageCheckpoint(work.folder, i, work.resume === true, () => forgetAfter(work.folder, i));
+        work && openStageCheckpoint(work.folder, i, work.resume === true, () => deleteLaterCheckpoints(work.folder, i));
       resumedAt = () => stepsBefore + (checkpoint?.resumedAt() ?? 0);
       const patterns = [stage.train ?? getHeadPattern(model.info)]
         .flat()
@@ -139,13 +143,13 @@ export async function trainModel(
       history.push(...result.history.map((epoch) => ({ ...epoch, epoch: epochsBefore + epoch.epoch, stage: i + 1 })));
       current = result.model;
       if (i === 0) before = result.before;
-      kept = keptBy({ ...result, keep: stage.keep, epochsBefore }, history, kept);
+      kept = chooseKeptEpoch({ ...result, keep: stage.keep, epochsBefore }, history, kept);
       // The next stage begins with what this one gives back.
       const { validationLoss: loss, validationTop1: top1 } = kept;
       known = loss === undefined || top1 === undefined ? undefined : { loss, top1 };
       steps += result.steps;
       trained = result.trained;
-      waited += result.waited;
+      waited += result.waitedSeconds;
       interrupted = result.interrupted;
       if (interrupted) break;
     }
@@ -156,7 +160,7 @@ export async function trainModel(
   const seconds = (performance.now() - start) / 1000;
   if (!kept) throw new Error('unreachable: a training has at least one stage');
   const outcome = summarizeOutcome(before, kept);
-  if (!interrupted) warnOfNoGain(outcome, history, context);
+  if (!interrupted) warnIfNoGain(outcome, history, context);
   const report: Training = {
     history,
     ...outcome,
@@ -205,7 +209,7 @@ export async function train(
   options: TrainOptions,
   context: RunContext = {},
 ): Promise<TrainedFile> {
-  return trainFile(name, plan, options, { verb: 'train', done: 'trained' }, context);
+  return trainFile(name, plan, options, { command: 'train', outputSuffix: 'trained' }, context);
 }
 
 /** What `train` and `finetune` have in common: files in, files out. */
@@ -213,20 +217,20 @@ export async function trainFile(
   name: string,
   plan: TrainPlan,
   options: TrainOptions,
-  names: { readonly verb: string; readonly done: string },
+  names: { readonly command: string; readonly outputSuffix: string },
   context: RunContext,
 ): Promise<TrainedFile> {
-  const output = options.output ?? buildDefaultOutput(name, names.done, getModelExtension(name) || '.onnx');
+  const output = options.output ?? buildDefaultOutput(name, names.outputSuffix, getModelExtension(name) || '.onnx');
   refuseInputAsOutput(output, [name, options.teacher]);
   return withTrainingSets(options, options.validation, context, async (train, validation) => {
     const parts = { train: train.source.part ?? null, validation: validation?.source.part ?? null };
     const [forModel, forTeacher] = splitOpenOptions([name, options.teacher ?? name], options);
-    const model = await openOrCreateModel(name, beginningIn(plan), train, forModel ?? {});
+    const model = await openOrCreateModel(name, getInitialModelPlan(plan), train, forModel ?? {});
     reportNotes(model, context);
     const teacher = options.teacher === undefined ? undefined : await openModel(options.teacher, forTeacher);
     if (teacher) reportNotes(teacher, context);
-    const folder = options.work ?? join('shibori-out', names.verb, basename(name, extname(name)));
-    const found = existsSync(checkpointFile(folder, 0));
+    const folder = options.work ?? join('shibori-out', names.command, basename(name, extname(name)));
+    const found = existsSync(getCheckpointFile(folder, 0));
     if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);
     if (!options.resume && found) {
       context.onWarning?.(

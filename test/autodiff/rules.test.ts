@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkGradient, GRADIENT_TOLERANCE, projectedGradient } from '../../src/autodiff/check.js';
+import { buildProjectedGradient, checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/gradient-check.js';
 import type { RuleEntry } from '../../src/autodiff/rule.js';
 import { rules } from '../../src/autodiff/rules/table.js';
 import { type NamedTensors, runOnce } from '../../src/engine/engine.js';
@@ -80,7 +80,7 @@ describe.each(listed)('%s', (_, op, one) => {
   });
 
   it('has gradients whose own gradients agree with finite differences', async () => {
-    const first = projectedGradient(graph, { wrt }).graph;
+    const first = buildProjectedGradient(graph, { wrt }).graph;
     for (const of of first.outputs.slice(1)) {
       for (const value of first.inputs.filter(({ type }) => type && isFloat(type.dtype))) {
         const check = checkGradient(first, referenceEngine(), { of, wrt: [value], feeds, directions: 1 });
@@ -95,15 +95,15 @@ describe.each(listed)('%s', (_, op, one) => {
   });
 
   it('gives the same gradients one at a time', async () => {
-    const together = await pick(projectedGradient(graph, { wrt }).graph, feeds);
+    const together = await pick(buildProjectedGradient(graph, { wrt }).graph, feeds);
     for (const value of wrt) {
-      const alone = await pick(projectedGradient(graph, { wrt: [value] }).graph, feeds);
+      const alone = await pick(buildProjectedGradient(graph, { wrt: [value] }).graph, feeds);
       for (const [name, { data }] of Object.entries(alone)) expect(data, name).toEqual(together[name]?.data);
     }
   });
 
   it.skipIf(one.notOnRuntime !== undefined)('runs on ONNX Runtime', async () => {
-    const built = projectedGradient(graph, { wrt });
+    const built = buildProjectedGradient(graph, { wrt });
     expectClose(await runOnce(nodeEngine(), built.graph, feeds), await pick(built.graph, feeds), ENGINE_TOLERANCE);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { table, wrap } from '../../src/cli/table.js';
 import { measureTextWidth } from '../../src/cli/terminal/text-width.js';
+import { formatTable, wrapText } from '../../src/cli/terminal-table.js';
 import { groupByReason, listNames } from '../../src/evaluation/group-reasons.js';
 
 const HEADER = ['layer', 'scheme', 'ranks', 'parameters', 'left', 'bytes', 'latency'];
@@ -13,7 +13,7 @@ const widest = (text: string) => Math.max(...text.split('\n').map(measureTextWid
 describe('a table', () => {
   it('that fits is printed whole: texts to the left, numbers to the right', () => {
     expect(
-      table(
+      formatTable(
         ['name', 'size'],
         [
           ['a', '1'],
@@ -25,19 +25,19 @@ describe('a table', () => {
   });
 
   it.each([120, 80, 60, 40, 30])('fits a terminal of %i columns', (width) => {
-    const text = table(HEADER, ROWS, { width, optional: ['bytes', 'latency'] });
+    const text = formatTable(HEADER, ROWS, { width, optional: ['bytes', 'latency'] });
     expect(widest(text)).toBeLessThanOrEqual(width);
   });
 
   it('leaves out optional columns first, and says which', () => {
-    const text = table(HEADER, ROWS, { width: 95, optional: ['bytes', 'latency'] });
+    const text = formatTable(HEADER, ROWS, { width: 95, optional: ['bytes', 'latency'] });
     expect(text.split('\n')[0]).toMatch(/latency$/);
     expect(text).not.toMatch(/24\.9 %/);
     expect(text).toMatch(/\nNot shown at this width: bytes\.$/);
   });
 
   it('wraps texts where the columns that are left are still too wide', () => {
-    const text = table(['layer', 'reason'], [['conv', 'every form of the layer is larger than the layer']], {
+    const text = formatTable(['layer', 'reason'], [['conv', 'every form of the layer is larger than the layer']], {
       width: 30,
     });
     expect(text).toBe(
@@ -52,7 +52,7 @@ describe('a table', () => {
   });
 
   it('becomes blocks of lines where numbers alone are too wide', () => {
-    const text = table(
+    const text = formatTable(
       ['a number', 'another'],
       [
         ['123,456,789', '987,654,321'],
@@ -64,11 +64,11 @@ describe('a table', () => {
   });
 
   it('is printed whole where output is no terminal', () => {
-    expect(widest(table(HEADER, ROWS))).toBe(100);
+    expect(widest(formatTable(HEADER, ROWS))).toBe(100);
   });
 
   it('aligns by columns of the terminal, not by characters', () => {
-    const [, , first, second] = table(
+    const [, , first, second] = formatTable(
       ['name', 'n'],
       [
         ['絞り', '1'],
@@ -80,9 +80,9 @@ describe('a table', () => {
   });
 
   it('breaks words and paths that are longer than a line', () => {
-    expect(wrap('features.denseblock1.denselayer1', 12)).toEqual(['features.', 'denseblock1.', 'denselayer1']);
-    expect(wrap('abcdefghijkl', 5)).toEqual(['abcde', 'fghij', 'kl']);
-    expect(wrap('', 5)).toEqual(['']);
+    expect(wrapText('features.denseblock1.denselayer1', 12)).toEqual(['features.', 'denseblock1.', 'denselayer1']);
+    expect(wrapText('abcdefghijkl', 5)).toEqual(['abcde', 'fghij', 'kl']);
+    expect(wrapText('', 5)).toEqual(['']);
   });
 });
 

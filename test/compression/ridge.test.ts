@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Samples } from '../../src/compression/statistics/layer-samples.js';
 import { getMostSamples, prepareRidgeRegression } from '../../src/compression/statistics/ridge-regression.js';
 import { addToDiagonal } from '../../src/compression/statistics/second-moment-matrix.js';
-import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
+import { type Matrix, matrix, toDouble, toSingle } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { naiveProduct, randomMatrix } from '../linalg/support.js';
 import { minus } from './support.js';
@@ -18,11 +18,11 @@ describe('a regression on samples', () => {
     const size = fc.integer({ min: 1, max: 30 });
     await fc.assert(
       fc.asyncProperty(size, size, fc.integer({ min: 1, max: 4 }), async (inputs, count, outputs) => {
-        const x: Samples = { columns: inSingle(randomMatrix(inputs, count, 1)), mean: new Float64Array(inputs) };
+        const x: Samples = { columns: toSingle(randomMatrix(inputs, count, 1)), mean: new Float64Array(inputs) };
         const damping = Float64Array.from({ length: inputs }, (_, i) => 0.1 + i / inputs);
         const right = randomMatrix(inputs, outputs, 2);
         const { secondMoments: moments, solve } = await prepareRidgeRegression(x, damping, 0.3, plainProducts);
-        const all = inDouble(x.columns);
+        const all = toDouble(x.columns);
         const sum = naiveProduct(all, all, false, true);
         const mean = matrix(
           inputs,

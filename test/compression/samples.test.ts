@@ -21,7 +21,7 @@ import {
   createMatrixMoments,
 } from '../../src/compression/statistics/second-moment-matrix.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { inDouble, inSingle, type Matrix, matrix } from '../../src/linalg/matrix.js';
+import { type Matrix, matrix, toDouble, toSingle } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
@@ -50,7 +50,7 @@ function convolution(batches = [random([5, 2, 9, 9], 4), random([3, 2, 9, 9], 5)
 
 /** Samples of rows about their means. */
 function samples(rows: number, count: number, seed: number): Samples {
-  return { columns: inSingle(randomMatrix(rows, count, seed)), mean: new Float64Array(rows) };
+  return { columns: toSingle(randomMatrix(rows, count, seed)), mean: new Float64Array(rows) };
 }
 
 describe('samples of a layer', () => {
@@ -140,7 +140,7 @@ describe('moments of samples', () => {
         const x = samples(left * right, count, 1);
         const ridge = Float64Array.from({ length: left * right }, (_, i) => 0.1 + i);
         const found = createSampleMoments(x, ridge, plainProducts);
-        const all = inDouble(x.columns);
+        const all = toDouble(x.columns);
         const mean = naiveProduct(all, all, false, true);
         const gram = addToDiagonal(
           matrix(
@@ -169,7 +169,7 @@ describe('moments of samples', () => {
 
   it('are summed a block of rows at a time where there are many', async () => {
     const x = samples(1300, 3, 5);
-    const all = inDouble(x.columns);
+    const all = toDouble(x.columns);
     const gram = naiveProduct(all, all, false, true);
     expectClose(
       (await computeSampleCovariance(x, plainProducts)).data,

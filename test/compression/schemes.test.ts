@@ -107,7 +107,8 @@ describe('convolution schemes', () => {
         const dims = (value: (typeof node.inputs)[number]) => (value?.type?.dims ?? []).map(Number);
         const spec = getSpec(node.op);
         return (
-          sum + (spec.multiplyAdds?.(readAttributes(node.op, node), node.inputs.map(dims), dims(node.outputs[0])) ?? 0)
+          sum +
+          (spec.countOperatorMacs?.(readAttributes(node.op, node), node.inputs.map(dims), dims(node.outputs[0])) ?? 0)
         );
       }, 0);
       expect(scheme.countMacs(layer, fitted.ranks)).toBe(counted);

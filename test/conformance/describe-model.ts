@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Attribute, Graph, Model, Node, Value } from '../../src/graph/model.js';
-import { getBytes, type Tensor } from '../../src/tensor/tensor.js';
+import { getTensorBytes, type Tensor } from '../../src/tensor/tensor.js';
 
 /**
  * A model as plain data: values become numbers in the order in which they appear, tensors the digest of their bytes.
@@ -39,5 +39,5 @@ function describeAttribute(attribute: Attribute, numbers: Map<Value, number>): u
 }
 
 function describeTensor(data: Tensor): unknown {
-  return { dtype: data.dtype, dims: data.dims, sha1: createHash('sha1').update(getBytes(data)).digest('hex') };
+  return { dtype: data.dtype, dims: data.dims, sha1: createHash('sha1').update(getTensorBytes(data)).digest('hex') };
 }

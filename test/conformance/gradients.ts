@@ -1,7 +1,7 @@
 /** The gradient of every model's float outputs by its float inputs and parameters, against finite differences. */
-import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/check.js';
+import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/gradient-check.js';
 import { type NamedTensors, runOnce } from '../../src/engine/engine.js';
-import { walk } from '../../src/engine/reference/kernel.js';
+import { listStridedPositions } from '../../src/engine/reference/kernel.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { ShiboriError } from '../../src/errors.js';
 import type { Graph, Value } from '../../src/graph/model.js';
@@ -72,7 +72,10 @@ function cropped(whole: Imported): Imported {
     dims[longest] = Math.ceil((dims[longest] ?? 1) / 2);
   }
   const elements = elementsOf(given);
-  const kept = Array.from(walk(dims, computeStrides(given.dims)), (position) => elements[position] ?? 0);
+  const kept = Array.from(
+    listStridedPositions(dims, computeStrides(given.dims)),
+    (position) => elements[position] ?? 0,
+  );
   try {
     return bound({ graph: whole.graph, feeds: { [name]: filled(given, dims, kept) } });
   } catch (error) {

@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { combineDecoders } from '../../src/data/decode.js';
 import { readJpegHeader } from '../../src/data/jpeg-header.js';
 import { ShiboriError } from '../../src/errors.js';
+import { crc32 } from '../../src/images/crc32.js';
 import { decodeImage } from '../../src/images/decode-image.js';
-import { crc32 } from '../../src/images/image-source-crc.js';
 
 const golden: { decode: { file: string; size: [number, number]; crc32: number }[] } = JSON.parse(
   readFileSync(new URL('../golden/data/images.json', import.meta.url), 'utf8'),

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { adjustHue, adjustSaturation } from '../../src/data/color.js';
 import { centerCrop, crop, type RgbImage } from '../../src/data/image.js';
 import { type Filter, resizeImage, resizeShorterSide } from '../../src/data/resize.js';
-import { crc32 } from '../../src/images/image-source-crc.js';
+import { crc32 } from '../../src/images/crc32.js';
 import { range } from '../../src/tensor/dims.js';
 import { roundHalfToEven } from '../../src/tensor/round.js';
 import { noise } from './noise.js';

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { centerCrop } from '../../src/data/image.js';
 import { fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from '../../src/data/preprocess.js';
 import { resizeImage, resizeShorterSide } from '../../src/data/resize.js';
-import { crc32 } from '../../src/images/image-source-crc.js';
-import { getBytes } from '../../src/tensor/tensor.js';
+import { crc32 } from '../../src/images/crc32.js';
+import { getTensorBytes } from '../../src/tensor/tensor.js';
 import { noise } from './noise.js';
 
 const golden: { crc32: number; first: number[] } = JSON.parse(
@@ -24,7 +24,7 @@ describe('toTensor', () => {
     const tensor = toTensor([noise(16, 16, 8)], preprocess([16, 16], 'none'));
     expect(tensor.dims).toEqual([1, 3, 16, 16]);
     expect(Array.from(tensor.data.subarray(0, 4))).toEqual(golden.first);
-    expect(crc32(getBytes(tensor))).toBe(golden.crc32);
+    expect(crc32(getTensorBytes(tensor))).toBe(golden.crc32);
   });
 
   it('puts images one after another', () => {

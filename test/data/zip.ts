@@ -1,5 +1,5 @@
 import { deflateRawSync } from 'node:zlib';
-import { crc32 } from '../../src/images/image-source-crc.js';
+import { crc32 } from '../../src/images/crc32.js';
 
 /** An entry of a zip archive, and lies about it: the numbers given replace the true ones. */
 export interface ZipEntry {

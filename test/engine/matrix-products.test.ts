@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
 import { engineProducts } from '../../src/engine/matrix-products.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { inDouble, inSingle, matrix } from '../../src/linalg/matrix.js';
+import { matrix, toDouble, toSingle } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { seeded } from '../../src/tensor/random.js';
 
@@ -45,10 +45,10 @@ it('multiplies in single precision', async () => {
   const size = fc.integer({ min: 1, max: 40 });
   await fc.assert(
     fc.asyncProperty(size, size, fc.boolean(), fc.boolean(), async (m, n, transposeA, transposeB) => {
-      const a = inSingle(transposeA ? randomMatrix(40, m, 3) : randomMatrix(m, 40, 3));
-      const b = inSingle(transposeB ? randomMatrix(n, 40, 4) : randomMatrix(40, n, 4));
+      const a = toSingle(transposeA ? randomMatrix(40, m, 3) : randomMatrix(m, 40, 3));
+      const b = toSingle(transposeB ? randomMatrix(n, 40, 4) : randomMatrix(40, n, 4));
       const found = await products.multiplySingle(a, b, { transposeA, transposeB });
-      const expected = await plainProducts.multiply(inDouble(a), inDouble(b), { transposeA, transposeB });
+      const expected = await plainProducts.multiply(toDouble(a), toDouble(b), { transposeA, transposeB });
       expect([found.rows, found.cols]).toEqual([m, n]);
       for (const [i, value] of expected.data.entries()) {
         expect(Math.abs((found.data[i] as number) - value)).toBeLessThanOrEqual(SINGLE_TOLERANCE);
@@ -56,7 +56,7 @@ it('multiplies in single precision', async () => {
     }),
     { numRuns: 50 },
   );
-  const wrong = inSingle(matrix(17, 2));
+  const wrong = toSingle(matrix(17, 2));
   await expect(products.multiplySingle(wrong, wrong, {})).rejects.toThrow(/expected \[17, 2\] times \[2, n\]/);
 });
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { listModelFiles } from '../../src/evaluation/provenance.js';
+import { listModelFiles } from '../../src/evaluation/collect-provenance.js';
 import { hashFile } from '../../src/io/file-hash.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { identityGraph, rawFile } from '../formats/onnx-models.js';

@@ -4,7 +4,7 @@ import { fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from
 import { nodeEngine } from '../../src/engine/node.js';
 import { type Explainer, type Explanation, gradCam } from '../../src/explain/grad-cam.js';
 import { decodeImage } from '../../src/images/decode-image.js';
-import { openModel, readWhole } from '../../src/io/models/model-file.js';
+import { openModel, readWholeFile } from '../../src/io/models/model-file.js';
 import { pointingGame } from '../../src/metrics/pointing-game.js';
 import { shared } from '../support/shared-data.js';
 
@@ -37,7 +37,7 @@ describe.skipIf(!isHere)('SqueezeNet 1.1, a real ONNX file, on photographs', () 
   afterAll(async () => explainer?.dispose());
 
   const explain = async (name: string, target?: number): Promise<Explanation> => {
-    const image = await decodeImage(await readWhole(shared('models', name), 'image'), name);
+    const image = await decodeImage(await readWholeFile(shared('models', name), 'image'), name);
     const [explained] = await explainer.explain(toTensor([fitImage(image, imagenet)], imagenet), [target]);
     if (!explained) throw new Error('one image has one explanation');
     return explained;

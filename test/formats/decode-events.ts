@@ -1,4 +1,4 @@
-import { maskedCrc32c } from '../../src/formats/tensorboard/crc32c.js';
+import { computeMaskedCrc32c } from '../../src/formats/tensorboard/crc32c.js';
 
 /** An event as read back from a file, by a decoder that shares nothing with the writer but the checksum. */
 export interface DecodedEvent {
@@ -56,7 +56,7 @@ export function decodeEvents(file: Uint8Array): DecodedEvent[] {
     const length = Number(view.getBigUint64(at, true));
     const payload = file.subarray(at + 12, at + 12 + length);
     const sums = [view.getUint32(at + 8, true), view.getUint32(at + 12 + length, true)];
-    if (sums[0] !== maskedCrc32c(file.subarray(at, at + 8)) || sums[1] !== maskedCrc32c(payload)) {
+    if (sums[0] !== computeMaskedCrc32c(file.subarray(at, at + 8)) || sums[1] !== computeMaskedCrc32c(payload)) {
       throw new Error(`A wrong checksum in the record at ${at}.`);
     }
     const event: DecodedEvent = {};

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ShiboriError } from '../../src/errors.js';
-import { encode } from '../../src/formats/onnx/message.js';
+import { encodeMessage } from '../../src/formats/onnx/message.js';
 import { type GraphProto, type ModelProto, modelFields } from '../../src/formats/onnx/proto.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { concatenate } from '../../src/formats/onnx/wire-writer.js';
@@ -193,7 +193,7 @@ describe('A hostile ONNX file', () => {
 
   it('whose header is not an ONNX header is refused', () => {
     expect(refusal(new Uint8Array(0))).toMatch(/it holds no IR version. It is not an ONNX model/);
-    expect(refusal(concatenate(encode(modelFields, { irVersion: 8 }).chunks()))).toMatch(/it holds no graph/);
+    expect(refusal(concatenate(encodeMessage(modelFields, { irVersion: 8 }).chunks()))).toMatch(/it holds no graph/);
     expect(refusal(new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\n'))).toMatch(
       /not an ONNX file/,
     );

@@ -1,4 +1,4 @@
-import { encode } from '../../src/formats/onnx/message.js';
+import { encodeMessage } from '../../src/formats/onnx/message.js';
 import type { GraphProto, ModelProto } from '../../src/formats/onnx/proto.js';
 import { modelFields } from '../../src/formats/onnx/proto.js';
 import { concatenate } from '../../src/formats/onnx/wire-writer.js';
@@ -60,7 +60,7 @@ export function nestedModel(): Model {
 /** The bytes of a file with this graph: what no writer of ours would write. */
 export function rawFile(graph: GraphProto, rest: ModelProto = {}): Uint8Array {
   const about: ModelProto = { irVersion: 8, opsetImport: [{ domain: '', version: 18 }] };
-  return concatenate(encode(modelFields, { ...about, ...rest, graph }).chunks());
+  return concatenate(encodeMessage(modelFields, { ...about, ...rest, graph }).chunks());
 }
 
 /** A graph that passes `x` (float32, two elements) on as `y`, with some fields of its own. */

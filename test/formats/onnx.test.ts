@@ -7,10 +7,10 @@ import { describe, expect, it } from 'vitest';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { concatenate } from '../../src/formats/onnx/wire-writer.js';
 import { writeGraph, writeOnnx, writeOnnxChunks, writeOnnxExternal } from '../../src/formats/onnx/write.js';
-import { getElementType } from '../../src/graph/element-types.js';
+import { getElementTypeNumber } from '../../src/graph/element-types.js';
 import { type Attribute, type Graph, type Model, type Node, Value } from '../../src/graph/model.js';
 import { countElements } from '../../src/tensor/dims.js';
-import { bytesPerElement, type DType, dtypes, fromBytes } from '../../src/tensor/dtype.js';
+import { type DType, dtypes, fromBytes, getBytesPerElement } from '../../src/tensor/dtype.js';
 import { float32, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { describeModel } from '../conformance/describe-model.js';
 import { identityGraph, nestedModel, rawFile, smallModel } from './onnx-models.js';
@@ -34,7 +34,7 @@ async function run(
 const anyTensor: fc.Arbitrary<Tensor> = fc
   .tuple(fc.constantFrom(...dtypes), fc.array(fc.nat({ max: 4 }), { maxLength: 3 }))
   .chain(([dtype, dims]) => {
-    const length = countElements(dims) * bytesPerElement(dtype);
+    const length = countElements(dims) * getBytesPerElement(dtype);
     return fc.uint8Array({ minLength: length, maxLength: length, max: dtype === 'bool' ? 1 : 255 }).map((bytes) => {
       return tensor(dtype, dims, fromBytes(dtype, bytes));
     });
@@ -307,7 +307,7 @@ describe('Reading', () => {
     const dims = [2];
     const minus1 = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     const packed = (...bytes: number[]) => [Uint8Array.from(bytes)];
-    const of = (dtype: DType) => ({ dims, dataType: getElementType(dtype) });
+    const of = (dtype: DType) => ({ dims, dataType: getElementTypeNumber(dtype) });
     const floats = new Uint8Array(Float32Array.of(1.5, -2).buffer);
     const doubles = new Uint8Array(Float64Array.of(1.5, -2).buffer);
     expect(elements({ ...of('float32'), rawData: floats })).toEqual(['float32', [1.5, -2]]);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../src/formats/tensorboard/crc32c.js';
-import { scalarsRecord, versionRecord } from '../../src/formats/tensorboard/events.js';
+import { encodeScalarsRecord, encodeVersionRecord } from '../../src/formats/tensorboard/events.js';
 import { decodeEvents } from './decode-events.js';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
@@ -21,8 +21,8 @@ describe('event records', () => {
     // Wall time 256.5: the version record, then the scalar v/1 = 1.5 at step 1.
     const version = ['1800000000000000', 'a37f4b22', '0900000000000870401a0d627261696e2e4576656e743a32', 'bc98212b'];
     const scalar = ['1900000000000000', '8bf10828', '09000000000008704010012a0c0a0a0a03762f31150000c03f', '2cecc087'];
-    expect(hex(versionRecord(256.5))).toBe(version.join(''));
-    expect(hex(scalarsRecord(256.5, 1, { 'v/1': 1.5 }))).toBe(scalar.join(''));
+    expect(hex(encodeVersionRecord(256.5))).toBe(version.join(''));
+    expect(hex(encodeScalarsRecord(256.5, 1, { 'v/1': 1.5 }))).toBe(scalar.join(''));
   });
 
   it('decode to what went in', () => {
@@ -33,7 +33,7 @@ describe('event records', () => {
     );
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.double({ min: 0, max: 1e11, noNaN: true }), scalars, (step, wallTime, values) => {
-        const [event] = decodeEvents(scalarsRecord(wallTime, step, values));
+        const [event] = decodeEvents(encodeScalarsRecord(wallTime, step, values));
         expect(event).toEqual({ wallTime, step, scalars: Object.entries(values) });
       }),
     );

@@ -5,9 +5,9 @@ import { type BadImage, loadBatches } from '../../src/data/batches.js';
 import { findIndexByPath, type ImageSource } from '../../src/data/image-items.js';
 import { createDirectLoader } from '../../src/data/image-loader.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../../src/data/preprocess.js';
+import { crc32 } from '../../src/images/crc32.js';
 import { decodeImage } from '../../src/images/decode-image.js';
 import { openImageSource } from '../../src/images/image-source.js';
-import { crc32 } from '../../src/images/image-source-crc.js';
 import { range } from '../../src/tensor/dims.js';
 import { randomSplit } from '../../src/tensor/random.js';
 

@@ -6,7 +6,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type DownloadOptions, download } from '../../src/io/download.js';
-import { downloads, fetchNamed, getCacheFolder } from '../../src/io/fetch.js';
+import { downloads, fetchNamed, getCacheFolder } from '../../src/io/named-downloads.js';
 
 const content = randomBytes(300_000);
 const sha256 = { algorithm: 'sha256', hex: createHash('sha256').update(content).digest('hex') } as const;

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { type Matrix, matrix } from '../../src/linalg/matrix.js';
 import { type MatrixProducts, plainProducts } from '../../src/linalg/products.js';
 import { qr } from '../../src/linalg/qr.js';
-import { randomizedSpectrum } from '../../src/linalg/spectrum.js';
-import { orthogonalSplit, truncatedSvd } from '../../src/linalg/truncated-svd.js';
+import { computeRandomizedSpectrum } from '../../src/linalg/spectrum.js';
+import { splitOrthogonally, truncatedSvd } from '../../src/linalg/truncated-svd.js';
 import {
   distance,
   expectDescending,
@@ -135,7 +135,7 @@ describe('orthogonalSplit', () => {
     await fc.assert(
       fc.asyncProperty(shape, async (sizes) => {
         const a = matrixOf(sizes);
-        const { left, right } = await orthogonalSplit(a, {}, plainProducts);
+        const { left, right } = await splitOrthogonally(a, {}, plainProducts);
         expectOrthonormal(left, GRAM);
         expect(distance(naiveProduct(left, right).data, a.data)).toBeLessThanOrEqual(ROUNDING * (1 + norm(a.data)));
       }),
@@ -151,7 +151,7 @@ describe('randomizedSpectrum', () => {
   ])('finds the leading directions of a decaying spectrum, %i×%i', async (rows, cols) => {
     const spectrum = Array.from({ length: 60 }, (_, i) => 1 / (1 + i));
     const a = withSpectrum(rows, cols, spectrum);
-    const { directions, energies, rest } = await randomizedSpectrum(a, 20, plainProducts);
+    const { directions, energies, restEnergy: rest } = await computeRandomizedSpectrum(a, 20, plainProducts);
     expectOrthonormal(directions, ROUNDING);
     for (let i = 0; i < 10; i++) {
       // Ten directions more than these ten and two iterations: the leading values are within a thousandth.
@@ -160,7 +160,7 @@ describe('randomizedSpectrum', () => {
     const total = energies.reduce((sum, energy) => sum + energy, rest);
     expect(Math.abs(total - norm(spectrum) ** 2)).toBeLessThan(ROUNDING * 10);
     expect(rest).toBeGreaterThan(0);
-    expect((await randomizedSpectrum(a, 20, plainProducts)).energies).toEqual(energies);
+    expect((await computeRandomizedSpectrum(a, 20, plainProducts)).energies).toEqual(energies);
   });
 
   it('is what truncatedSvd uses for large matrices, with no product as large as the full problem', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compareLatencies, isSameSpeed, median } from '../../src/metrics/speed.js';
-import { describeSpeed, milliseconds } from '../../src/report/comparison.js';
+import { describeSpeed, formatMilliseconds } from '../../src/report/comparison.js';
 import { seeded } from '../../src/tensor/random.js';
 
 /** Normal noise by Box and Muller. */
@@ -67,6 +67,6 @@ describe('the speed of two models', () => {
     expect(describeSpeed({ ratio: 0.8, ratioInterval: [0.75, 0.9] })).toBe(
       '1.25x the speed (95 % interval 1.11x to 1.33x)',
     );
-    expect([milliseconds(0.01234), milliseconds(1795.123)]).toEqual(['0.0123 ms', '1795.12 ms']);
+    expect([formatMilliseconds(0.01234), formatMilliseconds(1795.123)]).toEqual(['0.0123 ms', '1795.12 ms']);
   });
 });

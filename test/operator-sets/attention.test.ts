@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/check.js';
+import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/gradient-check.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { upgradeOpset } from '../../src/passes/upgrade-opset.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/check.js';
+import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/gradient-check.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { writeGraph, writeOnnx } from '../../src/formats/onnx/write.js';
 import { type Dim, type Node, Value } from '../../src/graph/model.js';

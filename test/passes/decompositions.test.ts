@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/check.js';
+import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/gradient-check.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { referenceEngine } from '../../src/engine/reference.js';

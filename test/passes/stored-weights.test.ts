@@ -4,7 +4,7 @@ import { nodeEngine } from '../../src/engine/node.js';
 import { evaluateNode } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
-import { getElementType } from '../../src/graph/element-types.js';
+import { getElementTypeNumber } from '../../src/graph/element-types.js';
 import type { Graph, Node, Value } from '../../src/graph/model.js';
 import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
@@ -31,7 +31,7 @@ type Store = (b: GraphBuilder, name: string, data: Tensor<'float32'>) => Value;
 
 const plain: Store = (b, name, data) => b.initializer(name, data);
 const asDouble = ({ dims, data }: Tensor<'float32'>) => tensor('float64', dims, Float64Array.from(data));
-const toFloat = { to: getElementType('float32') };
+const toFloat = { to: getElementTypeNumber('float32') };
 
 /** A weight whose elements float16 and bfloat16 hold, so that every way of storing gives the same scores. */
 const coarse = ({ dims, data }: Tensor<'float32'>) =>
@@ -142,7 +142,7 @@ describe('weights are parameters under their own names wherever a file stores th
 
   it('in a network of float64, each rounded to float32', async () => {
     const b = new GraphBuilder();
-    const x = b.op('Cast', [b.input('x', 'float32', ['N', 4])], { to: getElementType('float64') });
+    const x = b.op('Cast', [b.input('x', 'float32', ['N', 4])], { to: getElementTypeNumber('float64') });
     const weight = b.initializer('f.weight', asDouble(noise([4, 2], 1)));
     const product = b.op('Gemm', [x, weight, b.initializer('f.bias', asDouble(noise([2], 2)))]);
     b.output(b.op('Cast', [product], toFloat));

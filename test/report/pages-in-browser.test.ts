@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Report } from '../../src/report/page.js';
+import type { Report } from '../../src/report/report-page.js';
 import { hasBrowser, launchBrowser } from '../support/browser.js';
 import { comparison, madeComparison, madeSqueeze } from '../support/report-fixtures.js';
 

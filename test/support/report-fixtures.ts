@@ -2,8 +2,8 @@ import sharp from 'sharp';
 import type { Comparison } from '../../src/report/comparison.js';
 import { buildComparisonReport, type ReportExtras } from '../../src/report/comparison-page.js';
 import { type CompressionPage, makeCompressionReport } from '../../src/report/compression-page.js';
-import type { Report } from '../../src/report/page.js';
-import type { Provenance } from '../../src/report/provenance.js';
+import type { Provenance } from '../../src/report/provenance-html.js';
+import type { Report } from '../../src/report/report-page.js';
 import { describeVerdict } from '../../src/report/verdict.js';
 
 /** The accuracy of so many right of 200. */
@@ -87,7 +87,7 @@ const epoch = (n: number) => ({
 const extras: ReportExtras = {
   history: [{ epoch: 0, validationLoss: 2.5, validationTop1: 25 }, epoch(1), epoch(2), epoch(3)],
   keptEpoch: 2,
-  squeezedTop1: 70,
+  compressedTop1Percent: 70,
   layers: ['features.0', 'classifier.0'].map((name) => ({
     name,
     layout: 'tt-matrix',

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { crc32 } from '../../src/images/image-source-crc.js';
+import { crc32 } from '../../src/images/crc32.js';
 import { MersenneTwister, randomSplit, seeded } from '../../src/tensor/random.js';
 
 interface Golden {

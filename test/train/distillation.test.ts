@@ -8,11 +8,11 @@ import type { Graph } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import type { Distillation } from '../../src/train/distillation.js';
-import { memoryStore } from '../../src/train/features-in-memory.js';
+import { createMemoryStore } from '../../src/train/features-in-memory.js';
 import { fit } from '../../src/train/fit.js';
 import { sgd } from '../../src/train/optimizers.js';
 import { createStepper } from '../../src/train/training-step.js';
-import { initialWeights } from '../../src/train/weights.js';
+import { createWeights } from '../../src/train/weights.js';
 import { largestDifference, numbersOf, tensorOf } from './golden.js';
 
 interface Numbers {
@@ -78,7 +78,7 @@ describe('a student', () => {
     async (engine) => {
       const graph = network(golden.student, 'relu');
       const optimizer = sgd();
-      const weights = initialWeights(graph, new Set(Object.keys(golden.student)), optimizer, false);
+      const weights = createWeights(graph, new Set(Object.keys(golden.student)), optimizer, false);
       const stepper = createStepper(engine, graph, weights, { optimizer, seed: 1, dropout: false, distillation });
       const inputs = tensorOf(golden.images);
       const found = await stepper.compute({ inputs, labels: golden.classes, ...first, step: 0, part: 0, share: 1 });
@@ -149,7 +149,7 @@ describe('a student', () => {
     };
     const plain = await trained(distillation);
     expect(runs.length).toBe(3);
-    const kept = await trained({ ...distillation, store: (elements) => memoryStore(5, elements) });
+    const kept = await trained({ ...distillation, store: (elements) => createMemoryStore(5, elements) });
     expect(runs.length).toBe(4);
     expect(kept).toEqual(plain);
   });
@@ -182,7 +182,7 @@ describe('a student', () => {
   it('says which layer is missing', async () => {
     const graph = network(golden.student, 'relu');
     const optimizer = sgd();
-    const weights = initialWeights(graph, new Set(['conv.weight']), optimizer, false);
+    const weights = createWeights(graph, new Set(['conv.weight']), optimizer, false);
     const stepper = createStepper(nodeEngine({ threads: 1 }), graph, weights, {
       optimizer,
       seed: 1,

@@ -15,8 +15,8 @@ import { referenceEngine } from '../../src/engine/reference.js';
 import { computeCacheKey, evictFeatures, openFeatureCache } from '../../src/io/feature-cache.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
-import { cachedFeatures } from '../../src/train/features.js';
-import { type FeatureStore, memoryStore } from '../../src/train/features-in-memory.js';
+import { createMemoryStore, type FeatureStore } from '../../src/train/features-in-memory.js';
+import { createCachedFeatures } from '../../src/train/training-features.js';
 import { bundle } from '../support/bundle.js';
 import { runAndKill } from './killed.js';
 
@@ -32,7 +32,7 @@ function readOne(store: FeatureStore, view: number, index: number, elements: num
 }
 
 describe.each([
-  ['memoryStore', () => memoryStore(5, 3)],
+  ['memoryStore', () => createMemoryStore(5, 3)],
   ['diskStore', () => openFeatureCache(fresh(), 5, 3)],
 ] as const)('%s', (_, open) => {
   it('gives back the records in any order, and knows what it has', () => {
@@ -51,7 +51,9 @@ describe.each([
 
 describe('memoryStore', () => {
   it('says how much memory would be needed', () => {
-    expect(() => memoryStore(2 ** 30, 2 ** 20).write(0, [0], new Float32Array(1))).toThrow(/4503599\.6 GB a view/);
+    expect(() => createMemoryStore(2 ** 30, 2 ** 20).write(0, [0], new Float32Array(1))).toThrow(
+      /4503599\.6 GB a view/,
+    );
   });
 });
 
@@ -147,7 +149,13 @@ describe('cachedFeatures', () => {
     const folder = fresh();
     const first: number[] = [];
     const abort = new AbortController();
-    const started = cachedFeatures(referenceEngine(), data(first), prefix(), openFeatureCache(folder, COUNT, 2), 1);
+    const started = createCachedFeatures(
+      referenceEngine(),
+      data(first),
+      prefix(),
+      openFeatureCache(folder, COUNT, 2),
+      1,
+    );
     const told: number[] = [];
     const stop = (done: number) => {
       told.push(done);
@@ -157,7 +165,13 @@ describe('cachedFeatures', () => {
     expect(told).toEqual([64]);
     await started.dispose();
     const second: number[] = [];
-    const resumed = cachedFeatures(referenceEngine(), data(second), prefix(), openFeatureCache(folder, COUNT, 2), 1);
+    const resumed = createCachedFeatures(
+      referenceEngine(),
+      data(second),
+      prefix(),
+      openFeatureCache(folder, COUNT, 2),
+      1,
+    );
     expect(await resumed.fill(3, (done) => told.push(done))).toBe(true);
     expect(told).toEqual([64, 128, 150]);
     expect(second).toEqual(Array.from({ length: COUNT - 64 }, (_, i) => 64 + i));

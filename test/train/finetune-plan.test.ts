@@ -15,7 +15,7 @@ import { countElements, range } from '../../src/tensor/dims.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, type Tensor, zeros } from '../../src/tensor/tensor.js';
 import { constant } from '../../src/train/schedules.js';
-import { buildStepGraph, gradientName, TARGET } from '../../src/train/step-graph.js';
+import { buildStepGraph, getGradientName, TARGET } from '../../src/train/step-graph.js';
 
 /** Another order of float32 sums, relative to the largest number. */
 const ROUNDING = 1e-4;
@@ -77,7 +77,7 @@ async function gradientsOf(graph: Graph, batch: number): Promise<Map<string, Flo
     [TARGET]: target,
     ...Object.fromEntries(parameters.map(({ name, tensor }) => [name, tensor])),
   });
-  return new Map(parameters.map(({ name }) => [name, expectFloat32(results[gradientName(name)], name).data]));
+  return new Map(parameters.map(({ name }) => [name, expectFloat32(results[getGradientName(name)], name).data]));
 }
 
 function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>): void {
@@ -139,7 +139,7 @@ describe('forTraining', () => {
     const changed = rewrite(training.graph, {
       initializer: ({ name }, data) => (name === 'fc.tt_W1' ? some(data.dims, 50) : data),
     });
-    const back = training.back(changed);
+    const back = training.restore(changed);
     expect(back.nodes).toBe(graph.nodes);
     expect(back.outputs).toBe(graph.outputs);
     for (const [value, data] of graph.initializers) {

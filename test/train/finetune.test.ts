@@ -11,8 +11,8 @@ import { saveModel } from '../../src/io/models/save-model.js';
 import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { finetuneSchema } from '../../src/recipes/recipe.js';
-import { FeatureCache, trainingData } from '../../src/training-run/training-data-options.js';
-import { reportProgress } from '../../src/training-run/training-log.js';
+import { FeatureCache, openTrainingData } from '../../src/training-run/training-data-loader.js';
+import { createProgressReporter } from '../../src/training-run/training-log.js';
 import { finetune, finetuneModel } from '../../src/workflows/finetune.js';
 import { decodeEvents } from '../formats/decode-events.js';
 import { SIDE, tinyShape, writeImages } from '../support/tiny-recipe.js';
@@ -248,7 +248,7 @@ describe('finetune', () => {
 describe('trainingData', () => {
   it('gives the same pixels for a view every time, and others for another', async () => {
     const augmentation = { randomResizedCrop: { size: SIDE, scale: [0.5, 1] as const }, horizontalFlip: 0.5 };
-    const open = () => trainingData(dataset, { preprocess, augmentation, seed: 3 }, () => {});
+    const open = () => openTrainingData(dataset, { preprocess, augmentation, seed: 3 }, () => {});
     const one = await open().images([4, 5], 1);
     expect((await open().images([5, 4], 1)).data.subarray(0, 3 * SIDE ** 2)).toEqual(one.data.subarray(3 * SIDE ** 2));
     expect((await open().images([4, 5], 2)).data).not.toEqual(one.data);
@@ -269,7 +269,7 @@ describe('FeatureCache', () => {
   it('keeps what is worth it on disk: found again for the same images, prefix and views, for others not', async () => {
     vi.stubEnv('SHIBORI_HOME', join(root, 'home'));
     const open = async (data: Dataset, more: object = {}, weight = 2, elements = ELEMENTS) => {
-      const storeFor = await new FeatureCache().storeFor(data, { ...recipe, ...more }, 1);
+      const storeFor = await new FeatureCache().prepareStore(data, { ...recipe, ...more }, 1);
       storeFor(elements, prefixOf(weight)).close();
     };
     await open(dataset, {}, 2, 10);
@@ -290,8 +290,8 @@ describe('FeatureCache', () => {
     vi.stubEnv('SHIBORI_HOME', join(root, 'home'));
     const cache = new FeatureCache();
     const huge = 8e9 / IMAGES;
-    const train = await cache.storeFor(dataset, recipe, 1);
-    const validation = await cache.storeFor(dataset, { ...recipe, seed: 99 }, 1);
+    const train = await cache.prepareStore(dataset, recipe, 1);
+    const validation = await cache.prepareStore(dataset, { ...recipe, seed: 99 }, 1);
     train(huge, prefixOf(5)).close();
     expect(await stores()).toHaveLength(1);
     validation(huge, prefixOf(5)).close();
@@ -302,7 +302,7 @@ describe('FeatureCache', () => {
 describe('reportProgress', () => {
   it('shows loss, accuracy and images a second of what was done since the stage began', () => {
     const told: ProgressEvent[] = [];
-    const report = reportProgress(2, 2, (event) => told.push(event));
+    const report = createProgressReporter(2, 2, (event) => told.push(event));
     let now = 1000;
     vi.spyOn(performance, 'now').mockImplementation(() => now);
     report({ phase: 'features', epoch: 1, done: 640, total: 1000 });

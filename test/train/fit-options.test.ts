@@ -8,7 +8,7 @@ import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { type FitOptions, fit } from '../../src/train/fit.js';
 import { adam, adamW, sgd } from '../../src/train/optimizers.js';
 import { constant, cosine, warmUp } from '../../src/train/schedules.js';
-import { buildStepGraph, gradientName, LOSS, TARGET } from '../../src/train/step-graph.js';
+import { buildStepGraph, getGradientName, LOSS, TARGET } from '../../src/train/step-graph.js';
 import type { TrainingData } from '../../src/train/training-data.js';
 import type { CheckpointStore, TrainingState } from '../../src/train/training-state.js';
 import { golden, largestDifference, numbersOf, tensorOf } from './golden.js';
@@ -103,7 +103,7 @@ describe('the loss', () => {
       scores: float32(scores, [4, 5]),
     });
     expect(Number(results[LOSS]?.data[0])).toBeCloseTo(loss, 6);
-    const found = Array.from(results[gradientName('scores')]?.data ?? [], Number);
+    const found = Array.from(results[getGradientName('scores')]?.data ?? [], Number);
     expect(largestDifference(found, gradient)).toBeLessThan(1e-7);
   });
 });

@@ -7,7 +7,7 @@ import { splitFrozenPrefix } from '../../src/passes/frozen-prefix.js';
 import { rewrite } from '../../src/passes/rewrite.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, tensor } from '../../src/tensor/tensor.js';
-import { memoryStore } from '../../src/train/features-in-memory.js';
+import { createMemoryStore } from '../../src/train/features-in-memory.js';
 import { type FitOptions, type FitProgress, fit } from '../../src/train/fit.js';
 import { adam, type Optimizer, sgd } from '../../src/train/optimizers.js';
 import { constant, cyclic } from '../../src/train/schedules.js';
@@ -397,7 +397,7 @@ describe('fit', () => {
 
   it('leaves out images that cannot be read, on every run over a store that lasts', async () => {
     const bad = [3, 17];
-    const store = memoryStore(50, 16);
+    const store = createMemoryStore(50, 16);
     const lasting = { ...store, close: () => {} };
     const run = async () => {
       const data = quarters(50, 1);

@@ -2,8 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../../src/tensor/random.js';
 import { fillDropoutMask } from '../../src/train/dropout-mask.js';
-import { addShare, addToAverage, areFinite, clampSquares, normScale, sumOfSquares } from '../../src/train/gradients.js';
-import { decayAt } from '../../src/train/step-settings.js';
+import {
+  addToAverage,
+  addWeighted,
+  areFinite,
+  clampAndSumSquares,
+  computeNormScale,
+  computeSquaredNorm,
+} from '../../src/train/gradients.js';
+import { computeDecay } from '../../src/train/step-settings.js';
 import { golden, largestDifference } from './golden.js';
 
 /** One rounding of float32 at numbers below 4, in either computation. */
@@ -26,8 +33,8 @@ describe('sumOfSquares', () => {
   });
 
   it('sums', () => {
-    expect(sumOfSquares(Float32Array.of(1, 2, 3, 4, 5, 6))).toBe(91);
-    expect(sumOfSquares(new Float32Array())).toBe(0);
+    expect(computeSquaredNorm(Float32Array.of(1, 2, 3, 4, 5, 6))).toBe(91);
+    expect(computeSquaredNorm(new Float32Array())).toBe(0);
   });
 });
 
@@ -35,7 +42,7 @@ describe('clipping', () => {
   it.each([golden.clipping.norm, golden.clipping.within])(
     'by norm $limit is clip_grad_norm_',
     ({ limit, before, after }) => {
-      const scale = normScale(Math.sqrt(sumOfSquares(Float32Array.from(before.flat()))), limit);
+      const scale = computeNormScale(Math.sqrt(computeSquaredNorm(Float32Array.from(before.flat()))), limit);
       expect(
         largestDifference(
           before.flat().map((value) => value * scale),
@@ -48,18 +55,18 @@ describe('clipping', () => {
   it('by value is clip_grad_value_', () => {
     const { limit, before, after } = golden.clipping.value;
     const values = Float32Array.from(before.flat());
-    const squares = clampSquares(values, limit);
+    const squares = clampAndSumSquares(values, limit);
     expect([...values]).toEqual([...Float32Array.from(after.flat())]);
     // In another order of double sums.
-    expect(squares).toBeCloseTo(sumOfSquares(values), 12);
+    expect(squares).toBeCloseTo(computeSquaredNorm(values), 12);
   });
 });
 
 describe('accumulation', () => {
   it('starts anew whatever was there, and adds shares', () => {
     const target = Float32Array.of(Number.NaN, 7);
-    addShare(target, Float32Array.of(4, 8), 0.25, true);
-    addShare(target, Float32Array.of(4, 8), 0.75, false);
+    addWeighted(target, Float32Array.of(4, 8), 0.25, true);
+    addWeighted(target, Float32Array.of(4, 8), 0.75, false);
     expect([...target]).toEqual([4, 8]);
   });
 });
@@ -69,7 +76,7 @@ describe('moving averages', () => {
     const { decay, warmUp, start, weights, averages } = expected;
     const average = Float32Array.from(start);
     weights.forEach((values, i) => {
-      addToAverage(average, Float32Array.from(values), decayAt({ decay, warmUp }, i + 1));
+      addToAverage(average, Float32Array.from(values), computeDecay({ decay, warmUp }, i + 1));
       expect(largestDifference(average, averages[i] ?? [])).toBeLessThan(ROUNDING);
     });
   });

@@ -8,7 +8,7 @@ import { type Dataset, openDataset } from '../../src/images/open-dataset.js';
 import { encodeModel, type LoadedModel, openModel } from '../../src/io/models/model-file.js';
 import { finetuneSchema, trainSchema } from '../../src/recipes/recipe.js';
 import { isBetter } from '../../src/train/best-weights.js';
-import { keptBy } from '../../src/training-run/training-outcome.js';
+import { chooseKeptEpoch } from '../../src/training-run/training-outcome.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
 import { finetuneModel } from '../../src/workflows/finetune.js';
 import { trainModel } from '../../src/workflows/train.js';
@@ -143,8 +143,8 @@ describe('the best epoch', () => {
   it('epoch 0 of a later stage is the epoch that the stage before gave back', () => {
     const first = { epoch: 2, by: 'best', validationLoss: 1, validationTop1: 60 } as const;
     const stage = { epochsBefore: 3, keep: 'best', best: { epoch: 0, loss: 1, top1: 60 } } as const;
-    expect(keptBy(stage, [], first)).toEqual(first);
-    expect(keptBy({ ...stage, best: { epoch: 2, loss: 0.5, top1: 70 } }, [], first)).toEqual({
+    expect(chooseKeptEpoch(stage, [], first)).toEqual(first);
+    expect(chooseKeptEpoch({ ...stage, best: { epoch: 2, loss: 0.5, top1: 70 } }, [], first)).toEqual({
       epoch: 5,
       by: 'best',
       validationLoss: 0.5,

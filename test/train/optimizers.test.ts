@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.js';
-import { rowNamed } from '../../src/train/named-options.js';
+import { requireRow } from '../../src/train/named-options.js';
 import { adam, type Optimizer, optimizers, sgd } from '../../src/train/optimizers.js';
 import { golden, largestDifference } from './golden.js';
 
@@ -25,7 +25,7 @@ describe('adam', () => {
 
 describe('optimizers', () => {
   it.each(golden.optimizers)('$name takes the steps of PyTorch with $options', ({ name, options, ...run }) => {
-    const optimizer = rowNamed('optimizer', optimizers, name).create(options);
+    const optimizer = requireRow('optimizer', optimizers, name).create(options);
     const parameter = Float32Array.from(run.start);
     const state = optimizer.init(parameter.length);
     expect(optimizer.name).toBe(name);
@@ -81,10 +81,10 @@ describe('optimizers', () => {
   });
 
   it('names the nearest of an unknown one', () => {
-    expect(() => rowNamed('optimizer', optimizers, 'adamV')).toThrow(
+    expect(() => requireRow('optimizer', optimizers, 'adamV')).toThrow(
       /No optimizer is called "adamV"\. Did you mean "adam/,
     );
-    expect(() => rowNamed('optimizer', optimizers, 'toString')).toThrow(UsageError);
+    expect(() => requireRow('optimizer', optimizers, 'toString')).toThrow(UsageError);
   });
 
   it('refuses Nesterov without momentum, as PyTorch does', () => {

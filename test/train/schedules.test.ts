@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { rowNamed } from '../../src/train/named-options.js';
+import { requireRow } from '../../src/train/named-options.js';
 import { constant, cyclic, oneCycle, schedules, warmUp } from '../../src/train/schedules.js';
 import { golden, largestDifference } from './golden.js';
 
@@ -9,7 +9,7 @@ const ROUNDING = 1e-14;
 describe('schedules', () => {
   it.each(golden.schedules)('$name gives the rates of PyTorch with $options, warm-up $warmUp', (expected) => {
     const { name, options, learningRate, rates } = expected;
-    const alone = rowNamed('schedule', schedules, name).create(options, learningRate, rates.length);
+    const alone = requireRow('schedule', schedules, name).create(options, learningRate, rates.length);
     const schedule = expected.warmUp ? warmUp(alone, expected.warmUp) : alone;
     expect(
       largestDifference(

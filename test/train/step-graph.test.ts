@@ -8,7 +8,7 @@ import { rewrite } from '../../src/passes/rewrite.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { adam } from '../../src/train/optimizers.js';
 import { cyclic } from '../../src/train/schedules.js';
-import { buildStepGraph, gradientName, LOSS, SCORES, TARGET, updatedName } from '../../src/train/step-graph.js';
+import { buildStepGraph, getGradientName, getUpdatedName, LOSS, SCORES, TARGET } from '../../src/train/step-graph.js';
 import { golden, headGraph, largestDifference, tensorOf } from './golden.js';
 
 /** float32 rounding of 20 steps of Adam, on numbers near 1. */
@@ -45,13 +45,13 @@ describe('a training step', () => {
       });
       found.push(Number(results[LOSS]?.data[0]));
       for (const name of names) {
-        const gradient = expectFloat32(results[gradientName(name)], name);
+        const gradient = expectFloat32(results[getGradientName(name)], name);
         optimizer.update(weights.get(name)?.data ?? new Float32Array(), gradient.data, moments.get(name) ?? {}, {
           step: i + 1,
           learningRate: schedule(i),
         });
       }
-      for (const name of step.statistics) weights.set(name, expectFloat32(results[updatedName(name)], name));
+      for (const name of step.statistics) weights.set(name, expectFloat32(results[getUpdatedName(name)], name));
     }
     await session.dispose();
     expect(largestDifference(found, losses)).toBeLessThan(TRAINING_TOLERANCE);
@@ -85,7 +85,7 @@ describe('a training step', () => {
       // −log(2/4) and 0, the mean of both.
       expect(results[LOSS]?.data[0]).toBeCloseTo(Math.log(2) / 2, 6);
       expect(
-        [...(results[gradientName('fc.weight')]?.data ?? [])].every((value) => Number.isFinite(Number(value))),
+        [...(results[getGradientName('fc.weight')]?.data ?? [])].every((value) => Number.isFinite(Number(value))),
       ).toBe(true);
       expect(expectFloat32(results[SCORES], 'scores').data[3]).toBeCloseTo(-200, 3);
     },

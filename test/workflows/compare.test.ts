@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { comparisonText } from '../../src/cli/comparison-text.js';
+import { formatComparison } from '../../src/cli/comparison-text.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { saveModel } from '../../src/io/models/save-model.js';
 import { buildInitialVgg } from '../../src/models/initial-vgg.js';
@@ -113,7 +113,7 @@ describe('compare on labelled images', () => {
     const correlations = rows.map((row) => row.split(',')).filter(([, , r]) => r !== '');
     const [file] = correlations.toSorted((a, b) => Number(a[2]) - Number(b[2]))[0] ?? [];
     expect(lowest?.file).toBe(file);
-    for (const text of [result.verdict, readFileSync(join(folder, 'report.html'), 'utf8'), comparisonText(result)])
+    for (const text of [result.verdict, readFileSync(join(folder, 'report.html'), 'utf8'), formatComparison(result)])
       expect(text).toContain(lowest?.file);
     expect(JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'))).toEqual(result);
   });
@@ -168,7 +168,7 @@ describe('compare on images without labels', () => {
     const html = readFileSync(at('report-loose', 'report.html'), 'utf8');
     expect(html).not.toContain('true label: ');
     expect(readdirSync(at('report-loose', 'figures'))).toContain('map-correlations.svg');
-    expect(comparisonText(result)).not.toContain('top-1');
+    expect(formatComparison(result)).not.toContain('top-1');
   });
 });
 

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { runInPieces } from '../../src/engine/pieces.js';
-import { batchesToTime } from '../../src/evaluation/measure-speed.js';
+import { chooseTimedBatches } from '../../src/evaluation/measure-speed.js';
 import { readNpy } from '../../src/formats/npy.js';
 import { writeOnnx } from '../../src/formats/onnx/write.js';
-import { getFixedBatch } from '../../src/graph/batch.js';
+import { findFixedBatch } from '../../src/graph/batch.js';
 import type { Graph } from '../../src/graph/model.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
@@ -90,7 +90,7 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
 
   it('keeps its batch when it is opened, and a note names the node', async () => {
     const { graph, notes } = await openModel(file);
-    expect(getFixedBatch(graph)).toBe(batch);
+    expect(findFixedBatch(graph)).toBe(batch);
     expect(notes.join()).toMatch(new RegExp(`The batch is fixed to ${batch}, .*(Reshape)`));
   });
 
@@ -168,9 +168,9 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
 
 describe('Fixed batches', () => {
   it('are timed at the smallest number of images that both models can do in whole batches', () => {
-    expect(batchesToTime(classifier('N'), classifier('N'))).toEqual([1, 64]);
-    expect(batchesToTime(classifier(4), classifier('N'))).toEqual([4]);
-    expect(batchesToTime(classifier(4), classifier(6))).toEqual([12]);
+    expect(chooseTimedBatches(classifier('N'), classifier('N'))).toEqual([1, 64]);
+    expect(chooseTimedBatches(classifier(4), classifier('N'))).toEqual([4]);
+    expect(chooseTimedBatches(classifier(4), classifier(6))).toEqual([12]);
   });
 
   it('that hold more images than there are to calibrate or train with are refused with both numbers', async () => {

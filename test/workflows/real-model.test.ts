@@ -8,13 +8,13 @@ import { findIndexByPath, getItem } from '../../src/data/image-items.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { explainImages } from '../../src/evaluation/explain-images.js';
-import { randomInput } from '../../src/evaluation/measure-speed.js';
+import { buildRandomInput } from '../../src/evaluation/measure-speed.js';
 import { readNpy } from '../../src/formats/npy.js';
 import { type Dataset, openDataset } from '../../src/images/open-dataset.js';
 import { type OpenedModel, openModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
 import { summarize } from '../../src/models/summary.js';
-import { planSchema } from '../../src/recipes/recipe.js';
+import { rankPlanSchema } from '../../src/recipes/recipe.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { compressModelWithRanks } from '../../src/workflows/compress-with-ranks.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
@@ -62,11 +62,11 @@ describe.skipIf(!hasSharedData)('the study’s VGG16, a real PyTorch file', () =
   });
 
   const outputOf = async (graph: OpenedModel['graph'], batch: number) => {
-    const results = await runOnce(nodeEngine(), graph, randomInput(graph, batch));
+    const results = await runOnce(nodeEngine(), graph, buildRandomInput(graph, batch));
     return expectFloat32(results[graph.outputs[0]?.name ?? ''], 'output').data;
   };
   const compressed = (layers: Readonly<Record<string, object>>, execution: 'factored' | 'rebuilt' = 'rebuilt') =>
-    compressModelWithRanks(model, planSchema.parse({ layers, execution }), { train: ['classifier.*'] });
+    compressModelWithRanks(model, rankPlanSchema.parse({ layers, execution }), { train: ['classifier.*'] });
   const largestDifference = (a: Float32Array, b: Float32Array) =>
     a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 

@@ -9,7 +9,7 @@ import type { Value } from '../../graph/model.js';
 import type { elementwise as specs } from '../../ops/elementwise.js';
 import type { Op } from '../../ops/table.js';
 import { notDifferentiable, type Rule, type RuleContext, type Rules } from '../rule.js';
-import { castLike, keepWhere, numberLike, scaled } from './terms.js';
+import { castLike, keepWhere, numberLike, scaleBy } from './terms.js';
 
 /** Rule of `y = f(x)` from f'(x): `dX = dY * f'(X)`. */
 export function derivative<K extends Op>(slope: (c: RuleContext<K>) => Value): Rule<K> {
@@ -17,7 +17,7 @@ export function derivative<K extends Op>(slope: (c: RuleContext<K>) => Value): R
 }
 
 /** `dXi = dY [Xi = Y] / (number of inputs that equal Y)`. */
-const extremum: Rule<'Max'> & Rule<'Min'> = (c: RuleContext<'Max'> | RuleContext<'Min'>) => {
+const differentiateExtremum: Rule<'Max'> & Rule<'Min'> = (c: RuleContext<'Max'> | RuleContext<'Min'>) => {
   const { builder: b, dy, y } = c;
   const inputs = c.node.inputs.map((_, i) => c.x(i));
   if (inputs.length === 1) return [dy];
@@ -28,7 +28,7 @@ const extremum: Rule<'Max'> & Rule<'Min'> = (c: RuleContext<'Max'> | RuleContext
 };
 
 /** `sign X^2 + shift` */
-function square<K extends Op>({ builder: b, ...c }: RuleContext<K>, sign: 1 | -1, shift: 1 | -1): Value {
+function appendShiftedSquare<K extends Op>({ builder: b, ...c }: RuleContext<K>, sign: 1 | -1, shift: 1 | -1): Value {
   const x = c.x(0);
   const product = b.op('Mul', [x, x]);
   const constant = numberLike(b, shift, x);
@@ -36,8 +36,8 @@ function square<K extends Op>({ builder: b, ...c }: RuleContext<K>, sign: 1 | -1
 }
 
 /** `sqrt(sign X^2 + shift)` */
-function rootOfSquare<K extends Op>(c: RuleContext<K>, sign: 1 | -1, shift: 1 | -1): Value {
-  return c.builder.op('Sqrt', [square(c, sign, shift)]);
+function appendRootedSquare<K extends Op>(c: RuleContext<K>, sign: 1 | -1, shift: 1 | -1): Value {
+  return c.builder.op('Sqrt', [appendShiftedSquare(c, sign, shift)]);
 }
 
 export const elementwise: Rules<keyof typeof specs> = {
@@ -56,13 +56,13 @@ export const elementwise: Rules<keyof typeof specs> = {
     return [dA, c.needs(1) ? b.op('Neg', [b.op('Mul', [dA, c.y])]) : undefined];
   },
   Pow: (c) => [c.needs(0) ? powerBase(c) : undefined, c.needs(1) ? powerExponent(c) : undefined],
-  Min: extremum,
-  Max: extremum,
+  Min: differentiateExtremum,
+  Max: differentiateExtremum,
   // dXi = dY
   Sum: (c) => c.node.inputs.map(() => c.dy),
   // dXi = dY / n
   Mean(c) {
-    const share = scaled(c.builder, c.dy, 1 / c.node.inputs.length);
+    const share = scaleBy(c.builder, c.dy, 1 / c.node.inputs.length);
     return c.node.inputs.map(() => share);
   },
   // A = Q B + Y with the whole number Q: dA = dY, dB = -dY * Q
@@ -83,12 +83,12 @@ export const elementwise: Rules<keyof typeof specs> = {
   // dX = dY / X
   Log: (c) => [c.builder.op('Div', [c.dy, c.x(0)])],
   // dX = dY / (2 Y)
-  Sqrt: ({ builder: b, dy, y }) => [b.op('Div', [scaled(b, dy, 0.5), y])],
+  Sqrt: ({ builder: b, dy, y }) => [b.op('Div', [scaleBy(b, dy, 0.5), y])],
   // dX = dY * 2 / sqrt(pi) * exp(-X^2)
   Erf: derivative((c) => {
     const b = c.builder;
     const square = b.op('Mul', [c.x(0), c.x(0)]);
-    return scaled(b, b.op('Exp', [b.op('Neg', [square])]), 2 / Math.sqrt(Math.PI));
+    return scaleBy(b, b.op('Exp', [b.op('Neg', [square])]), 2 / Math.sqrt(Math.PI));
   }),
   Floor: notDifferentiable,
   Ceil: notDifferentiable,
@@ -100,21 +100,21 @@ export const elementwise: Rules<keyof typeof specs> = {
   // dX = dY * (1 + Y^2)
   Tan: derivative(({ builder: b, y }) => b.op('Add', [b.op('Mul', [y, y]), numberLike(b, 1, y)])),
   // dX = dY / sqrt(1 - X^2)
-  Asin: derivative((c) => c.builder.op('Reciprocal', [rootOfSquare(c, -1, 1)])),
+  Asin: derivative((c) => c.builder.op('Reciprocal', [appendRootedSquare(c, -1, 1)])),
   // dX = -dY / sqrt(1 - X^2)
-  Acos: derivative((c) => c.builder.op('Neg', [c.builder.op('Reciprocal', [rootOfSquare(c, -1, 1)])])),
+  Acos: derivative((c) => c.builder.op('Neg', [c.builder.op('Reciprocal', [appendRootedSquare(c, -1, 1)])])),
   // dX = dY / (1 + X^2)
-  Atan: derivative((c) => c.builder.op('Reciprocal', [square(c, 1, 1)])),
+  Atan: derivative((c) => c.builder.op('Reciprocal', [appendShiftedSquare(c, 1, 1)])),
   // dX = dY * cosh(X)
   Sinh: derivative((c) => c.builder.op('Cosh', [c.x(0)])),
   // dX = dY * sinh(X)
   Cosh: derivative((c) => c.builder.op('Sinh', [c.x(0)])),
   // dX = dY / sqrt(X^2 + 1)
-  Asinh: derivative((c) => c.builder.op('Reciprocal', [rootOfSquare(c, 1, 1)])),
+  Asinh: derivative((c) => c.builder.op('Reciprocal', [appendRootedSquare(c, 1, 1)])),
   // dX = dY / sqrt(X^2 - 1)
-  Acosh: derivative((c) => c.builder.op('Reciprocal', [rootOfSquare(c, 1, -1)])),
+  Acosh: derivative((c) => c.builder.op('Reciprocal', [appendRootedSquare(c, 1, -1)])),
   // dX = dY / (1 - X^2)
-  Atanh: derivative((c) => c.builder.op('Reciprocal', [square(c, -1, 1)])),
+  Atanh: derivative((c) => c.builder.op('Reciprocal', [appendShiftedSquare(c, -1, 1)])),
   // dX = dY
   Identity: (c) => [c.dy],
   Not: notDifferentiable,
@@ -146,7 +146,7 @@ function powerBase(c: RuleContext<'Pow'>): Value {
   const exponents = c.constant(1);
   const [exponent] = exponents ?? [];
   if (exponents?.length === 1 && exponent === 1) return dy;
-  if (exponents?.length === 1 && exponent === 2) return b.op('Mul', [dy, scaled(b, a, 2)]);
+  if (exponents?.length === 1 && exponent === 2) return b.op('Mul', [dy, scaleBy(b, a, 2)]);
   const power = castLike(b, c.x(1), dy);
   const one = numberLike(b, 1, power);
   let less = b.op('Sub', [power, one]);

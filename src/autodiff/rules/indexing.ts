@@ -4,7 +4,7 @@ import type { indexing as specs } from '../../ops/indexing.js';
 import { computeStrides, countElements, normalizeAxis, range } from '../../tensor/dims.js';
 import { int64 } from '../../tensor/tensor.js';
 import { notDifferentiable, type RuleContext, type Rules } from '../rule.js';
-import { castLike, reshaped, zerosLike } from './terms.js';
+import { castLike, reshapeTo, zerosLike } from './terms.js';
 
 export const indexing: Rules<keyof typeof specs> = {
   Gather: gather,
@@ -66,7 +66,7 @@ export const indexing: Rules<keyof typeof specs> = {
     const ends = b.initializer('constant/ends', int64([0, 1]));
     const mask = castLike(b, b.op('OneHot', [c.x(0), c.x(1), ends], c.attributes), dy);
     const on = b.op('ReduceSum', [b.op('Mul', [dy, mask])], { keepdims: 0 });
-    const pair = [b.op('Sub', [all, on]), on].map((sum) => reshaped(b, sum, [1]));
+    const pair = [b.op('Sub', [all, on]), on].map((sum) => reshapeTo(b, sum, [1]));
     return [undefined, undefined, b.op('Concat', pair, { axis: 0 })];
   },
   // dX = the same triangle of dY
@@ -86,8 +86,8 @@ function gather({ builder: b, ...c }: RuleContext<'Gather'>): Value[] {
   const count = countElements(c.dims(c.x(1)));
   const [before, after] = [countElements(dims.slice(0, axis)), countElements(dims.slice(axis + 1))];
   const flat = [before, count, after];
-  const index = b.op('Expand', [reshaped(b, c.x(1), [1, count, 1]), b.ints(flat)]);
+  const index = b.op('Expand', [reshapeTo(b, c.x(1), [1, count, 1]), b.ints(flat)]);
   const into = zerosLike(b, [before, dims[axis] ?? 1, after], c.dy);
-  const scattered = b.op('ScatterElements', [into, index, reshaped(b, c.dy, flat)], { axis: 1, reduction: 'add' });
-  return [reshaped(b, scattered, dims)];
+  const scattered = b.op('ScatterElements', [into, index, reshapeTo(b, c.dy, flat)], { axis: 1, reduction: 'add' });
+  return [reshapeTo(b, scattered, dims)];
 }

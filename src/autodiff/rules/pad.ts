@@ -1,9 +1,9 @@
 import type { Value } from '../../graph/model.js';
-import { padSource } from '../../ops/extents.js';
+import { findPadSource } from '../../ops/extents.js';
 import { normalizeAxis, range } from '../../tensor/dims.js';
 import type { RuleContext } from '../rule.js';
-import { transposedProduct } from './along-axis.js';
-import { sliced, zeroPadded } from './terms.js';
+import { padZeros, sliceAxes } from './terms.js';
+import { multiplyTransposed } from './transposed-product.js';
 
 /** The padding of each axis, before and after. */
 function readPadding(c: RuleContext<'Pad'>): { readonly begin: number[]; readonly end: number[] } {
@@ -35,10 +35,10 @@ export function pad(c: RuleContext<'Pad'>): (Value | undefined)[] {
       const outputs = size + before + after;
       const matrix = new Array<number>(outputs * size).fill(0);
       for (let o = 0; o < outputs; o++) {
-        const source = padSource(mode, o - before, size);
+        const source = findPadSource(mode, o - before, size);
         if (source !== undefined) matrix[o * size + source] = 1;
       }
-      dX = transposedProduct(b, dX, axis, matrix, size);
+      dX = multiplyTransposed(b, dX, axis, matrix, size);
     }
     return [dX];
   }
@@ -48,12 +48,12 @@ export function pad(c: RuleContext<'Pad'>): (Value | undefined)[] {
     start: Math.max(0, begin[axis] ?? 0),
     count: size + Math.min(0, begin[axis] ?? 0) + Math.min(0, end[axis] ?? 0),
   }));
-  const kept = sliced(b, c.dy, inner);
+  const kept = sliceAxes(b, c.dy, inner);
   const cut = (counts: readonly number[]) => counts.map((count) => Math.max(0, -count));
   const added = (counts: readonly number[]) => counts.map((count) => Math.max(0, count));
   return [
-    c.needs(0) ? zeroPadded(b, kept, cut(begin), cut(end)) : undefined,
+    c.needs(0) ? padZeros(b, kept, cut(begin), cut(end)) : undefined,
     undefined,
-    c.needs(2) ? b.op('Sub', [c.dy, zeroPadded(b, kept, added(begin), added(end))]) : undefined,
+    c.needs(2) ? b.op('Sub', [c.dy, padZeros(b, kept, added(begin), added(end))]) : undefined,
   ];
 }

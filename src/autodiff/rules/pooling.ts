@@ -1,10 +1,10 @@
 /** Rules of the poolings, `[N, C, spatial…]`. */
 import type { Value } from '../../graph/model.js';
-import { averagesAlong, readWindow, type convolution as specs } from '../../ops/convolution.js';
+import { buildAveragePoolMatrix, readWindow, type convolution as specs } from '../../ops/convolution.js';
 import { countElements } from '../../tensor/dims.js';
 import type { RuleContext, Rules } from '../rule.js';
-import { transposedProduct } from './along-axis.js';
-import { reshaped, scaled, zerosLike } from './terms.js';
+import { reshapeTo, scaleBy, zerosLike } from './terms.js';
+import { multiplyTransposed } from './transposed-product.js';
 
 type Pooling = Exclude<keyof typeof specs, 'Conv' | 'ConvTranspose'>;
 
@@ -14,22 +14,25 @@ export const pooling: Rules<Pooling> = {
   // dX = dY / (number of positions), repeated
   GlobalAveragePool({ builder: b, ...c }) {
     const dims = c.dims(c.x(0));
-    return [b.op('Expand', [scaled(b, c.dy, 1 / countElements(dims.slice(2))), b.ints(dims)])];
+    return [b.op('Expand', [scaleBy(b, c.dy, 1 / countElements(dims.slice(2))), b.ints(dims)])];
   },
   // dX = dY at the first maximum
   GlobalMaxPool({ builder: b, ...c }) {
     const dims = c.dims(c.x(0));
     const [batch = 1, channels = 1, ...spatial] = dims;
     const flat = [batch, channels, countElements(spatial)];
-    const first = b.op('ArgMax', [reshaped(b, c.x(0), flat)], { axis: 2, keepdims: 1 });
-    const dy = reshaped(b, c.dy, [batch, channels, 1]);
-    return [reshaped(b, b.op('ScatterElements', [zerosLike(b, flat, dy), first, dy], { axis: 2 }), dims)];
+    const first = b.op('ArgMax', [reshapeTo(b, c.x(0), flat)], { axis: 2, keepdims: 1 });
+    const dy = reshapeTo(b, c.dy, [batch, channels, 1]);
+    return [reshapeTo(b, b.op('ScatterElements', [zerosLike(b, flat, dy), first, dy], { axis: 2 }), dims)];
   },
   // dX = dY at the positions that X was put to
   MaxUnpool({ builder: b, ...c }) {
     const dims = c.dims(c.x(0));
-    const [flat, index] = [reshaped(b, c.dy, [countElements(c.dims(c.y))]), reshaped(b, c.x(1), [countElements(dims)])];
-    return [reshaped(b, b.op('GatherElements', [flat, index]), dims)];
+    const [flat, index] = [
+      reshapeTo(b, c.dy, [countElements(c.dims(c.y))]),
+      reshapeTo(b, c.x(1), [countElements(dims)]),
+    ];
+    return [reshapeTo(b, b.op('GatherElements', [flat, index]), dims)];
   },
 };
 
@@ -53,9 +56,9 @@ function maxPool({ builder: b, attributes, ...c }: RuleContext<'MaxPool'>): Valu
     return [b.op('MaxUnpool', [c.dy, index, b.ints(dims)], { kernel_shape: kernel, strides })];
   }
   const [size, sizeY] = [countElements(dims), countElements(dimsY)];
-  const [flatIndex, flatDy] = [reshaped(b, index, [sizeY]), reshaped(b, c.dy, [sizeY])];
+  const [flatIndex, flatDy] = [reshapeTo(b, index, [sizeY]), reshapeTo(b, c.dy, [sizeY])];
   const zeros = zerosLike(b, [size], c.dy);
-  return [reshaped(b, b.op('ScatterElements', [zeros, flatIndex, flatDy], { axis: 0, reduction: 'add' }), dims)];
+  return [reshapeTo(b, b.op('ScatterElements', [zeros, flatIndex, flatDy], { axis: 0, reduction: 'add' }), dims)];
 }
 
 // Y = A1 X A2' with one matrix of averages an axis (the count of a window is a product over the axes), so dX = A1' dY A2
@@ -66,8 +69,14 @@ function averagePool({ builder: b, attributes, ...c }: RuleContext<'AveragePool'
   let dX = c.dy;
   for (let axis = target.length - 1; axis >= 2; axis--) {
     const size = target[axis] ?? 1;
-    const values = averagesAlong(window, axis - 2, size, outputs[axis] ?? 1, attributes.count_include_pad === 1);
-    dX = transposedProduct(b, dX, axis, values, size);
+    const values = buildAveragePoolMatrix(
+      window,
+      axis - 2,
+      size,
+      outputs[axis] ?? 1,
+      attributes.count_include_pad === 1,
+    );
+    dX = multiplyTransposed(b, dX, axis, values, size);
   }
   return [dX];
 }

@@ -1,28 +1,28 @@
 /** Rules of the operators that combine the elements along axes. */
 import type { Value } from '../../graph/model.js';
-import { reducedAxes, type reduction as specs } from '../../ops/reduction.js';
+import { readReducedAxes, type reduction as specs } from '../../ops/reduction.js';
 import { countElements } from '../../tensor/dims.js';
 import { notDifferentiable, type RuleContext, type Rules } from '../rule.js';
-import { castLike, keepWhere, numberLike, reshaped, scaled } from './terms.js';
+import { castLike, keepWhere, numberLike, reshapeTo, scaleBy } from './terms.js';
 
 type Reduction = Exclude<keyof typeof specs, 'ArgMax' | 'ArgMin' | 'CumSum'>;
 
 /** The reduced axes, and a value of the output's dimensions with these axes back as 1. */
 function readReduction(c: RuleContext<Reduction>) {
   const dims = c.dims(c.x(0));
-  const axes = reducedAxes(c.attributes, c.constant(1), c.has(1), dims.length);
+  const axes = readReducedAxes(c.attributes, c.constant(1), c.has(1), dims.length);
   if (!axes) throw c.fail('the axes to reduce are computed at run time; they must be constants.');
   const kept = dims.map((size, axis) => (axes.includes(axis) ? 1 : size));
   return {
     axes,
     dims,
     count: countElements(axes.map((axis) => dims[axis] ?? 1)),
-    keep: (value: Value) => reshaped(c.builder, value, kept),
+    keep: (value: Value) => reshapeTo(c.builder, value, kept),
   };
 }
 
 /** `dX = dY [X = Y] / (number of elements that equal Y)`: ties share equally, as in PyTorch's `amax` and `amin`. */
-function extremum(c: RuleContext<'ReduceMax' | 'ReduceMin'>): (Value | undefined)[] {
+function differentiateReducedExtremum(c: RuleContext<'ReduceMax' | 'ReduceMin'>): (Value | undefined)[] {
   const b = c.builder;
   const { axes, keep } = readReduction(c);
   const attained = castLike(b, b.op('Equal', [c.x(0), keep(c.y)]), c.dy);
@@ -40,11 +40,11 @@ export const reduction: Rules<keyof typeof specs> = {
   // dX = dY / count, repeated along the reduced axes
   ReduceMean(c) {
     const { dims, count, keep } = readReduction(c);
-    return [c.builder.op('Expand', [scaled(c.builder, keep(c.dy), 1 / count), c.builder.ints(dims)])];
+    return [c.builder.op('Expand', [scaleBy(c.builder, keep(c.dy), 1 / count), c.builder.ints(dims)])];
   },
-  ReduceMax: extremum,
-  ReduceMin: extremum,
-  ReduceProd: product,
+  ReduceMax: differentiateReducedExtremum,
+  ReduceMin: differentiateReducedExtremum,
+  ReduceProd: differentiateReducedProduct,
   // dX = dY sign(X)
   ReduceL1: (c) => [c.builder.op('Mul', [readReduction(c).keep(c.dy), c.builder.op('Sign', [c.x(0)])])],
   // dX = dY X / Y, and 0 where all are 0, as in PyTorch
@@ -56,7 +56,7 @@ export const reduction: Rules<keyof typeof specs> = {
     return [b.op('Mul', [c.x(0), keep(b.op('Div', [c.dy, norm]))])];
   },
   // dX = 2 dY X
-  ReduceSumSquare: (c) => [c.builder.op('Mul', [c.x(0), scaled(c.builder, readReduction(c).keep(c.dy), 2)])],
+  ReduceSumSquare: (c) => [c.builder.op('Mul', [c.x(0), scaleBy(c.builder, readReduction(c).keep(c.dy), 2)])],
   // dX = dY exp(-Y), repeated along the reduced axes
   ReduceLogSum(c) {
     const b = c.builder;
@@ -80,7 +80,7 @@ export const reduction: Rules<keyof typeof specs> = {
 
 // dXi = dY times the product of the others. That is Y / Xi, but for zeros: with one of them, only its own gradient is
 // not 0; with several, none is.
-function product(c: RuleContext<'ReduceProd'>): (Value | undefined)[] {
+function differentiateReducedProduct(c: RuleContext<'ReduceProd'>): (Value | undefined)[] {
   const b = c.builder;
   const { axes, keep } = readReduction(c);
   if (axes.length === 0) return [c.dy];

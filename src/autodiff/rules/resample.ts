@@ -1,10 +1,10 @@
 /** Rules of the operators that change the resolution. */
-import { axisWeights, resizedAxes } from '../../ops/interpolation.js';
+import { computeAxisWeights, computeResizedAxes } from '../../ops/interpolation.js';
 import type { resample as specs } from '../../ops/resample.js';
 import type { RuleContext, Rules } from '../rule.js';
-import { transposedProduct } from './along-axis.js';
 import { gridSample } from './grid-sample.js';
-import { reshaped } from './terms.js';
+import { reshapeTo } from './terms.js';
+import { multiplyTransposed } from './transposed-product.js';
 
 export const resample: Rules<keyof typeof specs> = {
   // Y = A X along each axis, so dX = A' dY
@@ -13,13 +13,13 @@ export const resample: Rules<keyof typeof specs> = {
     const [roi, scales, sizes] = [1, 2, 3].map((i) => (c.has(i) ? c.constant(i) : undefined));
     if (!scales?.length && !sizes?.length) throw c.fail('its scales or sizes must be constants.');
     let dX = c.dy;
-    for (const resized of resizedAxes(c.attributes, dims, { roi, scales, sizes })) {
+    for (const resized of computeResizedAxes(c.attributes, dims, { roi, scales, sizes })) {
       const { axis, input, output, scale } = resized;
       if (input === output && scale === 1 && c.attributes.coordinate_transformation_mode !== 'tf_crop_and_resize')
         continue;
-      const weights = axisWeights(c.attributes, resized);
+      const weights = computeAxisWeights(c.attributes, resized);
       if (typeof weights === 'string') throw c.fail(`${weights} is not known.`);
-      dX = transposedProduct(b, dX, axis, weights.matrix, input);
+      dX = multiplyTransposed(b, dX, axis, weights.matrix, input);
     }
     return [dX];
   },
@@ -36,6 +36,6 @@ function depthToSpace({ builder: b, dy, ...c }: RuleContext<'DepthToSpace'>) {
   if (mode !== 'CRD') return [back];
   const dims = c.dims(c.x(0));
   const [batch = 1, channels = 1, ...spatial] = dims;
-  const apart = reshaped(b, back, [batch, block * block, channels / block ** 2, ...spatial]);
-  return [reshaped(b, b.op('Transpose', [apart], { perm: [0, 2, 1, 3, 4] }), dims)];
+  const apart = reshapeTo(b, back, [batch, block * block, channels / block ** 2, ...spatial]);
+  return [reshapeTo(b, b.op('Transpose', [apart], { perm: [0, 2, 1, 3, 4] }), dims)];
 }

@@ -1,21 +1,21 @@
 /** Rules of the operators that move elements: what went from i to o, comes back from o to i. */
 import type { Value } from '../../graph/model.js';
-import { sliceSteps } from '../../ops/extents.js';
+import { computeSliceSteps } from '../../ops/extents.js';
 import type { shape as specs } from '../../ops/shape.js';
 import type { Op } from '../../ops/table.js';
 import { countElements, normalizeAxis, range } from '../../tensor/dims.js';
 import { notDifferentiable, type RuleContext, type Rules, severalOutputs } from '../rule.js';
 import { pad } from './pad.js';
-import { reshaped, reversed, sliced, zeroPadded, zerosLike } from './terms.js';
+import { padZeros, reshapeTo, reverseAxis, sliceAxes, zerosLike } from './terms.js';
 
 /** `dX = dY` under the dimensions of X. */
-const reshapedBack = <K extends Op>(c: RuleContext<K>): Value[] => [reshaped(c.builder, c.dy, c.dims(c.x(0)))];
+const reshapeBack = <K extends Op>(c: RuleContext<K>): Value[] => [reshapeTo(c.builder, c.dy, c.dims(c.x(0)))];
 
 export const shape: Rules<keyof typeof specs> = {
-  Flatten: reshapedBack,
-  Reshape: reshapedBack,
-  Squeeze: reshapedBack,
-  Unsqueeze: reshapedBack,
+  Flatten: reshapeBack,
+  Reshape: reshapeBack,
+  Squeeze: reshapeBack,
+  Unsqueeze: reshapeBack,
   // dX = dY, permuted back
   Transpose(c) {
     const perm = c.attributes.perm ?? range(c.dims(c.y).length).reverse();
@@ -28,7 +28,7 @@ export const shape: Rules<keyof typeof specs> = {
     return c.node.inputs.map((_, i) => {
       const count = c.dims(c.x(i))[axis] ?? 1;
       start += count;
-      return c.needs(i) ? sliced(c.builder, c.dy, [{ axis, start: start - count, count }]) : undefined;
+      return c.needs(i) ? sliceAxes(c.builder, c.dy, [{ axis, start: start - count, count }]) : undefined;
     });
   },
   Slice: slice,
@@ -49,14 +49,14 @@ export const shape: Rules<keyof typeof specs> = {
   Tile({ builder: b, dy, ...c }) {
     const dims = c.dims(c.x(0));
     const repeats = c.dims(c.y).map((size, axis) => size / Math.max(1, dims[axis] ?? 1));
-    const apart = reshaped(
+    const apart = reshapeTo(
       b,
       dy,
       dims.flatMap((size, axis) => [repeats[axis] ?? 1, size]),
     );
     const axes = repeats.flatMap((count, axis) => (count === 1 ? [] : [2 * axis]));
     const summed = axes.length === 0 ? apart : b.op('ReduceSum', [apart, b.ints(axes)], { keepdims: 0 });
-    return [reshaped(b, summed, dims)];
+    return [reshapeTo(b, summed, dims)];
   },
   Shape: notDifferentiable,
   Size: notDifferentiable,
@@ -76,19 +76,19 @@ function slice({ builder: b, ...c }: RuleContext<'Slice'>): Value[] {
   let dX = c.dy;
   const begin = dims.map(() => 0);
   const end = dims.map(() => 0);
-  for (const { axis, start, step, count } of sliceSteps(dims, starts, ends, axes, steps)) {
+  for (const { axis, start, step, count } of computeSliceSteps(dims, starts, ends, axes, steps)) {
     const first = step > 0 ? start : start + (count - 1) * step;
     const stride = Math.abs(step);
-    if (step < 0) dX = reversed(b, dX, axis);
-    if (stride > 1 && count > 1) dX = spread(b, dX, c.dims(dX), axis, stride);
+    if (step < 0) dX = reverseAxis(b, dX, axis);
+    if (stride > 1 && count > 1) dX = spreadWithZeros(b, dX, c.dims(dX), axis, stride);
     begin[axis] = first;
     end[axis] = (dims[axis] ?? 0) - first - (c.dims(dX)[axis] ?? 0);
   }
-  return [zeroPadded(b, dX, begin, end)];
+  return [padZeros(b, dX, begin, end)];
 }
 
 /** `value` with `stride - 1` zeros between its elements along an axis. */
-function spread(
+function spreadWithZeros(
   b: RuleContext<'Slice'>['builder'],
   value: Value,
   dims: readonly number[],
@@ -96,9 +96,9 @@ function spread(
   stride: number,
 ): Value {
   const [before, count, after] = [dims.slice(0, axis), dims[axis] ?? 1, dims.slice(axis + 1)];
-  const apart = reshaped(b, value, [...before, count, 1, ...after]);
+  const apart = reshapeTo(b, value, [...before, count, 1, ...after]);
   const none = [...dims.map(() => 0), 0];
-  const padded = zeroPadded(b, apart, none, none.with(axis + 1, stride - 1));
-  const joined = reshaped(b, padded, [...before, count * stride, ...after]);
-  return sliced(b, joined, [{ axis, start: 0, count: (count - 1) * stride + 1 }]);
+  const padded = padZeros(b, apart, none, none.with(axis + 1, stride - 1));
+  const joined = reshapeTo(b, padded, [...before, count * stride, ...after]);
+  return sliceAxes(b, joined, [{ axis, start: 0, count: (count - 1) * stride + 1 }]);
 }

@@ -4,7 +4,7 @@ import type { GraphBuilder } from '../../ops/builder.js';
 import { castLike, numberLike } from '../../ops/terms.js';
 import { float32, type Tensor, tensor } from '../../tensor/tensor.js';
 
-export { castLike, numberLike, scaled } from '../../ops/terms.js';
+export { castLike, numberLike, scaleBy } from '../../ops/terms.js';
 
 /** Zeros of these dimensions in the element type of `like`. */
 export function zerosLike(builder: GraphBuilder, dims: readonly number[], like: Value): Value {
@@ -29,14 +29,14 @@ export function keepWhere(builder: GraphBuilder, mask: Value, value: Value): Val
 }
 
 /** `value` under other dimensions of the same size; itself when they are the same. */
-export function reshaped(builder: GraphBuilder, value: Value, dims: readonly number[]): Value {
+export function reshapeTo(builder: GraphBuilder, value: Value, dims: readonly number[]): Value {
   const own = value.type?.dims;
   if (own?.length === dims.length && own.every((dim, axis) => dim === dims[axis])) return value;
   return builder.op('Reshape', [value, builder.ints(dims)], dims.includes(0) ? { allowzero: 1 } : {});
 }
 
 /** The part of `value` from `start` on, `count` elements along `axis`, every `step`th. */
-export function sliced(
+export function sliceAxes(
   builder: GraphBuilder,
   value: Value,
   slices: readonly { readonly axis: number; readonly start: number; readonly count: number; readonly step?: number }[],
@@ -53,7 +53,7 @@ export function sliced(
 }
 
 /** `value` with its order reversed along the last axis. */
-export function reversed(builder: GraphBuilder, value: Value, axis: number): Value {
+export function reverseAxis(builder: GraphBuilder, value: Value, axis: number): Value {
   return builder.op('Slice', [
     value,
     builder.ints([-1]),
@@ -65,12 +65,7 @@ export function reversed(builder: GraphBuilder, value: Value, axis: number): Val
 }
 
 /** `value` with zeros before and after it, one pair of counts an axis; itself when all are 0. */
-export function zeroPadded(
-  builder: GraphBuilder,
-  value: Value,
-  begin: readonly number[],
-  end: readonly number[],
-): Value {
+export function padZeros(builder: GraphBuilder, value: Value, begin: readonly number[], end: readonly number[]): Value {
   if ([...begin, ...end].every((count) => count === 0)) return value;
   return builder.op('Pad', [value, builder.ints([...begin, ...end])]);
 }

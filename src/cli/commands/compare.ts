@@ -1,23 +1,23 @@
 import { Command } from 'commander';
 import { defined } from '../../values.js';
-import { comparisonText } from '../comparison-text.js';
+import { formatComparison } from '../comparison-text.js';
+import { parsePositiveInteger } from '../option-parsers.js';
 import {
+  addCommonOptions,
+  addDataOptions,
+  addModelOptions,
+  addSeedOption,
   type CommonOptions,
-  dataOptions,
   type ImageOptions,
   type ModelOptions,
-  openOptions,
-  withCommon,
-  withData,
-  withModel,
-  withSeed,
+  toDataOptions,
+  toOpenOptions,
 } from '../options.js';
-import { positiveInteger } from '../parse.js';
-import { withRenamed } from '../renamed.js';
-import { start } from '../start.js';
-import { required } from './required.js';
+import { addRenamedOptions } from '../renamed-options.js';
+import { startCommand } from '../start-command.js';
+import { requireOption } from './required-option.js';
 
-interface CompareOptions extends CommonOptions, ModelOptions, ImageOptions {
+interface CompareCommandOptions extends CommonOptions, ModelOptions, ImageOptions {
   readonly layer?: string;
   readonly mapImages?: number;
   readonly pictures?: number;
@@ -31,27 +31,27 @@ export function compareCommand(): Command {
     .argument('<before>', 'the original model')
     .argument('<after>', 'the compressed model')
     .option('--layer <name>', 'layer whose maps are compared (default: the last spatial activation)')
-    .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
+    .option('--map-images <n>', 'images whose maps are compared (default: 64)', parsePositiveInteger)
     .option(
       '--pictures <n>',
       'images that are drawn: lowest agreement, changed predictions (default: 8)',
-      positiveInteger,
+      parsePositiveInteger,
     )
     .option('-o, --output <folder>', 'where report.html, report.json, figures/ go (default: shibori-out/compare)');
-  withRenamed(command, [{ flags: '--images <n>', to: '--map-images' }]);
-  return withCommon(
-    withModel(withSeed(withData(command))),
+  addRenamedOptions(command, [{ flags: '--images <n>', to: '--map-images' }]);
+  return addCommonOptions(
+    addModelOptions(addSeedOption(addDataOptions(command))),
     'shibori compare vgg16.pt vgg16-compressed.onnx --data val.zip',
-  ).action(async (before: string, after: string, options: CompareOptions) => {
-    const { output, context, finish } = start(command, options);
+  ).action(async (before: string, after: string, options: CompareCommandOptions) => {
+    const { output, context, finish } = startCommand(command, options);
     const { compare } = await import('../../workflows/compare.js');
     const result = await compare(
       before,
       after,
       {
-        ...openOptions(options),
-        ...dataOptions(options),
-        data: required(options.data, '--data', 'compare needs images'),
+        ...toOpenOptions(options),
+        ...toDataOptions(options),
+        data: requireOption(options.data, '--data', 'compare needs images'),
         ...defined({
           layer: options.layer,
           mapImages: options.mapImages,
@@ -64,7 +64,7 @@ export function compareCommand(): Command {
     finish();
     output.result(
       result,
-      (r) => `${comparisonText(r)}\n\nReport: ${options.output ?? 'shibori-out/compare'}/report.html`,
+      (r) => `${formatComparison(r)}\n\nReport: ${options.output ?? 'shibori-out/compare'}/report.html`,
     );
   });
 }

@@ -2,17 +2,17 @@ import { Command, Option } from 'commander';
 import type { CompressionShape } from '../../compression-run/compression-report.js';
 import type { SizeChange } from '../../compression-run/size-figures.js';
 import { UsageError } from '../../errors.js';
-import type { Plan } from '../../recipes/recipe.js';
+import type { RankPlan } from '../../recipes/recipe.js';
 import { defined } from '../../values.js';
 import { formatCompression, formatCompressionWithoutImages } from '../compression-text.js';
-import { rareGroup } from '../help.js';
-import { workFolder } from '../interruption.js';
-import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
-import { integer, megabytes, percent } from '../output.js';
-import { integers, patterns } from '../parse.js';
-import { withRenamed } from '../renamed.js';
-import { start } from '../start.js';
-import { table } from '../table.js';
+import { startRareGroup } from '../help.js';
+import { getWorkFolder } from '../interruption.js';
+import { parsePatterns, parsePositiveIntegers } from '../option-parsers.js';
+import { addCommonOptions, addModelOptions, type CommonOptions, type ModelOptions, toOpenOptions } from '../options.js';
+import { formatByteSize, formatInteger, formatPercent } from '../output.js';
+import { addRenamedOptions } from '../renamed-options.js';
+import { startCommand } from '../start-command.js';
+import { formatTable } from '../terminal-table.js';
 import {
   buildCompressFileOptions,
   checkCompressionOptions,
@@ -22,7 +22,7 @@ import {
   withAcceptance,
   withCompression,
 } from './compression-options.js';
-import { required } from './required.js';
+import { requireOption } from './required-option.js';
 
 interface CompressOptions extends CommonOptions, ModelOptions, SharedCompressionOptions {
   readonly plan?: string;
@@ -30,23 +30,23 @@ interface CompressOptions extends CommonOptions, ModelOptions, SharedCompression
   readonly in?: number[];
   readonly out?: number[];
   readonly ranks?: number[];
-  readonly layout?: Plan['layers'][string]['layout'];
-  readonly execution?: Plan['execution'];
+  readonly layout?: RankPlan['layers'][string]['layout'];
+  readonly execution?: RankPlan['execution'];
   readonly train?: string[];
   readonly output?: string;
 }
 
-async function readRanksPlan(options: CompressOptions): Promise<Plan> {
+async function readRanksPlan(options: CompressOptions): Promise<RankPlan> {
   if (options.plan !== undefined) {
     if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
-    const { planSchema, readYaml } = await import('../../recipes/recipe.js');
+    const { rankPlanSchema: planSchema, readYaml } = await import('../../recipes/recipe.js');
     const plan = await readYaml(options.plan, 'plan', planSchema);
     return options.execution === undefined ? plan : { ...plan, execution: options.execution };
   }
-  const layer = required(options.layer, '--plan or --layer', 'compress needs to know what to squeeze');
+  const layer = requireOption(options.layer, '--plan or --layer', 'compress needs to know what to squeeze');
   const modes = {
-    in: required(options.in, '--in', "compress needs the modes of the layer's inputs"),
-    out: required(options.out, '--out', "compress needs the modes of the layer's outputs"),
+    in: requireOption(options.in, '--in', "compress needs the modes of the layer's inputs"),
+    out: requireOption(options.out, '--out', "compress needs the modes of the layer's outputs"),
   };
   const bonds = options.ranks === undefined ? {} : { bonds: options.ranks };
   return {
@@ -78,8 +78,8 @@ function withSizes<T extends CompressionShape>(result: T): T & Pick<SizeChange, 
 /** Ranks by formula: squeezes to a goal. */
 async function compressFileToGoal(command: Command, file: string, options: CompressOptions): Promise<void> {
   checkCompressionOptions(options);
-  const saved = `Intermediate results are in ${workFolder('compress', file, options.work)}; no model was written.`;
-  const { output, context, finish } = start(
+  const saved = `Intermediate results are in ${getWorkFolder('compress', file, options.work)}; no model was written.`;
+  const { output, context, finish } = startCommand(
     command,
     options,
     options.data === undefined ? undefined : { resume: 'same', saved },
@@ -91,7 +91,7 @@ async function compressFileToGoal(command: Command, file: string, options: Compr
     const { compressFileWithoutImages: squeezeFileWeights } = await import(
       '../../compression-run/compress-without-images.js'
     );
-    const result = await squeezeFileWeights(file, plan, { ...openOptions(options), ...written }, context);
+    const result = await squeezeFileWeights(file, plan, { ...toOpenOptions(options), ...written }, context);
     finish();
     output.result(withSizes(result), formatCompressionWithoutImages);
     return;
@@ -104,12 +104,12 @@ async function compressFileToGoal(command: Command, file: string, options: Compr
 
 /** Adds the options for ranks that are given instead of found. */
 function withGivenRanks(command: Command): void {
-  rareGroup(command, 'Given ranks instead of a goal:')
+  startRareGroup(command, 'Given ranks instead of a goal:')
     .option('--plan <file>', 'YAML: layers: { classifier.0: { in: [112, 224], out: [16, 32], ranks: [16, 100, 150] } }')
     .option('--layer <name>', 'one layer, by module path or unique suffix')
-    .option('--in <modes>', 'modes whose product is the number of inputs, such as 112,224', integers)
-    .option('--out <modes>', 'modes whose product is the number of outputs, such as 16,32', integers)
-    .option('--ranks <ranks>', 'inner ranks, one fewer than modes (default: full rank)', integers)
+    .option('--in <modes>', 'modes whose product is the number of inputs, such as 112,224', parsePositiveIntegers)
+    .option('--out <modes>', 'modes whose product is the number of outputs, such as 16,32', parsePositiveIntegers)
+    .option('--ranks <ranks>', 'inner ranks, one fewer than modes (default: full rank)', parsePositiveIntegers)
     .addOption(new Option('--layout <layout>', 'layout of the cores (default: tt)').choices(['tt', 'tt-matrix']))
     .addOption(
       new Option('--execution <how>', 'cores one by one, weight reconstructed at load, or the faster one').choices([
@@ -118,8 +118,8 @@ function withGivenRanks(command: Command): void {
         'auto',
       ]),
     )
-    .option('--train <patterns>', "parameters counted as trainable (default: the model's head)", patterns);
-  withRenamed(command, [{ flags: '--bonds <ranks>', to: '--ranks' }]);
+    .option('--train <patterns>', "parameters counted as trainable (default: the model's head)", parsePatterns);
+  addRenamedOptions(command, [{ flags: '--bonds <ranks>', to: '--ranks' }]);
 }
 
 /** `shibori compress MODEL --data D --params 10%`, or `--plan plan.yaml` */
@@ -137,19 +137,19 @@ export function compressCommand(): Command {
     .option('-o, --output <file>', 'file to write (default: MODEL-compressed.onnx)');
   withAcceptance(withCompression(command));
   withGivenRanks(command);
-  return withCommon(
-    withModel(command),
+  return addCommonOptions(
+    addModelOptions(command),
     'shibori compress vgg16.pt --data tiny-imagenet --params 10% --finetune 1 -o small.onnx',
     'shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --ranks 16,100,150',
   ).action(async (file: string, options: CompressOptions) => {
     if (hasGoal(options)) return compressFileToGoal(command, file, options);
-    const { output, context, finish } = start(command, options);
+    const { output, context, finish } = startCommand(command, options);
     const { compressWithRanks: compress } = await import('../../workflows/compress-with-ranks.js');
     const result = await compress(
       file,
       await readRanksPlan(options),
       {
-        ...openOptions(options),
+        ...toOpenOptions(options),
         ...defined({ train: options.train }),
         ...(options.output ? { output: options.output } : {}),
       },
@@ -158,15 +158,15 @@ export function compressCommand(): Command {
     finish();
     output.result(result, ({ before, after, layers, output: written }) =>
       [
-        table(
+        formatTable(
           ['layer', 'layout', 'bonds', 'parameters', 'error', 'bound', 'runs'],
           layers.map((layer) => [
             layer.name,
             layer.layout,
             layer.bonds.join(','),
-            `${integer(layer.parametersBefore)} → ${integer(layer.parametersAfter)}`,
-            percent(100 * layer.error),
-            percent(100 * layer.bound),
+            `${formatInteger(layer.parametersBefore)} → ${formatInteger(layer.parametersAfter)}`,
+            formatPercent(100 * layer.error),
+            formatPercent(100 * layer.bound),
             layer.execution,
           ]),
         ),
@@ -177,8 +177,8 @@ export function compressCommand(): Command {
           ),
         ),
         '',
-        `Parameters ${integer(before.parameters)} → ${integer(after.parameters)} (${percent((100 * after.parameters) / before.parameters, 1)}); trainable ${integer(after.trainable)}, frozen ${integer(after.frozen)}`,
-        `Size       ${megabytes(before.sizeBytes)} → ${megabytes(after.sizeBytes)}`,
+        `Parameters ${formatInteger(before.parameters)} → ${formatInteger(after.parameters)} (${formatPercent((100 * after.parameters) / before.parameters, 1)}); trainable ${formatInteger(after.trainable)}, frozen ${formatInteger(after.frozen)}`,
+        `Size       ${formatByteSize(before.sizeBytes)} → ${formatByteSize(after.sizeBytes)}`,
         `Written to ${written}`,
       ].join('\n'),
     );

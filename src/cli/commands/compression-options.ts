@@ -6,16 +6,16 @@ import type { CompressFileOptions } from '../../compression-run/compress-to-goal
 import type { CompressionPlan, GoalTexts } from '../../compression-run/compression-plan.js';
 import { UsageError } from '../../errors.js';
 import { defined } from '../../values.js';
-import { rareGroup, SEED_HELP } from '../help.js';
+import { SEED_HELP, startRareGroup } from '../help.js';
+import { parseNonNegativeInteger, parsePatterns, parsePositiveInteger } from '../option-parsers.js';
 import {
+  addDataOptions,
   type CommonOptions,
-  dataOptions,
   type ImageOptions,
   type ModelOptions,
-  openOptions,
-  withData,
+  toDataOptions,
+  toOpenOptions,
 } from '../options.js';
-import { count, patterns, positiveInteger } from '../parse.js';
 
 /** Options of a squeeze. */
 export interface SharedCompressionOptions extends CommonOptions, ModelOptions, ImageOptions, GoalTexts {
@@ -79,19 +79,23 @@ export function withCompression(command: Command): Command {
   command
     .optionsGroup('Compression:')
     .addOption(new Option('--store <type>', 'type of the stored weights').choices(['float32', 'float16', 'int8']))
-    .option('--layers <patterns>', "layers, such as 'features.*' (default: all)", patterns)
-    .option('--finetune <n>', 'epochs of fine-tuning afterwards (default: 0)', count)
-    .option('--seed <n>', SEED_HELP, count)
+    .option('--layers <patterns>', "layers, such as 'features.*' (default: all)", parsePatterns)
+    .option('--finetune <n>', 'epochs of fine-tuning afterwards (default: 0)', parseNonNegativeInteger)
+    .option('--seed <n>', SEED_HELP, parseNonNegativeInteger)
     .option('--work <folder>', 'intermediate results (default: in shibori-out)')
     .option('--fresh', 'start over instead of resuming');
-  withData(command)
+  addDataOptions(command)
     .option('--val-data <source>', 'validation images (default: val or test in --data, else a tenth of it)')
     .option('--val-split <file>', 'split file of the validation images')
-    .option('--calibration <n>', 'calibration images (default: up to 2000)', positiveInteger);
-  return rareGroup(command, 'Details of the compression:')
-    .option('--schemes <names>', `${schemeNames.join(', ')} (default: svd,tucker2,tt-conv)`, patterns)
-    .option('--rounds <n>', 'ways of sharing the budget that are fitted and measured (default: 1)', positiveInteger)
-    .option('--map-images <n>', 'images whose maps are compared (default: 64)', positiveInteger)
+    .option('--calibration <n>', 'calibration images (default: up to 2000)', parsePositiveInteger);
+  return startRareGroup(command, 'Details of the compression:')
+    .option('--schemes <names>', `${schemeNames.join(', ')} (default: svd,tucker2,tt-conv)`, parsePatterns)
+    .option(
+      '--rounds <n>',
+      'ways of sharing the budget that are fitted and measured (default: 1)',
+      parsePositiveInteger,
+    )
+    .option('--map-images <n>', 'images whose maps are compared (default: 64)', parsePositiveInteger)
     .option('--control', 'with --finetune: train the dense original alike, to compare with')
     .option('--beside <plan>', 'YAML plan of given ranks, to compare with');
 }
@@ -154,8 +158,8 @@ export function buildCompressFileOptions(
   const { valData, valSplit, work, fresh } = options;
   const validation = valData ?? (valSplit === undefined ? undefined : data);
   return {
-    ...openOptions(options),
-    ...dataOptions(options),
+    ...toOpenOptions(options),
+    ...toDataOptions(options),
     data,
     ...defined({ work }),
     ...(fresh ? { fresh } : {}),

@@ -2,21 +2,21 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { defined } from '../../values.js';
-import { comparisonText } from '../comparison-text.js';
+import { formatComparison } from '../comparison-text.js';
 import { SEED_HELP } from '../help.js';
-import { type CommonOptions, withCommon } from '../options.js';
-import { count } from '../parse.js';
-import { start } from '../start.js';
+import { parseNonNegativeInteger } from '../option-parsers.js';
+import { addCommonOptions, type CommonOptions } from '../options.js';
+import { startCommand } from '../start-command.js';
 
 /** `shibori demo` */
 export function demoCommand(): Command {
   const command = new Command('demo')
     .description('run the whole study in miniature, in under two minutes: train a small network, compress it, compare')
     .option('-o, --output <folder>', 'where everything goes (default: shibori-out/demo)')
-    .option('--seed <n>', SEED_HELP, count);
-  return withCommon(command, 'shibori demo').action(
+    .option('--seed <n>', SEED_HELP, parseNonNegativeInteger);
+  return addCommonOptions(command, 'shibori demo').action(
     async (options: CommonOptions & { output?: string; seed?: number }) => {
-      const { output, context, finish } = start(command, options);
+      const { output, context, finish } = startCommand(command, options);
       const { demo } = await import('../../workflows/demo.js');
       const result = await demo(
         {
@@ -28,7 +28,7 @@ export function demoCommand(): Command {
       finish();
       output.result(
         result,
-        (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
+        (r) => `${formatComparison(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
       );
       if (output.json || !process.stdout.isTTY) return;
       const { encodeTerminalImage: terminalImage } = await import('../terminal/terminal-image.js');

@@ -1,22 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { defined } from '../../values.js';
-import { explainText } from '../explain-text.js';
+import { formatExplanations } from '../explain-text.js';
 import {
+  addCommonOptions,
+  addDataOptions,
+  addModelOptions,
+  addSeedOption,
   type CommonOptions,
-  dataOptions,
   type ImageOptions,
   type ModelOptions,
-  openOptions,
-  withCommon,
-  withData,
-  withModel,
-  withSeed,
+  toDataOptions,
+  toOpenOptions,
 } from '../options.js';
-import { start } from '../start.js';
-import { table } from '../table.js';
+import { startCommand } from '../start-command.js';
+import { formatTable } from '../terminal-table.js';
 
-interface ExplainOptions extends CommonOptions, ModelOptions, ImageOptions {
+interface ExplainCommandOptions extends CommonOptions, ModelOptions, ImageOptions {
   readonly layer?: string;
   readonly class?: string;
   readonly score?: 'logits' | 'output';
@@ -42,15 +42,15 @@ export function explainCommand(): Command {
     .option('-o, --output <folder>', 'where the pictures go (default: shibori-out/explain)')
     .option('--maps <folder>', 'also write each map as float32 .npy [H, W]')
     .option('--no-picture', 'write no pictures');
-  return withCommon(
-    withModel(withSeed(withData(command))),
+  return addCommonOptions(
+    addModelOptions(addSeedOption(addDataOptions(command))),
     'shibori explain vgg16.pt goldfish.jpeg --layer features.29 --class goldfish',
-  ).action(async (file: string, images: string[], options: ExplainOptions) => {
-    const { output, context, finish } = start(command, options);
+  ).action(async (file: string, images: string[], options: ExplainCommandOptions) => {
+    const { output, context, finish } = startCommand(command, options);
     if (options.layer === 'list') {
       const { listMapLayers: listLayers } = await import('../../workflows/list-layers.js');
-      output.result(await listLayers(file, openOptions(options), context), (layers) =>
-        table(
+      output.result(await listLayers(file, toOpenOptions(options), context), (layers) =>
+        formatTable(
           ['layer', 'operator', 'activation', 'channels', 'grid', ''],
           layers.map(({ name, op, shape, grid, isDefault }) => [
             name,
@@ -69,8 +69,8 @@ export function explainCommand(): Command {
       file,
       images,
       {
-        ...openOptions(options),
-        ...dataOptions(options),
+        ...toOpenOptions(options),
+        ...toDataOptions(options),
         ...defined({
           data: options.data,
           layer: options.layer,
@@ -83,7 +83,7 @@ export function explainCommand(): Command {
       context,
     );
     finish();
-    output.result(result, explainText);
+    output.result(result, formatExplanations);
     if (output.json || !process.stdout.isTTY) return;
     const { encodeTerminalImage: terminalImage } = await import('../terminal/terminal-image.js');
     for (const { picture } of result.images) {

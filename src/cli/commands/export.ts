@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
-import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
-import { megabytes } from '../output.js';
-import { start } from '../start.js';
+import { addCommonOptions, addModelOptions, type CommonOptions, type ModelOptions, toOpenOptions } from '../options.js';
+import { formatByteSize } from '../output.js';
+import { startCommand } from '../start-command.js';
 
 /** `shibori export MODEL OUT` */
 export function exportCommand(): Command {
@@ -15,21 +15,21 @@ export function exportCommand(): Command {
         'how tensor trains run in the .onnx: one by one, rebuilt at load, or measured',
       ).choices(['factored', 'rebuilt', 'auto']),
     );
-  return withCommon(withModel(command), 'shibori export vgg16.pt vgg16.onnx').action(
+  return addCommonOptions(addModelOptions(command), 'shibori export vgg16.pt vgg16.onnx').action(
     async (
       file: string,
       out: string,
       options: CommonOptions & ModelOptions & { execution?: 'factored' | 'rebuilt' | 'auto' },
     ) => {
-      const { output, context } = start(command, options);
+      const { output, context } = startCommand(command, options);
       const { exportModel } = await import('../../workflows/export-model.js');
       const result = await exportModel(
         file,
         out,
-        { ...openOptions(options), ...(options.execution ? { execution: options.execution } : {}) },
+        { ...toOpenOptions(options), ...(options.execution ? { execution: options.execution } : {}) },
         context,
       );
-      output.result(result, (r) => `Written to ${r.file} (${megabytes(r.sizeBytes)})`);
+      output.result(result, (r) => `Written to ${r.file} (${formatByteSize(r.sizeBytes)})`);
     },
   );
 }

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { downloads, fetchNamed } from '../../io/fetch.js';
+import { downloads, fetchNamed } from '../../io/named-downloads.js';
 import { defined } from '../../values.js';
-import { type CommonOptions, withCommon } from '../options.js';
-import { start } from '../start.js';
+import { addCommonOptions, type CommonOptions } from '../options.js';
+import { startCommand } from '../start-command.js';
 
 /** `shibori fetch NAME` */
 export function fetchCommand(): Command {
@@ -10,9 +10,9 @@ export function fetchCommand(): Command {
     .description('download a data set or a model: resumable, checked by its digest')
     .argument('<name>', `one of: ${Object.keys(downloads).join(', ')}`)
     .option('-o, --output <file>', 'where it goes (default: the cache folder)');
-  return withCommon(command, 'shibori fetch tiny-imagenet').action(
+  return addCommonOptions(command, 'shibori fetch tiny-imagenet').action(
     async (name: string, options: CommonOptions & { output?: string }) => {
-      const { output, context, finish } = start(command, options, {
+      const { output, context, finish } = startCommand(command, options, {
         resume: 'same',
         saved: 'The part that was downloaded is kept.',
       });

@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { comparisonText } from '../comparison-text.js';
-import { workFolder } from '../interruption.js';
-import { type CommonOptions, withCommon } from '../options.js';
-import { start } from '../start.js';
+import { formatComparison } from '../comparison-text.js';
+import { getWorkFolder } from '../interruption.js';
+import { addCommonOptions, type CommonOptions } from '../options.js';
+import { startCommand } from '../start-command.js';
 
-interface RunOptions extends CommonOptions {
+interface RunCommandOptions extends CommonOptions {
   readonly model?: string;
   readonly weights?: string;
   readonly data?: string;
@@ -26,12 +26,12 @@ export function runCommand(): Command {
     .option('--val-split <file>', 'split file of the validation images')
     .option('-o, --output <folder>', "where everything goes (default: the recipe's, or shibori-out/RECIPE)")
     .option('--fresh', 'start over (default: resume an interrupted run)');
-  return withCommon(
+  return addCommonOptions(
     command,
     'shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip',
-  ).action(async (file: string, options: RunOptions) => {
-    const saved = `What was done is in ${workFolder('', file, options.output)}.`;
-    const { output, context, finish } = start(command, options, { resume: 'same', saved });
+  ).action(async (file: string, options: RunCommandOptions) => {
+    const saved = `What was done is in ${getWorkFolder('', file, options.output)}.`;
+    const { output, context, finish } = startCommand(command, options, { resume: 'same', saved });
     const { model, weights, data, trainSplit, valSplit, fresh } = options;
     const { run } = await import('../../workflows/run.js');
     const result = await run(
@@ -50,7 +50,7 @@ export function runCommand(): Command {
     finish();
     output.result(
       result,
-      (r) => `${comparisonText(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
+      (r) => `${formatComparison(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
     );
   });
 }

@@ -1,15 +1,15 @@
 import { Command } from 'commander';
 import { defined } from '../../values.js';
-import { type CommonOptions, type ModelOptions, openOptions, withCommon, withModel } from '../options.js';
-import { patterns, positiveInteger } from '../parse.js';
-import { start } from '../start.js';
-import { summaryText } from '../summary-text.js';
+import { parsePatterns, parsePositiveInteger } from '../option-parsers.js';
+import { addCommonOptions, addModelOptions, type CommonOptions, type ModelOptions, toOpenOptions } from '../options.js';
+import { startCommand } from '../start-command.js';
+import { formatSummary } from '../summary-text.js';
 
 /** Names are shown up to this number of characters, and up to this number of them. */
 const [LONGEST_NAME, MOST_NAMES] = [80, 30];
 
 /** Names out of a file as a list: without control characters, of bounded length. */
-function namesText(names: readonly string[]): string {
+function formatNameList(names: readonly string[]): string {
   const shown = names.slice(0, MOST_NAMES).map((name) => JSON.stringify(name.slice(0, LONGEST_NAME)).slice(1, -1));
   return shown.join(', ') + (names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : '');
 }
@@ -22,24 +22,24 @@ export function summaryCommand(): Command {
     .option(
       '--train <patterns>',
       'count only these parameters as trainable, such as "classifier.*" (default: all)',
-      patterns,
+      parsePatterns,
     )
     .option('--output <name>', 'short for --output-name')
-    .option('--batch <n>', 'images a batch (default: 1)', positiveInteger);
-  return withCommon(withModel(command), "shibori summary vgg16.pt --train 'classifier.*'").action(
+    .option('--batch <n>', 'images a batch (default: 1)', parsePositiveInteger);
+  return addCommonOptions(addModelOptions(command), "shibori summary vgg16.pt --train 'classifier.*'").action(
     async (
       file: string,
       options: CommonOptions & ModelOptions & { train?: string[]; batch?: number; output?: string },
     ) => {
-      const { output } = start(command, options);
+      const { output } = startCommand(command, options);
       const { summary } = await import('../../workflows/summarize.js');
       const result = await summary(file, {
-        ...openOptions(options),
+        ...toOpenOptions(options),
         ...defined({ outputName: options.output, train: options.train }),
         ...(options.batch ? { batch: options.batch } : {}),
       });
-      if (result.ignored.length > 0) output.note(`Not part of the model, left out: ${namesText(result.ignored)}`);
-      output.result(result, summaryText);
+      if (result.ignored.length > 0) output.note(`Not part of the model, left out: ${formatNameList(result.ignored)}`);
+      output.result(result, formatSummary);
     },
   );
 }

@@ -2,7 +2,14 @@ import { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { TrainPlan } from '../../recipes/recipe.js';
 import { defined } from '../../values.js';
-import { fieldsGiven, parsed, readStageOptions, runTraining, type TrainingOptions, withTraining } from './training.js';
+import {
+  addTrainingOptions,
+  listGivenFields,
+  parseOptions,
+  readStageOptions,
+  runTraining,
+  type TrainingOptions,
+} from './training-command.js';
 
 interface TrainCommandOptions extends TrainingOptions {
   readonly plan?: string;
@@ -16,13 +23,13 @@ async function readTrainPlan(options: TrainCommandOptions): Promise<TrainPlan> {
   if (plan === undefined) {
     // `--head 10` is a number of classes.
     const classes = head !== undefined && Number.isInteger(Number(head)) ? Number(head) : head;
-    return parsed(trainSchema, {
+    return parseOptions(trainSchema, {
       ...readStageOptions(options),
       ...defined({ head: classes, init }),
     });
   }
   const also = [
-    ...Object.keys(fieldsGiven(options)),
+    ...Object.keys(listGivenFields(options)),
     ...Object.keys({ ...(head ? { head } : {}), ...(init ? { init } : {}) }),
   ];
   if (also.length > 0) {
@@ -45,9 +52,9 @@ export function trainCommand(): Command {
     .option('--plan <file>', 'YAML file with the stages of the training')
     .option('--head <classes>', 'fresh last layer: a number of classes, auto or study')
     .option('--init <how>', 'pretrained or scratch (default: pretrained)');
-  return withTraining(command, {
-    trained: 'all',
-    done: 'trained',
+  return addTrainingOptions(command, {
+    defaultPatterns: 'all',
+    outputSuffix: 'trained',
     examples: [
       'shibori train resnet.onnx --data photos --head auto --train head --epochs 5 --lr 1e-3',
       'shibori train vgg16.pt --data tiny-imagenet --val-data tiny-imagenet --plan recipes/tiny-imagenet-vgg16-train.yaml',

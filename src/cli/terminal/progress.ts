@@ -31,7 +31,7 @@ export interface Progress {
   /** Writes a line of text above the bar. */
   print(text: string): void;
   /** Redraws the bar after the width of the terminal has changed. */
-  resized(): void;
+  redraw(): void;
   /** Ends the line: `completed` with its total and the time it took, otherwise by clearing it. */
   end(how: 'completed' | 'cleared'): void;
 }
@@ -124,9 +124,9 @@ export function createProgress(options: ProgressOptions): Progress {
   /** Characters of the line on the terminal, 0 when there is none. */
   let shownWidth = 0;
 
-  const timeText = (final: boolean): string => {
-    if (final) return formatDuration(clock.elapsed());
-    const left = clock.left();
+  const formatTime = (final: boolean): string => {
+    if (final) return formatDuration(clock.getElapsedMs());
+    const left = clock.estimateTimeLeft();
     if (!left) return '';
     return `${left.atMost ? 'at most ' : ''}${formatDuration(left.ms)} left${left.of === 'all' ? ' in all' : ''}`;
   };
@@ -145,12 +145,12 @@ export function createProgress(options: ProgressOptions): Progress {
     const done = final && total > 0 ? total : current.done;
     lastWrite = now();
     const line: Line = {
-      head: [name, clock.place(), phase === name ? undefined : phase].filter(Boolean).join(' '),
+      head: [name, clock.describePlace(), phase === name ? undefined : phase].filter(Boolean).join(' '),
       // One step has no bar: it would be empty to the end.
       ...(total > 1 ? { share: done / total } : {}),
       counter: total > 1 ? `${done}/${total}` : total === 0 && done > 0 ? `${done}` : '',
       fields: Object.entries(fields).map(formatField),
-      time: timeText(final),
+      time: formatTime(final),
     };
     if (!onTerminal) {
       stream.write(`${line.head}: ${[line.counter, ...line.fields, line.time].filter(Boolean).join(' · ')}\n`);
@@ -187,7 +187,7 @@ export function createProgress(options: ProgressOptions): Progress {
       stream.write(`${text}\n`);
       if (onTerminal) write(false);
     },
-    resized() {
+    redraw() {
       if (!onTerminal || shownWidth === 0) return;
       clear();
       write(false);

@@ -23,7 +23,7 @@ export function detectTerminalGraphics(env: Environment = process.env): Terminal
 /** kitty takes base64 in chunks of at most this length. Source: its "Terminal graphics protocol". */
 const KITTY_CHUNK = 4096;
 
-function kitty(png: Uint8Array): string {
+function encodeKitty(png: Uint8Array): string {
   const base64 = Buffer.from(png).toString('base64');
   const chunks = base64.match(new RegExp(`.{1,${KITTY_CHUNK}}`, 'g')) ?? [];
   // f=100: a PNG. a=T: show it at once. q=2: no answer, which would arrive as if typed. m=1: more chunks follow.
@@ -35,13 +35,13 @@ function kitty(png: Uint8Array): string {
 }
 
 /** Source: iTerm2's "Inline images protocol". */
-function iterm2(png: Uint8Array): string {
+function encodeIterm2(png: Uint8Array): string {
   const base64 = Buffer.from(png).toString('base64');
   return `\x1b]1337;File=inline=1;size=${png.length};preserveAspectRatio=1:${base64}\x07\n`;
 }
 
 /** Two pixels a character: `▀` in the upper pixel's colour, on the lower pixel's. */
-async function blocks(png: Uint8Array, columns: number): Promise<string> {
+async function encodeBlocks(png: Uint8Array, columns: number): Promise<string> {
   const { data, info } = await sharp(png)
     .flatten({ background: '#ffffff' })
     .toColourspace('srgb')
@@ -76,11 +76,11 @@ export async function encodeTerminalImage(
 ): Promise<string> {
   switch (detectTerminalGraphics(options.env)) {
     case 'kitty':
-      return kitty(png);
+      return encodeKitty(png);
     case 'iterm2':
-      return iterm2(png);
+      return encodeIterm2(png);
     case 'blocks':
-      return blocks(png, options.columns ?? Math.min(process.stdout.columns || 80, 120));
+      return encodeBlocks(png, options.columns ?? Math.min(process.stdout.columns || 80, 120));
     case 'none':
       return '';
   }

@@ -6,12 +6,12 @@ const WIDE =
 /** Marks that are drawn over the character before them. */
 const NO_WIDTH = /\p{Mn}|\p{Me}|\u200b|\u200c|\u200d/u;
 
-const characterWidth = (character: string): number => (NO_WIDTH.test(character) ? 0 : WIDE.test(character) ? 2 : 1);
+const getCharacterWidth = (character: string): number => (NO_WIDTH.test(character) ? 0 : WIDE.test(character) ? 2 : 1);
 
 /** Columns that a text takes on a terminal. Escape sequences take none. */
 export function measureTextWidth(text: string): number {
   let width = 0;
-  for (const character of stripVTControlCharacters(text)) width += characterWidth(character);
+  for (const character of stripVTControlCharacters(text)) width += getCharacterWidth(character);
   return width;
 }
 
@@ -21,7 +21,7 @@ export function shorten(text: string, columns: number): string {
   let width = 0;
   let kept = '';
   for (const character of text) {
-    width += characterWidth(character);
+    width += getCharacterWidth(character);
     if (width > columns - 1) break;
     kept += character;
   }

@@ -9,7 +9,7 @@
 
 import type { Core, TensorTrain } from '../../decompose/tensor-train.js';
 import { backSolve, type Cholesky, forwardSolve } from '../../linalg/cholesky.js';
-import { combine, type Matrix, matrix, selectColumns } from '../../linalg/matrix.js';
+import { addScaledMatrix, type Matrix, matrix, selectColumns } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { range } from '../../tensor/dims.js';
 import { factorSemidefinite, type SecondMoments } from '../statistics/second-moment-matrix.js';
@@ -121,7 +121,7 @@ class CoreProblem {
 /** Conjugate gradients from `start` on normal(q) = right side. */
 async function conjugateGradients(problem: CoreProblem, right: Matrix, start: Matrix): Promise<Matrix> {
   let x = start;
-  let residual = combine(right, -1, await problem.applyNormal(start));
+  let residual = addScaledMatrix(right, -1, await problem.applyNormal(start));
   let direction = residual;
   let size = innerProduct(residual, residual);
   for (let step = 0; step < CG_STEPS && size > 0; step++) {
@@ -129,10 +129,10 @@ async function conjugateGradients(problem: CoreProblem, right: Matrix, start: Ma
     const curvature = innerProduct(direction, image);
     if (!(curvature > 0)) break;
     const length = size / curvature;
-    x = combine(x, length, direction);
-    residual = combine(residual, -length, image);
+    x = addScaledMatrix(x, length, direction);
+    residual = addScaledMatrix(residual, -length, image);
     const next = innerProduct(residual, residual);
-    direction = combine(residual, next / size, direction);
+    direction = addScaledMatrix(residual, next / size, direction);
     size = next;
   }
   return x;

@@ -35,7 +35,7 @@ export interface UnfoldingSpectrum {
   /** Squared singular values in the metric, descending. */
   readonly energies: Float64Array;
   /** Sum of those that were not computed. */
-  readonly rest: number;
+  readonly restEnergy: number;
 }
 
 /** Σ a ∘ b. */
@@ -135,9 +135,9 @@ export async function chooseInnerCore(
     // Above the limit only the energies that a rank asks for can be had.
     unfolding = computeDirections(regression, right, rank, products);
   }
-  const { directions, factor, energies, rest } = await unfolding;
+  const { directions, factor, energies, restEnergy: rest } = await unfolding;
   const kept = selectColumns(directions, range(Math.min(rank, directions.cols)));
-  return { core: await backSolve(factor, kept, products), factor, energies, rest };
+  return { core: await backSolve(factor, kept, products), factor, energies, restEnergy: rest };
 }
 
 /** Left singular directions, whichever side is the smaller. */
@@ -147,7 +147,7 @@ async function computeLeftDirections(
   products: MatrixProducts,
 ): Promise<UnfoldingSpectrum & { readonly directions: Matrix }> {
   if (a.rows <= a.cols) return computeSpectrum(a, rank, products);
-  const { directions, energies, rest } = await computeSpectrum(transpose(a), rank, products);
+  const { directions, energies, restEnergy: rest } = await computeSpectrum(transpose(a), rank, products);
   const projected = await products.multiply(a, directions, { transposeB: false });
   for (let j = 0; j < projected.cols; j++) {
     const scale = Math.sqrt(Math.max(energies[j] as number, Number.MIN_VALUE));
@@ -156,7 +156,7 @@ async function computeLeftDirections(
       projected.data[at] = (projected.data[at] as number) / scale;
     }
   }
-  return { directions: projected, energies, rest };
+  return { directions: projected, energies, restEnergy: rest };
 }
 
 /** A stage seen through one more core: z′ = (coreᵀ ⊗ 1) z. */
@@ -197,11 +197,11 @@ async function diagonalizeOutputs(regression: MapRegression, products: MatrixPro
     }
   }
   const { values, vectors } = symmetricEigen(gram);
-  return { directions: vectors, energies: values.map((value) => Math.max(0, value)), rest: 0 };
+  return { directions: vectors, energies: values.map((value) => Math.max(0, value)), restEnergy: 0 };
 }
 
 /** What a bond of each rank discards: `tails[r]`, from r = 0 on. */
-export function sumDiscardedEnergy({ energies, rest }: UnfoldingSpectrum): Float64Array {
+export function sumDiscardedEnergy({ energies, restEnergy: rest }: UnfoldingSpectrum): Float64Array {
   const discarded = new Float64Array(energies.length + 1).fill(rest);
   for (let k = energies.length - 1; k >= 0; k--) discarded[k] = (discarded[k + 1] as number) + (energies[k] as number);
   return discarded;

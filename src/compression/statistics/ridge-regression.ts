@@ -5,7 +5,7 @@
  * asks for a system of size S only: 25,088 inputs of a VGG16 at 224×224 would be moments of 5 GB.
  */
 import { cholesky, choleskySolve } from '../../linalg/cholesky.js';
-import { inDouble, type Matrix, matrix } from '../../linalg/matrix.js';
+import { type Matrix, matrix, toDouble } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import type { Samples } from './layer-samples.js';
 import { computeSampleCovariance, createSampleMoments } from './sample-second-moments.js';
@@ -44,7 +44,7 @@ async function prepareFewSamples(
   pull: number,
   products: MatrixProducts,
 ): Promise<RidgeRegression> {
-  const columns = inDouble(x.columns);
+  const columns = toDouble(x.columns);
   const whole = damping.map((value) => value + pull);
   const weighted = divideRows(columns, whole);
   const kernel = await products.multiply(columns, weighted, { transposeA: true });

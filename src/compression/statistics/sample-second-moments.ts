@@ -4,7 +4,7 @@
  * than everything else. Rows of X lie in the order of the weight's axes, so that any unfolding left | right is X again, seen
  * as `[left, right·S]`.
  */
-import { inDouble, inSingle, type Matrix, matrix, type SingleMatrix, sliceRows } from '../../linalg/matrix.js';
+import { type Matrix, matrix, type SingleMatrix, sliceRows, toDouble, toSingle } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { range } from '../../tensor/dims.js';
 import type { Samples } from './layer-samples.js';
@@ -132,7 +132,7 @@ export function createSampleMoments(
       return found;
     },
     async multiply(map) {
-      const inner = await products.multiplySingle(columns, inSingle(map), { transposeA: true });
+      const inner = await products.multiplySingle(columns, toSingle(map), { transposeA: true });
       const { data } = await products.multiplySingle(columns, inner, {});
       return matrix(
         map.rows,
@@ -143,7 +143,7 @@ export function createSampleMoments(
       );
     },
     async project(core) {
-      const seen = await products.multiplySingle(inSingle(core), reshapeRows(columns, core.rows), { transposeA: true });
+      const seen = await products.multiplySingle(toSingle(core), reshapeRows(columns, core.rows), { transposeA: true });
       const gram = await computeMeanProducts(reshapeRows(seen, seen.data.length / samples), samples, products);
       await addProjectedDamping(gram, core, damping, products);
       return createMatrixMoments(gram, products);
@@ -153,7 +153,7 @@ export function createSampleMoments(
 
 /** E[x tᵀ] of samples of x `[n, S]` and t `[O, S]`. */
 export async function computeCrossCovariance(x: Samples, t: Samples, products: MatrixProducts): Promise<Matrix> {
-  const cross = inDouble(await products.multiplySingle(x.columns, t.columns, { transposeB: true }));
+  const cross = toDouble(await products.multiplySingle(x.columns, t.columns, { transposeB: true }));
   for (let i = 0; i < cross.data.length; i++) cross.data[i] = (cross.data[i] as number) / x.columns.cols;
   return cross;
 }

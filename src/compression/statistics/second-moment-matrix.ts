@@ -4,7 +4,7 @@
  */
 import { ShiboriError } from '../../errors.js';
 import { type Cholesky, cholesky, NotPositiveDefinite } from '../../linalg/cholesky.js';
-import { inDouble, inSingle, type Matrix, matrix, transpose } from '../../linalg/matrix.js';
+import { type Matrix, matrix, toDouble, toSingle, transpose } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { range } from '../../tensor/dims.js';
 
@@ -140,13 +140,13 @@ export function createMatrixMoments(
   products: MatrixProducts,
   times: 'float32' | 'float64' = 'float64',
 ): SecondMoments {
-  const single = times === 'float32' ? inSingle(gram) : undefined;
+  const single = times === 'float32' ? toSingle(gram) : undefined;
   return {
     size: gram.rows,
     computeMatrix: async () => gram,
     computeMarginals: async (right) => computeMatrixMarginals(gram, right),
     multiply: async (map) =>
-      single ? inDouble(await products.multiplySingle(single, inSingle(map), {})) : products.multiply(gram, map, {}),
+      single ? toDouble(await products.multiplySingle(single, toSingle(map), {})) : products.multiply(gram, map, {}),
     async project(core) {
       const half = transpose(await contractCore(core, gram, products));
       return createMatrixMoments(mirrorLowerTriangle(await contractCore(core, half, products)), products);

@@ -2,18 +2,18 @@ import type { activation as specs } from '../../ops/activation.js';
 import type { Op } from '../../ops/table.js';
 import { countElements, normalizeAxis } from '../../tensor/dims.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { combine, unary } from './elementwise.js';
-import { at, fromNumbers, type Kernels, numbers, type TensorType } from './kernel.js';
+import { makeFoldingKernel, makeUnaryKernel } from './elementwise.js';
+import { expectEntry, fromNumbers, type Kernels, readNumbers, type TensorType } from './kernel.js';
 
 /** Applies `f` to each line of elements along an axis, in place on a copy. */
-function alongAxis(
+function mapLines(
   attributes: { readonly axis: number },
   inputs: readonly (Tensor | undefined)[],
   types: readonly TensorType[],
   f: (line: Float64Array) => void,
 ): Tensor[] {
-  const type = at(types, 0);
-  const values = Float64Array.from(numbers(at(inputs, 0)));
+  const type = expectEntry(types, 0);
+  const values = Float64Array.from(readNumbers(expectEntry(inputs, 0)));
   const axis = normalizeAxis(attributes.axis, type.dims.length);
   const length = type.dims[axis] ?? 1;
   const inner = countElements(type.dims.slice(axis + 1));
@@ -28,7 +28,7 @@ function alongAxis(
 }
 
 /** log Σ exp(xᵢ), shifted by the maximum so that nothing overflows. */
-function logSumExp(line: Float64Array): number {
+function computeLogSumExp(line: Float64Array): number {
   const most = line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   return most + Math.log(line.reduce((sum, x) => sum + Math.exp(x - most), 0));
 }
@@ -39,38 +39,40 @@ const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Ma
 const hardSigmoid = (x: number, alpha: number, beta: number): number => Math.max(0, Math.min(1, alpha * x + beta));
 
 export const activation: Kernels<keyof typeof specs & Op> = {
-  Relu: unary((x) => Math.max(x, 0)),
-  LeakyRelu: ({ alpha }, inputs, types) => unary((x) => (x < 0 ? alpha * x : x))(undefined, inputs, types),
-  PRelu: combine((x, slope) => (x < 0 ? slope * x : x)),
-  ThresholdedRelu: ({ alpha }, inputs, types) => unary((x) => (x > alpha ? x : 0))(undefined, inputs, types),
-  Elu: ({ alpha }, inputs, types) => unary((x) => (x > 0 ? x : alpha * Math.expm1(x)))(undefined, inputs, types),
+  Relu: makeUnaryKernel((x) => Math.max(x, 0)),
+  LeakyRelu: ({ alpha }, inputs, types) => makeUnaryKernel((x) => (x < 0 ? alpha * x : x))(undefined, inputs, types),
+  PRelu: makeFoldingKernel((x, slope) => (x < 0 ? slope * x : x)),
+  ThresholdedRelu: ({ alpha }, inputs, types) => makeUnaryKernel((x) => (x > alpha ? x : 0))(undefined, inputs, types),
+  Elu: ({ alpha }, inputs, types) =>
+    makeUnaryKernel((x) => (x > 0 ? x : alpha * Math.expm1(x)))(undefined, inputs, types),
   Selu: ({ alpha, gamma }, inputs, types) =>
-    unary((x) => gamma * (x > 0 ? x : alpha * Math.expm1(x)))(undefined, inputs, types),
+    makeUnaryKernel((x) => gamma * (x > 0 ? x : alpha * Math.expm1(x)))(undefined, inputs, types),
   Celu: ({ alpha }, inputs, types) =>
-    unary((x) => (x > 0 ? x : alpha * Math.expm1(x / alpha)))(undefined, inputs, types),
-  Sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
-  HardSigmoid: ({ alpha, beta }, inputs, types) => unary((x) => hardSigmoid(x, alpha, beta))(undefined, inputs, types),
+    makeUnaryKernel((x) => (x > 0 ? x : alpha * Math.expm1(x / alpha)))(undefined, inputs, types),
+  Sigmoid: makeUnaryKernel((x) => 1 / (1 + Math.exp(-x))),
+  HardSigmoid: ({ alpha, beta }, inputs, types) =>
+    makeUnaryKernel((x) => hardSigmoid(x, alpha, beta))(undefined, inputs, types),
   // In terms of HardSigmoid, whose alpha is a float32.
-  HardSwish: unary((x) => x * hardSigmoid(x, Math.fround(1 / 6), 0.5)),
+  HardSwish: makeUnaryKernel((x) => x * hardSigmoid(x, Math.fround(1 / 6), 0.5)),
   Shrink: ({ bias, lambd }, inputs, types) =>
-    unary((x) => (x < -lambd ? x + bias : x > lambd ? x - bias : 0))(undefined, inputs, types),
-  Mish: unary((x) => x * Math.tanh(softplus(x))),
-  Tanh: unary(Math.tanh),
-  Softplus: unary(softplus),
-  Softsign: unary((x) => x / (1 + Math.abs(x))),
+    makeUnaryKernel((x) => (x < -lambd ? x + bias : x > lambd ? x - bias : 0))(undefined, inputs, types),
+  Mish: makeUnaryKernel((x) => x * Math.tanh(softplus(x))),
+  Tanh: makeUnaryKernel(Math.tanh),
+  Softplus: makeUnaryKernel(softplus),
+  Softsign: makeUnaryKernel((x) => x / (1 + Math.abs(x))),
   Softmax: (attributes, inputs, types) =>
-    alongAxis(attributes, inputs, types, (line) => {
-      const total = logSumExp(line);
+    mapLines(attributes, inputs, types, (line) => {
+      const total = computeLogSumExp(line);
       for (let k = 0; k < line.length; k++) line[k] = Math.exp((line[k] as number) - total);
     }),
   LogSoftmax: (attributes, inputs, types) =>
-    alongAxis(attributes, inputs, types, (line) => {
-      const total = logSumExp(line);
+    mapLines(attributes, inputs, types, (line) => {
+      const total = computeLogSumExp(line);
       for (let k = 0; k < line.length; k++) line[k] = (line[k] as number) - total;
     }),
   // 1 for the first largest element of each line, 0 for the others.
   Hardmax: (attributes, inputs, types) =>
-    alongAxis(attributes, inputs, types, (line) => {
+    mapLines(attributes, inputs, types, (line) => {
       const best = line.indexOf(line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY));
       line.fill(0);
       line[best] = 1;

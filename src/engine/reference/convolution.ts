@@ -3,10 +3,19 @@
  * element k, the input position i = o·stride − pad + k·dilation. These triples (o, k, i), the "taps", are worked out
  * once; every kernel here is then a sum or a maximum over them.
  */
-import { readWindow, type convolution as specs, transposedWindow, type Window } from '../../ops/convolution.js';
+import { readTransposedWindow, readWindow, type convolution as specs, type Window } from '../../ops/convolution.js';
 import { countElements } from '../../tensor/dims.js';
 import { type Tensor, zeros } from '../../tensor/tensor.js';
-import { at, fromNumbers, integers, type Kernels, move, numbers, type TensorType, walk } from './kernel.js';
+import {
+  expectEntry,
+  fromNumbers,
+  type Kernels,
+  listStridedPositions,
+  move,
+  readIntegers,
+  readNumbers,
+  type TensorType,
+} from './kernel.js';
 
 /** The taps of output position o are `first[o] … first[o + 1] - 1`. */
 interface Taps {
@@ -68,7 +77,7 @@ interface PoolAttributes {
 }
 
 /** Calls `visit` for every plane (image n, channel c) and every output position, with the range of its taps. */
-function pool(
+function poolWindows(
   attributes: PoolAttributes,
   source: Tensor,
   type: TensorType,
@@ -102,8 +111,8 @@ const wholeInput: PoolAttributes = {
 
 /** Mean over each window; padding counts where `includePadding` says so. */
 function averagePool(attributes: PoolAttributes, source: Tensor, type: TensorType, includePadding: boolean): Tensor {
-  const x = numbers(source);
-  return pool(attributes, source, type, ({ plane, taps, from, to, padded }) => {
+  const x = readNumbers(source);
+  return poolWindows(attributes, source, type, ({ plane, taps, from, to, padded }) => {
     let sum = 0;
     for (let t = from; t < to; t++) sum += x[plane + (taps.input[t] as number)] as number;
     return sum / (includePadding ? padded : to - from);
@@ -112,8 +121,8 @@ function averagePool(attributes: PoolAttributes, source: Tensor, type: TensorTyp
 
 /** Position of the first largest element under each window. A NaN is larger than everything, as in PyTorch. */
 function argMaxPool(attributes: PoolAttributes, source: Tensor, dims: readonly number[]): Float64Array {
-  const x = numbers(source);
-  const found = pool(attributes, source, { dtype: 'float64', dims }, ({ plane, taps, from, to }) => {
+  const x = readNumbers(source);
+  const found = poolWindows(attributes, source, { dtype: 'float64', dims }, ({ plane, taps, from, to }) => {
     let best = plane + (taps.input[from] as number);
     for (let t = from + 1; t < to; t++) {
       const i = plane + (taps.input[t] as number);
@@ -121,10 +130,10 @@ function argMaxPool(attributes: PoolAttributes, source: Tensor, dims: readonly n
     }
     return best;
   });
-  return Float64Array.from(numbers(found));
+  return Float64Array.from(readNumbers(found));
 }
 
-function findMax(source: Tensor, type: TensorType, positions: Float64Array): Tensor {
+function pickMaxima(source: Tensor, type: TensorType, positions: Float64Array): Tensor {
   const result = zeros(type.dtype, type.dims);
   move(
     source,
@@ -138,8 +147,8 @@ function findMax(source: Tensor, type: TensorType, positions: Float64Array): Ten
 export const convolution: Kernels<keyof typeof specs> = {
   // Y[n, m, o] = B[m] + Σ over c, k of X[n, c, o·stride − pad + k·dilation] W[m, c, k], c in the group of m
   Conv: (attributes, inputs, types) => {
-    const [X, W, type] = [at(inputs, 0), at(inputs, 1), at(types, 0)];
-    const [x, w, b] = [numbers(X), numbers(W), inputs[2] && numbers(inputs[2])];
+    const [X, W, type] = [expectEntry(inputs, 0), expectEntry(inputs, 1), expectEntry(types, 0)];
+    const [x, w, b] = [readNumbers(X), readNumbers(W), inputs[2] && readNumbers(inputs[2])];
     const [spatial, kernel, output] = [X.dims.slice(2), W.dims.slice(2), type.dims.slice(2)];
     const taps = listTaps(readWindow(attributes, kernel, spatial), spatial, output);
     const [channels = 1, groupChannels = 1, maps = 1] = [X.dims[1], W.dims[1], W.dims[0]];
@@ -165,10 +174,10 @@ export const convolution: Kernels<keyof typeof specs> = {
   // The transpose of Conv as a linear map: what Conv gathers from Y into position o, this scatters from o into Y.
   // Y[n, m, o·stride − pad + k·dilation] += X[n, c, o] W[c, m, k], m in the group of c
   ConvTranspose: (attributes, inputs, types) => {
-    const [X, W, type] = [at(inputs, 0), at(inputs, 1), at(types, 0)];
-    const [x, w, b] = [numbers(X), numbers(W), inputs[2] && numbers(inputs[2])];
+    const [X, W, type] = [expectEntry(inputs, 0), expectEntry(inputs, 1), expectEntry(types, 0)];
+    const [x, w, b] = [readNumbers(X), readNumbers(W), inputs[2] && readNumbers(inputs[2])];
     const [spatial, kernel, output] = [X.dims.slice(2), W.dims.slice(2), type.dims.slice(2)];
-    const taps = listTaps(transposedWindow(attributes, kernel, spatial).window, output, spatial);
+    const taps = listTaps(readTransposedWindow(attributes, kernel, spatial).window, output, spatial);
     const [channels = 1, groupMaps = 1] = [X.dims[1], W.dims[1]];
     const [inputSize, kernelSize, outputSize] = [countElements(spatial), countElements(kernel), countElements(output)];
     const maps = groupMaps * attributes.group;
@@ -191,12 +200,12 @@ export const convolution: Kernels<keyof typeof specs> = {
     return [fromNumbers(type, y)];
   },
   MaxPool: (attributes, inputs, types) => {
-    const [X, type, indexType] = [at(inputs, 0), at(types, 0), at(types, 1)];
+    const [X, type, indexType] = [expectEntry(inputs, 0), expectEntry(types, 0), expectEntry(types, 1)];
     const positions = argMaxPool(attributes, X, type.dims);
     // The Indices are positions in the whole input, with `storage_order` 1 in column-major order inside a plane.
     const spatial = X.dims.slice(2);
     const planeSize = countElements(spatial);
-    const columnMajor = walk(
+    const columnMajor = listStridedPositions(
       spatial,
       spatial.map((_, axis) => countElements(spatial.slice(0, axis))),
     );
@@ -205,21 +214,23 @@ export const convolution: Kernels<keyof typeof specs> = {
       const inside = position % planeSize;
       return position - inside + (columnMajor[inside] as number);
     });
-    return [findMax(X, type, positions), fromNumbers(indexType, indices)];
+    return [pickMaxima(X, type, positions), fromNumbers(indexType, indices)];
   },
   AveragePool: (attributes, inputs, types) => [
-    averagePool(attributes, at(inputs, 0), at(types, 0), attributes.count_include_pad === 1),
+    averagePool(attributes, expectEntry(inputs, 0), expectEntry(types, 0), attributes.count_include_pad === 1),
   ],
-  GlobalAveragePool: (_, inputs, types) => [averagePool(wholeInput, at(inputs, 0), at(types, 0), false)],
+  GlobalAveragePool: (_, inputs, types) => [
+    averagePool(wholeInput, expectEntry(inputs, 0), expectEntry(types, 0), false),
+  ],
   GlobalMaxPool: (_, inputs, types) => {
-    const type = at(types, 0);
-    return [findMax(at(inputs, 0), type, argMaxPool(wholeInput, at(inputs, 0), type.dims))];
+    const type = expectEntry(types, 0);
+    return [pickMaxima(expectEntry(inputs, 0), type, argMaxPool(wholeInput, expectEntry(inputs, 0), type.dims))];
   },
   // Y is zero except Y[indices] = X: positions in the whole of Y, as MaxPool's Indices give them.
   MaxUnpool: (_, inputs, types) => {
-    const [X, indices, type] = [at(inputs, 0), at(inputs, 1), at(types, 0)];
+    const [X, indices, type] = [expectEntry(inputs, 0), expectEntry(inputs, 1), expectEntry(types, 0)];
     const result = zeros(X.dtype, type.dims);
-    move(X, walk([X.data.length], [1]), result, integers(indices));
+    move(X, listStridedPositions([X.data.length], [1]), result, readIntegers(indices));
     return [result];
   },
 };

@@ -1,10 +1,19 @@
-import { getDtype } from '../../graph/element-types.js';
+import { findDtype } from '../../graph/element-types.js';
 import type { elementwise as specs } from '../../ops/elementwise.js';
 import type { Op } from '../../ops/table.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
 import { roundHalfToEven } from '../../tensor/round.js';
 import { reshape, type Tensor, zeros } from '../../tensor/tensor.js';
-import { at, broadcastWalk, fromNumbers, generate, type Kernels, move, numbers, type TensorType } from './kernel.js';
+import {
+  expectEntry,
+  fromNumbers,
+  generate,
+  type Kernels,
+  listBroadcastPositions,
+  move,
+  readNumbers,
+  type TensorType,
+} from './kernel.js';
 
 /** The same whatever the operator's attributes are. */
 type PlainKernel = (
@@ -14,22 +23,22 @@ type PlainKernel = (
 ) => readonly Tensor[];
 
 /** `f` of every element. */
-export function unary(f: (x: number) => number): PlainKernel {
+export function makeUnaryKernel(f: (x: number) => number): PlainKernel {
   return (_, inputs, types) => {
-    const x = numbers(at(inputs, 0));
-    return [generate(at(types, 0), (i) => f(x[i] as number))];
+    const x = readNumbers(expectEntry(inputs, 0));
+    return [generate(expectEntry(types, 0), (i) => f(x[i] as number))];
   };
 }
 
 /** Folds any number of inputs that broadcast. */
-export function combine(f: (a: number, b: number, dtype: DType) => number): PlainKernel {
+export function makeFoldingKernel(f: (a: number, b: number, dtype: DType) => number): PlainKernel {
   return (_, inputs, types) => {
-    const type = at(types, 0);
-    const { dtype } = at(inputs, 0);
+    const type = expectEntry(types, 0);
+    const { dtype } = expectEntry(inputs, 0);
     let folded: ArrayLike<number> | undefined;
     for (const input of inputs) {
       if (!input) continue;
-      const [x, where] = [numbers(input), broadcastWalk(input.dims, type.dims)];
+      const [x, where] = [readNumbers(input), listBroadcastPositions(input.dims, type.dims)];
       const before = folded;
       folded = Float64Array.from(where, (from, i) =>
         before ? f(before[i] as number, x[from] as number, dtype) : (x[from] as number),
@@ -39,7 +48,8 @@ export function combine(f: (a: number, b: number, dtype: DType) => number): Plai
   };
 }
 
-const compare = (f: (a: number, b: number) => boolean): PlainKernel => combine((a, b) => (f(a, b) ? 1 : 0));
+const makeComparisonKernel = (f: (a: number, b: number) => boolean): PlainKernel =>
+  makeFoldingKernel((a, b) => (f(a, b) ? 1 : 0));
 
 /**
  * The error function, 2/√π ∫₀ˣ exp(-t²) dt, to double precision.
@@ -64,77 +74,84 @@ export function erf(x: number): number {
 }
 
 export const elementwise: Kernels<keyof typeof specs & Op> = {
-  Add: combine((a, b) => a + b),
-  Sub: combine((a, b) => a - b),
-  Mul: combine((a, b) => a * b),
+  Add: makeFoldingKernel((a, b) => a + b),
+  Sub: makeFoldingKernel((a, b) => a - b),
+  Mul: makeFoldingKernel((a, b) => a * b),
   // Integers are divided as in C: towards zero.
-  Div: combine((a, b, dtype) => (isFloat(dtype) ? a / b : Math.trunc(a / b))),
-  Pow: combine((a, b, dtype) => (isFloat(dtype) ? a ** b : Math.trunc(a ** b))),
-  Min: combine((a, b) => Math.min(a, b)),
-  Max: combine((a, b) => Math.max(a, b)),
+  Div: makeFoldingKernel((a, b, dtype) => (isFloat(dtype) ? a / b : Math.trunc(a / b))),
+  Pow: makeFoldingKernel((a, b, dtype) => (isFloat(dtype) ? a ** b : Math.trunc(a ** b))),
+  Min: makeFoldingKernel((a, b) => Math.min(a, b)),
+  Max: makeFoldingKernel((a, b) => Math.max(a, b)),
   // The sign of A if `fmod`, as C's fmod; otherwise the sign of B, as Python's %.
   Mod: ({ fmod }, inputs, types) =>
-    combine((a, b) => (fmod || a % b === 0 || a < 0 === b < 0 ? a % b : (a % b) + b))(undefined, inputs, types),
-  Sum: combine((a, b) => a + b),
+    makeFoldingKernel((a, b) => (fmod || a % b === 0 || a < 0 === b < 0 ? a % b : (a % b) + b))(
+      undefined,
+      inputs,
+      types,
+    ),
+  Sum: makeFoldingKernel((a, b) => a + b),
   Mean: (_, inputs, types) => {
     const [total, type] = [
-      combine((a, b) => a + b)(undefined, inputs, [{ ...at(types, 0), dtype: 'float64' }]),
-      at(types, 0),
+      makeFoldingKernel((a, b) => a + b)(undefined, inputs, [{ ...expectEntry(types, 0), dtype: 'float64' }]),
+      expectEntry(types, 0),
     ];
-    return unary((sum) => sum / inputs.length)(undefined, total, [type]);
+    return makeUnaryKernel((sum) => sum / inputs.length)(undefined, total, [type]);
   },
-  Neg: unary((x) => -x),
-  Abs: unary(Math.abs),
-  Sign: unary(Math.sign),
-  Reciprocal: unary((x) => 1 / x),
-  Exp: unary(Math.exp),
-  Log: unary(Math.log),
-  Sqrt: unary(Math.sqrt),
-  Erf: unary(erf),
-  Floor: unary(Math.floor),
-  Ceil: unary(Math.ceil),
-  Round: unary(roundHalfToEven),
-  Sin: unary(Math.sin),
-  Cos: unary(Math.cos),
-  Tan: unary(Math.tan),
-  Asin: unary(Math.asin),
-  Acos: unary(Math.acos),
-  Atan: unary(Math.atan),
-  Sinh: unary(Math.sinh),
-  Cosh: unary(Math.cosh),
-  Asinh: unary(Math.asinh),
-  Acosh: unary(Math.acosh),
-  Atanh: unary(Math.atanh),
-  Identity: (_, inputs) => [at(inputs, 0)],
-  Not: unary((x) => (x === 0 ? 1 : 0)),
-  IsNaN: unary((x) => (Number.isNaN(x) ? 1 : 0)),
+  Neg: makeUnaryKernel((x) => -x),
+  Abs: makeUnaryKernel(Math.abs),
+  Sign: makeUnaryKernel(Math.sign),
+  Reciprocal: makeUnaryKernel((x) => 1 / x),
+  Exp: makeUnaryKernel(Math.exp),
+  Log: makeUnaryKernel(Math.log),
+  Sqrt: makeUnaryKernel(Math.sqrt),
+  Erf: makeUnaryKernel(erf),
+  Floor: makeUnaryKernel(Math.floor),
+  Ceil: makeUnaryKernel(Math.ceil),
+  Round: makeUnaryKernel(roundHalfToEven),
+  Sin: makeUnaryKernel(Math.sin),
+  Cos: makeUnaryKernel(Math.cos),
+  Tan: makeUnaryKernel(Math.tan),
+  Asin: makeUnaryKernel(Math.asin),
+  Acos: makeUnaryKernel(Math.acos),
+  Atan: makeUnaryKernel(Math.atan),
+  Sinh: makeUnaryKernel(Math.sinh),
+  Cosh: makeUnaryKernel(Math.cosh),
+  Asinh: makeUnaryKernel(Math.asinh),
+  Acosh: makeUnaryKernel(Math.acosh),
+  Atanh: makeUnaryKernel(Math.atanh),
+  Identity: (_, inputs) => [expectEntry(inputs, 0)],
+  Not: makeUnaryKernel((x) => (x === 0 ? 1 : 0)),
+  IsNaN: makeUnaryKernel((x) => (Number.isNaN(x) ? 1 : 0)),
   IsInf: ({ detect_negative, detect_positive }, inputs, types) => {
     const isInfinite = (x: number) =>
       (x === Number.POSITIVE_INFINITY && detect_positive) || (x === Number.NEGATIVE_INFINITY && detect_negative);
-    return unary((x) => (isInfinite(x) ? 1 : 0))(undefined, inputs, types);
+    return makeUnaryKernel((x) => (isInfinite(x) ? 1 : 0))(undefined, inputs, types);
   },
   Clip: (_, inputs, types) => {
-    const [low, high] = [inputs[1], inputs[2]].map((bound) => bound && numbers(bound)[0]);
+    const [low, high] = [inputs[1], inputs[2]].map((bound) => bound && readNumbers(bound)[0]);
     // The upper bound wins where the bounds contradict each other.
     const clip = (x: number) =>
       Math.min(Math.max(x, low ?? Number.NEGATIVE_INFINITY), high ?? Number.POSITIVE_INFINITY);
-    return unary(clip)(undefined, inputs, types);
+    return makeUnaryKernel(clip)(undefined, inputs, types);
   },
-  Equal: compare((a, b) => a === b),
-  Greater: compare((a, b) => a > b),
-  GreaterOrEqual: compare((a, b) => a >= b),
-  Less: compare((a, b) => a < b),
-  LessOrEqual: compare((a, b) => a <= b),
-  And: compare((a, b) => a !== 0 && b !== 0),
-  Or: compare((a, b) => a !== 0 || b !== 0),
-  Xor: compare((a, b) => (a !== 0) !== (b !== 0)),
+  Equal: makeComparisonKernel((a, b) => a === b),
+  Greater: makeComparisonKernel((a, b) => a > b),
+  GreaterOrEqual: makeComparisonKernel((a, b) => a >= b),
+  Less: makeComparisonKernel((a, b) => a < b),
+  LessOrEqual: makeComparisonKernel((a, b) => a <= b),
+  And: makeComparisonKernel((a, b) => a !== 0 && b !== 0),
+  Or: makeComparisonKernel((a, b) => a !== 0 || b !== 0),
+  Xor: makeComparisonKernel((a, b) => (a !== 0) !== (b !== 0)),
   Where: (_, inputs, types) => {
-    const { dtype, dims } = at(types, 0);
+    const { dtype, dims } = expectEntry(types, 0);
     const result = zeros(dtype, dims);
-    const [condition, chosen] = [numbers(at(inputs, 0)), broadcastWalk(at(inputs, 0).dims, dims)];
+    const [condition, chosen] = [
+      readNumbers(expectEntry(inputs, 0)),
+      listBroadcastPositions(expectEntry(inputs, 0).dims, dims),
+    ];
     for (const [branch, truth] of [1, 0].entries()) {
-      const source = at(inputs, branch + 1);
-      const from = broadcastWalk(source.dims, dims);
+      const source = expectEntry(inputs, branch + 1);
+      const from = listBroadcastPositions(source.dims, dims);
       const to = [...from.keys()].filter((i) => (condition[chosen[i] as number] !== 0 ? 1 : 0) === truth);
       move(
         source,
@@ -146,9 +163,9 @@ export const elementwise: Kernels<keyof typeof specs & Op> = {
     return [result];
   },
   Cast: ({ to }, inputs, types) => {
-    const [source, type] = [at(inputs, 0), at(types, 0)];
-    if (source.dtype === getDtype(to)) return [reshape(source, source.dims)];
-    const x = numbers(source);
+    const [source, type] = [expectEntry(inputs, 0), expectEntry(types, 0)];
+    if (source.dtype === findDtype(to)) return [reshape(source, source.dims)];
+    const x = readNumbers(source);
     const convert =
       type.dtype === 'bool' ? (v: number) => (v !== 0 ? 1 : 0) : isFloat(type.dtype) ? (v: number) => v : Math.trunc;
     return [generate(type, (i) => convert(x[i] as number))];

@@ -24,7 +24,7 @@ export type Kernel<K extends Op> = (
 export type Kernels<K extends Op> = { readonly [Name in K]: Kernel<Name> };
 
 /** Entry `i` of a list that is known to have it. */
-export function at<T>(list: readonly (T | undefined)[], i: number): T {
+export function expectEntry<T>(list: readonly (T | undefined)[], i: number): T {
   const entry = list[i];
   if (entry === undefined)
     throw new ShiboriError(`The reference engine misses entry ${i} of ${list.length}.`, { code: 'engine-failed' });
@@ -33,19 +33,19 @@ export function at<T>(list: readonly (T | undefined)[], i: number): T {
 
 type Elements = DTypeArrays[DType];
 
-function isBig(data: Elements): data is BigInt64Array | BigUint64Array {
+function isBigIntArray(data: Elements): data is BigInt64Array | BigUint64Array {
   return data instanceof BigInt64Array || data instanceof BigUint64Array;
 }
 
 /** The elements as numbers (booleans as 0 and 1). Throws for an integer that a number does not hold exactly. */
-export function numbers(source: Tensor): ArrayLike<number> {
+export function readNumbers(source: Tensor): ArrayLike<number> {
   if (source.dtype === 'float16' || source.dtype === 'bfloat16') {
     throw new ShiboriError(
       `The reference engine does not compute in ${source.dtype}. Cast the model to float32 first.`,
       { code: 'engine-failed' },
     );
   }
-  if (!isBig(source.data)) return source.data;
+  if (!isBigIntArray(source.data)) return source.data;
   return Float64Array.from(source.data as ArrayLike<bigint>, (element) => {
     const value = Number(element);
     if (Number.isSafeInteger(value)) return value;
@@ -56,7 +56,7 @@ export function numbers(source: Tensor): ArrayLike<number> {
 }
 
 /** Axes, starts, pads and the like: integers where "as far as possible" is written as the largest int64. */
-export function integers(source: Tensor): number[] {
+export function readIntegers(source: Tensor): number[] {
   return Array.from(source.data, Number);
 }
 
@@ -70,7 +70,7 @@ export function fromNumbers(type: TensorType, values: ArrayLike<number>): Tensor
       { code: 'engine-failed' },
     );
   }
-  if (!isBig(data)) data.set(values);
+  if (!isBigIntArray(data)) data.set(values);
   else {
     for (let i = 0; i < data.length; i++) {
       const value = values[i] ?? 0;
@@ -97,7 +97,7 @@ export function generate(type: TensorType, compute: (i: number) => number): Tens
  * The flat positions that a strided walk over `dims` visits, in row-major order. Stride 0 repeats (broadcasting),
  * permuted strides transpose, multiplied ones skip.
  */
-export function walk(dims: readonly number[], strides: readonly number[], offset = 0): Float64Array {
+export function listStridedPositions(dims: readonly number[], strides: readonly number[], offset = 0): Float64Array {
   const count = dims.reduce((size, dim) => size * dim, 1);
   const positions = new Float64Array(count);
   const index = dims.map(() => 0);
@@ -119,20 +119,20 @@ export function walk(dims: readonly number[], strides: readonly number[], offset
 }
 
 /** For each element of `out`, the flat position of the element that is broadcast to it from `dims`. */
-export function broadcastWalk(dims: readonly number[], out: readonly number[]): Float64Array {
+export function listBroadcastPositions(dims: readonly number[], out: readonly number[]): Float64Array {
   const own = computeStrides(dims);
   const extra = out.length - dims.length;
   const strides = out.map((_, axis) => (axis < extra || dims[axis - extra] === 1 ? 0 : (own[axis - extra] ?? 0)));
-  return walk(out, strides);
+  return listStridedPositions(out, strides);
 }
 
 /** Copies elements of any dtype, bit by bit: `to[toAt[i]] = from[fromAt[i]]`. */
 export function move(from: Tensor, fromAt: ArrayLike<number>, to: Tensor, toAt: ArrayLike<number>): void {
   const [source, target] = [from.data, to.data];
   const count = fromAt.length;
-  if (isBig(source) && isBig(target)) {
+  if (isBigIntArray(source) && isBigIntArray(target)) {
     for (let i = 0; i < count; i++) target[toAt[i] as number] = source[fromAt[i] as number] as bigint;
-  } else if (!isBig(source) && !isBig(target)) {
+  } else if (!isBigIntArray(source) && !isBigIntArray(target)) {
     for (let i = 0; i < count; i++) target[toAt[i] as number] = source[fromAt[i] as number] as number;
   } else {
     throw new ShiboriError(`Elements of ${from.dtype} cannot be moved into a ${to.dtype} tensor.`, {
@@ -144,6 +144,6 @@ export function move(from: Tensor, fromAt: ArrayLike<number>, to: Tensor, toAt: 
 /** A tensor of the elements of `source` at these flat positions. */
 export function pick(source: Tensor, dims: readonly number[], positions: ArrayLike<number>): Tensor {
   const result = zeros(source.dtype, dims);
-  move(source, positions, result, walk(dims, computeStrides(dims)));
+  move(source, positions, result, listStridedPositions(dims, computeStrides(dims)));
   return result;
 }

@@ -2,7 +2,7 @@ import type { ShiboriError } from '../../errors.js';
 import type { Attribute, Graph } from '../../graph/model.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { AttributeProto, GraphProto, TensorProto } from './proto.js';
-import { tensorProto } from './tensor.js';
+import { encodeTensorProto } from './tensor.js';
 
 /** `AttributeProto.AttributeType`. */
 const attributeTypes = {
@@ -26,7 +26,7 @@ export interface AttributeReader {
 /** The attribute that a message describes. Throws for the types that no operator of ONNX's own domain needs here. */
 export function decodeAttribute(proto: AttributeProto, reader: AttributeReader): Attribute {
   if (proto.refAttrName) throw reader.fail('it refers to an attribute of a function, outside of any function.');
-  switch (proto.type || untaggedType(proto)) {
+  switch (proto.type || findUntaggedType(proto)) {
     case attributeTypes.float:
       return { type: 'float', value: proto.f ?? 0 };
     case attributeTypes.int:
@@ -51,7 +51,7 @@ export function decodeAttribute(proto: AttributeProto, reader: AttributeReader):
 }
 
 /** The type of an attribute in a file of IR version 1, which does not say it. */
-function untaggedType(proto: AttributeProto): number | undefined {
+function findUntaggedType(proto: AttributeProto): number | undefined {
   if (proto.f !== undefined) return attributeTypes.float;
   if (proto.i !== undefined) return attributeTypes.int;
   if (proto.s !== undefined) return attributeTypes.string;
@@ -63,7 +63,7 @@ function untaggedType(proto: AttributeProto): number | undefined {
 }
 
 /** The message of an attribute; `graph` encodes the graphs inside. */
-export function attributeProto(
+export function encodeAttributeProto(
   name: string,
   attribute: Attribute,
   graph: (inner: Graph) => GraphProto,
@@ -77,7 +77,7 @@ export function attributeProto(
     case 'string':
       return { ...tagged, s: attribute.value };
     case 'tensor':
-      return { ...tagged, t: tensorProto(attribute.value) };
+      return { ...tagged, t: encodeTensorProto(attribute.value) };
     case 'graph':
       return { ...tagged, g: graph(attribute.value) };
     case 'floats':

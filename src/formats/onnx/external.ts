@@ -8,7 +8,7 @@ import type { StringEntryProto } from './proto.js';
 export type ExternalReader = (location: string, offset: number, length: number) => Uint8Array;
 
 /** Where a tensor's elements are. */
-export interface ExternalData {
+export interface ExternalLocation {
   readonly location: string;
   readonly offset: number;
   /** In bytes; `undefined` when the file leaves it to the dimensions. */
@@ -16,7 +16,7 @@ export interface ExternalData {
 }
 
 /** Why a location is not acceptable, or `undefined` when it is: it must stay inside the model's folder. */
-export function locationProblem(location: string): string | undefined {
+export function findLocationProblem(location: string): string | undefined {
   if (location === '') return 'is empty';
   if (/^[/\\]|^[A-Za-z]:/.test(location)) return 'is absolute';
   if (location.split(/[/\\]/).includes('..')) return 'leads out of the folder';
@@ -34,10 +34,10 @@ function parseCount(text: string | undefined): number | undefined {
 export function parseExternalData(
   entries: readonly StringEntryProto[],
   fail: (problem: string) => ShiboriError,
-): ExternalData {
+): ExternalLocation {
   const fields = new Map(entries.map(({ key, value }) => [key ?? '', value ?? '']));
   const location = fields.get('location') ?? '';
-  const problem = locationProblem(location);
+  const problem = findLocationProblem(location);
   if (problem) {
     throw fail(
       `the path of its external data, "${location}", ${problem}. Only files in the model's own folder are read.`,
@@ -52,7 +52,7 @@ export function parseExternalData(
 }
 
 /** The entries that `parseExternalData` reads. */
-export function externalEntries({ location, offset, length }: ExternalData): StringEntryProto[] {
+export function encodeExternalData({ location, offset, length }: ExternalLocation): StringEntryProto[] {
   const entries = [
     { key: 'location', value: location },
     { key: 'offset', value: String(offset) },

@@ -1,4 +1,4 @@
-import { FIXED32, LENGTH, VARINT, type WireReader } from './wire-reader.js';
+import { FIXED32, LENGTH_DELIMITED, VARINT, type WireReader } from './wire-reader.js';
 import { WireWriter } from './wire-writer.js';
 
 /** How one field of a message is read and written. */
@@ -13,9 +13,9 @@ export interface Field<T> {
 export type Fields<M> = { readonly [K in keyof M]-?: Field<Exclude<M[K], undefined>> };
 
 /** Decodes a message. Fields that the table does not name are skipped, as Protocol Buffers asks. */
-export function decode<M>(fields: Fields<M>, reader: WireReader): Partial<M> {
+export function decodeMessage<M>(fields: Fields<M>, reader: WireReader): Partial<M> {
   const message: Partial<M> = {};
-  const keys = keysByNumber(fields);
+  const keys = indexKeysByNumber(fields);
   while (!reader.done) {
     const { number, wire } = reader.tag();
     const key = keys.get(number);
@@ -26,34 +26,34 @@ export function decode<M>(fields: Fields<M>, reader: WireReader): Partial<M> {
 }
 
 /** Encodes a message, its fields in the order of the table. Fields that are `undefined` are left out. */
-export function encode<M>(fields: Fields<M>, message: Partial<M>): WireWriter {
+export function encodeMessage<M>(fields: Fields<M>, message: Partial<M>): WireWriter {
   const writer = new WireWriter();
-  for (const key of keysByNumber(fields).values()) {
+  for (const key of indexKeysByNumber(fields).values()) {
     const value = message[key];
     if (value !== undefined) fields[key].write(writer, value as Exclude<M[keyof M], undefined>);
   }
   return writer;
 }
 
-const indexed = new WeakMap<object, ReadonlyMap<number, PropertyKey>>();
+const keysByTable = new WeakMap<object, ReadonlyMap<number, PropertyKey>>();
 
 /** The table's keys by field number. Built once for each table. */
-function keysByNumber<M>(fields: Fields<M>): ReadonlyMap<number, keyof M> {
-  let keys = indexed.get(fields);
+function indexKeysByNumber<M>(fields: Fields<M>): ReadonlyMap<number, keyof M> {
+  let keys = keysByTable.get(fields);
   if (!keys) {
     const names = Object.keys(fields) as (keyof M)[];
     keys = new Map(names.map((key) => [fields[key].number, key]));
-    indexed.set(fields, keys);
+    keysByTable.set(fields, keys);
   }
   return keys as ReadonlyMap<number, keyof M>;
 }
 
-function expectWire(reader: WireReader, expected: number, wire: number, key: string): void {
+function expectWireType(reader: WireReader, expected: number, wire: number, key: string): void {
   if (wire !== expected) throw reader.fail(`the field "${key}" has the wire type ${wire} instead of ${expected}`);
 }
 
 /** A single value that every occurrence replaces, as Protocol Buffers has it. */
-function single<T>(
+function defineSingleField<T>(
   wireType: number,
   read: (reader: WireReader) => T,
   write: (writer: WireWriter, number: number, value: T) => void,
@@ -61,7 +61,7 @@ function single<T>(
   return (number) => ({
     number,
     read(reader, wire, _previous, key) {
-      expectWire(reader, wireType, wire, key);
+      expectWireType(reader, wireType, wire, key);
       return read(reader);
     },
     write: (writer, value) => write(writer, number, value),
@@ -69,7 +69,7 @@ function single<T>(
 }
 
 /** A list of values; files may pack several numbers into one occurrence. */
-function list<T>(
+function defineListField<T>(
   wireType: number,
   read: (reader: WireReader) => T,
   write: (writer: WireWriter, number: number, value: T) => void,
@@ -78,11 +78,11 @@ function list<T>(
     number,
     read(reader, wire, previous, key) {
       const values = previous ?? [];
-      if (wire === LENGTH && wireType !== LENGTH) {
+      if (wire === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED) {
         const packed = reader.nested(key);
         while (!packed.done) values.push(read(packed));
       } else {
-        expectWire(reader, wireType, wire, key);
+        expectWireType(reader, wireType, wire, key);
         values.push(read(reader));
       }
       return values;
@@ -96,20 +96,24 @@ function list<T>(
 const codecs = {
   int: [VARINT, (r: WireReader) => r.int(), (w: WireWriter, n: number, v: number) => w.int(n, v)],
   float: [FIXED32, (r: WireReader) => r.float(), (w: WireWriter, n: number, v: number) => w.float(n, v)],
-  string: [LENGTH, (r: WireReader) => r.string(), (w: WireWriter, n: number, v: string) => w.string(n, v)],
-  bytes: [LENGTH, (r: WireReader) => r.delimited(), (w: WireWriter, n: number, v: Uint8Array) => w.bytes(n, v)],
+  string: [LENGTH_DELIMITED, (r: WireReader) => r.string(), (w: WireWriter, n: number, v: string) => w.string(n, v)],
+  bytes: [
+    LENGTH_DELIMITED,
+    (r: WireReader) => r.delimited(),
+    (w: WireWriter, n: number, v: Uint8Array) => w.bytes(n, v),
+  ],
 } as const;
 
-export const int = single(...codecs.int);
-export const float = single(...codecs.float);
-export const string = single(...codecs.string);
-export const bytes = single(...codecs.bytes);
-export const ints = list(...codecs.int);
-export const floats = list(...codecs.float);
-export const strings = list(...codecs.string);
+export const intField = defineSingleField(...codecs.int);
+export const floatField = defineSingleField(...codecs.float);
+export const stringField = defineSingleField(...codecs.string);
+export const bytesField = defineSingleField(...codecs.bytes);
+export const intsField = defineListField(...codecs.int);
+export const floatsField = defineListField(...codecs.float);
+export const stringsField = defineListField(...codecs.string);
 
 /** Numbers left encoded, as views: whoever knows the element type decodes them straight into a typed array. */
-export function packed(number: number): Field<Uint8Array[]> {
+export function packedField(number: number): Field<Uint8Array[]> {
   return {
     number,
     read(reader, wire, previous) {
@@ -124,30 +128,30 @@ export function packed(number: number): Field<Uint8Array[]> {
 }
 
 /** A nested message. `fields` is a function because message types refer to each other. */
-export function message<M>(number: number, fields: () => Fields<M>): Field<Partial<M>> {
+export function messageField<M>(number: number, fields: () => Fields<M>): Field<Partial<M>> {
   return {
     number,
     read(reader, wire, previous, key) {
-      expectWire(reader, LENGTH, wire, key);
+      expectWireType(reader, LENGTH_DELIMITED, wire, key);
       if (previous !== undefined) throw reader.fail(`the field "${key}" appears twice`);
-      return decode(fields(), reader.nested(key));
+      return decodeMessage(fields(), reader.nested(key));
     },
-    write: (writer, value) => writer.message(number, encode(fields(), value)),
+    write: (writer, value) => writer.message(number, encodeMessage(fields(), value)),
   };
 }
 
 /** A list of nested messages. */
-export function messages<M>(number: number, fields: () => Fields<M>): Field<Partial<M>[]> {
+export function messagesField<M>(number: number, fields: () => Fields<M>): Field<Partial<M>[]> {
   return {
     number,
     read(reader, wire, previous, key) {
-      expectWire(reader, LENGTH, wire, key);
+      expectWireType(reader, LENGTH_DELIMITED, wire, key);
       const values = previous ?? [];
-      values.push(decode(fields(), reader.nested(`${key}[${values.length}]`)));
+      values.push(decodeMessage(fields(), reader.nested(`${key}[${values.length}]`)));
       return values;
     },
     write(writer, values) {
-      for (const value of values) writer.message(number, encode(fields(), value));
+      for (const value of values) writer.message(number, encodeMessage(fields(), value));
     },
   };
 }

@@ -1,4 +1,16 @@
-import { bytes, type Fields, float, floats, int, ints, message, messages, packed, string, strings } from './message.js';
+import {
+  bytesField,
+  type Fields,
+  floatField,
+  floatsField,
+  intField,
+  intsField,
+  messageField,
+  messagesField,
+  packedField,
+  stringField,
+  stringsField,
+} from './message.js';
 
 /*
  * The messages of ONNX, field numbers verbatim from onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto),
@@ -12,7 +24,7 @@ export interface StringEntryProto {
   value?: string;
 }
 
-const stringEntry: Fields<StringEntryProto> = { key: string(1), value: string(2) };
+const stringEntryFields: Fields<StringEntryProto> = { key: stringField(1), value: stringField(2) };
 
 export interface TensorProto {
   dims?: number[];
@@ -30,18 +42,18 @@ export interface TensorProto {
 }
 
 export const tensorFields: Fields<TensorProto> = {
-  dims: ints(1),
-  dataType: int(2),
-  segment: bytes(3),
-  floatData: packed(4),
-  int32Data: packed(5),
-  int64Data: packed(7),
-  name: string(8),
-  rawData: bytes(9),
-  doubleData: packed(10),
-  uint64Data: packed(11),
-  externalData: messages(13, () => stringEntry),
-  dataLocation: int(14),
+  dims: intsField(1),
+  dataType: intField(2),
+  segment: bytesField(3),
+  floatData: packedField(4),
+  int32Data: packedField(5),
+  int64Data: packedField(7),
+  name: stringField(8),
+  rawData: bytesField(9),
+  doubleData: packedField(10),
+  uint64Data: packedField(11),
+  externalData: messagesField(13, () => stringEntryFields),
+  dataLocation: intField(14),
 };
 
 export interface DimensionProto {
@@ -72,18 +84,18 @@ export interface ValueInfoProto {
   type?: TypeProto;
 }
 
-const dimension: Fields<DimensionProto> = { dimValue: int(1), dimParam: string(2) };
-const shape: Fields<ShapeProto> = { dim: messages(1, () => dimension) };
-const tensorType: Fields<TensorTypeProto> = { elemType: int(1), shape: message(2, () => shape) };
-const type: Fields<TypeProto> = {
-  tensorType: message(1, () => tensorType),
-  sequenceType: bytes(4),
-  mapType: bytes(5),
-  opaqueType: bytes(7),
-  sparseTensorType: bytes(8),
-  optionalType: bytes(9),
+const dimensionFields: Fields<DimensionProto> = { dimValue: intField(1), dimParam: stringField(2) };
+const shapeFields: Fields<ShapeProto> = { dim: messagesField(1, () => dimensionFields) };
+const tensorTypeFields: Fields<TensorTypeProto> = { elemType: intField(1), shape: messageField(2, () => shapeFields) };
+const typeFields: Fields<TypeProto> = {
+  tensorType: messageField(1, () => tensorTypeFields),
+  sequenceType: bytesField(4),
+  mapType: bytesField(5),
+  opaqueType: bytesField(7),
+  sparseTensorType: bytesField(8),
+  optionalType: bytesField(9),
 };
-const valueInfo: Fields<ValueInfoProto> = { name: string(1), type: message(2, () => type) };
+const valueInfoFields: Fields<ValueInfoProto> = { name: stringField(1), type: messageField(2, () => typeFields) };
 
 export interface AttributeProto {
   name?: string;
@@ -120,39 +132,39 @@ export interface GraphProto {
   docString?: Uint8Array;
 }
 
-const attribute: Fields<AttributeProto> = {
-  name: string(1),
-  f: float(2),
-  i: int(3),
-  s: string(4),
-  t: message(5, () => tensorFields),
-  g: message(6, () => graph),
-  floats: floats(7),
-  ints: ints(8),
-  strings: strings(9),
-  type: int(20),
-  refAttrName: string(21),
+const attributeFields: Fields<AttributeProto> = {
+  name: stringField(1),
+  f: floatField(2),
+  i: intField(3),
+  s: stringField(4),
+  t: messageField(5, () => tensorFields),
+  g: messageField(6, () => graphFields),
+  floats: floatsField(7),
+  ints: intsField(8),
+  strings: stringsField(9),
+  type: intField(20),
+  refAttrName: stringField(21),
 };
 
-const node: Fields<NodeProto> = {
-  input: strings(1),
-  output: strings(2),
-  name: string(3),
-  opType: string(4),
-  attribute: messages(5, () => attribute),
-  domain: string(7),
-  overload: string(8),
+const nodeFields: Fields<NodeProto> = {
+  input: stringsField(1),
+  output: stringsField(2),
+  name: stringField(3),
+  opType: stringField(4),
+  attribute: messagesField(5, () => attributeFields),
+  domain: stringField(7),
+  overload: stringField(8),
 };
 
-const graph: Fields<GraphProto> = {
-  node: messages(1, () => node),
-  name: string(2),
-  initializer: messages(5, () => tensorFields),
-  docString: bytes(10),
-  input: messages(11, () => valueInfo),
-  output: messages(12, () => valueInfo),
-  valueInfo: messages(13, () => valueInfo),
-  sparseInitializer: packed(15),
+const graphFields: Fields<GraphProto> = {
+  node: messagesField(1, () => nodeFields),
+  name: stringField(2),
+  initializer: messagesField(5, () => tensorFields),
+  docString: bytesField(10),
+  input: messagesField(11, () => valueInfoFields),
+  output: messagesField(12, () => valueInfoFields),
+  valueInfo: messagesField(13, () => valueInfoFields),
+  sparseInitializer: packedField(15),
 };
 
 export interface OperatorSetProto {
@@ -178,18 +190,18 @@ export interface ModelProto {
   functions?: FunctionProto[];
 }
 
-const operatorSet: Fields<OperatorSetProto> = { domain: string(1), version: int(2) };
-const functionFields: Fields<FunctionProto> = { name: string(1), domain: string(10) };
+const operatorSetFields: Fields<OperatorSetProto> = { domain: stringField(1), version: intField(2) };
+const functionFields: Fields<FunctionProto> = { name: stringField(1), domain: stringField(10) };
 
 export const modelFields: Fields<ModelProto> = {
-  irVersion: int(1),
-  producerName: string(2),
-  producerVersion: string(3),
-  domain: string(4),
-  modelVersion: int(5),
-  docString: bytes(6),
-  graph: message(7, () => graph),
-  opsetImport: messages(8, () => operatorSet),
-  metadataProps: messages(14, () => stringEntry),
-  functions: messages(25, () => functionFields),
+  irVersion: intField(1),
+  producerName: stringField(2),
+  producerVersion: stringField(3),
+  domain: stringField(4),
+  modelVersion: intField(5),
+  docString: bytesField(6),
+  graph: messageField(7, () => graphFields),
+  opsetImport: messagesField(8, () => operatorSetFields),
+  metadataProps: messagesField(14, () => stringEntryFields),
+  functions: messagesField(25, () => functionFields),
 };

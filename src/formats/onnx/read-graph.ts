@@ -61,11 +61,15 @@ class GraphReader {
     }
     const made = (proto.node ?? []).map((node, index) =>
       (node.output ?? []).map((name) =>
-        name === '' ? undefined : this.#declare(name, types.get(name), `an output of ${describe(node, index)}`),
+        name === ''
+          ? undefined
+          : this.#declare(name, types.get(name), `an output of ${describeNodeProto(node, index)}`),
       ),
     );
 
-    const nodes = (proto.node ?? []).map((node, index) => this.#node(node, describe(node, index), made[index] ?? []));
+    const nodes = (proto.node ?? []).map((node, index) =>
+      this.#node(node, describeNodeProto(node, index), made[index] ?? []),
+    );
     const outputs = proto.output.map(({ name = '' }) => this.#find(name, `the list of outputs of "${this.#name}"`));
     return this.#sorted({ name: this.#name, inputs, outputs, nodes, initializers });
   }
@@ -149,6 +153,6 @@ class GraphReader {
 }
 
 /** `node 3 "conv1" (Conv)`. */
-function describe(node: NodeProto, index: number): string {
+function describeNodeProto(node: NodeProto, index: number): string {
   return `node ${index} "${node.name ?? ''}" (${node.opType ?? 'no operator'})`;
 }

@@ -1,13 +1,13 @@
 import { ShiboriError } from '../../errors.js';
-import { type Model, type ModelAbout, OPSET } from '../../graph/model.js';
+import { type Model, type ModelDescription, OPSET } from '../../graph/model.js';
 import type { ExternalReader } from './external.js';
-import { decode } from './message.js';
+import { decodeMessage } from './message.js';
 import { type ModelProto, modelFields } from './proto.js';
 import { decodeGraph, normalizeDomain, OWN_DOMAIN } from './read-graph.js';
 import { Scope } from './scope.js';
 import { WireReader } from './wire-reader.js';
 
-export interface ReadOptions {
+export interface ReadOnnxOptions {
   /** Reads the files beside the model that hold tensors. Default: such a model is refused. */
   readonly external?: ExternalReader;
 }
@@ -16,7 +16,7 @@ export interface ReadOptions {
 export interface OnnxModel extends Model {
   /** Name and version of the tool that wrote the file (`pytorch 1.13.1`), or an empty string. */
   readonly producer: string;
-  readonly about: ModelAbout;
+  readonly about: ModelDescription;
 }
 
 /**
@@ -28,14 +28,14 @@ export interface OnnxModel extends Model {
  * @throws ShiboriError when the file is damaged or holds what a graph here cannot express: element types such as
  *   strings, sequences and optionals, sparse tensors, calls of the file's own functions.
  */
-export function readOnnx(bytes: Uint8Array, file: string, options: ReadOptions = {}): OnnxModel {
-  const proto = decode(modelFields, new WireReader(bytes, file));
+export function readOnnx(bytes: Uint8Array, file: string, options: ReadOnnxOptions = {}): OnnxModel {
+  const proto = decodeMessage(modelFields, new WireReader(bytes, file));
   const fail = (problem: string) => new ShiboriError(`Cannot read ${file}: ${problem}`, { code: 'invalid-file' });
   if (!proto.irVersion || !proto.graph) {
     const missing = proto.irVersion ? 'graph' : 'IR version';
     throw fail(`it holds no ${missing}. It is not an ONNX model, or it was cut short.`);
   }
-  const versions = operatorSets(proto, fail);
+  const versions = readOperatorSets(proto, fail);
   const functions = new Set((proto.functions ?? []).map(({ domain, name }) => `${normalizeDomain(domain)}:${name}`));
   const graph = decodeGraph(proto.graph, new Scope(), { file, external: options.external, fail, versions, functions });
   const { '': opset, ...domains } = Object.fromEntries(versions);
@@ -50,7 +50,7 @@ export function readOnnx(bytes: Uint8Array, file: string, options: ReadOptions =
   };
 }
 
-const text = new TextDecoder();
+const docTextDecoder = new TextDecoder();
 
 /** What the file says about its model; fields that it leaves out, or leaves empty, are left out. */
 function describeModel({
@@ -60,8 +60,8 @@ function describeModel({
   modelVersion,
   docString,
   graph,
-}: ModelProto): ModelAbout {
-  const decoded = (bytes: Uint8Array | undefined) => bytes && text.decode(bytes);
+}: ModelProto): ModelDescription {
+  const decoded = (bytes: Uint8Array | undefined) => bytes && docTextDecoder.decode(bytes);
   const [modelDoc, graphDoc] = [decoded(docString), decoded(graph?.docString)];
   return {
     ...(producerName ? { producerName } : {}),
@@ -74,7 +74,7 @@ function describeModel({
 }
 
 /** The version of each operator set that the file imports, by domain. */
-function operatorSets(proto: ModelProto, fail: (problem: string) => ShiboriError): Map<string, number> {
+function readOperatorSets(proto: ModelProto, fail: (problem: string) => ShiboriError): Map<string, number> {
   const versions = new Map<string, number>();
   for (const imported of proto.opsetImport ?? []) {
     const domain = normalizeDomain(imported.domain);

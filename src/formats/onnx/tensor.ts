@@ -1,12 +1,17 @@
 import { ShiboriError } from '../../errors.js';
-import { getDtype, getElementType, getElementTypeName, supportedElementTypes } from '../../graph/element-types.js';
-import { allocate, bytesPerElement, type DType, type DTypeArrays, fromBytes } from '../../tensor/dtype.js';
-import { getBytes, type Tensor, tensor } from '../../tensor/tensor.js';
+import {
+  findDtype,
+  getElementTypeName,
+  getElementTypeNumber,
+  supportedElementTypes,
+} from '../../graph/element-types.js';
+import { allocate, type DType, type DTypeArrays, fromBytes, getBytesPerElement } from '../../tensor/dtype.js';
+import { getTensorBytes, type Tensor, tensor } from '../../tensor/tensor.js';
 import { defined } from '../../values.js';
-import { type ExternalData, type ExternalReader, externalEntries, parseExternalData } from './external.js';
-import { decode } from './message.js';
+import { type ExternalLocation, type ExternalReader, encodeExternalData, parseExternalData } from './external.js';
+import { decodeMessage } from './message.js';
 import { type TensorProto, tensorFields } from './proto.js';
-import { plainBytes, WireReader } from './wire-reader.js';
+import { toPlainBytes, WireReader } from './wire-reader.js';
 import { concatenate } from './wire-writer.js';
 
 /** Where tensors come from: the file, for errors, and the files beside it. */
@@ -16,7 +21,7 @@ export interface TensorSource {
 }
 
 /** The field that holds the elements of each type when they are not raw bytes. */
-function typedField(dtype: DType): 'floatData' | 'doubleData' | 'int64Data' | 'uint64Data' | 'int32Data' {
+function getTypedField(dtype: DType): 'floatData' | 'doubleData' | 'int64Data' | 'uint64Data' | 'int32Data' {
   if (dtype === 'float32') return 'floatData';
   if (dtype === 'float64') return 'doubleData';
   if (dtype === 'int64') return 'int64Data';
@@ -27,7 +32,7 @@ const typedFields = ['floatData', 'doubleData', 'int64Data', 'uint64Data', 'int3
 
 /** The tensor of a file that holds one tensor alone (`.pb`), as ONNX's test cases do. */
 export function readOnnxTensor(bytes: Uint8Array, file: string): Tensor {
-  return decodeTensor(decode(tensorFields, new WireReader(bytes, file)), 'the tensor', { file });
+  return decodeTensor(decodeMessage(tensorFields, new WireReader(bytes, file)), 'the tensor', { file });
 }
 
 /**
@@ -39,7 +44,7 @@ export function readOnnxTensor(bytes: Uint8Array, file: string): Tensor {
 export function decodeTensor(proto: TensorProto, what: string, source: TensorSource): Tensor {
   const fail = (problem: string) =>
     new ShiboriError(`Cannot read ${source.file}: ${what}: ${problem}`, { code: 'invalid-file' });
-  const dtype = getDtype(proto.dataType ?? 0);
+  const dtype = findDtype(proto.dataType ?? 0);
   if (!dtype) {
     throw fail(
       `elements of type ${getElementTypeName(proto.dataType ?? 0)} are not supported. Supported: ${supportedElementTypes}.`,
@@ -56,40 +61,40 @@ export function decodeTensor(proto: TensorProto, what: string, source: TensorSou
     throw fail(`a ${dtype} tensor [${dims.join(', ')}] needs ${expected} ${unit}, found ${found}.`);
   };
 
-  const size = count * bytesPerElement(dtype);
+  const size = count * getBytesPerElement(dtype);
   const typed = typedFields.filter((field) => proto[field]?.some((segment) => segment.length > 0));
   if (typed.length + (proto.rawData?.length ? 1 : 0) + (proto.dataLocation === 1 ? 1 : 0) > 1) {
     throw fail('its elements are stored twice.');
   }
   let data: DTypeArrays[DType];
   if (proto.dataLocation === 1) {
-    data = fromBytes(dtype, externalBytes(proto, size, source, fail, expect));
+    data = fromBytes(dtype, readExternalBytes(proto, size, source, fail, expect));
   } else if (typed.length === 0) {
     const raw = proto.rawData ?? new Uint8Array(0);
     expect(raw.length, 'bytes', size);
     data = fromBytes(dtype, raw);
   } else {
-    const field = typedField(dtype);
+    const field = getTypedField(dtype);
     const segments = proto[field] ?? [];
     if (dtype === 'float32' || dtype === 'float64') {
-      expect(countTensorElements(segments), 'bytes', size);
+      expect(countSegmentBytes(segments), 'bytes', size);
       const [first = new Uint8Array(0)] = segments;
       data = fromBytes(dtype, segments.length === 1 ? first : concatenate(segments));
     } else {
       // Every integer takes at least one byte.
-      if (count > countTensorElements(segments)) expect(countTensorElements(segments), 'elements or more', count);
-      data = varints(dtype, count, segments, source.file, fail, (found) => expect(found, 'elements', count));
+      if (count > countSegmentBytes(segments)) expect(countSegmentBytes(segments), 'elements or more', count);
+      data = decodeVarints(dtype, count, segments, source.file, fail, (found) => expect(found, 'elements', count));
     }
   }
   if (dtype === 'bool' && data.some((element) => Number(element) > 1)) throw fail('its elements are not all 0 or 1.');
   return tensor(dtype, dims, data);
 }
 
-function countTensorElements(segments: readonly Uint8Array[]): number {
+function countSegmentBytes(segments: readonly Uint8Array[]): number {
   return segments.reduce((total, segment) => total + segment.length, 0);
 }
 
-function externalBytes(
+function readExternalBytes(
   proto: TensorProto,
   size: number,
   source: TensorSource,
@@ -101,13 +106,13 @@ function externalBytes(
   if (!source.external) {
     throw fail(`its elements are in the file "${location}", which is not at hand. Open the model by its path.`);
   }
-  const found = plainBytes(source.external(location, offset, size));
+  const found = toPlainBytes(source.external(location, offset, size));
   expect(found.length, 'bytes', size);
   return found;
 }
 
 /** Decodes exactly `count` packed integers. */
-function varints<T extends DType>(
+function decodeVarints<T extends DType>(
   dtype: T,
   count: number,
   segments: readonly Uint8Array[],
@@ -121,7 +126,7 @@ function varints<T extends DType>(
     const reader = new WireReader(segment, file);
     while (!reader.done) {
       const value = reader.varint();
-      if (found < count) store(data, found, value, dtype === 'uint64' || dtype === 'uint32', fail);
+      if (found < count) setElement(data, found, value, dtype === 'uint64' || dtype === 'uint32', fail);
       found++;
     }
   }
@@ -129,7 +134,7 @@ function varints<T extends DType>(
   return data;
 }
 
-function store(
+function setElement(
   data: DTypeArrays[DType],
   index: number,
   value: number | bigint,
@@ -146,11 +151,13 @@ function store(
 }
 
 /** The message of a tensor; its elements are the tensor's own memory, or elsewhere when `external` says so. */
-export function tensorProto(source: Tensor, name?: string, external?: ExternalData): TensorProto {
+export function encodeTensorProto(source: Tensor, name?: string, external?: ExternalLocation): TensorProto {
   return {
     dims: [...source.dims],
-    dataType: getElementType(source.dtype),
+    dataType: getElementTypeNumber(source.dtype),
     ...defined({ name }),
-    ...(external ? { externalData: externalEntries(external), dataLocation: 1 } : { rawData: getBytes(source) }),
+    ...(external
+      ? { externalData: encodeExternalData(external), dataLocation: 1 }
+      : { rawData: getTensorBytes(source) }),
   };
 }

@@ -1,5 +1,5 @@
 import type { ShiboriError } from '../../errors.js';
-import { getDtype, getElementType, getElementTypeName } from '../../graph/element-types.js';
+import { findDtype, getElementTypeName, getElementTypeNumber } from '../../graph/element-types.js';
 import type { Dim, Value, ValueType } from '../../graph/model.js';
 import type { ValueInfoProto } from './proto.js';
 
@@ -20,7 +20,7 @@ export function readValueType(
     );
   }
   if (!tensorType?.elemType) return undefined;
-  const dtype = getDtype(tensorType.elemType);
+  const dtype = findDtype(tensorType.elemType);
   if (!dtype) {
     throw fail(
       `value "${name}" has elements of type ${getElementTypeName(tensorType.elemType)}, which are not supported.`,
@@ -36,11 +36,11 @@ export function readValueType(
 }
 
 /** The declaration of a value. */
-export function valueInfoProto({ name, type }: Value): ValueInfoProto {
+export function encodeValueInfoProto({ name, type }: Value): ValueInfoProto {
   if (!type) return { name };
   const dim = type.dims.map((size) => {
     if (typeof size === 'number') return { dimValue: size };
     return size === '?' ? {} : { dimParam: size };
   });
-  return { name, type: { tensorType: { elemType: getElementType(type.dtype), shape: { dim } } } };
+  return { name, type: { tensorType: { elemType: getElementTypeNumber(type.dtype), shape: { dim } } } };
 }

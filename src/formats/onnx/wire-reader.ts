@@ -6,13 +6,13 @@ import { ShiboriError } from '../../errors.js';
  */
 export const VARINT = 0;
 export const FIXED64 = 1;
-export const LENGTH = 2;
+export const LENGTH_DELIMITED = 2;
 export const FIXED32 = 5;
 
 /** As deep as Google's own parsers go by default: enough for 30 nested `If` nodes, too little to exhaust the stack. */
 const MAX_DEPTH = 100;
 
-const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const strictUtf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Reads one message of a file. Byte strings are views: nothing is copied. Every failure is a ShiboriError. */
 export class WireReader {
@@ -30,7 +30,7 @@ export class WireReader {
     readonly end = bytes.length,
     readonly depth = 0,
   ) {
-    this.bytes = plainBytes(bytes);
+    this.bytes = toPlainBytes(bytes);
     this.#position = start;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -98,7 +98,7 @@ export class WireReader {
 
   string(): string {
     try {
-      return text.decode(this.delimited());
+      return strictUtf8Decoder.decode(this.delimited());
     } catch (error) {
       if (error instanceof ShiboriError) throw error;
       throw this.fail('a text is not UTF-8 (strings of arbitrary bytes are not supported)');
@@ -123,7 +123,7 @@ export class WireReader {
 
   /** The payload of a field in whatever wire type it has, as a view over its encoded bytes (without the length). */
   payload(wire: number): Uint8Array {
-    if (wire === LENGTH) return this.delimited();
+    if (wire === LENGTH_DELIMITED) return this.delimited();
     if (wire === FIXED32) return this.take(4);
     if (wire === FIXED64) return this.take(8);
     if (wire !== VARINT) throw this.fail(`a field has the wire type ${wire}, which ONNX never uses`);
@@ -153,7 +153,7 @@ export class WireReader {
 }
 
 /** The same bytes as a `Uint8Array` proper: Node's `Buffer` is one too, but its `slice` makes views, not copies. */
-export function plainBytes(bytes: Uint8Array): Uint8Array {
+export function toPlainBytes(bytes: Uint8Array): Uint8Array {
   if (bytes.constructor === Uint8Array) return bytes;
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,10 +1,10 @@
 import { ShiboriError } from '../../errors.js';
-import { FIXED32, LENGTH, VARINT } from './wire-reader.js';
+import { FIXED32, LENGTH_DELIMITED, VARINT } from './wire-reader.js';
 
 /** From this size on, byte strings are kept as views until the file is put together. Below, a copy is cheaper. */
 const LARGE_BYTES = 1024;
 
-const text = new TextEncoder();
+const utf8Encoder = new TextEncoder();
 
 /**
  * Writes one message. Small fields go into one growing buffer; large byte strings are only remembered with the place
@@ -54,11 +54,11 @@ export class WireWriter {
   }
 
   string(number: number, value: string): void {
-    this.bytes(number, text.encode(value));
+    this.bytes(number, utf8Encoder.encode(value));
   }
 
   bytes(number: number, value: Uint8Array): void {
-    this.#varint(number * 8 + LENGTH);
+    this.#varint(number * 8 + LENGTH_DELIMITED);
     this.#varint(value.length);
     if (value.length < LARGE_BYTES) {
       this.#append(value);
@@ -70,7 +70,7 @@ export class WireWriter {
 
   /** A finished message as a field of this one. */
   message(number: number, inner: WireWriter): void {
-    this.#varint(number * 8 + LENGTH);
+    this.#varint(number * 8 + LENGTH_DELIMITED);
     this.#varint(inner.size);
     for (const { at, bytes } of inner.#large) this.#large.push({ at: this.#length + at, bytes });
     this.#largeBytes += inner.#largeBytes;

@@ -1,24 +1,24 @@
 import { ShiboriError } from '../../errors.js';
 import { type Graph, type Model, type Node, OPSET, type Value } from '../../graph/model.js';
-import { countBytes, getBytes, type Tensor } from '../../tensor/tensor.js';
-import { attributeProto } from './attribute.js';
-import { type ExternalData, locationProblem } from './external.js';
-import { encode } from './message.js';
+import { countTensorBytes, getTensorBytes, type Tensor } from '../../tensor/tensor.js';
+import { encodeAttributeProto } from './attribute.js';
+import { type ExternalLocation, findLocationProblem } from './external.js';
+import { encodeMessage } from './message.js';
 import { type GraphProto, modelFields, type NodeProto } from './proto.js';
 import { Scope } from './scope.js';
-import { tensorProto } from './tensor.js';
-import { valueInfoProto } from './value-info.js';
+import { encodeTensorProto } from './tensor.js';
+import { encodeValueInfoProto } from './value-info.js';
 import { concatenate } from './wire-writer.js';
 
 /** Readers refuse messages of 2 GiB and more. */
-const MAX_FILE_BYTES = 2 ** 31 - 1;
+const MAX_ONNX_BYTES = 2 ** 31 - 1;
 /** Initializers up to this size stay in the model file, which then can be looked at without its data file. */
 const MAX_INLINE_BYTES = 1024;
 /** Tensors start at multiples of a cache line, which is a multiple of every element size: they can be read in place. */
-const ALIGNMENT = 64;
+const TENSOR_ALIGNMENT = 64;
 
 /** Decides for an initializer whether its elements are stored outside of the model file. */
-type Placement = (data: Tensor) => ExternalData | undefined;
+type Placement = (data: Tensor) => ExternalLocation | undefined;
 
 /**
  * The model as an ONNX file in pieces, to be written one after the other: weights are the tensors' own memory, not
@@ -27,7 +27,7 @@ type Placement = (data: Tensor) => ExternalData | undefined;
  * @throws ShiboriError when the file would be 2 GiB or larger, or two values that are read have the same name.
  */
 export function writeOnnxChunks(model: Model): Uint8Array[] {
-  return encodeModel(model, () => undefined);
+  return encodeOnnxModel(model, () => undefined);
 }
 
 /** The model as an ONNX file. See `writeOnnxChunks`. */
@@ -46,7 +46,7 @@ export function writeGraph(graph: Graph, about: Partial<Omit<Model, 'graph'>> = 
  * @param dataFileName the data file's path relative to the model's folder.
  */
 export function writeOnnxExternal(model: Model, dataFileName: string): { model: Uint8Array[]; data: Uint8Array[] } {
-  const problem = locationProblem(dataFileName);
+  const problem = findLocationProblem(dataFileName);
   if (problem) {
     throw new ShiboriError(`Cannot write weights to "${dataFileName}": the path ${problem}. Give a file name.`, {
       code: 'invalid-file',
@@ -54,12 +54,12 @@ export function writeOnnxExternal(model: Model, dataFileName: string): { model: 
   }
   const data: Uint8Array[] = [];
   let offset = 0;
-  const chunks = encodeModel(model, (tensor) => {
-    const length = countBytes(tensor);
+  const chunks = encodeOnnxModel(model, (tensor) => {
+    const length = countTensorBytes(tensor);
     if (length <= MAX_INLINE_BYTES) return undefined;
-    const padding = (ALIGNMENT - (offset % ALIGNMENT)) % ALIGNMENT;
+    const padding = (TENSOR_ALIGNMENT - (offset % TENSOR_ALIGNMENT)) % TENSOR_ALIGNMENT;
     if (padding > 0) data.push(new Uint8Array(padding));
-    data.push(getBytes(tensor));
+    data.push(getTensorBytes(tensor));
     const start = offset + padding;
     offset = start + length;
     return { location: dataFileName, offset: start, length };
@@ -68,7 +68,7 @@ export function writeOnnxExternal(model: Model, dataFileName: string): { model: 
 }
 
 /** The file format's version that came with an operator set. 8 reads everywhere and covers all that graphs here hold. */
-function irVersionFor(opset: number): number {
+function getIrVersion(opset: number): number {
   return irVersions.find(([newest]) => opset <= newest)?.[1] ?? NEWEST_IR_VERSION;
 }
 
@@ -82,24 +82,24 @@ const irVersions: readonly (readonly [opset: number, irVersion: number])[] = [
 ];
 const NEWEST_IR_VERSION = 13;
 
-const text = new TextEncoder();
+const docTextEncoder = new TextEncoder();
 
-function encodeModel(model: Model, place: Placement): Uint8Array[] {
+function encodeOnnxModel(model: Model, place: Placement): Uint8Array[] {
   const { docString, graphDocString, ...fields } = model.about ?? {};
   const domains = Object.entries({ '': model.opset, ...model.domains });
-  const writer = encode(modelFields, {
-    irVersion: irVersionFor(model.opset),
+  const writer = encodeMessage(modelFields, {
+    irVersion: getIrVersion(model.opset),
     producerName: 'shibori',
     ...fields,
-    ...(docString === undefined ? {} : { docString: text.encode(docString) }),
+    ...(docString === undefined ? {} : { docString: docTextEncoder.encode(docString) }),
     graph: {
-      ...graphProto(model.graph, new Scope(), place),
-      ...(graphDocString === undefined ? {} : { docString: text.encode(graphDocString) }),
+      ...encodeGraphProto(model.graph, new Scope(), place),
+      ...(graphDocString === undefined ? {} : { docString: docTextEncoder.encode(graphDocString) }),
     },
     opsetImport: domains.map(([domain, version]) => ({ domain, version })),
     metadataProps: Object.entries(model.metadata).map(([key, value]) => ({ key, value })),
   });
-  if (writer.size > MAX_FILE_BYTES) {
+  if (writer.size > MAX_ONNX_BYTES) {
     throw new ShiboriError(
       `The model takes ${writer.size} bytes, more than the 2 GiB that an ONNX file can hold. Save its weights in a file beside it.`,
       { code: 'invalid-file' },
@@ -108,7 +108,7 @@ function encodeModel(model: Model, place: Placement): Uint8Array[] {
   return writer.chunks();
 }
 
-function graphProto(graph: Graph, scope: Scope, place: Placement): GraphProto {
+function encodeGraphProto(graph: Graph, scope: Scope, place: Placement): GraphProto {
   const declare = (value: Value): void => {
     if (value.name === '')
       throw new ShiboriError(`Cannot write graph "${graph.name}": a value has no name.`, { code: 'invalid-file' });
@@ -128,7 +128,7 @@ function graphProto(graph: Graph, scope: Scope, place: Placement): GraphProto {
       computed.push(output);
     }
   }
-  const nameOf = (value: Value, reader: string): string => {
+  const getName = (value: Value, reader: string): string => {
     if (scope.find(value.name) === value) return value.name;
     throw new ShiboriError(
       `Cannot write graph "${graph.name}": ${reader} reads the value "${value.name}", which is not part of it (another one may have its name).`,
@@ -136,31 +136,31 @@ function graphProto(graph: Graph, scope: Scope, place: Placement): GraphProto {
     );
   };
   const outputs = new Set(graph.outputs);
-  for (const output of outputs) nameOf(output, 'its list of outputs');
+  for (const output of outputs) getName(output, 'its list of outputs');
   return {
-    node: graph.nodes.map((node) => nodeProto(node, nameOf, scope, place)),
+    node: graph.nodes.map((node) => encodeNodeProto(node, getName, scope, place)),
     name: graph.name,
-    initializer: Array.from(graph.initializers, ([value, data]) => tensorProto(data, value.name, place(data))),
-    input: graph.inputs.map(valueInfoProto),
-    output: graph.outputs.map(valueInfoProto),
-    valueInfo: computed.filter((value) => value.type && !outputs.has(value)).map(valueInfoProto),
+    initializer: Array.from(graph.initializers, ([value, data]) => encodeTensorProto(data, value.name, place(data))),
+    input: graph.inputs.map(encodeValueInfoProto),
+    output: graph.outputs.map(encodeValueInfoProto),
+    valueInfo: computed.filter((value) => value.type && !outputs.has(value)).map(encodeValueInfoProto),
   };
 }
 
-function nodeProto(
+function encodeNodeProto(
   node: Node,
-  nameOf: (value: Value, reader: string) => string,
+  getName: (value: Value, reader: string) => string,
   scope: Scope,
   place: Placement,
 ): NodeProto {
   const reader = `node "${node.name}" (${node.op})`;
-  const inner = (graph: Graph) => graphProto(graph, new Scope(scope), place);
+  const inner = (graph: Graph) => encodeGraphProto(graph, new Scope(scope), place);
   return {
-    input: node.inputs.map((input) => (input ? nameOf(input, reader) : '')),
+    input: node.inputs.map((input) => (input ? getName(input, reader) : '')),
     output: node.outputs.map((output) => output?.name ?? ''),
     name: node.name,
     opType: node.op,
-    attribute: Object.entries(node.attributes).map(([name, attribute]) => attributeProto(name, attribute, inner)),
+    attribute: Object.entries(node.attributes).map(([name, attribute]) => encodeAttributeProto(name, attribute, inner)),
     domain: node.domain,
   };
 }

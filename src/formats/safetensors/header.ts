@@ -14,7 +14,7 @@ const DAMAGED = 'It is damaged: copy or download it again.';
  * @throws ShiboriError for text that is not UTF-8, not a JSON object, or has a key twice: naming the entry.
  */
 export function parseHeader(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
-  const text = decode(bytes, fail);
+  const text = decodeHeaderText(bytes, fail);
   let header: unknown;
   try {
     header = JSON.parse(text);
@@ -35,7 +35,7 @@ export function parseHeader(bytes: Uint8Array, fail: Fail): Record<string, unkno
   throw fail(`${what}, and it is unclear which of the two counts. Do not trust it; write it again where it was made.`);
 }
 
-function decode(bytes: Uint8Array, fail: Fail): string {
+function decodeHeaderText(bytes: Uint8Array, fail: Fail): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
@@ -65,7 +65,7 @@ export function findDuplicateKey(text: string): string[] | undefined {
       isKeyNext = false;
     } else if (character === ',') isKeyNext = keys.at(-1) !== undefined;
     else if (character === '"') {
-      const end = endOfString(text, at);
+      const end = findStringEnd(text, at);
       const known = keys.at(-1);
       if (isKeyNext && known) {
         const key: string = JSON.parse(text.slice(at, end));
@@ -81,7 +81,7 @@ export function findDuplicateKey(text: string): string[] | undefined {
 }
 
 /** The position after a string that begins at `start`. */
-function endOfString(text: string, start: number): number {
+function findStringEnd(text: string, start: number): number {
   let at = start + 1;
   while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
   return at + 1;

@@ -4,15 +4,15 @@
  */
 import { z } from 'zod';
 import { ShiboriError } from '../../errors.js';
-import { allocate, bytesPerElement, type DType, fromBytes } from '../../tensor/dtype.js';
+import { allocate, type DType, fromBytes, getBytesPerElement } from '../../tensor/dtype.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
-import { kindOfFile } from '../torch/file-kind.js';
+import { describeFileKind } from '../torch/file-kind.js';
 import { safetensorsDtypes } from './dtypes.js';
 import { parseHeader } from './header.js';
 
 const LENGTH_BYTES = 8;
 /** The format's own limit: longer headers could only make the parser slow. */
-const LONGEST_HEADER = 100_000_000;
+const MAX_HEADER_BYTES = 100_000_000;
 
 const size = z.int().nonnegative();
 const entrySchema = z.strictObject({
@@ -40,7 +40,7 @@ export interface SafetensorsFile {
  */
 export function readSafetensors(bytes: Uint8Array, file: string): SafetensorsFile {
   const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file' });
-  const { header, end } = readHeader(bytes, fail);
+  const { header, end } = readSafetensorsHeader(bytes, fail);
   const { __metadata__, ...described } = header;
   const metadata = metadataSchema.safeParse(__metadata__ ?? {});
   if (!metadata.success) throw fail('its __metadata__ is not a list of texts, as the format wants it. Save it again.');
@@ -51,10 +51,10 @@ export function readSafetensors(bytes: Uint8Array, file: string): SafetensorsFil
   return { tensors, metadata: metadata.data };
 }
 
-function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unknown>; end: number } {
+function readSafetensorsHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unknown>; end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   // A few bytes of text show best what the file is.
-  const other = `it is ${kindOfFile(bytes)}, not a safetensors file. Give the right file, or rename it.`;
+  const other = `it is ${describeFileKind(bytes)}, not a safetensors file. Give the right file, or rename it.`;
   if (bytes.length <= LENGTH_BYTES || bytes[LENGTH_BYTES] !== 0x7b) throw fail(other);
   const length = view.getBigUint64(0, true);
   const found = bytes.length - LENGTH_BYTES;
@@ -63,7 +63,8 @@ function readHeader(bytes: Uint8Array, fail: Fail): { header: Record<string, unk
       `its header claims ${length} bytes, but only ${found} follow. It is cut short or damaged: copy or download it again.`,
     );
   }
-  if (length > LONGEST_HEADER) throw fail(`its header claims ${length} bytes; the format allows ${LONGEST_HEADER}.`);
+  if (length > MAX_HEADER_BYTES)
+    throw fail(`its header claims ${length} bytes; the format allows ${MAX_HEADER_BYTES}.`);
   const end = LENGTH_BYTES + Number(length);
   return { header: parseHeader(bytes.subarray(LENGTH_BYTES, end), fail), end };
 }
@@ -121,16 +122,16 @@ function readSafetensor(entry: Entry, elements: Uint8Array, fail: Fail): Tensor 
   }
   // May be infinite or inexact: it is only compared with a number of bytes that are really there.
   const count = shape.includes(0) ? 0 : shape.reduce((product, dim) => product * dim, 1);
-  const needed = count * bytesPerElement(dtype);
+  const needed = count * getBytesPerElement(dtype);
   if (needed !== end - begin) {
     throw fail(
       `${what}, ${code} [${shape.join(', ')}], needs ${needed} bytes, but its offsets give it ${end - begin}.`,
     );
   }
-  return build(dtype, shape, elements.subarray(begin, end), what, fail);
+  return buildSafetensor(dtype, shape, elements.subarray(begin, end), what, fail);
 }
 
-function build<T extends DType>(
+function buildSafetensor<T extends DType>(
   dtype: T,
   dims: readonly number[],
   bytes: Uint8Array,

@@ -13,7 +13,7 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /** The checksum as TFRecord files store it: rotated and shifted, so that a checksum of checksums stays meaningful. */
-export function maskedCrc32c(bytes: Uint8Array): number {
+export function computeMaskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }

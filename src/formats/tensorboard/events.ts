@@ -5,13 +5,13 @@
  *   Event   { wall_time = 1: double, step = 2: int64, file_version = 3: string, summary = 5: Summary, session_log = 7 }
  *   Summary { value = 1: repeated Value },  Value { tag = 1: string, simple_value = 2: float },  SessionLog { status = 1 }
  */
-import { maskedCrc32c } from './crc32c.js';
+import { computeMaskedCrc32c } from './crc32c.js';
 
 const DELIMITED = 2;
 const FIXED64 = 1;
 const FIXED32 = 5;
 
-function varint(value: number): number[] {
+function encodeVarint(value: number): number[] {
   const bytes: number[] = [];
   // Division, not shifts: steps may pass 2³¹.
   let rest = value;
@@ -22,19 +22,19 @@ function varint(value: number): number[] {
   return [...bytes, rest];
 }
 
-function delimited(field: number, content: ArrayLike<number>): number[] {
-  return [field * 8 + DELIMITED, ...varint(content.length), ...Array.from(content)];
+function encodeDelimited(field: number, content: ArrayLike<number>): number[] {
+  return [field * 8 + DELIMITED, ...encodeVarint(content.length), ...Array.from(content)];
 }
 
-function text(field: number, value: string): number[] {
-  return delimited(field, new TextEncoder().encode(value));
+function encodeText(field: number, value: string): number[] {
+  return encodeDelimited(field, new TextEncoder().encode(value));
 }
 
-function double(field: number, value: number): number[] {
+function encodeDouble(field: number, value: number): number[] {
   return [field * 8 + FIXED64, ...new Uint8Array(Float64Array.of(value).buffer)];
 }
 
-function float(field: number, value: number): number[] {
+function encodeFloat(field: number, value: number): number[] {
   return [field * 8 + FIXED32, ...new Uint8Array(Float32Array.of(value).buffer)];
 }
 
@@ -43,28 +43,38 @@ export function frameRecord(payload: Uint8Array): Uint8Array {
   const record = new Uint8Array(payload.length + 16);
   const view = new DataView(record.buffer);
   view.setBigUint64(0, BigInt(payload.length), true);
-  view.setUint32(8, maskedCrc32c(record.subarray(0, 8)), true);
+  view.setUint32(8, computeMaskedCrc32c(record.subarray(0, 8)), true);
   record.set(payload, 12);
-  view.setUint32(12 + payload.length, maskedCrc32c(payload), true);
+  view.setUint32(12 + payload.length, computeMaskedCrc32c(payload), true);
   return record;
 }
 
 /** The record every event file begins with. `wallTime` is in seconds since 1970. */
-export function versionRecord(wallTime: number): Uint8Array {
-  return frameRecord(Uint8Array.from([...double(1, wallTime), ...text(3, 'brain.Event:2')]));
+export function encodeVersionRecord(wallTime: number): Uint8Array {
+  return frameRecord(Uint8Array.from([...encodeDouble(1, wallTime), ...encodeText(3, 'brain.Event:2')]));
 }
 
 /** The record of a training that begins, or goes on, at a step: readers forget what they saw of that step and later. */
-export function restartRecord(wallTime: number, step: number): Uint8Array {
+export function encodeRestartRecord(wallTime: number, step: number): Uint8Array {
   // SessionLog.START = 1.
-  return frameRecord(Uint8Array.from([...double(1, wallTime), 16, ...varint(step), ...delimited(7, [8, 1])]));
+  return frameRecord(
+    Uint8Array.from([...encodeDouble(1, wallTime), 16, ...encodeVarint(step), ...encodeDelimited(7, [8, 1])]),
+  );
 }
 
 /**
  * The record of scalars at a step (0 or more), by tag. `wallTime` is in seconds since 1970. NaN and infinities are
  * kept: TensorBoard shows them as such.
  */
-export function scalarsRecord(wallTime: number, step: number, scalars: Readonly<Record<string, number>>): Uint8Array {
-  const values = Object.entries(scalars).flatMap(([tag, value]) => delimited(1, [...text(1, tag), ...float(2, value)]));
-  return frameRecord(Uint8Array.from([...double(1, wallTime), 16, ...varint(step), ...delimited(5, values)]));
+export function encodeScalarsRecord(
+  wallTime: number,
+  step: number,
+  scalars: Readonly<Record<string, number>>,
+): Uint8Array {
+  const values = Object.entries(scalars).flatMap(([tag, value]) =>
+    encodeDelimited(1, [...encodeText(1, tag), ...encodeFloat(2, value)]),
+  );
+  return frameRecord(
+    Uint8Array.from([...encodeDouble(1, wallTime), 16, ...encodeVarint(step), ...encodeDelimited(5, values)]),
+  );
 }

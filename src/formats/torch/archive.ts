@@ -11,9 +11,9 @@ import {
 } from '@zip.js/zip.js';
 import { ShiboriError } from '../../errors.js';
 import { COPY_AGAIN, type Container } from './container.js';
-import { claimedBytes, parsePersistentId } from './storage.js';
+import { type Fail, type PickleValue, quote } from './pickle-values.js';
+import { countClaimedBytes, parsePersistentId } from './storage.js';
 import { unpickle } from './unpickle.js';
-import { type Fail, quote, type Value } from './values.js';
 
 const STORED = 0;
 
@@ -21,21 +21,22 @@ const STORED = 0;
 export async function openArchive(bytes: Uint8Array, fail: Fail): Promise<Container> {
   const entries = await listEntries(bytes, fail);
   const root = findArchiveRoot(entries, fail);
-  const read = (name: string) => readEntry(entries.get(`${root}/${name}`), `${root}/${name}`, bytes.length, fail);
+  const read = (name: string) =>
+    readArchiveEntry(entries.get(`${root}/${name}`), `${root}/${name}`, bytes.length, fail);
 
   if (entries.has(`${root}/byteorder`)) {
     const order = new TextDecoder().decode(await read('byteorder')).trim();
     if (order !== 'little') throw fail(`its byte order is ${quote(order)}; only "little" is supported. Save it again.`);
   }
-  const persistent = (id: Value) => parsePersistentId(id, fail);
+  const persistent = (id: PickleValue) => parsePersistentId(id, fail);
   const { value, called } = unpickle(await read('data.pkl'), 0, { fail, persistent });
   return {
     format: 'zip',
     value,
     called,
     ignored: [],
-    bytesOf: async (storage) => {
-      const claimed = claimedBytes(storage, fail);
+    readBytes: async (storage) => {
+      const claimed = countClaimedBytes(storage, fail);
       const found = await read(`data/${storage.key}`);
       if (found.length === claimed) return found;
       throw fail(`storage ${quote(storage.key)} should have ${claimed} bytes, found ${found.length}. ${COPY_AGAIN}`);
@@ -60,7 +61,7 @@ async function listEntries(bytes: Uint8Array, fail: Fail): Promise<Map<string, F
       entries.set(entry.filename, entry);
     }
   } catch (error) {
-    throw zipError(error, fail);
+    throw makeZipError(error, fail);
   }
   return entries;
 }
@@ -87,7 +88,7 @@ function findArchiveRoot(entries: ReadonlyMap<string, FileEntry>, fail: Fail): s
   return root;
 }
 
-async function readEntry(
+async function readArchiveEntry(
   entry: FileEntry | undefined,
   name: string,
   fileBytes: number,
@@ -104,12 +105,12 @@ async function readEntry(
   try {
     return await entry.getData(new Uint8ArrayWriter());
   } catch (error) {
-    throw zipError(error, fail, what);
+    throw makeZipError(error, fail, what);
   }
 }
 
 /** Errors of the zip library, and whatever else damaged bytes make it throw, in the words of this project. */
-function zipError(error: unknown, fail: Fail, what = 'its zip archive'): ShiboriError {
+function makeZipError(error: unknown, fail: Fail, what = 'its zip archive'): ShiboriError {
   if (error instanceof ShiboriError) return error;
   const message = error instanceof Error ? error.message : String(error);
   if (message === ERR_UNSAFE_FILENAME) {

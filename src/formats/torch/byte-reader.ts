@@ -1,4 +1,4 @@
-import { type Fail, quote } from './values.js';
+import { type Fail, quote } from './pickle-values.js';
 
 /** Reads little-endian numbers, texts and slices in order; past the end is an error, never a zero. */
 export class ByteReader {

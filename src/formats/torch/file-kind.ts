@@ -14,7 +14,7 @@ const beginnings: readonly (readonly [start: string, kind: string])[] = [
 ];
 
 /** What the first bytes of a file show it to be, for error messages: "a JPEG image". */
-export function kindOfFile(bytes: Uint8Array): string {
+export function describeFileKind(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'an empty file';
   const start = String.fromCharCode(...bytes.subarray(0, 32));
   // A safetensors file begins with a length in eight bytes, of which nobody needs the last two.

@@ -4,11 +4,11 @@
  */
 import { ByteReader } from './byte-reader.js';
 import { COPY_AGAIN, type Container } from './container.js';
-import { claimedBytes, parsePersistentId } from './storage.js';
+import { type Fail, type PickleValue, quote, Storage } from './pickle-values.js';
+import { countClaimedBytes, parsePersistentId } from './storage.js';
 import { unpickle } from './unpickle.js';
-import { type Fail, quote, Storage, type Value } from './values.js';
 
-const MAGIC = 0x1950a86a20f9469cfc6cn;
+const TORCH_MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
 /** How the magic number begins: as protocols 2 and later write it, or as a line of text. */
@@ -25,7 +25,7 @@ export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
   let position = 0;
   const storages = new Map<string, Storage>();
   const called = new Set<string>();
-  const next = (persistent: (id: Value) => Value): Value => {
+  const next = (persistent: (id: PickleValue) => PickleValue): PickleValue => {
     const { value, end, called: names } = unpickle(bytes, position, { fail, persistent });
     for (const name of names) called.add(name);
     position = end;
@@ -35,7 +35,7 @@ export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
     throw fail('it refers to storages before the object that has them. It is damaged.');
   };
 
-  if (next(nothingOutside) !== MAGIC) {
+  if (next(nothingOutside) !== TORCH_MAGIC) {
     throw fail(
       'it is a Python pickle, but not of torch.save. Save it in Python: torch.save(state_dict, "weights.pt").',
     );
@@ -70,7 +70,7 @@ export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
         `storage ${quote(storage.key)} should have ${storage.length} elements, found ${length}. ${COPY_AGAIN}`,
       );
     }
-    elements.set(storage.key, reader.slice(claimedBytes(storage, fail)));
+    elements.set(storage.key, reader.slice(countClaimedBytes(storage, fail)));
   }
   const rest = bytes.length - reader.position;
   return {
@@ -78,7 +78,7 @@ export function openLegacy(bytes: Uint8Array, fail: Fail): Container {
     value,
     called,
     ignored: rest > 0 ? [`${rest} bytes after the last storage`] : [],
-    bytesOf: async (storage) => {
+    readBytes: async (storage) => {
       const found = elements.get(storage.key);
       if (found === undefined) throw fail(`the elements of storage ${quote(storage.key)} are missing. ${COPY_AGAIN}`);
       // Views of elements need an aligned start.

@@ -1,7 +1,7 @@
 import type { ShiboriError } from '../../errors.js';
 import type { ByteReader } from './byte-reader.js';
+import { AllowedCall, type Fail, OpaqueObject, PickledTensor, type PickleValue, UnknownName } from './pickle-values.js';
 import { setOnce } from './set-once.js';
-import { AllowedCall, type Fail, Opaque, PickledTensor, UnknownName, type Value } from './values.js';
 
 /**
  * Each operation makes at most one object, so this bounds memory (some hundred MB) and time. A checkpoint takes about
@@ -11,10 +11,10 @@ const MOST_OPERATIONS = 5_000_000;
 
 /** The state of a pickle being read: a stack with marks, and the objects made so far by number. */
 export class PickleMachine {
-  readonly #stack: Value[] = [];
+  readonly #stack: PickleValue[] = [];
   /** Heights of the stack. */
   readonly #marks: number[] = [];
-  readonly #memo = new Map<number, Value>();
+  readonly #memo = new Map<number, PickleValue>();
   #operations = 0;
   /** Names that are called and that nothing here stands for. */
   readonly called = new Set<string>();
@@ -22,7 +22,7 @@ export class PickleMachine {
   constructor(
     readonly reader: ByteReader,
     /** The object outside the pickle that an identifier stands for. */
-    readonly persistent: (id: Value) => Value,
+    readonly persistent: (id: PickleValue) => PickleValue,
   ) {}
 
   get fail(): Fail {
@@ -30,12 +30,12 @@ export class PickleMachine {
   }
 
   /** Number of objects in the memo. */
-  get memoized(): number {
+  get memoSize(): number {
     return this.#memo.size;
   }
 
   /** Counts work. Throws when it becomes more than a model can need. */
-  spend(operations: number): void {
+  countOperations(operations: number): void {
     this.#operations += operations;
     if (this.#operations > MOST_OPERATIONS) {
       throw this.fail(`its pickle takes more than ${MOST_OPERATIONS} operations, far more than a model does.`);
@@ -49,7 +49,7 @@ export class PickleMachine {
     );
   }
 
-  push(value: Value): void {
+  push(value: PickleValue): void {
     this.#stack.push(value);
   }
 
@@ -57,26 +57,26 @@ export class PickleMachine {
     this.#marks.push(this.#stack.length);
   }
 
-  top(): Value {
+  top(): PickleValue {
     const top = this.#stack.at(-1);
     if (top === undefined) throw this.malformed('nothing is on its stack');
     return top;
   }
 
-  pop(): Value {
+  pop(): PickleValue {
     const top = this.top();
     this.#stack.pop();
     return top;
   }
 
   /** The last `count` objects, taken off the stack. */
-  take(count: number): Value[] {
+  take(count: number): PickleValue[] {
     if (this.#stack.length < count) throw this.malformed('too little is on its stack');
     return this.#stack.splice(-count);
   }
 
   /** The objects since the last mark, taken off the stack. */
-  takeToMark(): Value[] {
+  takeToMark(): PickleValue[] {
     const mark = this.#marks.pop();
     if (mark === undefined || mark > this.#stack.length) throw this.malformed('a mark is missing on its stack');
     return this.#stack.splice(mark);
@@ -92,18 +92,18 @@ export class PickleMachine {
     this.push(value);
   }
 
-  append(items: readonly Value[]): void {
+  append(items: readonly PickleValue[]): void {
     const list = this.top();
     // The content of a list of its own class is not needed.
-    if (list instanceof Opaque) return;
+    if (list instanceof OpaqueObject) return;
     if (!Array.isArray(list)) throw this.malformed('something that is no list is appended to');
     for (const item of items) list.push(item);
   }
 
-  setItems(items: readonly Value[]): void {
+  setItems(items: readonly PickleValue[]): void {
     const object = this.top();
-    if (object instanceof Opaque) object.entries ??= new Map();
-    const target = object instanceof Opaque ? object.entries : object;
+    if (object instanceof OpaqueObject) object.entries ??= new Map();
+    const target = object instanceof OpaqueObject ? object.entries : object;
     if (!(target instanceof Map) || items.length % 2 !== 0) throw this.malformed('a dictionary is not filled by pairs');
     for (let i = 0; i < items.length; i += 2) {
       setOnce(target, items[i] ?? null, items[i + 1] ?? null, this.fail);
@@ -111,7 +111,7 @@ export class PickleMachine {
   }
 
   /** The dictionary that the pairs since the last mark make. */
-  dictionaryToMark(): void {
+  pushDictionary(): void {
     const items = this.takeToMark();
     this.push(new Map());
     this.setItems(items);
@@ -121,18 +121,18 @@ export class PickleMachine {
   call(): void {
     const [callee = null, args] = this.take(2);
     if (!Array.isArray(args)) throw this.malformed('a function is called without a list of arguments');
-    this.push(this.result(callee, args));
+    this.push(this.makeCallResult(callee, args));
   }
 
   /** What calling a function gives. */
-  result(callee: Value, args: readonly Value[]): Value {
-    if (callee instanceof UnknownName || callee instanceof Opaque) {
+  makeCallResult(callee: PickleValue, args: readonly PickleValue[]): PickleValue {
+    if (callee instanceof UnknownName || callee instanceof OpaqueObject) {
       this.called.add(callee.name);
-      return new Opaque(callee.name, args);
+      return new OpaqueObject(callee.name, args);
     }
     if (!(callee instanceof AllowedCall)) throw this.malformed('something that is no function is called');
     // An argument may be copied, and a short pickle can pass the same long list time and again.
-    for (const arg of args) if (Array.isArray(arg)) this.spend(arg.length);
+    for (const arg of args) if (Array.isArray(arg)) this.countOperations(arg.length);
     return callee.call(args, this.fail);
   }
 
@@ -140,7 +140,7 @@ export class PickleMachine {
   build(): void {
     const state = this.pop();
     const target = this.top();
-    if (target instanceof Opaque) target.state = state;
+    if (target instanceof OpaqueObject) target.state = state;
     else if (!(target instanceof Map || target instanceof PickledTensor)) {
       throw this.malformed('attributes are set on a plain value');
     }

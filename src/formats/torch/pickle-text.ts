@@ -5,7 +5,7 @@ import type { PickleMachine } from './pickle-machine.js';
 const MOST_DIGITS = 1000;
 
 /** `INT` and `LONG`: `12`, `12L`; `00` and `01` are booleans. */
-export function parseInteger(line: string, machine: PickleMachine): number | bigint | boolean {
+export function parsePickleInteger(line: string, machine: PickleMachine): number | bigint | boolean {
   if (line === '00' || line === '01') return line === '01';
   const text = line.endsWith('L') ? line.slice(0, -1) : line;
   if (!/^[+-]?\d+$/.test(text) || text.length > MOST_DIGITS) throw machine.malformed('an integer is no integer');
@@ -26,7 +26,7 @@ export function parsePickleFloat(line: string, machine: PickleMachine): number {
 const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', '\\': '\\', "'": "'", '"': '"' };
 
 /** `STRING`: quoted and escaped as Python 2 shows one. */
-export function plainText(line: string, machine: PickleMachine): string {
+export function parseQuotedText(line: string, machine: PickleMachine): string {
   const quoted = /^(['"])(.*)\1$/s.exec(line.trim());
   if (quoted === null) throw machine.malformed('a text is not quoted');
   return (quoted[2] as string).replace(/\\(x[0-9a-fA-F]{2}|.)/gs, (whole, code: string) =>
@@ -35,7 +35,7 @@ export function plainText(line: string, machine: PickleMachine): string {
 }
 
 /** `UNICODE`: Latin-1, where `\uXXXX` and `\UXXXXXXXX` stand for every other character. */
-export function rawUnicode(line: string, machine: PickleMachine): string {
+export function parseUnicodeText(line: string, machine: PickleMachine): string {
   return line.replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (_, short?: string, long?: string) => {
     const code = Number.parseInt(short ?? long ?? '', 16);
     if (code > 0x10ffff) throw machine.malformed('a text has a character that does not exist');

@@ -3,13 +3,13 @@ import type { DType } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { WeightSet } from '../weight-sets.js';
 import { openArchive } from './archive.js';
-import type { Container, OpenContainer } from './container.js';
-import { kindOfFile } from './file-kind.js';
+import type { Container, ContainerOpener } from './container.js';
+import { describeFileKind } from './file-kind.js';
 import { isLegacyFile, openLegacy } from './legacy.js';
-import { Materializer } from './materialize.js';
-import { listSuspicious } from './suspicious.js';
-import { selectWeights } from './training-checkpoint.js';
-import { type Fail, type PickledTensor, quote } from './values.js';
+import { Materializer } from './materializer.js';
+import { type Fail, type PickledTensor, quote } from './pickle-values.js';
+import { selectWeights } from './select-weights.js';
+import { listSuspiciousCalls } from './suspicious-calls.js';
 
 /** How the tensors lay in a PyTorch file. */
 export interface TorchSource {
@@ -55,7 +55,7 @@ export interface ReadTorchOptions {
 export async function readTorch(bytes: Uint8Array, file: string, options: ReadTorchOptions = {}): Promise<TorchFile> {
   const fail: Fail = (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file' });
   const container = await chooseOpener(bytes, fail)(bytes, fail);
-  const suspicious = listSuspicious(container.called);
+  const suspicious = listSuspiciousCalls(container.called);
   const warning = `the file asks to call ${suspicious.join(', ')}, which no weights need and which is refused`;
   const selecting: Fail = (problem) => {
     return fail(
@@ -63,14 +63,14 @@ export async function readTorch(bytes: Uint8Array, file: string, options: ReadTo
     );
   };
   const { tensors: pickled, ...selection } = selectWeights(container.value, selecting, options);
-  const readElements = storageReader(container, fail);
+  const readElements = createStorageReader(container, fail);
   const materializer = new Materializer(bytes.length, fail);
   const tensors = new Map<string, Tensor>();
   const dtypes: Partial<Record<DType, number>> = {};
   for (const [name, view] of pickled) {
     const what = `tensor ${quote(name)}`;
-    materializer.check(view, what);
-    const tensor = materializer.tensorOf(view, await readElements(view), what);
+    materializer.checkElementType(view, what);
+    const tensor = materializer.materialize(view, await readElements(view), what);
     tensors.set(name, tensor);
     dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + 1;
   }
@@ -88,21 +88,21 @@ export async function readTorch(bytes: Uint8Array, file: string, options: ReadTo
   return { tensors, source };
 }
 
-function chooseOpener(bytes: Uint8Array, fail: Fail): OpenContainer {
+function chooseOpener(bytes: Uint8Array, fail: Fail): ContainerOpener {
   if (bytes[0] === 0x50 && bytes[1] === 0x4b) return openArchive;
   if (isLegacyFile(bytes)) return openLegacy;
   throw fail(
-    `it is ${kindOfFile(bytes)}, not a PyTorch file. Give the file that torch.save wrote, or rename this one.`,
+    `it is ${describeFileKind(bytes)}, not a PyTorch file. Give the file that torch.save wrote, or rename this one.`,
   );
 }
 
 /** Reads each storage once, and checks once that booleans are 0 or 1. */
-function storageReader(container: Container, fail: Fail): (view: PickledTensor) => Promise<Uint8Array> {
+function createStorageReader(container: Container, fail: Fail): (view: PickledTensor) => Promise<Uint8Array> {
   const read = new Map<string, Uint8Array>();
   const checked = new Set<Uint8Array>();
   return async ({ storage, type }) => {
     const isInPickle = storage instanceof Uint8Array;
-    const bytes = isInPickle ? storage : (read.get(storage.key) ?? (await container.bytesOf(storage)));
+    const bytes = isInPickle ? storage : (read.get(storage.key) ?? (await container.readBytes(storage)));
     if (!isInPickle) read.set(storage.key, bytes);
     if (type.dtype === 'bool' && !checked.has(bytes)) {
       if (bytes.some((byte) => byte > 1)) {

@@ -1,7 +1,7 @@
-import { type Fail, quote, type Value } from './values.js';
+import { type Fail, type PickleValue, quote } from './pickle-values.js';
 
 /** Sets a key of a dictionary. Throws for a text that it has already: Python never writes one twice. */
-export function setOnce(target: Map<Value, Value>, key: Value, value: Value, fail: Fail): void {
+export function setOnce(target: Map<PickleValue, PickleValue>, key: PickleValue, value: PickleValue, fail: Fail): void {
   if (typeof key === 'string' && target.has(key)) {
     throw fail(
       `a dictionary in its pickle has the key ${quote(key)} twice, which Python never writes, so it is unclear which of ` +

@@ -1,8 +1,8 @@
-import { lookUp } from './allowed.js';
-import { ElementType, type Fail, quote, Storage, type Value } from './values.js';
+import { lookUp } from './allowed-calls.js';
+import { ElementType, type Fail, type PickleValue, quote, Storage } from './pickle-values.js';
 
 /** How protocol 0 writes an identifier: as Python shows the tuple. */
-const SHOWN = /^\('storage', <class '([\w.]+)\.(\w+)'>, '([^'\\]*)', '[^'\\]*', (\d{1,16})(, None)?\)$/;
+const SHOWN_STORAGE = /^\('storage', <class '([\w.]+)\.(\w+)'>, '([^'\\]*)', '[^'\\]*', (\d{1,16})(, None)?\)$/;
 
 /**
  * The object outside the pickle that a persistent identifier names. Storages: `('storage', class, key, device, length)`,
@@ -10,7 +10,7 @@ const SHOWN = /^\('storage', <class '([\w.]+)\.(\w+)'>, '([^'\\]*)', '[^'\\]*', 
  *
  * @throws ShiboriError for any other identifier.
  */
-export function parsePersistentId(id: Value, fail: Fail): Value {
+export function parsePersistentId(id: PickleValue, fail: Fail): PickleValue {
   const [kind, type = null, key, , length, part = null] = parseStorageParts(id);
   if (kind === 'module') return type;
   const valid =
@@ -22,16 +22,16 @@ export function parsePersistentId(id: Value, fail: Fail): Value {
   return new Storage(key, type, length);
 }
 
-function parseStorageParts(id: Value): readonly Value[] {
+function parseStorageParts(id: PickleValue): readonly PickleValue[] {
   if (Array.isArray(id)) return id;
-  const shown = typeof id === 'string' ? SHOWN.exec(id) : null;
+  const shown = typeof id === 'string' ? SHOWN_STORAGE.exec(id) : null;
   if (shown === null) return [];
   const [, module = '', name = '', key = '', length] = shown;
   return ['storage', lookUp(module, name), key, null, Number(length)];
 }
 
 /** Size of a storage in bytes, as the pickle claims it. Throws for elements of unknown size. */
-export function claimedBytes({ type, length }: Storage, fail: Fail): number {
+export function countClaimedBytes({ type, length }: Storage, fail: Fail): number {
   if (type.bytes !== undefined) return length * type.bytes;
   throw fail(`elements of type ${type.name} are not supported. Convert the model in Python: model.float().`);
 }

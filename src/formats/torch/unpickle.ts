@@ -4,11 +4,11 @@
  * input, and the work is bounded.
  * Source: the opcode table of CPython's pickletools, whose names stand in comments.
  */
-import { lookUp } from './allowed.js';
+import { lookUp } from './allowed-calls.js';
 import { ByteReader } from './byte-reader.js';
 import { PickleMachine } from './pickle-machine.js';
-import { parseInteger, parsePickleFloat, plainText, rawUnicode } from './pickle-text.js';
-import { type Fail, UnknownName, type Value } from './values.js';
+import { parsePickleFloat, parsePickleInteger, parseQuotedText, parseUnicodeText } from './pickle-text.js';
+import { type Fail, type PickleValue, UnknownName } from './pickle-values.js';
 
 const STOP = 0x2e;
 
@@ -23,27 +23,27 @@ const byCharacter: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['1', (machine) => void machine.takeToMark()], // POP_MARK
   ['2', (machine) => machine.push(machine.top())], // DUP
 
-  ['p', (machine, reader) => machine.memoize(indexIn(machine, reader))], // PUT
+  ['p', (machine, reader) => machine.memoize(readMemoIndex(machine, reader))], // PUT
   ['q', (machine, reader) => machine.memoize(reader.uint8())], // BINPUT
   ['r', (machine, reader) => machine.memoize(reader.uint32())], // LONG_BINPUT
-  ['\x94', (machine) => machine.memoize(machine.memoized)], // MEMOIZE
-  ['g', (machine, reader) => machine.recall(indexIn(machine, reader))], // GET
+  ['\x94', (machine) => machine.memoize(machine.memoSize)], // MEMOIZE
+  ['g', (machine, reader) => machine.recall(readMemoIndex(machine, reader))], // GET
   ['h', (machine, reader) => machine.recall(reader.uint8())], // BINGET
   ['j', (machine, reader) => machine.recall(reader.uint32())], // LONG_BINGET
 
   ['N', (machine) => machine.push(null)],
   ['\x88', (machine) => machine.push(true)],
   ['\x89', (machine) => machine.push(false)],
-  ['I', (machine, reader) => machine.push(parseInteger(reader.line(), machine))], // INT, and booleans as 00 and 01
-  ['L', (machine, reader) => machine.push(parseInteger(reader.line(), machine))], // LONG
+  ['I', (machine, reader) => machine.push(parsePickleInteger(reader.line(), machine))], // INT, and booleans as 00 and 01
+  ['L', (machine, reader) => machine.push(parsePickleInteger(reader.line(), machine))], // LONG
   ['K', (machine, reader) => machine.push(reader.uint8())], // BININT1
   ['M', (machine, reader) => machine.push(reader.uint16())], // BININT2
   ['J', (machine, reader) => machine.push(reader.int32())], // BININT
   ['\x8a', (machine, reader) => machine.push(reader.integer(reader.uint8()))], // LONG1
   ['F', (machine, reader) => machine.push(parsePickleFloat(reader.line(), machine))], // FLOAT
   ['G', (machine, reader) => machine.push(reader.float64())], // BINFLOAT
-  ['S', (machine, reader) => machine.push(plainText(reader.line(), machine))], // STRING
-  ['V', (machine, reader) => machine.push(rawUnicode(reader.latin1Line(), machine))], // UNICODE
+  ['S', (machine, reader) => machine.push(parseQuotedText(reader.line(), machine))], // STRING
+  ['V', (machine, reader) => machine.push(parseUnicodeText(reader.latin1Line(), machine))], // UNICODE
   ['U', (machine, reader) => machine.push(reader.textOrBytes(reader.uint8()))], // SHORT_BINSTRING, of Python 2
   ['T', (machine, reader) => machine.push(reader.textOrBytes(reader.uint32()))], // BINSTRING, of Python 2
   ['\x8c', (machine, reader) => machine.push(reader.text(reader.uint8()))], // SHORT_BINUNICODE
@@ -64,7 +64,7 @@ const byCharacter: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['\x86', (machine) => machine.push(machine.take(2))], // TUPLE2
   ['\x87', (machine) => machine.push(machine.take(3))], // TUPLE3
   ['}', (machine) => machine.push(new Map())],
-  ['d', (machine) => machine.dictionaryToMark()], // DICT
+  ['d', (machine) => machine.pushDictionary()], // DICT
   ['s', (machine) => machine.setItems(machine.take(2))], // SETITEM
   ['u', (machine) => machine.setItems(machine.takeToMark())], // SETITEMS
   ['\x8f', (machine) => machine.push([])], // EMPTY_SET
@@ -73,9 +73,9 @@ const byCharacter: ReadonlyMap<string, Operation> = new Map<string, Operation>([
 
   ['c', (machine, reader) => machine.push(lookUp(reader.line(), reader.line()))], // GLOBAL
   ['\x93', lookUpFromStack], // STACK_GLOBAL
-  ['\x82', (machine, reader) => machine.push(extension(reader.uint8()))], // EXT1
-  ['\x83', (machine, reader) => machine.push(extension(reader.uint16()))], // EXT2
-  ['\x84', (machine, reader) => machine.push(extension(reader.int32()))], // EXT4
+  ['\x82', (machine, reader) => machine.push(makeExtensionName(reader.uint8()))], // EXT1
+  ['\x83', (machine, reader) => machine.push(makeExtensionName(reader.uint16()))], // EXT2
+  ['\x84', (machine, reader) => machine.push(makeExtensionName(reader.int32()))], // EXT4
   ['i', (machine, reader) => instantiate(machine, lookUp(reader.line(), reader.line()), machine.takeToMark())], // INST
   ['o', instantiateFromStack], // OBJ
   ['R', (machine) => machine.call()], // REDUCE
@@ -93,7 +93,7 @@ function checkProtocol(machine: PickleMachine, reader: ByteReader): void {
   if (protocol > 5) throw machine.malformed(`it is of protocol ${protocol}, and the latest known is 5`);
 }
 
-function indexIn(machine: PickleMachine, reader: ByteReader): number {
+function readMemoIndex(machine: PickleMachine, reader: ByteReader): number {
   const index = Number(reader.line());
   if (Number.isSafeInteger(index) && index >= 0) return index;
   throw machine.malformed('the number of an object is no number');
@@ -106,12 +106,12 @@ function lookUpFromStack(machine: PickleMachine): void {
 }
 
 /** A name out of the registry of a running Python. */
-function extension(code: number): UnknownName {
+function makeExtensionName(code: number): UnknownName {
   return new UnknownName(`copyreg extension ${code}`);
 }
 
-function instantiate(machine: PickleMachine, type: Value, args: readonly Value[]): void {
-  machine.push(machine.result(type, args));
+function instantiate(machine: PickleMachine, type: PickleValue, args: readonly PickleValue[]): void {
+  machine.push(machine.makeCallResult(type, args));
 }
 
 function instantiateFromStack(machine: PickleMachine): void {
@@ -127,7 +127,7 @@ function callWithNames(machine: PickleMachine): void {
 
 /** One pickle out of a file. */
 export interface Pickle {
-  readonly value: Value;
+  readonly value: PickleValue;
   /** Offset of the first byte after it. */
   readonly end: number;
   /** Names that it calls and that nothing here stands for. None was called. */
@@ -138,7 +138,7 @@ export interface Pickle {
 export interface PickleContext {
   readonly fail: Fail;
   /** The object outside the pickle that an identifier stands for: a storage. */
-  readonly persistent: (id: Value) => Value;
+  readonly persistent: (id: PickleValue) => PickleValue;
 }
 
 /**
@@ -150,7 +150,7 @@ export function unpickle(bytes: Uint8Array, start: number, context: PickleContex
   const reader = new ByteReader(bytes, start, context.fail);
   const machine = new PickleMachine(reader, context.persistent);
   for (;;) {
-    machine.spend(1);
+    machine.countOperations(1);
     const code = reader.uint8();
     if (code === STOP) return { value: machine.pop(), end: reader.position, called: machine.called };
     const operation = operations[code];

@@ -1,8 +1,8 @@
-import { isNumpyArray, numpyTensor } from './numpy-array.js';
-import { type Fail, Opaque, PickledTensor, quote, type Value } from './values.js';
+import { isNumpyArray, readNumpyArray } from './numpy-array.js';
+import { type Fail, OpaqueObject, PickledTensor, type PickleValue, quote } from './pickle-values.js';
 
 /** Dictionaries inside dictionaries are followed so far: a pickled module nests as deep as the network. */
-const DEEPEST = 40;
+const MAX_TREE_DEPTH = 40;
 /** Bounds for what a few dictionaries that contain each other can be unfolded to: entries looked at, text of names. */
 const MOST_STEPS = 20e6;
 const MOST_TENSORS = 200_000;
@@ -26,10 +26,10 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
 
 /** Reads the objects of a pickle as dictionaries of tensors. */
 export class WeightTree {
-  readonly #branches = new Map<Value, ReadonlyMap<string, Value> | undefined>();
-  readonly #weights = new Map<Value, boolean>();
-  readonly #complete = new Map<Value, boolean>();
-  readonly #arrays = new Map<Opaque, PickledTensor | undefined>();
+  readonly #branches = new Map<PickleValue, ReadonlyMap<string, PickleValue> | undefined>();
+  readonly #weights = new Map<PickleValue, boolean>();
+  readonly #complete = new Map<PickleValue, boolean>();
+  readonly #arrays = new Map<OpaqueObject, PickledTensor | undefined>();
   #steps = 0;
 
   constructor(
@@ -39,25 +39,25 @@ export class WeightTree {
   ) {}
 
   /** A dictionary, one of a class of its own, or a pickled module, by its keys. */
-  branchOf(value: Value | undefined): ReadonlyMap<string, Value> | undefined {
-    if (!(value instanceof Map || value instanceof Opaque)) return undefined;
+  findBranch(value: PickleValue | undefined): ReadonlyMap<string, PickleValue> | undefined {
+    if (!(value instanceof Map || value instanceof OpaqueObject)) return undefined;
     if (!this.#branches.has(value)) this.#branches.set(value, this.#readBranch(value));
     return this.#branches.get(value);
   }
 
   /** Counts entries looked at. Throws when they become more than a model can have. */
-  spend(steps: number): void {
+  countSteps(steps: number): void {
     this.#steps += steps;
     if (this.#steps > MOST_STEPS) throw this.#tooMany();
   }
 
   /** The keys of a dictionary as texts; numbers are those of layers in a list. */
-  #readBranch(value: Map<Value, Value> | Opaque): ReadonlyMap<string, Value> | undefined {
+  #readBranch(value: Map<PickleValue, PickleValue> | OpaqueObject): ReadonlyMap<string, PickleValue> | undefined {
     const parts = value instanceof Map ? [value] : (this.#moduleParts(value) ?? (value.entries && [value.entries]));
     if (parts === undefined) return undefined;
-    const entries = new Map<string, Value>();
+    const entries = new Map<string, PickleValue>();
     for (const part of parts) {
-      this.spend(part.size);
+      this.countSteps(part.size);
       for (const [key, entry] of part) {
         if (typeof key !== 'string' && typeof key !== 'number') continue;
         const name = String(key);
@@ -69,35 +69,37 @@ export class WeightTree {
   }
 
   /** Parameters, buffers and modules of a pickled `torch.nn.Module`, in the order of its state dict. */
-  #moduleParts(value: Opaque): readonly Map<Value, Value>[] | undefined {
-    const state = moduleState(value);
+  #moduleParts(value: OpaqueObject): readonly Map<PickleValue, PickleValue>[] | undefined {
+    const state = readModuleState(value);
     if (state === undefined) return undefined;
     const { parameters, modules, buffers, passing } = state;
-    this.spend(passing.length + buffers.size);
+    this.countSteps(passing.length + buffers.size);
     const left = new Set(passing);
     return [parameters, new Map([...buffers].filter(([name]) => !left.has(name))), modules];
   }
 
   /** A tensor, or an array of NumPy. */
-  tensorOf(value: Value | undefined): PickledTensor | undefined {
+  findPickledTensor(value: PickleValue | undefined): PickledTensor | undefined {
     if (value instanceof PickledTensor) return value;
-    if (!(value instanceof Opaque && isNumpyArray(value))) return undefined;
-    if (!this.#arrays.has(value)) this.#arrays.set(value, numpyTensor(value));
+    if (!(value instanceof OpaqueObject && isNumpyArray(value))) return undefined;
+    if (!this.#arrays.has(value)) this.#arrays.set(value, readNumpyArray(value));
     return this.#arrays.get(value);
   }
 
   /** Whether a dictionary or one inside it has weights: not counters, states of random generators, or an optimizer's. */
-  holdsWeights(value: Value | undefined, depth = 0): boolean {
-    const entries = this.branchOf(value);
-    if (value === undefined || entries === undefined || depth > DEEPEST || isOptimizer(entries)) return false;
+  holdsWeights(value: PickleValue | undefined, depth = 0): boolean {
+    const entries = this.findBranch(value);
+    if (value === undefined || entries === undefined || depth > MAX_TREE_DEPTH || isOptimizer(entries)) return false;
     const known = this.#weights.get(value);
     if (known !== undefined) return known;
     // For dictionaries that contain themselves.
     this.#weights.set(value, false);
     let found = false;
     for (const [name, entry] of entries) {
-      const tensor = this.tensorOf(entry);
-      found ||= tensor ? this.#isWeight(name, tensor) : isRebuilt(entry) || this.holdsWeights(entry, depth + 1);
+      const tensor = this.findPickledTensor(entry);
+      found ||= tensor
+        ? this.#isWeight(name, tensor)
+        : isUnreadableTensor(entry) || this.holdsWeights(entry, depth + 1);
       if (found) break;
     }
     this.#weights.set(value, found);
@@ -111,23 +113,25 @@ export class WeightTree {
   }
 
   /** Whether a dictionary is a state dict by itself: its keys are paths of layers, or it is a module. */
-  isComplete(value: Value | undefined): boolean {
-    if (value === undefined || (value instanceof Opaque && moduleState(value))) return value !== undefined;
+  isComplete(value: PickleValue | undefined): boolean {
+    if (value === undefined || (value instanceof OpaqueObject && readModuleState(value))) return value !== undefined;
     const known = this.#complete.get(value);
     if (known !== undefined) return known;
-    const entries = [...(this.branchOf(value) ?? [])];
-    const found = entries.some(([name, entry]) => name.includes('.') && (this.tensorOf(entry) || isRebuilt(entry)));
+    const entries = [...(this.findBranch(value) ?? [])];
+    const found = entries.some(
+      ([name, entry]) => name.includes('.') && (this.findPickledTensor(entry) || isUnreadableTensor(entry)),
+    );
     this.#complete.set(value, found);
     return found;
   }
 
   /** Number of tensors in a dictionary and those in it. */
-  countTensors(value: Value, around = new Set<Value>([value])): number {
+  countTensors(value: PickleValue, around = new Set<PickleValue>([value])): number {
     let count = 0;
-    for (const entry of this.branchOf(value)?.values() ?? []) {
-      this.spend(1);
-      if (this.tensorOf(entry)) count += 1;
-      else if (around.size < DEEPEST && !around.has(entry) && this.branchOf(entry)) {
+    for (const entry of this.findBranch(value)?.values() ?? []) {
+      this.countSteps(1);
+      if (this.findPickledTensor(entry)) count += 1;
+      else if (around.size < MAX_TREE_DEPTH && !around.has(entry) && this.findBranch(entry)) {
         around.add(entry);
         count += this.countTensors(entry, around);
         around.delete(entry);
@@ -142,26 +146,26 @@ export class WeightTree {
    * @param ignored receives the paths of what is no tensor.
    * @throws ShiboriError for a tensor that an unknown function makes.
    */
-  flatten(value: Value, ignored?: (path: string) => void): Map<string, PickledTensor> {
+  flatten(value: PickleValue, ignored?: (path: string) => void): Map<string, PickledTensor> {
     const tensors = new Map<string, PickledTensor>();
     let characters = 0;
     /** The dictionaries around the one visited: one may contain itself. */
-    const around = new Set<Value>([value]);
-    const visit = (node: Value, path: string, depth: number) => {
-      for (const [key, entry] of this.branchOf(node) ?? []) {
+    const around = new Set<PickleValue>([value]);
+    const visit = (node: PickleValue, path: string, depth: number) => {
+      for (const [key, entry] of this.findBranch(node) ?? []) {
         const name = path === '' ? key : `${path}.${key}`;
-        this.spend(1);
+        this.countSteps(1);
         characters += name.length;
         if (characters > MOST_CHARACTERS) throw this.#tooMany();
-        const tensor = this.tensorOf(entry);
+        const tensor = this.findPickledTensor(entry);
         if (tensor) {
           if (tensors.has(name)) throw this.fail(`its weights have two tensors of the name ${quote(name)}.`);
           tensors.set(name, tensor);
-        } else if (depth < DEEPEST && !around.has(entry) && this.#isPart(node, entry)) {
+        } else if (depth < MAX_TREE_DEPTH && !around.has(entry) && this.#isPart(node, entry)) {
           around.add(entry);
           visit(entry, name, depth + 1);
           around.delete(entry);
-        } else if (isRebuilt(entry)) throw this.#unreadable(name, entry);
+        } else if (isUnreadableTensor(entry)) throw this.#unreadable(name, entry);
         else if (entry !== null) ignored?.(name);
         if (tensors.size > MOST_TENSORS) throw this.#tooMany();
       }
@@ -171,15 +175,15 @@ export class WeightTree {
   }
 
   /** Whether a dictionary in another one belongs to its tensors: modules may have counters alone. */
-  #isPart(node: Value, entry: Value): boolean {
-    return this.holdsWeights(entry) || (node instanceof Opaque && this.branchOf(entry) !== undefined);
+  #isPart(node: PickleValue, entry: PickleValue): boolean {
+    return this.holdsWeights(entry) || (node instanceof OpaqueObject && this.findBranch(entry) !== undefined);
   }
 
   #tooMany() {
     return this.fail('its dictionaries contain each other so often that they hold far more than a model does.');
   }
 
-  #unreadable(name: string, { name: maker }: Opaque) {
+  #unreadable(name: string, { name: maker }: OpaqueObject) {
     const convert = 'Convert it to a plain dense tensor in Python, and save the state dict again.';
     const kind = KINDS.find(([pattern]) => pattern.test(maker))?.[1] ?? 'an object';
     if (maker === 'torch.storage._load_from_bytes') {
@@ -195,7 +199,7 @@ export class WeightTree {
 }
 
 /** The parts of a pickled `torch.nn.Module` that make its state dict; `undefined` for every other object. */
-export function moduleState({ state }: Opaque) {
+export function readModuleState({ state }: OpaqueObject) {
   const attributes = Array.isArray(state) ? state[0] : state;
   if (!(attributes instanceof Map)) return undefined;
   const parameters = attributes.get('_parameters');
@@ -206,23 +210,25 @@ export function moduleState({ state }: Opaque) {
   return {
     parameters,
     modules,
-    buffers: buffers instanceof Map ? buffers : new Map<Value, Value>(),
+    buffers: buffers instanceof Map ? buffers : new Map<PickleValue, PickleValue>(),
     passing: Array.isArray(passing) ? passing : [],
   };
 }
 
-function isOptimizer(entries: ReadonlyMap<string, Value>): boolean {
+function isOptimizer(entries: ReadonlyMap<string, PickleValue>): boolean {
   return entries.has('param_groups');
 }
 
 /** Whether an unknown function makes a tensor: it is PyTorch's, or is given one. */
-export function isRebuilt(value: Value | undefined): value is Opaque {
-  if (!(value instanceof Opaque) || isNumpyArray(value) || moduleState(value)) return false;
+export function isUnreadableTensor(value: PickleValue | undefined): value is OpaqueObject {
+  if (!(value instanceof OpaqueObject) || isNumpyArray(value) || readModuleState(value)) return false;
   const makes = /^torch\.[\w.]*_rebuild\w*$/.test(value.name) || value.name === 'torch.storage._load_from_bytes';
-  const isGiven = value.args.some((arg) => arg instanceof PickledTensor || (arg instanceof Opaque && isLoaded(arg)));
+  const isGiven = value.args.some(
+    (arg) => arg instanceof PickledTensor || (arg instanceof OpaqueObject && isLoadedFromBytes(arg)),
+  );
   return makes || isGiven;
 }
 
-function isLoaded({ name }: Opaque): boolean {
+function isLoadedFromBytes({ name }: OpaqueObject): boolean {
   return name === 'torch.storage._load_from_bytes';
 }

@@ -2,7 +2,7 @@ import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { ShiboriError, UsageError } from '../../errors.js';
 import { computeStrides } from '../../tensor/dims.js';
 import type { DType } from '../../tensor/dtype.js';
-import { getBytes, type Tensor } from '../../tensor/tensor.js';
+import { getTensorBytes, type Tensor } from '../../tensor/tensor.js';
 import { PickleWriter } from './pickle-writer.js';
 
 /** Element types that every PyTorch since 1.6 knows. */
@@ -42,7 +42,7 @@ export async function writeTorch(tensors: ReadonlyMap<string, Tensor>, name = 'a
   const add = (entry: string, bytes: Uint8Array) => writer.add(`${name}/${entry}`, new Uint8ArrayReader(bytes));
   await add('data.pkl', encodePickle(tensors));
   let key = 0;
-  for (const tensor of tensors.values()) await add(`data/${key++}`, getBytes(tensor));
+  for (const tensor of tensors.values()) await add(`data/${key++}`, getTensorBytes(tensor));
   await add('version', new TextEncoder().encode('3\n'));
   return writer.close();
 }

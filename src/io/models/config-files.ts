@@ -39,7 +39,7 @@ export function readModelConfigs(model: string): ModelConfigs {
   for (const [name, parse] of Object.entries(parsers)) {
     const file = folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
     if (file === undefined) continue;
-    const config = parse(readText(file), file);
+    const config = parse(readConfigText(file), file);
     if (Object.keys(config.parts).length > 0) layers.push({ from: file, parts: config.parts });
     if (config.classes) classes ??= { names: config.classes, file };
   }
@@ -51,7 +51,7 @@ export function readModelConfigs(model: string): ModelConfigs {
 function readWords(folders: readonly string[]): ModelConfigs['classes'] {
   const file = folders.map((folder) => join(folder, 'words.txt')).find((path) => existsSync(path));
   if (file === undefined) return undefined;
-  const lines = readText(file).trim().split(/\r?\n/);
+  const lines = readConfigText(file).trim().split(/\r?\n/);
   const names = lines.map(
     (line) =>
       line
@@ -62,7 +62,7 @@ function readWords(folders: readonly string[]): ModelConfigs['classes'] {
   return { names, file, isGuess: true };
 }
 
-function readText(file: string): string {
+function readConfigText(file: string): string {
   try {
     if (statSync(file).size <= MOST_BYTES) return readFileSync(file, 'utf8');
   } catch (error) {

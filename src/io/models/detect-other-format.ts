@@ -1,5 +1,5 @@
 /** How the first characters of a file that is no model betray what it is, and what to do about it. */
-const impostors: readonly { readonly pattern: RegExp; what(match: RegExpExecArray): string }[] = [
+const otherFormats: readonly { readonly pattern: RegExp; what(match: RegExpExecArray): string }[] = [
   {
     pattern: /^version https:\/\/git-lfs\.github\.com\/spec\/v1\n(?:.*\n)*?size (\d+)/,
     what: ([, size]) =>
@@ -20,7 +20,7 @@ const impostors: readonly { readonly pattern: RegExp; what(match: RegExpExecArra
 export function detectOtherFormat(bytes: Uint8Array): string | undefined {
   // Each byte a character: most of what is looked for is ASCII.
   const start = String.fromCharCode(...bytes.subarray(0, 512));
-  for (const { pattern, what } of impostors) {
+  for (const { pattern, what } of otherFormats) {
     const match = pattern.exec(start);
     if (match) return what(match);
   }

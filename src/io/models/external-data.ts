@@ -14,7 +14,7 @@ import { isLink, listModelFolders } from './model-folders.js';
 const PIECE = 2 ** 30;
 
 /** What reads the external data of a model, and notes on where they were. */
-export interface ExternalData {
+export interface ExternalDataFiles {
   readonly read: ExternalReader;
   readonly notes: readonly string[];
   /** Paths of the files that were read so far. */
@@ -22,7 +22,7 @@ export interface ExternalData {
 }
 
 /** The reader of the external data of a model file. */
-export function openExternalData(model: string): ExternalData {
+export function openExternalData(model: string): ExternalDataFiles {
   const folders = listModelFolders(model);
   const notes: string[] = [];
   const found = new Map<string, string>();
@@ -36,20 +36,20 @@ export function openExternalData(model: string): ExternalData {
           file: model,
         });
       };
-      const path = found.get(location) ?? find(location, folders, fail);
+      const path = found.get(location) ?? findDataFile(location, folders, fail);
       if (!found.has(location)) {
         found.set(location, path);
         const real = realpathSync(path);
         const isNear = folders.some((folder) => real.startsWith(realpathSync(folder) + sep));
         if (!isNear) notes.push(`External data "${location}" of the model are a link to ${real}.`);
       }
-      return readPart(path, offset, length, fail);
+      return readFilePart(path, offset, length, fail);
     },
   };
 }
 
 /** The data file, in the first of the folders that has it. */
-function find(location: string, folders: readonly string[], fail: (reason: string) => ShiboriError): string {
+function findDataFile(location: string, folders: readonly string[], fail: (reason: string) => ShiboriError): string {
   for (const folder of folders) {
     const path = resolve(folder, location);
     if (!existsSync(path)) {
@@ -71,7 +71,7 @@ function find(location: string, folders: readonly string[], fail: (reason: strin
   );
 }
 
-function readPart(
+function readFilePart(
   path: string,
   offset: number,
   length: number | undefined,

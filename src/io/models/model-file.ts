@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { ShiboriError, UsageError, whileReading } from '../../errors.js';
+import { addFileToError, ShiboriError, UsageError } from '../../errors.js';
 import { writeOnnxChunks } from '../../formats/onnx/write.js';
 import { writeSafetensors } from '../../formats/safetensors/write.js';
 import { writeTorch } from '../../formats/torch/write.js';
@@ -11,14 +11,14 @@ import { buildStateDict } from '../../models/state-dict.js';
 import { checkFinite } from '../../passes/check-weights.js';
 import { withOutputs } from '../../passes/scores-graph.js';
 import { storeWeights } from '../../passes/store-weights.js';
-import { packageVersion } from '../package.js';
+import { readPackageVersion } from '../package-version.js';
 import { readModelConfigs } from './config-files.js';
 import { detectOtherFormat } from './detect-other-format.js';
 import type { Preprocessed } from './model-preprocess.js';
 import { type OnnxOrigin, openOnnx } from './open-onnx.js';
 import type { OpenOptions } from './open-options.js';
 import { openState, readSafeState, readTorchState } from './open-state.js';
-import { describeStored, mainDtype, type StoredFile } from './stored-file.js';
+import { describeStoredFile, findMainDtype, type StoredFile } from './stored-file.js';
 
 export type { OpenOptions } from './open-options.js';
 
@@ -53,7 +53,7 @@ const formatNames: Readonly<Record<ModelFormat, string>> = {
   safetensors: 'a safetensors file',
 };
 
-const byExtension: Readonly<Record<string, ModelFormat>> = {
+const formatsByExtension: Readonly<Record<string, ModelFormat>> = {
   '.onnx': 'onnx',
   '.pt': 'torch',
   '.pth': 'torch',
@@ -64,17 +64,17 @@ const byExtension: Readonly<Record<string, ModelFormat>> = {
 };
 
 /** The format that a file's extension promises. Throws UsageError for one that is none of a model's. */
-export function getModelFormat(file: string): ModelFormat {
+export function parseModelFormat(file: string): ModelFormat {
   // `checkpoint.pth.tar` is what PyTorch's own examples write; it is no archive.
-  const format = byExtension[getModelExtension(file).toLowerCase()];
+  const format = formatsByExtension[getModelExtension(file).toLowerCase()];
   if (format) return format;
   throw new UsageError(
-    `"${file}" does not look like a model: expected a name ending in ${Object.keys(byExtension).join(', ')}.`,
+    `"${file}" does not look like a model: expected a name ending in ${Object.keys(formatsByExtension).join(', ')}.`,
   );
 }
 
 /** The format that the first bytes of a file show, or `undefined`. */
-function formatOfBytes(bytes: Uint8Array): ModelFormat | undefined {
+function detectFormat(bytes: Uint8Array): ModelFormat | undefined {
   // First: the length of its header may begin with any byte.
   if (bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0) return 'safetensors';
   if (bytes[0] === 0x50 && bytes[1] === 0x4b) return 'torch';
@@ -83,7 +83,7 @@ function formatOfBytes(bytes: Uint8Array): ModelFormat | undefined {
 }
 
 /** Reads a whole file. Throws ShiboriError when it is missing or cannot be read. */
-export async function readWhole(file: string, what: string): Promise<Uint8Array> {
+export async function readWholeFile(file: string, what: string): Promise<Uint8Array> {
   try {
     const handle = await open(file, 'r');
     try {
@@ -115,12 +115,12 @@ export async function readWhole(file: string, what: string): Promise<Uint8Array>
  * @throws ShiboriError when the file is missing, damaged, mislabelled, or no known architecture.
  */
 export async function openModel(file: string, options: OpenOptions = {}): Promise<OpenedModel> {
-  const promised = getModelFormat(file);
-  const opened = await openBytes(await readWhole(file, 'model'), promised, file, options);
+  const promised = parseModelFormat(file);
+  const opened = await openBytes(await readWholeFile(file, 'model'), promised, file, options);
   try {
     checkFinite(opened.graph);
   } catch (error) {
-    throw whileReading(file, error);
+    throw addFileToError(file, error);
   }
   return opened;
 }
@@ -133,16 +133,16 @@ export async function openBytes(
   options: OpenOptions,
 ): Promise<OpenedModel> {
   if (bytes.length === 0) throw new ShiboriError(`Reading ${file}: the file is empty.`, { code: 'invalid-file' });
-  const found = formatOfBytes(bytes);
+  const found = detectFormat(bytes);
   if (found !== undefined && found !== promised) {
     throw new ShiboriError(
       `Reading ${file}: its name promises ${formatNames[promised]}, but it holds ${formatNames[found]}. Rename it, or give the right file.`,
       { code: 'invalid-file' },
     );
   }
-  const impostor = detectOtherFormat(bytes);
-  if (impostor)
-    throw new ShiboriError(`Reading ${file}: it is not ${formatNames[promised]}: ${impostor}.`, {
+  const otherFormat = detectOtherFormat(bytes);
+  if (otherFormat)
+    throw new ShiboriError(`Reading ${file}: it is not ${formatNames[promised]}: ${otherFormat}.`, {
       code: 'invalid-file',
     });
   const common = { file, format: promised, fileBytes: bytes.length };
@@ -154,14 +154,18 @@ export async function openBytes(
   }
   if (promised === 'onnx') {
     const { dtype, ...opened } = openOnnx(bytes, file, options, configs);
-    const stored = describeStored(opened.graph, dtype, [file, ...opened.origin.externalFiles]);
+    const stored = describeStoredFile(opened.graph, dtype, [file, ...opened.origin.externalFiles]);
     return { ...common, ...opened, stored, ignored: [] };
   }
   const state = promised === 'torch' ? await readTorchState(bytes, file, options) : readSafeState(bytes, file, options);
   const opened = openState(state, file, options, configs);
   // What else a checkpoint holds (the state of an optimizer, other weights) is no part of the model.
   if (state.ignored.length > 0) return { ...common, ...opened };
-  return { ...common, ...opened, stored: describeStored(opened.graph, mainDtype(state.tensors.values()), [file]) };
+  return {
+    ...common,
+    ...opened,
+    stored: describeStoredFile(opened.graph, findMainDtype(state.tensors.values()), [file]),
+  };
 }
 
 /**
@@ -183,7 +187,7 @@ export function buildFileGraph({ graph, info }: LoadedModel): Graph {
 
 /** The bytes of a model in a format, in chunks. */
 export async function encodeModel(model: LoadedModel, format: ModelFormat): Promise<readonly Uint8Array[]> {
-  const version = packageVersion();
+  const version = readPackageVersion();
   const metadata = { ...encodeInfo(model.info), [VERSION_KEY]: version };
   if (format === 'onnx') {
     const { about } = model.info;

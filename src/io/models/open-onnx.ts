@@ -4,7 +4,7 @@
  */
 
 import { evaluateNode } from '../../engine/reference.js';
-import { ShiboriError, UsageError, whileReading } from '../../errors.js';
+import { addFileToError, ShiboriError, UsageError } from '../../errors.js';
 import { type OnnxModel, readOnnx } from '../../formats/onnx/read.js';
 import { formatDims } from '../../graph/dims.js';
 import type { Dim, Graph, Model, Value } from '../../graph/model.js';
@@ -23,7 +23,7 @@ import { openExternalData } from './external-data.js';
 import { applyPreprocess, listKnownLayers, type Preprocessed } from './model-preprocess.js';
 import type { OpenOptions } from './open-options.js';
 import { moveScoresFirst } from './scores-first.js';
-import { mainDtype } from './stored-file.js';
+import { findMainDtype } from './stored-file.js';
 
 /** A value at the border of a file's graph, as the file declares it. */
 export interface DeclaredValue {
@@ -45,9 +45,9 @@ export interface OnnxOrigin {
   readonly externalFiles: readonly string[];
 }
 
-const BATCH = 'N';
+const BATCH_DIM = 'N';
 
-const declared = ({ name, type }: Value): DeclaredValue => ({
+const describeDeclared = ({ name, type }: Value): DeclaredValue => ({
   name,
   dtype: type?.dtype ?? 'unknown',
   dims: type?.dims,
@@ -66,7 +66,7 @@ function checkInputs({ graph }: Model): void {
 }
 
 /** A graph whose input has its dimensions, and what was done to it. */
-interface Bound {
+interface BoundGraph {
   readonly graph: Graph;
   readonly notes: readonly string[];
   /** Why the batch could not be freed. */
@@ -74,14 +74,14 @@ interface Bound {
 }
 
 /** The graph for any batch, or for the file's own where a node holds on to it. */
-function bindImages(model: Model, image: ImageInput, dims: readonly Dim[], file: string): Bound {
+function bindImages(model: Model, image: ImageInput, dims: readonly Dim[], file: string): BoundGraph {
   const bind = (batch: Dim) =>
     importGraph({ ...model, graph: withImageInput(model.graph, image, [batch, ...dims]) }, file, evaluateNode);
-  if (typeof image.batch !== 'number') return bind(BATCH);
+  if (typeof image.batch !== 'number') return bind(BATCH_DIM);
   let reason: string;
   try {
-    const { graph, notes } = bind(BATCH);
-    const freed = freeBatch(graph, BATCH, image.batch);
+    const { graph, notes } = bind(BATCH_DIM);
+    const freed = freeBatch(graph, BATCH_DIM, image.batch);
     if ('graph' in freed) return { graph: freed.graph, notes };
     reason = freed.fixedBy;
   } catch (error) {
@@ -110,7 +110,7 @@ function describeOpened({ about: { producerName, producerVersion, ...others } }:
 }
 
 /** What becomes of weights in small types when a file is written. */
-function noteStorage(dtype: DType): string[] {
+function describeStorage(dtype: DType): string[] {
   if (dtype === 'float16') return ['Its weights are float16; a file that is made of it has them in float16, too.'];
   const isSmall = ['bfloat16', 'int8', 'uint8'].includes(dtype);
   return isSmall ? [`Its weights are ${dtype}; a file that is made of it has them in float32 (compress --store).`] : [];
@@ -125,7 +125,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
   const external = openExternalData(file);
   const read: OnnxModel = readOnnx(bytes, file, { external: external.read });
   const model = { ...read, graph: moveWeightsToInitializers(read.graph) };
-  const dtype = mainDtype(
+  const dtype = findMainDtype(
     Array.from(model.graph.initializers)
       .filter(([value, tensor]) => isStoredWeight(value, tensor))
       .map(([, tensor]) => tensor),
@@ -139,14 +139,14 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
   const origin: OnnxOrigin = {
     opset: model.opset,
     producer: model.producer,
-    inputs: model.graph.inputs.map(declared),
-    outputs: model.graph.outputs.map(declared),
+    inputs: model.graph.inputs.map(describeDeclared),
+    outputs: model.graph.outputs.map(describeDeclared),
     externalFiles: external.files(),
     ...defined({ layout: image?.layout }),
   };
   try {
     checkInputs(model);
-    const notes: string[] = [...external.notes, ...noteStorage(dtype)];
+    const notes: string[] = [...external.notes, ...describeStorage(dtype)];
     if (!image) {
       const imported = importGraph(model, file, evaluateNode);
       notes.push(...imported.notes);
@@ -154,14 +154,14 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
       notes.push(...graph.notes);
       return { dtype, graph: graph.graph, info: graph.info, notes, origin };
     }
-    const channels = readChannels(image, options, notes);
+    const channels = chooseChannels(image, options, notes);
     const takesBytes = !isFloat(image.dtype) || info.takesBytes === true;
     const facts = {
       channels,
       layout: image.layout,
       takesBytes,
       rescales: rescalesPixels(model.graph, image.value),
-      ...readImageSize(image, options),
+      ...findImageSize(image, options),
     };
     const layers = listKnownLayers(info, configs);
     const resolved =
@@ -176,11 +176,11 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     const { graph } = scores;
     return { dtype, graph, notes, origin, ...applyPreprocess(graph, scores.info, configs, resolved, notes) };
   } catch (error) {
-    throw whileReading(file, error);
+    throw addFileToError(file, error);
   }
 }
 
-function readChannels({ channels, value }: ImageInput, options: OpenOptions, notes: string[]): number {
+function chooseChannels({ channels, value }: ImageInput, options: OpenOptions, notes: string[]): number {
   const { channels: wanted } = options;
   if (typeof channels === 'number') {
     if (wanted === undefined || wanted === channels) return channels;
@@ -192,7 +192,7 @@ function readChannels({ channels, value }: ImageInput, options: OpenOptions, not
   return wanted ?? 3;
 }
 
-function readImageSize(
+function findImageSize(
   { height, width }: ImageInput,
   { inputSize }: OpenOptions,
 ): { size?: { from: string; value: readonly [number, number] } } {
@@ -202,7 +202,7 @@ function readImageSize(
     : {};
 }
 
-function noteChanges(image: ImageInput, bound: Bound, notes: string[]): void {
+function noteChanges(image: ImageInput, bound: BoundGraph, notes: string[]): void {
   const { value, layout, layoutFrom, dtype, batch } = image;
   if (layoutFrom === 'sizes') {
     const order = layout === 'nchw' ? '[N, C, H, W]' : '[N, H, W, C]';

@@ -1,9 +1,15 @@
 /* From the bytes of a PyTorch or safetensors file to a model: its weights, and the network that they belong to. */
 import { findTtDescriptors } from '../../decompose/tt-layer.js';
-import { ShiboriError, whileReading } from '../../errors.js';
+import { addFileToError, ShiboriError } from '../../errors.js';
 import { readSafetensors } from '../../formats/safetensors/read.js';
 import { readTorch } from '../../formats/torch/read.js';
-import { chooseByPrefix, groupByPrefix, isAveraged, noteOthers, unknownKey } from '../../formats/weight-sets.js';
+import {
+  chooseByPrefix,
+  groupByPrefix,
+  isAveraged,
+  makeUnknownKeyError,
+  noteOthers,
+} from '../../formats/weight-sets.js';
 import type { Graph } from '../../graph/model.js';
 import { architectures, findArchitecture } from '../../models/architectures.js';
 import { decodeInfo, type ModelInfo } from '../../models/metadata.js';
@@ -47,7 +53,7 @@ export function readSafeState(bytes: Uint8Array, file: string, { weights }: Open
     const known = [...groupByPrefix(tensors)]
       .filter(([key]) => key !== '')
       .map(([key, { size }]) => ({ key, tensors: size }));
-    throw unknownKey(
+    throw makeUnknownKeyError(
       weights ?? '',
       known,
       (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file' }),
@@ -67,15 +73,15 @@ export function readSafeState(bytes: Uint8Array, file: string, { weights }: Open
 export function openState(state: ReadState, file: string, options: OpenOptions, configs: ModelConfigs): OpenedState {
   const { info } = state;
   const { tensors: all, notes: computed } = computeWeights(state.tensors, file);
-  const { tensors, notes: left, ignored } = knownPart(all, options.arch ?? info.architecture);
+  const { tensors, notes: left, ignored } = findKnownPart(all, options.arch ?? info.architecture);
   const architecture = findArchitecture(tensors, file, options.arch ?? info.architecture);
   const layers = listKnownLayers(info, configs);
   const known = layers.find(({ parts }) => parts.size)?.parts.size;
   const inputSize = options.inputSize ?? known ?? architecture.getDefaultInputSize(tensors);
-  const execution = (path: string) =>
+  const getExecution = (path: string) =>
     options.execution ?? info.layers?.find((layer) => layer.path === path)?.execution ?? 'rebuilt';
-  const graph = built(() => architecture.build(tensors, { inputSize, getExecution: execution }), file);
-  const trains = findTtDescriptors(graph).map((layer) => ({ ...layer, execution: execution(layer.path) }));
+  const graph = buildNamingFile(() => architecture.build(tensors, { inputSize, getExecution: getExecution }), file);
+  const trains = findTtDescriptors(graph).map((layer) => ({ ...layer, execution: getExecution(layer.path) }));
   const channels = Number(graph.inputs[0]?.type?.dims[1] ?? 3);
   const size = { from: options.inputSize ? 'option' : 'guess', value: inputSize };
   const facts = {
@@ -96,7 +102,7 @@ export function openState(state: ReadState, file: string, options: OpenOptions, 
  * The tensors that an architecture is recognised from: all, or those under one prefix, where a loss or a second network
  * have some as well.
  */
-function knownPart(tensors: StateDict, arch: string | undefined): Pick<ReadState, 'tensors' | 'notes' | 'ignored'> {
+function findKnownPart(tensors: StateDict, arch: string | undefined): Pick<ReadState, 'tensors' | 'notes' | 'ignored'> {
   const named = architectures.filter(({ name }) => arch === undefined || arch === name);
   const fits = (some: StateDict) => named.some(({ recognises }) => recognises(some));
   const groups = fits(tensors) ? [] : [...groupByPrefix(tensors)].filter(([key, some]) => key !== '' && fits(some));
@@ -114,10 +120,10 @@ function knownPart(tensors: StateDict, arch: string | undefined): Pick<ReadState
 }
 
 /** Builds a network, naming the file in errors. */
-function built(build: () => Graph, file: string): Graph {
+function buildNamingFile(build: () => Graph, file: string): Graph {
   try {
     return build();
   } catch (error) {
-    throw whileReading(file, error);
+    throw addFileToError(file, error);
   }
 }

@@ -12,11 +12,11 @@ import { writeFileAtomic } from '../atomic-file.js';
 import {
   buildFileGraph,
   encodeModel,
-  getModelFormat,
   type LoadedModel,
   type ModelFormat,
   openBytes,
-  readWhole,
+  parseModelFormat,
+  readWholeFile,
 } from './model-file.js';
 import type { OpenOptions } from './open-options.js';
 import { verifyOutputs, verifyTensors } from './verify-model.js';
@@ -45,7 +45,7 @@ export interface SaveOptions {
  * @throws ShiboriError for a file that cannot be written, or is not what it should be; the file that was there before stays.
  */
 export async function saveModel(model: LoadedModel, file: string, options: SaveOptions = {}): Promise<SavedModel> {
-  const format = getModelFormat(file);
+  const format = parseModelFormat(file);
   const chunks = await encodeModel(model, format);
   const { equals, engine = nodeEngine() } = options;
   const sizeBytes = await writeFileAtomic(file, chunks, async (temporary) => {
@@ -72,7 +72,7 @@ async function verifyFile(
   engine: Engine,
   maxBytes = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  const bytes = await readWhole(path, 'model');
+  const bytes = await readWholeFile(path, 'model');
   if (bytes.length > maxBytes)
     throw new ShiboriError(`it takes ${bytes.length} bytes, more than ${maxBytes}`, { code: 'invalid-file' });
   const common = { promised: model.graph, size: model.info.preprocess?.size };

@@ -17,8 +17,8 @@ export function moveScoresFirst(
   configs: Pick<ModelConfigs, 'classes'>,
   options: Pick<OpenOptions, 'outputName' | 'task'>,
 ): { readonly graph: Graph; readonly info: ModelInfo; readonly notes: readonly string[] } {
-  const remembered = whole.outputs.some(({ name }) => name === info.scores) ? info.scores : undefined;
-  const name = options.outputName ?? remembered;
+  const storedName = whole.outputs.some(({ name }) => name === info.scores) ? info.scores : undefined;
+  const name = options.outputName ?? storedName;
   const classes = (info.classes ?? configs.classes?.names)?.length;
   const { graph, outputs, chosen } = withScoresFirst(whole, { name, classes });
   const { scores: _, outputs: __, task: earlier, ...rest } = info;

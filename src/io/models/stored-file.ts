@@ -3,7 +3,7 @@ import { createReadStream, statSync } from 'node:fs';
 import { createGzip } from 'node:zlib';
 import type { Graph } from '../../graph/model.js';
 import type { DType } from '../../tensor/dtype.js';
-import { countBytes, type Tensor } from '../../tensor/tensor.js';
+import { countTensorBytes, type Tensor } from '../../tensor/tensor.js';
 
 /** The files that a graph was read from. */
 export interface StoredFile {
@@ -18,20 +18,20 @@ export interface StoredFile {
 }
 
 /** The element type that most bytes of some weights are in; float32 where there are none. */
-export function mainDtype(weights: Iterable<Tensor>): DType {
+export function findMainDtype(weights: Iterable<Tensor>): DType {
   const bytes = new Map<DType, number>();
-  for (const weight of weights) bytes.set(weight.dtype, (bytes.get(weight.dtype) ?? 0) + countBytes(weight));
+  for (const weight of weights) bytes.set(weight.dtype, (bytes.get(weight.dtype) ?? 0) + countTensorBytes(weight));
   const [first] = [...bytes].sort(([, a], [, b]) => b - a);
   return first?.[0] ?? 'float32';
 }
 
 /** The file that a model is as it was read from it; `undefined` for a model that was changed, or made here. */
-export function findStored(model: { readonly graph: Graph; readonly stored?: StoredFile }): StoredFile | undefined {
+export function findStoredFile(model: { readonly graph: Graph; readonly stored?: StoredFile }): StoredFile | undefined {
   return model.stored?.graph === model.graph ? model.stored : undefined;
 }
 
 /** Describes what a graph was read from. */
-export function describeStored(graph: Graph, dtype: DType, files: readonly string[]): StoredFile {
+export function describeStoredFile(graph: Graph, dtype: DType, files: readonly string[]): StoredFile {
   return { graph, dtype, files, bytes: files.reduce((sum, file) => sum + statSync(file).size, 0) };
 }
 

@@ -8,10 +8,10 @@ import { ShiboriError } from '../../errors.js';
 import { formatDims } from '../../graph/dims.js';
 import type { Graph } from '../../graph/model.js';
 import type { StateDict } from '../../models/state-dict.js';
-import { countElements, sameDims } from '../../tensor/dims.js';
+import { areDimsEqual, countElements } from '../../tensor/dims.js';
 import { allocate, isFloat } from '../../tensor/dtype.js';
 import { seeded } from '../../tensor/random.js';
-import { float32, getBytes, type Tensor, tensor } from '../../tensor/tensor.js';
+import { float32, getTensorBytes, type Tensor, tensor } from '../../tensor/tensor.js';
 
 /**
  * How far outputs may be apart, as a share of the largest: the same float32 products summed in another order differ by
@@ -19,13 +19,13 @@ import { float32, getBytes, type Tensor, tensor } from '../../tensor/tensor.js';
  */
 const SAME_OUTPUT = 1e-3;
 /** One image, and enough to tell a batch that a node holds on to. */
-const BATCHES = [1, 3];
+const VERIFIED_BATCHES = [1, 3];
 /** Sides of the images of a graph that leaves them open. */
 const OPEN_SIDE = 224;
 const SEED = 20;
 
 /** Seeded inputs of a graph: what is open is the batch in front, and the side of the images elsewhere. */
-function probe(graph: Graph, batch: number, size: readonly [number, number] | undefined): NamedTensors {
+function buildProbe(graph: Graph, batch: number, size: readonly [number, number] | undefined): NamedTensors {
   const [height, width] = size ?? [OPEN_SIDE, OPEN_SIDE];
   const feeds: Record<string, Tensor> = {};
   for (const [i, { name, type }] of graph.inputs.entries()) {
@@ -44,7 +44,7 @@ function probe(graph: Graph, batch: number, size: readonly [number, number] | un
 
 /** Where two outputs differ more than they may, in words; `undefined` where they do not. */
 function measureDifference(found: Tensor | undefined, promised: Tensor): string | undefined {
-  if (!found || !sameDims(found.dims, promised.dims)) {
+  if (!found || !areDimsEqual(found.dims, promised.dims)) {
     return `has the dimensions ${formatDims(found?.dims)} instead of ${formatDims(promised.dims)}`;
   }
   let [largest, distance] = [0, 0];
@@ -60,7 +60,7 @@ function measureDifference(found: Tensor | undefined, promised: Tensor): string 
 }
 
 /** Something that should compute what was promised. */
-interface Claim {
+interface GraphUnderTest {
   /** `the file in ONNX Runtime`. */
   readonly who: string;
   readonly graph: Graph;
@@ -88,25 +88,31 @@ export interface Verification {
  */
 export async function verifyOutputs(engine: Engine, about: Verification): Promise<void> {
   const { promised, reopened, onnxFile, equals } = about;
-  const byEngine = (who: string, graph: Graph): Claim => ({ who, graph, load: () => engine.load(graph) });
-  const claims: Claim[] = [];
+  const buildForEngine = (who: string, graph: Graph): GraphUnderTest => ({
+    who,
+    graph,
+    load: () => engine.load(graph),
+  });
+  const tested: GraphUnderTest[] = [];
   if (onnxFile !== undefined) {
-    claims.push({ who: 'the file in ONNX Runtime', graph: promised, load: () => loadModelFile(onnxFile, promised) });
+    tested.push({ who: 'the file in ONNX Runtime', graph: promised, load: () => loadModelFile(onnxFile, promised) });
   }
-  if (reopened) claims.push(byEngine('the file, opened again,', reopened));
-  if (equals) claims.push(byEngine('the original, which it should equal,', equals));
+  if (reopened) tested.push(buildForEngine('the file, opened again,', reopened));
+  if (equals) tested.push(buildForEngine('the original, which it should equal,', equals));
   const [batch] = promised.inputs[0]?.type?.dims ?? [];
-  const feeds = (typeof batch === 'number' ? [batch] : BATCHES).map((count) => probe(promised, count, about.size));
-  const expected = await runAll(byEngine('the model', promised), feeds);
-  for (const claim of claims) {
-    const found = await runAll(claim, feeds);
+  const feeds = (typeof batch === 'number' ? [batch] : VERIFIED_BATCHES).map((count) =>
+    buildProbe(promised, count, about.size),
+  );
+  const expected = await runUnderTest(buildForEngine('the model', promised), feeds);
+  for (const underTest of tested) {
+    const found = await runUnderTest(underTest, feeds);
     for (const [i, outputs] of expected.entries()) {
       for (const [k, output] of outputs.entries()) {
         const difference = measureDifference(found[i]?.[k], output);
         if (difference === undefined) continue;
         const count = Object.values(feeds[i] ?? {})[0]?.dims[0];
         throw new ShiboriError(
-          `at batch ${count}, output "${promised.outputs[k]?.name}" of ${claim.who} ${difference}`,
+          `at batch ${count}, output "${promised.outputs[k]?.name}" of ${underTest.who} ${difference}`,
           { code: 'invalid-file' },
         );
       }
@@ -115,14 +121,14 @@ export async function verifyOutputs(engine: Engine, about: Verification): Promis
 }
 
 /** The outputs for each of some inputs, in the order of the graph's. Inputs are given by their places. */
-async function runAll({ who, graph, load }: Claim, feeds: readonly NamedTensors[]): Promise<Tensor[][]> {
-  const failed = (error: unknown, batch?: number) => {
+async function runUnderTest({ who, graph, load }: GraphUnderTest, feeds: readonly NamedTensors[]): Promise<Tensor[][]> {
+  const describeRunError = (error: unknown, batch?: number) => {
     if (!(error instanceof ShiboriError)) return error;
     const what = batch === undefined ? 'cannot be loaded' : `does not run at batch ${batch}`;
     return new ShiboriError(`${who} ${what}: ${error.message}`, { code: 'invalid-file', cause: error });
   };
   const session = await load().catch((error: unknown) => {
-    throw failed(error);
+    throw describeRunError(error);
   });
   try {
     const all: Tensor[][] = [];
@@ -131,7 +137,7 @@ async function runAll({ who, graph, load }: Claim, feeds: readonly NamedTensors[
       const named: Record<string, Tensor> = {};
       for (const [i, { name }] of graph.inputs.entries()) if (given[i]) named[name] = given[i];
       const outputs = await session.run(named).catch((error: unknown) => {
-        throw failed(error, given[0]?.dims[0]);
+        throw describeRunError(error, given[0]?.dims[0]);
       });
       all.push(graph.outputs.flatMap(({ name }) => outputs[name] ?? []));
     }
@@ -146,11 +152,11 @@ export function verifyTensors(found: StateDict, promised: StateDict): void {
   for (const [name, tensor] of promised) {
     const read = found.get(name);
     if (!read) throw new ShiboriError(`the tensor "${name}" is missing in the file`, { code: 'invalid-file' });
-    if (read.dtype !== tensor.dtype || !sameDims(read.dims, tensor.dims)) {
+    if (read.dtype !== tensor.dtype || !areDimsEqual(read.dims, tensor.dims)) {
       const [is, should] = [read, tensor].map(({ dtype, dims }) => `${dtype} ${formatDims(dims)}`);
       throw new ShiboriError(`the tensor "${name}" is ${is} in the file, not ${should}`, { code: 'invalid-file' });
     }
-    if (Buffer.compare(getBytes(read), getBytes(tensor)) !== 0) {
+    if (Buffer.compare(getTensorBytes(read), getTensorBytes(tensor)) !== 0) {
       throw new ShiboriError(`the elements of the tensor "${name}" are not those that were written`, {
         code: 'invalid-file',
       });

@@ -24,7 +24,7 @@ export interface ExplainedScores {
  * Chooses what is explained. Default: the logits of a model that ends with a softmax or sigmoid, whose probabilities leave
  * no gradient where they are near 0 and 1; the log-probabilities of one that ends with a log-softmax; otherwise the output.
  */
-export function explainedScores(scores: Scores, choice?: ScoreChoice): ExplainedScores {
+export function chooseExplainedScores(scores: Scores, choice?: ScoreChoice): ExplainedScores {
   const { logits, kind, labels, source, output } = scores;
   const asIs = (value: Value, of: OutputKind): ExplainedScores => ({ value, kind: of, takesLogSoftmax: false });
   if (labels === 'none' || kind === 'logits') return asIs(source.value, 'logits');
@@ -50,29 +50,30 @@ export function appendColumns(b: GraphBuilder, value: Value): Value {
   return value.type?.dtype === 'float32' ? flat : b.op('Cast', [flat], { to: 1 });
 }
 
-const negative = (b: GraphBuilder, value: Value): Value => b.op('Neg', [value]);
-const complement = (b: GraphBuilder, value: Value): Value => b.op('Sub', [b.scalar(1), value]);
-const pair = (b: GraphBuilder, no: Value, yes: Value): Value => b.op('Concat', [no, yes], { axis: 1 });
-const logarithm = (b: GraphBuilder, p: Value): Value => b.op('Log', [b.op('Max', [p, b.scalar(LEAST_PROBABILITY)])]);
+const appendNegation = (b: GraphBuilder, value: Value): Value => b.op('Neg', [value]);
+const appendComplement = (b: GraphBuilder, value: Value): Value => b.op('Sub', [b.scalar(1), value]);
+const appendPair = (b: GraphBuilder, no: Value, yes: Value): Value => b.op('Concat', [no, yes], { axis: 1 });
+const appendLogarithm = (b: GraphBuilder, p: Value): Value =>
+  b.op('Log', [b.op('Max', [p, b.scalar(LEAST_PROBABILITY)])]);
 
 /**
  * Adds the scores `[N, classes]` of which one is explained.
  *
- * @param of maps a value of the graph that `scores` describes to the graph that is being built.
+ * @param mapValue maps a value of the graph that `scores` describes to the graph that is being built.
  */
 export function appendClassScores(
   b: GraphBuilder,
-  of: (value: Value) => Value,
+  mapValue: (value: Value) => Value,
   scores: Scores,
   choice?: ScoreChoice,
 ): Value {
-  const { value, kind, takesLogSoftmax } = explainedScores(scores, choice);
-  const raw = appendColumns(b, of(value));
+  const { value, kind, takesLogSoftmax } = chooseExplainedScores(scores, choice);
+  const raw = appendColumns(b, mapValue(value));
   const columns = takesLogSoftmax ? b.op('LogSoftmax', [raw], { axis: 1 }) : raw;
   if (scores.labels !== 'binary') return columns;
-  if (kind === 'logits') return pair(b, negative(b, columns), columns);
-  if (kind === 'probabilities') return pair(b, complement(b, columns), columns);
-  return pair(b, logarithm(b, complement(b, b.op('Exp', [columns]))), columns);
+  if (kind === 'logits') return appendPair(b, appendNegation(b, columns), columns);
+  if (kind === 'probabilities') return appendPair(b, appendComplement(b, columns), columns);
+  return appendPair(b, appendLogarithm(b, appendComplement(b, b.op('Exp', [columns]))), columns);
 }
 
 /** Log-probabilities of the classes in a graph. */
@@ -84,20 +85,24 @@ export interface LogProbabilities {
 }
 
 /** Adds log-probabilities of what a classifier gives. `of` as for `appendClassScores`. */
-export function appendLogProbabilities(b: GraphBuilder, of: (value: Value) => Value, scores: Scores): LogProbabilities {
+export function appendLogProbabilities(
+  b: GraphBuilder,
+  mapValue: (value: Value) => Value,
+  scores: Scores,
+): LogProbabilities {
   const { labels, source } = scores;
-  const columns = appendColumns(b, of(source.value));
+  const columns = appendColumns(b, mapValue(source.value));
   if (source.kind === 'logits' && labels === 'single-label') return { yes: b.op('LogSoftmax', [columns], { axis: 1 }) };
   if (source.kind === 'log-probabilities' && labels === 'single-label') return { yes: columns };
-  if (source.kind === 'probabilities' && labels === 'single-label') return { yes: logarithm(b, columns) };
+  if (source.kind === 'probabilities' && labels === 'single-label') return { yes: appendLogarithm(b, columns) };
   const [no, yes] =
     source.kind === 'logits'
-      ? [columns, negative(b, columns)].map((z) => negative(b, b.op('Softplus', [z])))
+      ? [columns, appendNegation(b, columns)].map((z) => appendNegation(b, b.op('Softplus', [z])))
       : source.kind === 'probabilities'
-        ? [logarithm(b, complement(b, columns)), logarithm(b, columns)]
-        : [logarithm(b, complement(b, b.op('Exp', [columns]))), columns];
+        ? [appendLogarithm(b, appendComplement(b, columns)), appendLogarithm(b, columns)]
+        : [appendLogarithm(b, appendComplement(b, b.op('Exp', [columns]))), columns];
   if (!no || !yes) throw new Error('unreachable: a class is right or wrong');
-  return labels === 'binary' ? { yes: pair(b, no, yes) } : { yes, no };
+  return labels === 'binary' ? { yes: appendPair(b, no, yes) } : { yes, no };
 }
 
 /**
@@ -107,6 +112,6 @@ export function appendLogProbabilities(b: GraphBuilder, of: (value: Value) => Va
  */
 export function appendCrossEntropy(b: GraphBuilder, { yes, no }: LogProbabilities, target: Value): Value {
   const right = b.op('Mul', [yes, target]);
-  const all = no ? b.op('Add', [right, b.op('Mul', [no, complement(b, target)])]) : right;
+  const all = no ? b.op('Add', [right, b.op('Mul', [no, appendComplement(b, target)])]) : right;
   return b.op('Neg', [b.op('ReduceSum', [all], { keepdims: 0 })]);
 }

@@ -1,14 +1,14 @@
 /*
  * Which output of a model holds its scores. Each candidate collects points; the first of those with the most is chosen.
  */
-import { suggestion, UsageError } from '../../errors.js';
+import { formatSuggestion, UsageError } from '../../errors.js';
 import { formatDims } from '../../graph/dims.js';
 import type { Graph, Value } from '../../graph/model.js';
 import { findReachable, listNodesFor } from '../../graph/uses.js';
 import { countColumns, describeOutput } from './scores.js';
 
 /** Words in names of outputs, and what they speak for. */
-const words: readonly (readonly [RegExp, number])[] = [
+const nameWords: readonly (readonly [RegExp, number])[] = [
   [/aux|distill?(?!ed)/i, -6],
   [/emb|feat|hidden|latent|repr|pool|token|attn|attention|penultimate|backbone|vector|descriptor/i, -6],
   [/box|bbox|coord|landmark|keypoint|mask|loss|uncertainty|variance|age\b|regress/i, -4],
@@ -17,7 +17,7 @@ const words: readonly (readonly [RegExp, number])[] = [
 ];
 
 /** Operators that hold weights. */
-const weighted = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+const weightedOps = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 
 /** Points of one candidate among all. */
 function countPoints(
@@ -27,7 +27,7 @@ function countPoints(
   candidates: readonly Value[],
   known?: number,
 ): number {
-  let points = words.reduce((sum, [pattern, value]) => sum + (pattern.test(output.name) ? value : 0), 0);
+  let points = nameWords.reduce((sum, [pattern, value]) => sum + (pattern.test(output.name) ? value : 0), 0);
   const { kind, classes } = describeOutput(graph, output, columns, 'classification');
   if (kind !== 'logits') points += 3;
   if (classes === known) points += 8;
@@ -37,10 +37,10 @@ function countPoints(
   const between = graph.nodes.filter(({ inputs }) => inputs.some((input) => input && after.has(input)));
   const leadsOn = candidates.some((other) => other !== output && after.has(other));
   // Features lead to other outputs by way of weights; logits lead to their own softmax without any.
-  if (leadsOn && between.some(({ op }) => weighted.has(op))) points -= 6;
+  if (leadsOn && between.some(({ op }) => weightedOps.has(op))) points -= 6;
   // The main head is computed from the most.
   const sizes = candidates.map(
-    (candidate) => listNodesFor(graph, [candidate]).filter(({ op }) => weighted.has(op)).length,
+    (candidate) => listNodesFor(graph, [candidate]).filter(({ op }) => weightedOps.has(op)).length,
   );
   if (sizes[candidates.indexOf(output)] === Math.max(...sizes)) points += 2;
   return points;
@@ -81,7 +81,7 @@ export function chooseOutput(
     const names = graph.outputs.map((output) => output.name);
     if (!named) {
       throw new UsageError(
-        `The model has no output "${name}".${suggestion(name, names)} Its outputs: ${names.map((each) => `"${each}"`).join(', ')}.`,
+        `The model has no output "${name}".${formatSuggestion(name, names)} Its outputs: ${names.map((each) => `"${each}"`).join(', ')}.`,
       );
     }
     if (candidates.includes(named)) return chosen(named);

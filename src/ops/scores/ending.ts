@@ -7,7 +7,7 @@
  */
 import type { Node, Value } from '../../graph/model.js';
 import { readAttributes } from '../table.js';
-import type { Walk } from './walk.js';
+import type { BackwardWalk } from './backward-walk.js';
 
 /** How scores follow from logits. */
 export interface Ending {
@@ -16,133 +16,133 @@ export interface Ending {
   readonly link: 'Softmax' | 'Sigmoid' | 'HardSigmoid' | 'Clip';
   readonly logits: Value;
   /** Whether every class has a probability of its own; otherwise all sum up to 1. */
-  readonly each: boolean;
+  readonly perClass: boolean;
   /** Whether the function alone gives the scores, but for bounds that keep them finite. */
   readonly exact: boolean;
 }
 
-const softmax = (logits: Value, kind: Ending['kind'] = 'probabilities'): Ending => ({
+const makeSoftmaxEnding = (logits: Value, kind: Ending['kind'] = 'probabilities'): Ending => ({
   kind,
   link: 'Softmax',
   logits,
-  each: false,
+  perClass: false,
   exact: true,
 });
 
-const sigmoid = (logits: Value, kind: Ending['kind'] = 'probabilities'): Ending => ({
+const makeSigmoidEnding = (logits: Value, kind: Ending['kind'] = 'probabilities'): Ending => ({
   kind,
   link: 'Sigmoid',
   logits,
-  each: true,
+  perClass: true,
   exact: true,
 });
 
 /** The value in front of a subtraction of its own largest element, which changes no softmax. */
-function withoutShift(walk: Walk, value: Value): Value {
-  const base = walk.withoutLayout(value);
-  const node = walk.producer(base);
+function skipShift(walk: BackwardWalk, value: Value): Value {
+  const base = walk.skipLayout(value);
+  const node = walk.findProducer(base);
   const [shifted, shift] = node?.inputs ?? [];
   if (node?.op !== 'Sub' || !shifted || !shift) return value;
-  return walk.isSame(walk.reduced(shift, ['ReduceMax', 'ReduceMean']), shifted) ? shifted : value;
+  return walk.isSame(walk.findReduced(shift, ['ReduceMax', 'ReduceMean']), shifted) ? shifted : value;
 }
 
-const getInput = (walk: Walk, value: Value | undefined, op: string): Value | undefined => {
-  const node = value && walk.producer(walk.withoutLayout(value));
+const findOperatorInput = (walk: BackwardWalk, value: Value | undefined, op: string): Value | undefined => {
+  const node = value && walk.findProducer(walk.skipLayout(value));
   return node?.op === op ? node.inputs[0] : undefined;
 };
 
-function fromSoftmax(walk: Walk, node: Node): Ending | undefined {
+function readSoftmaxEnding(walk: BackwardWalk, node: Node): Ending | undefined {
   const op = node.op === 'Softmax' ? 'Softmax' : 'LogSoftmax';
   const [input] = node.inputs;
   if (!input || walk.columns < 2) return undefined;
   const { axis } = readAttributes(op, node);
   const dims = input.type?.dims;
   if (dims && dims[axis < 0 ? axis + dims.length : axis] !== walk.columns) return undefined;
-  return softmax(withoutShift(walk, input), op === 'Softmax' ? 'probabilities' : 'log-probabilities');
+  return makeSoftmaxEnding(skipShift(walk, input), op === 'Softmax' ? 'probabilities' : 'log-probabilities');
 }
 
 /** Probabilities that are divided by their sum, and exponentials that are: a softmax. */
-function normalized(walk: Walk, value: Value): Ending | undefined {
+function readNormalizedEnding(walk: BackwardWalk, value: Value): Ending | undefined {
   const inner = findEnding(walk, value);
-  if (inner?.kind === 'probabilities') return { ...inner, each: false, exact: inner.exact && !inner.each };
-  const exponent = getInput(walk, walk.withoutBounds(value), 'Exp');
-  return exponent && softmax(withoutShift(walk, exponent));
+  if (inner?.kind === 'probabilities') return { ...inner, perClass: false, exact: inner.exact && !inner.perClass };
+  const exponent = findOperatorInput(walk, walk.skipBounds(value), 'Exp');
+  return exponent && makeSoftmaxEnding(skipShift(walk, exponent));
 }
 
 /** z of 1 + exp(−z). */
-function sigmoidDenominator(walk: Walk, value: Value | undefined): Value | undefined {
-  const node = value && walk.producer(walk.withoutLayout(value));
-  const pair = node?.op === 'Add' ? walk.withConstant(node) : undefined;
-  const exponent = pair?.constant === 1 ? getInput(walk, pair.value, 'Exp') : undefined;
-  return getInput(walk, exponent, 'Neg');
+function findSigmoidLogits(walk: BackwardWalk, value: Value | undefined): Value | undefined {
+  const node = value && walk.findProducer(walk.skipLayout(value));
+  const pair = node?.op === 'Add' ? walk.findConstantOperand(node) : undefined;
+  const exponent = pair?.constant === 1 ? findOperatorInput(walk, pair.value, 'Exp') : undefined;
+  return findOperatorInput(walk, exponent, 'Neg');
 }
 
-function fromDivision(walk: Walk, { inputs }: Node): Ending | undefined {
+function readDivisionEnding(walk: BackwardWalk, { inputs }: Node): Ending | undefined {
   const [numerator, denominator] = inputs;
   if (!numerator || !denominator) return undefined;
-  if (walk.constant(numerator) === 1) {
-    const logits = sigmoidDenominator(walk, denominator);
-    return logits && sigmoid(logits);
+  if (walk.readConstant(numerator) === 1) {
+    const logits = findSigmoidLogits(walk, denominator);
+    return logits && makeSigmoidEnding(logits);
   }
-  const summed = walk.reduced(denominator, ['ReduceSum', 'ReduceL1']);
-  return walk.isSame(summed && walk.withoutBounds(summed), walk.withoutBounds(numerator))
-    ? normalized(walk, numerator)
+  const summed = walk.findReduced(denominator, ['ReduceSum', 'ReduceL1']);
+  return walk.isSame(summed && walk.skipBounds(summed), walk.skipBounds(numerator))
+    ? readNormalizedEnding(walk, numerator)
     : undefined;
 }
 
-function fromProduct(walk: Walk, { inputs }: Node): Ending | undefined {
+function readProductEnding(walk: BackwardWalk, { inputs }: Node): Ending | undefined {
   for (const [value, factor] of [inputs, inputs.toReversed()]) {
-    const sum = value && getInput(walk, factor, 'Reciprocal');
-    const summed = sum && walk.reduced(sum, ['ReduceSum', 'ReduceL1']);
-    if (value && walk.isSame(summed && walk.withoutBounds(summed), walk.withoutBounds(value)))
-      return normalized(walk, value);
+    const sum = value && findOperatorInput(walk, factor, 'Reciprocal');
+    const summed = sum && walk.findReduced(sum, ['ReduceSum', 'ReduceL1']);
+    if (value && walk.isSame(summed && walk.skipBounds(summed), walk.skipBounds(value)))
+      return readNormalizedEnding(walk, value);
   }
   return undefined;
 }
 
 /** The value of which something is the logarithm of the sum of exponentials. */
-function logSumExp(walk: Walk, value: Value): Value | undefined {
-  const direct = walk.reduced(value, ['ReduceLogSumExp']);
+function findLogSumExp(walk: BackwardWalk, value: Value): Value | undefined {
+  const direct = walk.findReduced(value, ['ReduceLogSumExp']);
   if (direct) return direct;
-  const logged = getInput(walk, value, 'Log');
-  const summed = logged ? walk.reduced(logged, ['ReduceSum']) : walk.reduced(value, ['ReduceLogSum']);
-  return getInput(walk, summed, 'Exp');
+  const logged = findOperatorInput(walk, value, 'Log');
+  const summed = logged ? walk.findReduced(logged, ['ReduceSum']) : walk.findReduced(value, ['ReduceLogSum']);
+  return findOperatorInput(walk, summed, 'Exp');
 }
 
 /** x − log Σ exp(x), where the largest element may be taken out of the exponentials and added again. */
-function fromDifference(walk: Walk, { inputs }: Node): Ending | undefined {
+function readDifferenceEnding(walk: BackwardWalk, { inputs }: Node): Ending | undefined {
   const [x, term] = inputs;
   if (!x || !term) return undefined;
-  const logSoftmax = (logits: Value) => softmax(withoutShift(walk, logits), 'log-probabilities');
-  if (walk.isSame(logSumExp(walk, term), x)) return logSoftmax(x);
-  const sum = walk.producer(walk.withoutLayout(term));
+  const logSoftmax = (logits: Value) => makeSoftmaxEnding(skipShift(walk, logits), 'log-probabilities');
+  if (walk.isSame(findLogSumExp(walk, term), x)) return logSoftmax(x);
+  const sum = walk.findProducer(walk.skipLayout(term));
   if (sum?.op !== 'Add') return undefined;
   for (const part of sum.inputs) {
-    const shifted = part && logSumExp(walk, part);
-    const whole = shifted && withoutShift(walk, shifted);
+    const shifted = part && findLogSumExp(walk, part);
+    const whole = shifted && skipShift(walk, shifted);
     if (whole && whole !== shifted && walk.isSame(whole, x)) return logSoftmax(x);
   }
   return undefined;
 }
 
-function fromClip(walk: Walk, node: Node, value: Value): Ending | undefined {
-  const inside = walk.withoutBounds(value);
+function readClipEnding(walk: BackwardWalk, node: Node, value: Value): Ending | undefined {
+  const inside = walk.skipBounds(value);
   const inner = inside === value ? undefined : findEnding(walk, inside);
   if (inner) return inner;
   const [input, low, high] = node.inputs;
-  if (node.op !== 'Clip' || !input || walk.constant(low) !== 0 || walk.constant(high) !== 1) return undefined;
-  return { kind: 'probabilities', link: 'Clip', logits: input, each: true, exact: false };
+  if (node.op !== 'Clip' || !input || walk.readConstant(low) !== 0 || walk.readConstant(high) !== 1) return undefined;
+  return { kind: 'probabilities', link: 'Clip', logits: input, perClass: true, exact: false };
 }
 
-const readers: Readonly<Record<string, (walk: Walk, node: Node, value: Value) => Ending | undefined>> = {
-  Softmax: fromSoftmax,
-  LogSoftmax: fromSoftmax,
-  Sigmoid: (_, { inputs: [z] }) => z && sigmoid(z),
+const endingReaders: Readonly<Record<string, (walk: BackwardWalk, node: Node, value: Value) => Ending | undefined>> = {
+  Softmax: readSoftmaxEnding,
+  LogSoftmax: readSoftmaxEnding,
+  Sigmoid: (_, { inputs: [z] }) => z && makeSigmoidEnding(z),
   HardSigmoid: (_, { inputs: [z] }) =>
-    z && { kind: 'probabilities', link: 'HardSigmoid', logits: z, each: true, exact: false },
+    z && { kind: 'probabilities', link: 'HardSigmoid', logits: z, perClass: true, exact: false },
   Neg(walk, { inputs: [value] }) {
-    const logits = getInput(walk, getInput(walk, value, 'Softplus'), 'Neg');
-    return logits && sigmoid(logits, 'log-probabilities');
+    const logits = findOperatorInput(walk, findOperatorInput(walk, value, 'Softplus'), 'Neg');
+    return logits && makeSigmoidEnding(logits, 'log-probabilities');
   },
   Log(walk, { inputs: [value] }) {
     const inner = value && findEnding(walk, value);
@@ -153,21 +153,21 @@ const readers: Readonly<Record<string, (walk: Walk, node: Node, value: Value) =>
     return inner?.kind === 'log-probabilities' ? { ...inner, kind: 'probabilities' } : undefined;
   },
   Reciprocal(walk, { inputs: [value] }) {
-    const logits = sigmoidDenominator(walk, value);
-    return logits && sigmoid(logits);
+    const logits = findSigmoidLogits(walk, value);
+    return logits && makeSigmoidEnding(logits);
   },
-  Div: fromDivision,
-  Mul: fromProduct,
-  Sub: (walk, node, value) => fromDifference(walk, node) ?? fromClip(walk, node, value),
-  Add: fromClip,
-  Clip: fromClip,
-  Max: fromClip,
-  Min: fromClip,
+  Div: readDivisionEnding,
+  Mul: readProductEnding,
+  Sub: (walk, node, value) => readDifferenceEnding(walk, node) ?? readClipEnding(walk, node, value),
+  Add: readClipEnding,
+  Clip: readClipEnding,
+  Max: readClipEnding,
+  Min: readClipEnding,
 };
 
 /** Finds how a value of one element for each class follows from logits; `undefined` where it does not. */
-export function findEnding(walk: Walk, value: Value): Ending | undefined {
-  const base = walk.withoutLayout(value);
-  const node = walk.producer(base);
-  return node && readers[node.op]?.(walk, node, base);
+export function findEnding(walk: BackwardWalk, value: Value): Ending | undefined {
+  const base = walk.skipLayout(value);
+  const node = walk.findProducer(base);
+  return node && endingReaders[node.op]?.(walk, node, base);
 }

@@ -5,9 +5,9 @@ import { ShiboriError } from '../../errors.js';
 import { formatDims } from '../../graph/dims.js';
 import type { Graph, Value } from '../../graph/model.js';
 import { isFloat } from '../../tensor/dtype.js';
+import { BackwardWalk } from './backward-walk.js';
 import { type Ending, findEnding } from './ending.js';
 import { findProbabilities } from './range.js';
-import { Walk } from './walk.js';
 
 /** What the numbers of an output are. */
 export type OutputKind = 'logits' | 'probabilities' | 'log-probabilities';
@@ -61,8 +61,8 @@ export function countColumns(graph: Graph, { type }: Value): number | undefined 
 
 /** Describes what one output of a graph holds, which must have so many columns. */
 export function describeOutput(graph: Graph, output: Value, columns: number, task: Task): Scores {
-  const walk = new Walk(graph, columns, output.type?.dims[0]);
-  const plain = walk.withoutLayout(output);
+  const walk = new BackwardWalk(graph, columns, output.type?.dims[0]);
+  const plain = walk.skipLayout(output);
   // Where the very last node changes the element type, the numbers in front of it are the same.
   const unchanged = output.type?.dtype === 'float32' || plain.type?.dtype !== 'float32' ? output : plain;
   const asIs = { output, columns, link: undefined, logits: unchanged } as const;
@@ -70,24 +70,30 @@ export function describeOutput(graph: Graph, output: Value, columns: number, tas
     return { ...asIs, classes: columns, kind: 'logits', labels: 'none', source: { value: unchanged, kind: 'logits' } };
   }
   const classes = columns === 1 ? 2 : columns;
-  const labelsOf = (each: boolean): LabelKind => (columns === 1 ? 'binary' : each ? 'multi-label' : 'single-label');
+  const getLabelKind = (each: boolean): LabelKind => (columns === 1 ? 'binary' : each ? 'multi-label' : 'single-label');
   const ending = findEnding(walk, output);
   if (ending) {
-    const { kind, link, logits, each, exact } = ending;
-    const labels = labelsOf(each);
+    const { kind, link, logits, perClass: each, exact } = ending;
+    const labels = getLabelKind(each);
     // A LogSoftmax loses nothing; its output is taken as it is.
-    const isLogSoftmax = walk.producer(plain)?.op === 'LogSoftmax' && labels === 'single-label';
+    const isLogSoftmax = walk.findProducer(plain)?.op === 'LogSoftmax' && labels === 'single-label';
     const source =
       exact && !isLogSoftmax ? ({ value: logits, kind: 'logits' } as const) : ({ value: unchanged, kind } as const);
     return { output, columns, classes, kind, labels, link, logits, source };
   }
   const found = findProbabilities(walk, output);
   if (found) {
-    const labels = labelsOf(!found.sumToOne);
+    const labels = getLabelKind(!found.sumToOne);
     const source = { value: unchanged, kind: 'probabilities' } as const;
     return { ...asIs, classes, kind: 'probabilities', labels, logits: undefined, source };
   }
-  return { ...asIs, classes, kind: 'logits', labels: labelsOf(false), source: { value: unchanged, kind: 'logits' } };
+  return {
+    ...asIs,
+    classes,
+    kind: 'logits',
+    labels: getLabelKind(false),
+    source: { value: unchanged, kind: 'logits' },
+  };
 }
 
 /**

@@ -110,7 +110,7 @@ describe('progress on a terminal', () => {
     const { progress, written, stream, last } = harness({ columns: 80 });
     progress.update({ phase: 'refit', done: 1, total: 2, fields: { layer: 'x'.repeat(60) } });
     stream.columns = 40;
-    progress.resized();
+    progress.redraw();
     // 77 columns have become two rows.
     expect(written.at(-2)).toBe('\r\x1b[1A\x1b[J');
     expect(measureTextWidth(last())).toBeLessThan(40);

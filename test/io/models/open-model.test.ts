@@ -6,7 +6,7 @@ import { nodeEngine } from '../../../src/engine/node.js';
 import { runImages } from '../../../src/evaluation/run-images.js';
 import { writeOnnx } from '../../../src/formats/onnx/write.js';
 import type { Dim, Graph, Value } from '../../../src/graph/model.js';
-import { getPreprocess } from '../../../src/images/open-dataset.js';
+import { requirePreprocess } from '../../../src/images/open-dataset.js';
 import { type OpenOptions, openModel } from '../../../src/io/models/model-file.js';
 import { saveModel } from '../../../src/io/models/save-model.js';
 import { GraphBuilder } from '../../../src/ops/builder.js';
@@ -145,7 +145,9 @@ describe('The images of an ONNX file', () => {
     expect(opened.origin?.layout).toBe('nchw');
     expect(opened.graph.inputs[0]?.type?.dims).toEqual(['N', 11, 6, 1]);
     expect(opened.notes).toEqual([]);
-    expect(() => getPreprocess(opened.graph, opened.info)).toThrow(/images of 11 channels; image files are read as 3/);
+    expect(() => requirePreprocess(opened.graph, opened.info)).toThrow(
+      /images of 11 channels; image files are read as 3/,
+    );
   });
 
   it('are read by their sizes, with a note, where no node shows the layout', async () => {

@@ -6,16 +6,16 @@ import type { Graph } from '../graph/model.js';
 import { openImageLoader } from '../images/image-pool.js';
 import type { Dataset } from '../images/open-dataset.js';
 import { computeCacheKey, evictFeatures, openFeatureCache } from '../io/feature-cache.js';
-import { getCacheFolder } from '../io/fetch.js';
-import { packageVersion } from '../io/package.js';
+import { getCacheFolder } from '../io/named-downloads.js';
+import { readPackageVersion } from '../io/package-version.js';
 import { range } from '../tensor/dims.js';
-import { type FeatureStore, memoryStore } from '../train/features-in-memory.js';
+import { createMemoryStore, type FeatureStore } from '../train/features-in-memory.js';
 import type { TrainingData } from '../train/training-data.js';
 
 /** Features are kept on disk up to this size in all; what was used longest ago makes room. */
 const CACHE_BYTES = 8e9;
 /** Smaller ones are quicker to compute again (VGG16 on two cores: half a minute) than to look after. */
-const WORTH_KEEPING_BYTES = 32e6;
+const FEWEST_CACHED_BYTES = 32e6;
 /** Images whose bytes tell a data set from another one with the same file names. */
 const SAMPLED_IMAGES = 32;
 
@@ -30,7 +30,7 @@ export interface LoadedTrainingData extends TrainingData {
  *
  * @param workers threads that load images, as in `VerbContext`.
  */
-export function trainingData(
+export function openTrainingData(
   dataset: Dataset,
   recipe: ImageTransform,
   onBad: (path: string, reason: string) => void,
@@ -70,7 +70,7 @@ export async function listFeatureKeyParts(
     sampled.map((index) => source.read(index).catch(() => new Uint8Array(0))),
   );
   return [
-    packageVersion(),
+    readPackageVersion(),
     source.name,
     source.items.map(({ path }) => path).join('\n'),
     JSON.stringify(recipe),
@@ -89,7 +89,7 @@ export class FeatureCache {
    *
    * @param views how many views will be kept.
    */
-  async storeFor(
+  async prepareStore(
     dataset: Dataset,
     recipe: ImageTransform,
     views: number,
@@ -98,7 +98,7 @@ export class FeatureCache {
     const parts = await listFeatureKeyParts(dataset, recipe);
     return (elements, prefix) => {
       const bytes = count * elements * Float32Array.BYTES_PER_ELEMENT * views;
-      if (bytes < WORTH_KEEPING_BYTES) return memoryStore(count, elements);
+      if (bytes < FEWEST_CACHED_BYTES) return createMemoryStore(count, elements);
       const key = computeCacheKey([writeGraph(prefix), ...parts]);
       this.#own.set(key, bytes);
       const needed = [...this.#own.values()].reduce((sum, size) => sum + size, 0);

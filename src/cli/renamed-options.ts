@@ -9,11 +9,11 @@ export interface RenamedOption {
 }
 
 /** `imageLayout` of `--image-layout`. */
-const attributeName = (flag: string): string =>
+const toAttributeName = (flag: string): string =>
   flag.replace(/^--/, '').replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 /** Accepts an old name of an option, and prints one line that names the new one. */
-export function withRenamed(command: Command, renamed: readonly RenamedOption[]): Command {
+export function addRenamedOptions(command: Command, renamed: readonly RenamedOption[]): Command {
   const used: string[] = [];
   for (const { flags, to } of renamed) {
     const target = command.options.find(({ long }) => long === to);
@@ -22,7 +22,7 @@ export function withRenamed(command: Command, renamed: readonly RenamedOption[])
     const parse = target.parseArg;
     old.argParser((text: string, previous: unknown) => {
       const value = parse ? parse(text, previous) : text;
-      command.setOptionValueWithSource(attributeName(to), value, 'cli');
+      command.setOptionValueWithSource(toAttributeName(to), value, 'cli');
       used.push(`note: ${old.long} is called ${to} now; the old name will be removed in version 1.0`);
       return value;
     });

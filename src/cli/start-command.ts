@@ -2,14 +2,19 @@ import type { Command } from 'commander';
 import type { RunContext } from '../context/run-context.js';
 import { defined } from '../values.js';
 import { describeCommand } from './command-line.js';
-import { EXIT, interruptedFailure } from './failure.js';
-import { describeInterruption, type Interruption, type InterruptionReport, interruptionText } from './interruption.js';
+import { buildInterruptedFailure, EXIT } from './failure.js';
+import {
+  describeInterruption,
+  formatInterruption,
+  type Interruption,
+  type InterruptionReport,
+} from './interruption.js';
 import type { CommonOptions } from './options.js';
-import { type Output, printJson, processOutput } from './output.js';
+import { createProcessOutput, type Output, printJson } from './output.js';
 import { createProgress } from './terminal/progress.js';
 
 /** Where a command prints, and the context its verb runs in: progress, warnings, Ctrl-C. */
-export interface Running {
+export interface RunningCommand {
   readonly output: Output;
   readonly context: RunContext;
   /** Ends the progress line that is shown, as completed. */
@@ -33,11 +38,11 @@ export function reportInterruption(): InterruptionReport {
 }
 
 /** Ends the process as an interrupted one, at once. */
-function quit(json: boolean): never {
+function exitInterrupted(json: boolean): never {
   clearProgress();
   const report = reportInterruption();
-  if (json) printJson({ error: interruptedFailure(report).error });
-  process.stderr.write(`${interruptionText(report)}\n`);
+  if (json) printJson({ error: buildInterruptedFailure(report).error });
+  process.stderr.write(`${formatInterruption(report)}\n`);
   process.exit(EXIT.interrupted);
 }
 
@@ -46,14 +51,14 @@ function quit(json: boolean): never {
  *
  * @param interruption what Ctrl-C leaves of it. Default: nothing, and it ends at once.
  */
-export function start(
+export function startCommand(
   command: Command,
   options: CommonOptions,
   interruption: Interruption = { resume: 'none' },
-): Running {
+): RunningCommand {
   const silent = options.json === true || options.quiet === true;
   const progress = createProgress({ stream: silent ? undefined : process.stderr, name: command.name() });
-  const output = processOutput(options, (text) => {
+  const output = createProcessOutput(options, (text) => {
     if (silent) process.stderr.write(`${text}\n`);
     else progress.print(text);
   });
@@ -62,16 +67,16 @@ export function start(
   const controller = new AbortController();
   const interrupt = () => {
     // The first Ctrl-C lets a command that can be resumed save what it has; the second ends the process at once.
-    if (controller.signal.aborted || interruption.resume === 'none') quit(output.json);
+    if (controller.signal.aborted || interruption.resume === 'none') exitInterrupted(output.json);
     clear();
     output.note('Stopping … (Ctrl-C again: at once)');
     controller.abort();
     // Results that are saved on the way are whole at any moment; only a training has something to save at the end.
-    if (interruption.resume === 'same') setTimeout(() => quit(output.json), GRACE_MS).unref();
+    if (interruption.resume === 'same') setTimeout(() => exitInterrupted(output.json), GRACE_MS).unref();
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
-  process.stderr.on('resize', () => progress.resized());
+  process.stderr.on('resize', () => progress.redraw());
   return {
     output,
     finish: () => progress.end('completed'),

@@ -4,19 +4,19 @@ import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { range } from '../tensor/dims.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
+import { createEventLoopPause } from './event-loop-pause.js';
 import type { FeatureStore } from './features-in-memory.js';
-import { createPacer } from './save-interval.js';
 import type { TrainingData } from './training-data.js';
 
 /** Images put through the frozen prefix at a time. */
 const PREFIX_BATCH = 64;
 
 /** How much of a job went by waiting for images. */
-export interface Wait {
+export interface ImageWait {
   /** Seconds. */
-  readonly waited: number;
+  readonly waitedSeconds: number;
   /** Share of the job's time, 0…1. */
-  readonly waiting: number;
+  readonly waitingShare: number;
 }
 
 /** What the trained suffix is fed: images themselves, or the cached outputs of the frozen prefix. */
@@ -27,26 +27,26 @@ export interface Features {
   /** How many batches it pays to ask for before they are needed. */
   readonly ahead: number;
   /** The view of the data that epoch `epoch` trains on. */
-  viewOf(epoch: number): number;
+  getView(epoch: number): number;
   /**
    * Computes what is missing of a view.
    *
    * @param onProgress told how many images are done, and how long and in which share of the time images were waited for.
    * @returns false when the signal ended it; what was computed by then is kept.
    */
-  fill(view: number, onProgress: (done: number, wait: Wait) => void, signal?: AbortSignal): Promise<boolean>;
+  fill(view: number, onProgress: (done: number, wait: ImageWait) => void, signal?: AbortSignal): Promise<boolean>;
   /** The inputs of a batch, `[n, …]`. */
   batch(indices: readonly number[], view: number): Promise<Tensor<'float32'>>;
   dispose(): Promise<void>;
 }
 
 /** The images themselves, loaded anew for each batch: every epoch has a view of its own. */
-export function imageFeatures(data: TrainingData): Features {
+export function createImageFeatures(data: TrainingData): Features {
   return {
     data,
     isImages: true,
     ahead: data.ahead ?? 1,
-    viewOf: (epoch) => epoch,
+    getView: (epoch) => epoch,
     fill: async () => true,
     batch: (indices, view) => data.images(indices, view),
     dispose: async () => {},
@@ -58,7 +58,7 @@ export function imageFeatures(data: TrainingData): Features {
  *
  * @param views how many views there are; epochs take them in turn.
  */
-export function cachedFeatures(
+export function createCachedFeatures(
   engine: Engine,
   data: TrainingData,
   prefix: Graph,
@@ -88,7 +88,7 @@ export function cachedFeatures(
   }
 
   /** The records of images that could be read. */
-  function labelled(chunk: readonly number[], features: Float32Array): [number[], Float32Array] {
+  function dropUnreadable(chunk: readonly number[], features: Float32Array): [number[], Float32Array] {
     const rows = range(chunk.length).filter((row) => data.labels[chunk[row] ?? 0] !== -1);
     if (rows.length === chunk.length) return [[...chunk], features];
     const kept = new Float32Array(rows.length * elements);
@@ -101,14 +101,14 @@ export function cachedFeatures(
     data,
     isImages: false,
     ahead: 1,
-    viewOf: (epoch) => epoch % views,
+    getView: (epoch) => epoch % views,
     async fill(view, onProgress, signal) {
       // An image without a label cannot be read: it never gets a record.
       const isMissing = (index: number) => data.labels[index] !== -1 && !store.has(view, index);
       const missing = chunks.filter((chunk) => chunk.some(isMissing));
       let done = data.count - missing.reduce((sum, chunk) => sum + chunk.length, 0);
       const next = prefetch(missing, (chunk) => data.images(chunk, view), data.ahead ?? 1);
-      const pause = createPacer();
+      const pause = createEventLoopPause();
       const started = performance.now();
       let waited = 0;
       for (const chunk of missing) {
@@ -118,9 +118,9 @@ export function cachedFeatures(
         waited += performance.now() - asked;
         if (!images) break;
         const features = await compute(images, chunk.length);
-        store.write(view, ...labelled(chunk, features));
+        store.write(view, ...dropUnreadable(chunk, features));
         done += chunk.length;
-        onProgress(done, { waited: waited / 1000, waiting: waited / (performance.now() - started) });
+        onProgress(done, { waitedSeconds: waited / 1000, waitingShare: waited / (performance.now() - started) });
         await pause();
       }
       return true;

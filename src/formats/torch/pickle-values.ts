@@ -3,21 +3,21 @@ import type { ShiboriError } from '../../errors.js';
 import type { DType } from '../../tensor/dtype.js';
 
 /** Any object of a pickle. Nothing in it can run. */
-export type Value =
+export type PickleValue =
   | null
   | boolean
   | number
   | bigint
   | string
   | Uint8Array
-  | Value[]
-  | Map<Value, Value>
+  | PickleValue[]
+  | Map<PickleValue, PickleValue>
   | AllowedCall
   | UnknownName
   | ElementType
   | Storage
   | PickledTensor
-  | Opaque;
+  | OpaqueObject;
 
 /** Makes the error for a problem found in the file being read. */
 export type Fail = (problem: string) => ShiboriError;
@@ -26,7 +26,7 @@ export type Fail = (problem: string) => ShiboriError;
 export class AllowedCall {
   constructor(
     readonly name: string,
-    readonly call: (args: readonly Value[], fail: Fail) => Value,
+    readonly call: (args: readonly PickleValue[], fail: Fail) => PickleValue,
   ) {}
 }
 
@@ -71,16 +71,16 @@ export class PickledTensor {
 }
 
 /** An object of a class that nothing here stands for: what the pickle writes down about it. It is never built. */
-export class Opaque {
+export class OpaqueObject {
   /** What the pickle sets on it: usually its attributes by name. */
-  state: Value = null;
+  state: PickleValue = null;
   /** What the pickle puts into it, where it is a dictionary of its own class. */
-  entries: Map<Value, Value> | undefined;
+  entries: Map<PickleValue, PickleValue> | undefined;
 
   constructor(
     /** The class, or the function that makes it. */
     readonly name: string,
-    readonly args: readonly Value[] = [],
+    readonly args: readonly PickleValue[] = [],
   ) {}
 }
 
@@ -90,6 +90,6 @@ export function quote(text: string): string {
 }
 
 /** A Python name of the file for an error message: escaped, of bounded length, without quotation marks. */
-export function shownName(name: string): string {
+export function formatPythonName(name: string): string {
   return quote(name).slice(1, -1);
 }

@@ -5,24 +5,31 @@ import { UsageError } from '../../errors.js';
 import { optimizers } from '../../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
 import type { TrainedEpoch, TrainedFile, TrainOptions } from '../../workflows/train.js';
-import { EXIT, interruptedFailure } from '../failure.js';
-import { rareGroup, SEED_HELP } from '../help.js';
-import { interruptionText, workFolder } from '../interruption.js';
+import { buildInterruptedFailure, EXIT } from '../failure.js';
+import { SEED_HELP, startRareGroup } from '../help.js';
+import { formatInterruption, getWorkFolder } from '../interruption.js';
 import {
+  type NamedChoice,
+  parseNamedChoice,
+  parseNonNegativeInteger,
+  parsePatterns,
+  parsePositiveInteger,
+  parsePositiveNumber,
+} from '../option-parsers.js';
+import {
+  addCommonOptions,
+  addDataOptions,
+  addModelOptions,
   type CommonOptions,
-  dataOptions,
   type ImageOptions,
   type ModelOptions,
-  openOptions,
-  withCommon,
-  withData,
-  withModel,
+  toDataOptions,
+  toOpenOptions,
 } from '../options.js';
-import { integer, percent } from '../output.js';
-import { count, type NamedChoice, namedChoice, patterns, positiveInteger, positiveNumber } from '../parse.js';
-import { clearProgress, reportInterruption, start } from '../start.js';
-import { table } from '../table.js';
-import { required } from './required.js';
+import { formatInteger, formatPercent } from '../output.js';
+import { clearProgress, reportInterruption, startCommand } from '../start-command.js';
+import { formatTable } from '../terminal-table.js';
+import { requireOption } from './required-option.js';
 
 /** Options of a stage of a training. */
 export interface StageOptions {
@@ -61,20 +68,20 @@ export interface TrainingOptions extends CommonOptions, ModelOptions, ImageOptio
 }
 
 /** The study's: crops of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered. */
-const AUGMENTATION = {
+const DEFAULT_AUGMENTATION = {
   randomResizedCrop: { scale: [(56 / 64) ** 2, 1], ratio: [3 / 4, 4 / 3] },
   horizontalFlip: 0.5,
   colorJitter: { saturation: 0.2, hue: 0.1 },
 };
 
 /** What is learnt from a teacher unless a plan says otherwise: what it predicts, what it sees, and where it looks. */
-const DISTILLATION = { labels: 0, features: 1, maps: 1 };
+const DEFAULT_DISTILLATION = { labels: 0, features: 1, maps: 1 };
 
 /** A named choice with its options. */
-const namedOptions = (choice: NamedChoice) => (typeof choice === 'string' ? { name: choice } : choice);
+const toChoiceObject = (choice: NamedChoice) => (typeof choice === 'string' ? { name: choice } : choice);
 
 /** The fields of a plan that the options of a stage set. */
-export function fieldsGiven(options: StageOptions): Readonly<Record<string, unknown>> {
+export function listGivenFields(options: StageOptions): Readonly<Record<string, unknown>> {
   const { train, epochs, batch, accumulate, optimizer, momentum, weightDecay, lr, maxLr, schedule } = options;
   const { stepSize, warmUp, labelSmoothing, clip, ema, freezeBatchNorm, dropout, teacher } = options;
   const { seed, augment, views, patience, keep } = options;
@@ -83,7 +90,7 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
     epochs,
     batch,
     accumulate,
-    optimizer: momentum === undefined ? optimizer : { ...namedOptions(optimizer ?? 'sgd'), momentum },
+    optimizer: momentum === undefined ? optimizer : { ...toChoiceObject(optimizer ?? 'sgd'), momentum },
     weightDecay,
     learningRate: maxLr === undefined ? lr : [lr ?? DEFAULT_LEARNING_RATE, maxLr],
     schedule,
@@ -95,9 +102,9 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
     batchNorm: freezeBatchNorm ? 'frozen' : undefined,
     // Commander's `--no-dropout` makes it true where it is not given.
     dropout: dropout === false ? false : undefined,
-    distill: teacher === undefined ? undefined : DISTILLATION,
+    distill: teacher === undefined ? undefined : DEFAULT_DISTILLATION,
     seed,
-    augment: augment ? AUGMENTATION : undefined,
+    augment: augment ? DEFAULT_AUGMENTATION : undefined,
     views,
     patience,
     keep,
@@ -108,76 +115,87 @@ export function fieldsGiven(options: StageOptions): Readonly<Record<string, unkn
 /** A stage as a plan has it. */
 export const readStageOptions = (options: StageOptions): object => ({
   learningRate: DEFAULT_LEARNING_RATE,
-  ...fieldsGiven(options),
+  ...listGivenFields(options),
 });
 
 /** Parses what options say. Throws a UsageError with each mistake. */
-export function parsed<S extends z.ZodType>(schema: S, value: object): z.output<S> {
+export function parseOptions<S extends z.ZodType>(schema: S, value: object): z.output<S> {
   const { data, error } = schema.safeParse(value);
   if (!error) return data;
   throw new UsageError(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}.`).join('\n'));
 }
 
 /** Adds the options of a stage. `trained` names the default of `--train`. */
-export function withStage(command: Command, trained: string): Command {
+export function addStageOptions(command: Command, trained: string): Command {
   command
     .optionsGroup('Training:')
-    .option('--train <patterns>', `parameters, such as 'classifier.*' (default: ${trained})`, patterns)
-    .option('--epochs <n>', 'passes over the images (default: 1)', positiveInteger)
-    .option('--batch <n>', 'images in a batch (default: 64)', positiveInteger)
+    .option('--train <patterns>', `parameters, such as 'classifier.*' (default: ${trained})`, parsePatterns)
+    .option('--epochs <n>', 'passes over the images (default: 1)', parsePositiveInteger)
+    .option('--batch <n>', 'images in a batch (default: 64)', parsePositiveInteger)
     .option(
       '--lr <rate>',
       `learning rate; with --max-lr the base of the cycle (default: ${DEFAULT_LEARNING_RATE})`,
-      positiveNumber,
+      parsePositiveNumber,
     )
-    .option('--max-lr <rate>', 'peak of a cyclic schedule', positiveNumber)
+    .option('--max-lr <rate>', 'peak of a cyclic schedule', parsePositiveNumber)
     .option(
       '--schedule <name>',
       `${Object.keys(schedules).join(', ')} (default: constant; triangular2 with --max-lr)`,
-      namedChoice,
+      parseNamedChoice,
     )
-    .option('--optimizer <name>', `${Object.keys(optimizers).join(', ')} (default: adam)`, namedChoice)
+    .option('--optimizer <name>', `${Object.keys(optimizers).join(', ')} (default: adam)`, parseNamedChoice)
     .option('--augment', 'random crops, flips, saturation and hue')
     .option('--teacher <model>', 'learn from this model instead of the labels')
     .addOption(
       new Option('--keep <epoch>', 'epoch to save, by validation top-1 (default: best)').choices(['best', 'last']),
     )
-    .option('--seed <n>', SEED_HELP, count);
-  return rareGroup(command, 'Details of the training:')
-    .option('--accumulate <n>', 'batches whose gradients make one step (default: 1)', positiveInteger)
-    .option('--momentum <m>', 'momentum of sgd (default: 0)', positiveNumber)
-    .option('--weight-decay <d>', 'weight decay of all trained parameters (default: 0; adamw: 0.01)', positiveNumber)
-    .option('--step-size <n>', 'steps from base to peak of a cycle (default: half of the training)', positiveInteger)
-    .option('--warm-up <n>', 'steps of a linear warm-up', positiveInteger)
-    .option('--label-smoothing <s>', 'share of the target that is spread over all classes', positiveNumber)
-    .option('--clip <norm>', 'limit of the norm of the gradient', positiveNumber)
-    .option('--ema <decay>', 'validate and save a moving average of the weights, such as 0.999', positiveNumber)
+    .option('--seed <n>', SEED_HELP, parseNonNegativeInteger);
+  return startRareGroup(command, 'Details of the training:')
+    .option('--accumulate <n>', 'batches whose gradients make one step (default: 1)', parsePositiveInteger)
+    .option('--momentum <m>', 'momentum of sgd (default: 0)', parsePositiveNumber)
+    .option(
+      '--weight-decay <d>',
+      'weight decay of all trained parameters (default: 0; adamw: 0.01)',
+      parsePositiveNumber,
+    )
+    .option(
+      '--step-size <n>',
+      'steps from base to peak of a cycle (default: half of the training)',
+      parsePositiveInteger,
+    )
+    .option('--warm-up <n>', 'steps of a linear warm-up', parsePositiveInteger)
+    .option('--label-smoothing <s>', 'share of the target that is spread over all classes', parsePositiveNumber)
+    .option('--clip <norm>', 'limit of the norm of the gradient', parsePositiveNumber)
+    .option('--ema <decay>', 'validate and save a moving average of the weights, such as 0.999', parsePositiveNumber)
     .option('--freeze-batch-norm', 'use the running statistics of batch norms and do not update them')
     .option('--no-dropout', 'turn Dropout off')
-    .option('--views <n>', 'cached random views of each image (default: 2)', positiveInteger)
-    .option('--patience <n>', 'stop when the validation loss has not improved for n epochs', positiveInteger);
+    .option('--views <n>', 'cached random views of each image (default: 2)', parsePositiveInteger)
+    .option('--patience <n>', 'stop when the validation loss has not improved for n epochs', parsePositiveInteger);
 }
 
 /** What differs between `train` and `finetune`. */
 interface TrainingHelp {
   /** The default of `--train`. */
-  readonly trained: string;
+  readonly defaultPatterns: string;
   /** The end of the default output's name. */
-  readonly done: string;
+  readonly outputSuffix: string;
   readonly examples: readonly string[];
 }
 
 /** Adds the options of `train` and `finetune`. */
-export function withTraining(command: Command, { trained, done, examples }: TrainingHelp): Command {
-  withStage(command, trained)
+export function addTrainingOptions(
+  command: Command,
+  { defaultPatterns: trained, outputSuffix: done, examples }: TrainingHelp,
+): Command {
+  addStageOptions(command, trained)
     .optionsGroup('Output and resuming:')
     .option('-o, --output <file>', `file to write (default: MODEL-${done})`)
     .option('--work <folder>', 'checkpoints and metrics (default: in shibori-out)')
     .option('--resume', 'resume from the checkpoint in the work folder');
-  withData(command)
+  addDataOptions(command)
     .option('--val-data <source>', 'validation images (default: val or test in --data)')
     .option('--val-split <file>', 'split file of the validation images');
-  return withCommon(withModel(command), ...examples);
+  return addCommonOptions(addModelOptions(command), ...examples);
 }
 
 /** Runs a training and prints what it came to. */
@@ -187,16 +205,16 @@ export async function runTraining(
   options: TrainingOptions,
   training: (options: TrainOptions, context: RunContext) => Promise<TrainedFile>,
 ): Promise<void> {
-  const verb = command.name();
-  const work = workFolder(verb, model, options.work);
+  const commandName = command.name();
+  const work = getWorkFolder(commandName, model, options.work);
   const saved = `The checkpoint is in ${work}; no model was written.`;
-  const { output, context, finish } = start(command, options, { resume: 'option', saved });
-  const data = required(options.data, '--data', `${verb} needs images`);
+  const { output, context, finish } = startCommand(command, options, { resume: 'option', saved });
+  const data = requireOption(options.data, '--data', `${commandName} needs images`);
   const validationData = options.valData ?? (options.valSplit === undefined ? undefined : data);
   const result = await training(
     {
-      ...openOptions(options),
-      ...dataOptions(options),
+      ...toOpenOptions(options),
+      ...toDataOptions(options),
       data,
       ...(validationData === undefined
         ? {}
@@ -212,8 +230,8 @@ export async function runTraining(
     clearProgress();
     const report = reportInterruption();
     process.exitCode = EXIT.interrupted;
-    output.result({ ...result, error: interruptedFailure(report).error }, formatTraining);
-    process.stderr.write(`${interruptionText(report)}\n`);
+    output.result({ ...result, error: buildInterruptedFailure(report).error }, formatTraining);
+    process.stderr.write(`${formatInterruption(report)}\n`);
     return;
   }
   finish();
@@ -221,17 +239,17 @@ export async function runTraining(
 }
 
 /** The cells of an epoch's validation. */
-function validationCells({ validationLoss: loss, validationTop1: top1 }: Partial<TrainedEpoch>): string[] {
-  return [loss?.toFixed(4) ?? '–', top1 === undefined ? '–' : percent(top1)];
+function formatValidationCells({ validationLoss: loss, validationTop1: top1 }: Partial<TrainedEpoch>): string[] {
+  return [loss?.toFixed(4) ?? '–', top1 === undefined ? '–' : formatPercent(top1)];
 }
 
 /** Which epoch is the result, and what it gained. */
-function keptText({ before, kept, top1Gain }: TrainedFile): string {
+function describeKeptEpoch({ before, kept, top1Gain }: TrainedFile): string {
   const name = kept.epoch === 0 ? 'epoch 0, the model before the training' : `epoch ${kept.epoch}`;
   const why = kept.by === 'best' ? 'the best on the validation images' : 'the last one';
   const change =
     before && kept.validationTop1 !== undefined && top1Gain !== undefined && kept.epoch !== 0
-      ? ` Validation top-1 ${percent(before.validationTop1)} → ${percent(kept.validationTop1)} (${top1Gain < 0 ? '' : '+'}${top1Gain.toFixed(2)} points).`
+      ? ` Validation top-1 ${formatPercent(before.validationTop1)} → ${formatPercent(kept.validationTop1)} (${top1Gain < 0 ? '' : '+'}${top1Gain.toFixed(2)} points).`
       : '';
   return `Saved ${name}: ${why}.${change}`;
 }
@@ -240,23 +258,23 @@ function formatTraining(result: TrainedFile): string {
   const { history, before } = result;
   const several = history.some(({ stage }) => stage > 1);
   return [
-    table(
+    formatTable(
       [...(several ? ['stage'] : []), 'epoch', 'loss', 'top-1', 'validation loss', 'validation top-1', 'seconds'],
       [
-        ...(before ? [[...(several ? ['–'] : []), 0, '–', '–', ...validationCells(before), '–']] : []),
+        ...(before ? [[...(several ? ['–'] : []), 0, '–', '–', ...formatValidationCells(before), '–']] : []),
         ...history.map((e) => [
           ...(several ? [e.stage] : []),
           e.epoch,
           e.trainLoss.toFixed(4),
-          percent(e.trainTop1),
-          ...validationCells(e),
+          formatPercent(e.trainTop1),
+          ...formatValidationCells(e),
           e.seconds.toFixed(1),
         ]),
       ],
     ),
     '',
-    ...(result.output === null ? [] : [keptText(result)]),
-    `Trained ${integer(result.trained)} parameters in ${integer(result.steps)} steps; ${percent(100 * result.waiting.share, 0)} of the time waiting for images.`,
+    ...(result.output === null ? [] : [describeKeptEpoch(result)]),
+    `Trained ${formatInteger(result.trained)} parameters in ${formatInteger(result.steps)} steps; ${formatPercent(100 * result.waiting.share, 0)} of the time waiting for images.`,
     ...(result.output === null ? [] : [`Written to ${result.output}; metrics are in ${result.work}.`]),
   ].join('\n');
 }

@@ -3,35 +3,35 @@ import { InvalidArgumentError } from 'commander';
 import type { DataOptions } from '../images/open-dataset.js';
 
 /** Parses `112,224`. */
-export function integers(text: string): number[] {
+export function parsePositiveIntegers(text: string): number[] {
   const values = text.split(/[,x×]/).map((part) => Number(part.trim()));
   if (values.every((value) => Number.isInteger(value) && value > 0)) return values;
   throw new InvalidArgumentError('Expected positive integers divided by commas, such as 112,224.');
 }
 
 /** Parses a positive integer. */
-export function positiveInteger(text: string): number {
+export function parsePositiveInteger(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new InvalidArgumentError('Expected a positive integer.');
 }
 
 /** Parses an integer of 0 or more. */
-export function count(text: string): number {
+export function parseNonNegativeInteger(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isInteger(value) && value >= 0) return value;
   throw new InvalidArgumentError('Expected 0 or a positive integer.');
 }
 
 /** Parses a positive number. */
-export function positiveNumber(text: string): number {
+export function parsePositiveNumber(text: string): number {
   const value = Number(text);
   if (Number.isFinite(value) && value > 0) return value;
   throw new InvalidArgumentError('Expected a positive number.');
 }
 
 /** Parses `classifier.*,features.28.*`. */
-export function patterns(text: string): string[] {
+export function parsePatterns(text: string): string[] {
   return text
     .split(',')
     .map((part) => part.trim())
@@ -39,7 +39,7 @@ export function patterns(text: string): string[] {
 }
 
 /** Parses `0.95,0.05:42:1`: fractions, seed and part (default: the last). */
-export function randomSplit(text: string): NonNullable<DataOptions['randomSplit']> {
+export function parseRandomSplit(text: string): NonNullable<DataOptions['randomSplit']> {
   const [list = '', seed = '42', part] = text.split(':');
   const fractions = list.split(',').map(Number);
   const chosen = part === undefined ? fractions.length - 1 : Number(part);
@@ -52,7 +52,7 @@ export function randomSplit(text: string): NonNullable<DataOptions['randomSplit'
 export type NamedChoice = string | { readonly name: string; readonly [option: string]: unknown };
 
 /** Parses one option of a named choice: a number, a list of numbers divided by `/`, true or false, or a word. */
-function optionValue(text: string): unknown {
+function parseOptionValue(text: string): unknown {
   if (text === 'true' || text === 'false') return text === 'true';
   const numbers = text.split('/').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
   if (!numbers.every(Number.isFinite)) return text;
@@ -60,7 +60,7 @@ function optionValue(text: string): unknown {
 }
 
 /** Parses `cosine`, `step:stepSize=100,gamma=0.5` or `multi-step:milestones=100/200`. */
-export function namedChoice(text: string): NamedChoice {
+export function parseNamedChoice(text: string): NamedChoice {
   const [name = '', list] = text.split(/:(.*)/s);
   if (list === undefined) return name;
   const entries = list.split(',').map((part): [string, unknown] => {
@@ -68,7 +68,7 @@ export function namedChoice(text: string): NamedChoice {
     if (key === '' || value === undefined) {
       throw new InvalidArgumentError('Expected NAME or NAME:OPTION=VALUE,…, such as step:stepSize=100,gamma=0.5.');
     }
-    return [key.trim(), optionValue(value)];
+    return [key.trim(), parseOptionValue(value)];
   });
   return { ...Object.fromEntries(entries), name };
 }

@@ -1,5 +1,5 @@
 /** What the figures of a report depend on, so that they can be checked and repeated. */
-import { escapeHtml, integer } from './format.js';
+import { escapeHtml, formatInteger } from './format.js';
 
 /** A file that was read. */
 export interface FileOrigin {
@@ -41,23 +41,26 @@ export interface Provenance {
   readonly data: readonly DataOrigin[];
 }
 
-function describeFile({ name, bytes, sha256 }: FileOrigin): string {
-  return `${escapeHtml(name)}, ${integer(bytes)} bytes, SHA-256 <code>${escapeHtml(sha256)}</code>`;
+function renderFileOrigin({ name, bytes, sha256 }: FileOrigin): string {
+  return `${escapeHtml(name)}, ${formatInteger(bytes)} bytes, SHA-256 <code>${escapeHtml(sha256)}</code>`;
 }
 
 /** Lists the provenance as HTML. */
-export function formatProvenance({ command, date, versions, machine, seed, models, data }: Provenance): string {
+export function renderProvenance({ command, date, versions, machine, seed, models, data }: Provenance): string {
   const rows: (readonly [string, string])[] = [
     ...(command === undefined ? [] : [['Command', `<code>${escapeHtml(command)}</code>`] as const]),
     ...models.flatMap(({ name, files, preprocess }) => [
-      [`Model “${name}”`, files.length === 0 ? 'made by this command' : files.map(describeFile).join('<br>')] as const,
+      [
+        `Model “${name}”`,
+        files.length === 0 ? 'made by this command' : files.map(renderFileOrigin).join('<br>'),
+      ] as const,
       [`Input of “${name}”`, escapeHtml(preprocess)] as const,
     ]),
     ...data.map(
       ({ use, name, part, images }) =>
         [
           `Data, ${use}`,
-          escapeHtml(`${name}${part === undefined ? '' : `, ${part}`}, ${integer(images)} images`),
+          escapeHtml(`${name}${part === undefined ? '' : `, ${part}`}, ${formatInteger(images)} images`),
         ] as const,
     ),
     ...(seed === undefined ? [] : [['Seed', String(seed)] as const]),

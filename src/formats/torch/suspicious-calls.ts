@@ -1,4 +1,4 @@
-import { shownName } from './values.js';
+import { formatPythonName } from './pickle-values.js';
 
 /** Python's ways to run programs, open files and import modules: no checkpoint needs any. */
 const SUSPICIOUS = [
@@ -8,7 +8,7 @@ const SUSPICIOUS = [
 ];
 
 /** Those of the called names that no weights need, for messages. */
-export function listSuspicious(called: Iterable<string>): string[] {
+export function listSuspiciousCalls(called: Iterable<string>): string[] {
   const found = [...called].filter((name) => SUSPICIOUS.some((pattern) => pattern.test(name)));
-  return found.slice(0, 5).map(shownName);
+  return found.slice(0, 5).map(formatPythonName);
 }

@@ -1,5 +1,5 @@
 /** Tables of a report: they scroll inside their own box where the page is too narrow, and wrap on paper. */
-import { type Cell, dataUrl, escapeHtml, proseHtml, writeCsv } from './format.js';
+import { type CsvCell, escapeHtml, toDataUrl, toProseHtml, writeCsv } from './format.js';
 import { TABLE_WIDTHS } from './style.js';
 
 /** A table of a page. */
@@ -19,7 +19,7 @@ export interface Table {
 export interface TableContent extends Pick<Table, 'name' | 'title' | 'header' | 'rows'> {
   readonly notes?: readonly string[];
   /** Rows of the CSV file. Default: those that are shown. */
-  readonly data?: { readonly header: readonly string[]; readonly rows: readonly (readonly Cell[])[] };
+  readonly data?: { readonly header: readonly string[]; readonly rows: readonly (readonly CsvCell[])[] };
 }
 
 /** Makes a table. */
@@ -37,7 +37,7 @@ const LONGEST_WORD = 18;
 const MANY_COLUMNS = 8;
 
 const isNumber = (cell: string) => /^$|^–$|^[−+-]?\d[^✓]*$/.test(cell);
-const longestWord = (cells: readonly string[]) =>
+const measureLongestWord = (cells: readonly string[]) =>
   Math.max(0, ...cells.flatMap((cell) => cell.split(/[\s/-]/).map(({ length }) => length)));
 
 /** How a column is set: numbers to the right and never wrapped, text wrapped between words, paths wrapped anywhere. */
@@ -47,17 +47,17 @@ interface Column {
   readonly width: number;
 }
 
-function setColumns({ header, rows }: Table): Column[] {
+function layOutColumns({ header, rows }: Table): Column[] {
   return header.map((title, column) => {
     const cells = rows.map((row) => row[column] ?? '');
     const longest = Math.max(0, ...cells.map(({ length }) => length));
-    const heading = Math.min(longestWord([title]), LONGEST_WORD);
+    const heading = Math.min(measureLongestWord([title]), LONGEST_WORD);
     const pixels = (characters: number) => CHARACTER * Math.max(characters, heading) + PADDING;
     // The first column is the name of its row.
     if (column > 0 && cells.every(isNumber)) {
       return { className: 'n', width: pixels(longest) };
     }
-    const word = longestWord(cells);
+    const word = measureLongestWord(cells);
     return word > LONGEST_WORD
       ? { className: 'p', width: pixels(LONGEST_WORD) }
       : { className: 't', width: pixels(Math.max(word, Math.min(LONGEST_WORD, longest))) };
@@ -69,21 +69,21 @@ function setColumns({ header, rows }: Table): Column[] {
  *
  * @param isTitled whether its title is shown above it; it is always there for screen readers.
  */
-export function tableHtml(table: Table, isTitled: boolean): string {
+export function renderTable(table: Table, isTitled: boolean): string {
   const { name, title, header, rows, notes } = table;
-  const columns = setColumns(table);
+  const columns = layOutColumns(table);
   const needed = columns.reduce((sum, { width }) => sum + width, 0);
   const width = TABLE_WIDTHS.find((limit) => limit >= needed) ?? TABLE_WIDTHS.at(-1) ?? needed;
   const open = (tag: string, k: number) => `<${tag} class="${columns[k]?.className ?? 't'}"`;
   const head = header.map((cell, k) => `${open('th', k)} scope="col">${escapeHtml(cell)}</th>`);
   const body = rows.map((row) => {
     const cells = row.map((cell, k) =>
-      k === 0 ? `${open('th', k)} scope="row">${proseHtml(cell)}</th>` : `${open('td', k)}>${proseHtml(cell)}</td>`,
+      k === 0 ? `${open('th', k)} scope="row">${toProseHtml(cell)}</th>` : `${open('td', k)}>${toProseHtml(cell)}</td>`,
     );
     return `<tr>${cells.join('')}</tr>`;
   });
   const many = header.length >= MANY_COLUMNS ? ' class="many"' : '';
-  const link = `<a download="${escapeHtml(name)}.csv" href="${dataUrl(table.csv, 'text/csv;charset=utf-8')}" aria-label="${escapeHtml(`${title} as CSV`)}">CSV</a>`;
+  const link = `<a download="${escapeHtml(name)}.csv" href="${toDataUrl(table.csv, 'text/csv;charset=utf-8')}" aria-label="${escapeHtml(`${title} as CSV`)}">CSV</a>`;
   return [
     '<div class="table">',
     isTitled ? `<p class="title">${escapeHtml(title)}</p>` : '',

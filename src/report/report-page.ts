@@ -1,9 +1,9 @@
 /** What all reports are made of: one HTML page that needs nothing from the network, and its figures as files. */
-import { type Chart, chartHtml, standaloneSvg } from './chart-html.js';
-import { escapeHtml, proseHtml } from './format.js';
-import { formatProvenance, type Provenance } from './provenance.js';
+import { type Chart, renderChart, renderStandaloneSvg } from './chart-html.js';
+import { escapeHtml, toProseHtml } from './format.js';
+import { type Provenance, renderProvenance } from './provenance-html.js';
+import { renderTable, type Table } from './report-table.js';
 import { style } from './style.js';
-import { type Table, tableHtml } from './table.js';
 
 /** Charts side by side. */
 export interface ChartRow {
@@ -36,7 +36,7 @@ export interface Page {
   readonly verdict: string;
   /** What speaks against believing the figures. */
   readonly warnings: readonly string[];
-  readonly keys: readonly KeyFigure[];
+  readonly keyFigures: readonly KeyFigure[];
   readonly sections: readonly Section[];
   readonly provenance: Provenance;
 }
@@ -52,26 +52,26 @@ export interface Report {
 export const FIGURES_FOLDER = 'figures';
 
 /** A paragraph. */
-export const paragraph = (text: string, quiet = false): string =>
-  `<p${quiet ? ' class="quiet"' : ''}>${proseHtml(text)}</p>`;
+export const renderParagraph = (text: string, quiet = false): string =>
+  `<p${quiet ? ' class="quiet"' : ''}>${toProseHtml(text)}</p>`;
 
-function blockHtml(block: Block, { title }: Section): string {
+function renderBlock(block: Block, { title }: Section): string {
   if (typeof block === 'string') return block;
-  if (block.kind === 'table') return tableHtml(block, block.title !== title);
-  return `<div class="charts${block.small ? ' small' : ''}">${block.charts.map(chartHtml).join('\n')}</div>`;
+  if (block.kind === 'table') return renderTable(block, block.title !== title);
+  return `<div class="charts${block.small ? ' small' : ''}">${block.charts.map(renderChart).join('\n')}</div>`;
 }
 
-function listFiles(block: Block): Report['files'] {
+function listFigureFiles(block: Block): Report['files'] {
   const path = (name: string) => `${FIGURES_FOLDER}/${name}`;
   if (typeof block === 'string') return [];
   if (block.kind === 'table') return [{ path: path(`${block.name}.csv`), text: block.csv }];
   return block.charts.flatMap((chart) => [
     { path: path(`${chart.name}.csv`), text: chart.csv },
-    { path: path(`${chart.name}.svg`), text: standaloneSvg(chart) },
+    { path: path(`${chart.name}.svg`), text: renderStandaloneSvg(chart) },
   ]);
 }
 
-const keysHtml = (keys: readonly KeyFigure[]): string =>
+const renderKeyFigures = (keys: readonly KeyFigure[]): string =>
   keys.length === 0
     ? ''
     : `<dl class="keys">${keys
@@ -82,23 +82,23 @@ const keysHtml = (keys: readonly KeyFigure[]): string =>
         .join('\n')}</dl>`;
 
 /** Makes the report of a page. Sections without content are left out. */
-export function makeReport({ title, verdict, warnings, keys, sections, provenance }: Page): Report {
+export function makeReport({ title, verdict, warnings, keyFigures: keys, sections, provenance }: Page): Report {
   const filled = sections.filter(({ blocks }) => blocks.some((block) => block !== ''));
   const body = [
     ...filled.map(
       (section) =>
-        `<section><h2>${escapeHtml(section.title)}</h2>\n${section.blocks.map((block) => blockHtml(block, section)).join('\n')}</section>`,
+        `<section><h2>${escapeHtml(section.title)}</h2>\n${section.blocks.map((block) => renderBlock(block, section)).join('\n')}</section>`,
     ),
-    `<section><h2>Provenance</h2>\n${formatProvenance(provenance)}</section>`,
+    `<section><h2>Provenance</h2>\n${renderProvenance(provenance)}</section>`,
   ];
   const html = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>${escapeHtml(title)}</title><style>${style}</style></head>
-<body><h1>${escapeHtml(title)}</h1><p class="verdict">${proseHtml(verdict)}</p>
+<body><h1>${escapeHtml(title)}</h1><p class="verdict">${toProseHtml(verdict)}</p>
 ${warnings.map((warning) => `<p class="warning" role="note"><strong>Warning:</strong> ${escapeHtml(warning)}</p>`).join('\n')}
-${keysHtml(keys)}
+${renderKeyFigures(keys)}
 <main>${body.join('\n')}</main>
 </body></html>
 `;
-  return { html, files: filled.flatMap(({ blocks }) => blocks.flatMap(listFiles)) };
+  return { html, files: filled.flatMap(({ blocks }) => blocks.flatMap(listFigureFiles)) };
 }

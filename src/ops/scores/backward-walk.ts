@@ -4,7 +4,7 @@ import { isFloat } from '../../tensor/dtype.js';
 import { readAttributes } from '../table.js';
 
 /** Operators that only lay elements out in another way. */
-const layout = new Set([
+const layoutOps = new Set([
   'Cast',
   'Dropout',
   'Expand',
@@ -17,7 +17,7 @@ const layout = new Set([
 ]);
 
 /** Operators that change no element where the axes they remove or reduce have one element each. */
-const overOneElement = new Set([
+const oneElementOps = new Set([
   'GlobalAveragePool',
   'GlobalMaxPool',
   'ReduceMax',
@@ -31,10 +31,10 @@ const overOneElement = new Set([
 const LARGEST_EPSILON = 1e-3;
 
 /** How deep two expressions are compared. */
-const DEPTH = 8;
+const MAX_COMPARISON_DEPTH = 8;
 
 /** Reads a graph backwards from values of one element for each class (or one alone) of each image. */
-export class Walk {
+export class BackwardWalk {
   readonly #uses: Uses;
 
   /**
@@ -50,7 +50,7 @@ export class Walk {
   }
 
   /** The node that computes a value. */
-  producer(value: Value | undefined): Node | undefined {
+  findProducer(value: Value | undefined): Node | undefined {
     return value && this.#uses.producer(value);
   }
 
@@ -79,13 +79,13 @@ export class Walk {
   }
 
   /** Finds the value that another one only reshapes, transposes or casts. */
-  withoutLayout(value: Value): Value {
+  skipLayout(value: Value): Value {
     let current = value;
     for (;;) {
-      const node = this.producer(current);
+      const node = this.findProducer(current);
       const [input] = node?.inputs ?? [];
       if (!node || !input || node.outputs[0] !== current) return current;
-      if (!layout.has(node.op) && !this.#keepsElements(node, input, current)) return current;
+      if (!layoutOps.has(node.op) && !this.#keepsElements(node, input, current)) return current;
       if (!this.isRow(input) && !this.isPerImage(input)) return current;
       current = input;
     }
@@ -95,13 +95,13 @@ export class Walk {
   #keepsElements(node: Node, input: Value, output: Value): boolean {
     if (!input.type || !output.type) return false;
     const isAsLong = this.isRow(input) ? this.isRow(output) : this.isPerImage(input) && this.isPerImage(output);
-    if (!isAsLong || node.op !== 'Gather') return isAsLong && overOneElement.has(node.op);
+    if (!isAsLong || node.op !== 'Gather') return isAsLong && oneElementOps.has(node.op);
     const { axis } = readAttributes('Gather', node);
     return input.type.dims[axis < 0 ? axis + input.type.dims.length : axis] === 1;
   }
 
   /** The number that a constant holds, where all its elements are the same. */
-  constant(value: Value | undefined): number | undefined {
+  readConstant(value: Value | undefined): number | undefined {
     const data = value && this.graph.initializers.get(value)?.data;
     if (!data || data.length === 0) return undefined;
     const first = Number(data[0]);
@@ -109,14 +109,14 @@ export class Walk {
   }
 
   /** The input of a node that is no constant, and the constant that its other input is. */
-  withConstant({
+  findConstantOperand({
     inputs,
   }: Node): { readonly value: Value; readonly constant: number; readonly at: number } | undefined {
     for (const [at, other] of [
       [0, inputs[1]],
       [1, inputs[0]],
     ] as const) {
-      const constant = this.constant(other);
+      const constant = this.readConstant(other);
       const value = inputs[at];
       if (value && constant !== undefined && inputs.length === 2) return { value, constant, at };
     }
@@ -124,19 +124,19 @@ export class Walk {
   }
 
   /** The value that is only kept from 0 or from exceeding a bound, or has a tiny constant added; itself otherwise. */
-  withoutBounds(value: Value): Value {
-    let current = this.withoutLayout(value);
+  skipBounds(value: Value): Value {
+    let current = this.skipLayout(value);
     for (;;) {
-      const node = this.producer(current);
+      const node = this.findProducer(current);
       const bounded = node && this.#bounded(node);
       if (!bounded) return current;
-      current = this.withoutLayout(bounded);
+      current = this.skipLayout(bounded);
     }
   }
 
   #bounded(node: Node): Value | undefined {
     if (node.op === 'Clip') return node.inputs[0];
-    const pair = this.withConstant(node);
+    const pair = this.findConstantOperand(node);
     if (!pair) return undefined;
     if (node.op === 'Max' || node.op === 'Min') return pair.value;
     const isTiny = Math.abs(pair.constant) <= LARGEST_EPSILON;
@@ -144,14 +144,14 @@ export class Walk {
   }
 
   /** Whether two values are computed in the same way from the same values. */
-  isSame(a: Value | undefined, b: Value | undefined, depth = DEPTH): boolean {
+  isSame(a: Value | undefined, b: Value | undefined, depth = MAX_COMPARISON_DEPTH): boolean {
     if (!a || !b) return a === b;
-    const [first, second] = [this.withoutLayout(a), this.withoutLayout(b)];
+    const [first, second] = [this.skipLayout(a), this.skipLayout(b)];
     if (first === second) return true;
-    const [x, y] = [this.producer(first), this.producer(second)];
+    const [x, y] = [this.findProducer(first), this.findProducer(second)];
     if (!x || !y) {
-      const constant = this.constant(first);
-      return constant !== undefined && constant === this.constant(second);
+      const constant = this.readConstant(first);
+      return constant !== undefined && constant === this.readConstant(second);
     }
     return (
       depth > 0 &&
@@ -163,9 +163,9 @@ export class Walk {
   }
 
   /** The value whose classes an operator reduces to one number of each image; `undefined` for anything else. */
-  reduced(value: Value, ops: readonly string[]): Value | undefined {
-    const sum = this.withoutBounds(value);
-    const node = this.producer(sum);
+  findReduced(value: Value, ops: readonly string[]): Value | undefined {
+    const sum = this.skipBounds(value);
+    const node = this.findProducer(sum);
     const [input] = node?.inputs ?? [];
     if (!node || !input || !ops.includes(node.op) || !this.isPerImage(sum)) return undefined;
     return this.isRow(input) ? input : undefined;

@@ -15,9 +15,9 @@ import { countElements } from '../tensor/dims.js';
 import { seeded } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
-import { asFloat64, toFloat64 } from './float64.js';
+import { toFloat64, widenToFloat64 } from './float64.js';
 import { appendGradients } from './gradient.js';
-import { staticDims } from './static-dims.js';
+import { readStaticDims } from './static-dims.js';
 
 /**
  * The step h. For values of order 1 the central difference is off by h^2 = 1e-10 of the third derivative, and rounding
@@ -60,7 +60,7 @@ export interface GradientDeviation {
  * @returns a graph whose outputs are L and the gradient of each of `wrt`, in this order. Initializers among `wrt` are
  *   inputs of it.
  */
-export function projectedGradient(
+export function buildProjectedGradient(
   graph: Graph,
   options: Pick<GradientCheckOptions, 'wrt' | 'of' | 'seed'>,
 ): { readonly graph: Graph; readonly loss: Graph } {
@@ -72,7 +72,7 @@ export function projectedGradient(
       cutAt: options.wrt.filter((value) => graph.initializers.has(value)),
     });
     const y = moved(of);
-    const dims = staticDims(y);
+    const dims = readStaticDims(y);
     const random = seeded(options.seed ?? 0, 1);
     const u = Float64Array.from({ length: countElements(dims) }, () => Math.fround(random.uniform(-1, 1)));
     const weights: Tensor =
@@ -93,20 +93,20 @@ export function projectedGradient(
   return { graph: build(true), loss: build(false) };
 }
 
-function inner(a: ArrayLike<number>, b: ArrayLike<number>): number {
+function computeInnerProduct(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
   return sum;
 }
 
-function float64Data(source: Tensor | undefined, what: string): Float64Array {
+function readFloat64Data(source: Tensor | undefined, what: string): Float64Array {
   if (source?.dtype === 'float64') return source.data;
   throw new ShiboriError(`${what} should be float64, found ${source?.dtype ?? 'nothing'}.`, { code: 'no-gradient' });
 }
 
-async function lossAt(session: Session, feeds: NamedTensors): Promise<number> {
+async function computeLossAt(session: Session, feeds: NamedTensors): Promise<number> {
   const [loss] = Object.values(await session.run(feeds));
-  return float64Data(loss, 'The checked loss')[0] ?? Number.NaN;
+  return readFloat64Data(loss, 'The checked loss')[0] ?? Number.NaN;
 }
 
 /**
@@ -121,20 +121,20 @@ export async function checkGradient(
   engine: Engine,
   options: GradientCheckOptions,
 ): Promise<GradientDeviation> {
-  const wide = asFloat64(graph);
+  const wide = widenToFloat64(graph);
   const wrt = options.wrt.map(wide.of);
-  const built = projectedGradient(wide.graph, {
+  const built = buildProjectedGradient(wide.graph, {
     wrt,
     ...(options.of ? { of: wide.of(options.of) } : {}),
     ...defined({ seed: options.seed }),
   });
   const point: Record<string, Tensor> = {};
   for (const input of built.graph.inputs) {
-    const tensorOf =
+    const pointTensor =
       options.feeds[input.name] ?? [...wide.graph.initializers].find(([v]) => v.name === input.name)?.[1];
-    if (!tensorOf)
+    if (!pointTensor)
       throw new ShiboriError(`The gradient check needs a tensor for input "${input.name}".`, { code: 'no-gradient' });
-    point[input.name] = toFloat64(tensorOf);
+    point[input.name] = toFloat64(pointTensor);
   }
   const random = seeded(options.seed ?? 0, 2);
   const [forward, backward] = [await engine.load(built.loss), await engine.load(built.graph)];
@@ -142,22 +142,23 @@ export async function checkGradient(
   try {
     const results = await backward.run(point);
     for (const [i, value] of wrt.entries()) {
-      const at = float64Data(point[value.name], `"${value.name}" (an input or initializer of the graph)`);
+      const at = readFloat64Data(point[value.name], `"${value.name}" (an input or initializer of the graph)`);
       const gradient = results[built.graph.outputs[i + 1]?.name ?? ''];
-      const g = float64Data(gradient, `The gradient of "${value.name}"`);
+      const g = readFloat64Data(gradient, `The gradient of "${value.name}"`);
       for (let direction = 0; direction < (options.directions ?? 3); direction++) {
         const v = Float64Array.from(at, () => random.uniform(-1, 1));
         const moved = (h: number): NamedTensors => ({
           ...point,
           [value.name]: tensor(
             'float64',
-            staticDims(value),
+            readStaticDims(value),
             at.map((x, k) => x + h * (v[k] as number)),
           ),
         });
-        const numeric = ((await lossAt(forward, moved(STEP))) - (await lossAt(forward, moved(-STEP)))) / (2 * STEP);
-        const analytic = inner(g, v);
-        const typical = Math.sqrt((inner(g, g) * inner(v, v)) / Math.max(1, v.length));
+        const numeric =
+          ((await computeLossAt(forward, moved(STEP))) - (await computeLossAt(forward, moved(-STEP)))) / (2 * STEP);
+        const analytic = computeInnerProduct(g, v);
+        const typical = Math.sqrt((computeInnerProduct(g, g) * computeInnerProduct(v, v)) / Math.max(1, v.length));
         const scale = Math.max(typical, Math.abs(numeric), Number.MIN_VALUE);
         const error = Math.abs(analytic - numeric) / scale;
         if (!worst || Number.isNaN(error) || error > worst.error)

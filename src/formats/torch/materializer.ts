@@ -1,10 +1,10 @@
 import { computeStrides, countElements } from '../../tensor/dims.js';
-import { allocate, bytesPerElement, type DType, type DTypeArrays, fromBytes } from '../../tensor/dtype.js';
+import { allocate, type DType, type DTypeArrays, fromBytes, getBytesPerElement } from '../../tensor/dtype.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
-import type { Fail, PickledTensor } from './values.js';
+import type { Fail, PickledTensor } from './pickle-values.js';
 
 /** Bytes that views may take beyond those of the file: expanded ones (stride 0) are larger than their storage. */
-const EXPANSION = 64 * 2 ** 20;
+const MAX_EXPANSION_BYTES = 64 * 2 ** 20;
 
 type Words = Uint8Array | Uint16Array | Uint32Array;
 
@@ -16,11 +16,11 @@ export class Materializer {
     fileBytes: number,
     readonly fail: Fail,
   ) {
-    this.#copyable = 4 * fileBytes + EXPANSION;
+    this.#copyable = 4 * fileBytes + MAX_EXPANSION_BYTES;
   }
 
   /** Throws for elements that tensors here cannot hold. */
-  check({ type, dims }: PickledTensor, what: string): DType {
+  checkElementType({ type, dims }: PickledTensor, what: string): DType {
     if (type.dtype !== undefined) return type.dtype;
     throw this.fail(
       `${what} (${type.name} [${dims.join(', ')}]): such elements are not supported. Convert the model in Python: ` +
@@ -35,11 +35,11 @@ export class Materializer {
    * @param what names the tensor in errors.
    * @throws ShiboriError when the view reaches past its storage.
    */
-  tensorOf(pickled: PickledTensor, storage: Uint8Array, what: string): Tensor {
+  materialize(pickled: PickledTensor, storage: Uint8Array, what: string): Tensor {
     const { dims, strides, offset, type } = pickled;
-    const dtype = this.check(pickled, what);
+    const dtype = this.checkElementType(pickled, what);
     const shown = `${what} (${type.name} [${dims.join(', ')}])`;
-    const size = bytesPerElement(dtype);
+    const size = getBytesPerElement(dtype);
     const available = Math.floor(storage.length / size);
     // Numbers beyond 2^53 are inexact, but still beyond any storage.
     const count = dims.includes(0) ? 0 : countElements(dims);
@@ -47,10 +47,10 @@ export class Materializer {
     if (count > 0 && last >= available) {
       throw this.fail(`${shown} reaches element ${last} of its storage, which has ${available}. The file is damaged.`);
     }
-    if (count === 0) return fromElements(dtype, dims, allocate(dtype, 0));
+    if (count === 0) return makeTensor(dtype, dims, allocate(dtype, 0));
     const whole = computeStrides(dims);
     if (dims.every((dim, axis) => dim === 1 || strides[axis] === whole[axis])) {
-      return fromElements(dtype, dims, fromBytes(dtype, storage.subarray(offset * size, (offset + count) * size)));
+      return makeTensor(dtype, dims, fromBytes(dtype, storage.subarray(offset * size, (offset + count) * size)));
     }
     this.#copyable -= count * size;
     if (this.#copyable < 0) {
@@ -58,18 +58,23 @@ export class Materializer {
         `${shown} and others repeat so few elements so often that they would fill the memory. Do not trust it.`,
       );
     }
-    return fromElements(dtype, dims, gather(dtype, storage, pickled, count));
+    return makeTensor(dtype, dims, gatherElements(dtype, storage, pickled, count));
   }
 }
 
-function fromElements<T extends DType>(dtype: T, dims: readonly number[], data: DTypeArrays[T]): Tensor<T> {
+function makeTensor<T extends DType>(dtype: T, dims: readonly number[], data: DTypeArrays[T]): Tensor<T> {
   return tensor(dtype, dims, data);
 }
 
 /** The elements of a strided view in row-major order. */
-function gather<T extends DType>(dtype: T, storage: Uint8Array, view: PickledTensor, count: number): DTypeArrays[T] {
+function gatherElements<T extends DType>(
+  dtype: T,
+  storage: Uint8Array,
+  view: PickledTensor,
+  count: number,
+): DTypeArrays[T] {
   const result = allocate(dtype, count);
-  const size = bytesPerElement(dtype);
+  const size = getBytesPerElement(dtype);
   const wordSize = Math.min(size, 4);
   const wordType = wordSize === 1 ? 'uint8' : wordSize === 2 ? 'uint16' : 'uint32';
   // Elements of 8 bytes are two words, as if there were one more axis.

@@ -2,13 +2,13 @@
 
 import { arch, cpus, platform, release } from 'node:os';
 import type { RunContext } from '../context/run-context.js';
-import { runtimeVersion } from '../engine/node.js';
-import { type Dataset, getPreprocess } from '../images/open-dataset.js';
+import { getRuntimeVersion } from '../engine/node.js';
+import { type Dataset, requirePreprocess } from '../images/open-dataset.js';
 import { hashFile } from '../io/file-hash.js';
 import type { LoadedModel, OpenedModel } from '../io/models/model-file.js';
-import { packageVersion } from '../io/package.js';
+import { readPackageVersion } from '../io/package-version.js';
 import { describePreprocess } from '../models/preprocessing.js';
-import type { DataOrigin, FileOrigin, ModelOrigin, Provenance } from '../report/provenance.js';
+import type { DataOrigin, FileOrigin, ModelOrigin, Provenance } from '../report/provenance-html.js';
 import { defined } from '../values.js';
 
 /** A model of a report. */
@@ -20,15 +20,15 @@ export interface ReportedModel {
 }
 
 /** Describes how images become the input of a model, and which parts of that are guesses. */
-export function preprocessText({ graph, info }: LoadedModel): string {
-  const { size, resize, filter, color, normalization } = describePreprocess(getPreprocess(graph, info));
+export function formatPreprocess({ graph, info }: LoadedModel): string {
+  const { size, resize, filter, color, normalization } = describePreprocess(requirePreprocess(graph, info));
   const guessed = info.guessed ?? [];
   const guess = guessed.length > 0 ? `; guessed: ${guessed.join(', ')}` : '';
   return `${size} (${resize}, ${filter}), ${color}, ${normalization}${guess}`;
 }
 
 /** Describes the images that figures were measured on, or that something was learnt from. */
-export function findDataOrigin(use: string, { source, sample }: Dataset, images: number): DataOrigin {
+export function buildDataOrigin(use: string, { source, sample }: Dataset, images: number): DataOrigin {
   const part = sample && `drawn from ${sample.of} by seed ${sample.seed}`;
   return { use, name: source.name, ...defined({ part }), images };
 }
@@ -36,10 +36,10 @@ export function findDataOrigin(use: string, { source, sample }: Dataset, images:
 /** Lists the files that a model was read from: its own, and those with its external data. */
 export const listModelFiles = ({ file, origin }: OpenedModel): string[] => [file, ...(origin?.externalFiles ?? [])];
 
-async function findOrigin({ name, model, files }: ReportedModel): Promise<ModelOrigin> {
+async function buildModelOrigin({ name, model, files }: ReportedModel): Promise<ModelOrigin> {
   const hashes: FileOrigin[] = [];
   for (const file of files) hashes.push(await hashFile(file));
-  return { name, files: hashes, preprocess: preprocessText(model) };
+  return { name, files: hashes, preprocess: formatPreprocess(model) };
 }
 
 /**
@@ -53,11 +53,11 @@ export async function collectProvenance(
 ): Promise<Provenance> {
   const cores = cpus();
   const models: ModelOrigin[] = [];
-  for (const model of what.models) models.push(await findOrigin(model));
+  for (const model of what.models) models.push(await buildModelOrigin(model));
   return {
     ...defined({ command: context.command }),
     date: new Date().toISOString(),
-    versions: { shibori: packageVersion(), onnxruntime: runtimeVersion(), node: process.version },
+    versions: { shibori: readPackageVersion(), onnxruntime: getRuntimeVersion(), node: process.version },
     machine: {
       cpu: cores[0]?.model.trim() || 'unknown processor',
       threads: context.threads ?? cores.length,

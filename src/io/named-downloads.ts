@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { ShiboriError, suggestion, UsageError } from '../errors.js';
+import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { defined } from '../values.js';
 import { type Digest, download, fileHasDigest } from './download.js';
 
@@ -63,7 +63,7 @@ export async function fetchNamed(name: string, options: FetchOptions = {}): Prom
   if (!known) {
     const names = Object.keys(table);
     throw new UsageError(
-      `Nothing to fetch is called "${name}".${suggestion(name, names)} Known names: ${names.join(', ')}.`,
+      `Nothing to fetch is called "${name}".${formatSuggestion(name, names)} Known names: ${names.join(', ')}.`,
     );
   }
   const { file, sizeBytes, digest } = known;

@@ -23,7 +23,7 @@ const MOST_TICKS = 12;
  *
  * @param kept the epoch whose weights were saved.
  */
-export function historyCharts(history: readonly HistoryPoint[], kept: number | undefined): Chart[] {
+export function drawHistoryCharts(history: readonly HistoryPoint[], kept: number | undefined): Chart[] {
   const saved = kept === undefined ? '' : ` Dashed: epoch ${kept}, which was saved.`;
   const draw = (
     content: { readonly name: string; readonly title: string; readonly note: string; readonly axis: string },
