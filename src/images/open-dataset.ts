@@ -49,10 +49,22 @@ export interface Dataset {
   readonly sample?: { readonly of: number; readonly seed: number };
 }
 
-/** A data set that was opened, and is to be closed: archives stay open until then. */
+/** Holds a data set that was opened and is to be closed: archives stay open until then. */
 export interface OpenedDataset extends Dataset {
   close(): Promise<void>;
+  /** Closes it, as `close` does. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** Names images: a folder, a file or a built-in name, or a data set that is open already. */
+export type DataSource = string | Dataset;
+
+/** Lists the options of a task on images that may be open already. All but `data` apply to images that are not. */
+export type DataSourceOptions = DataOptions | (Omit<DataOptions, 'data'> & { readonly data: Dataset });
+
+/** Tells options that name a source from those that hold an opened data set. */
+const namesData = (options: DataOptions | { readonly data: Dataset }): options is DataOptions =>
+  typeof options.data === 'string';
 
 /** Sizes of the parts of the built-in digits. */
 const DIGITS = { train: 8000, validation: 1000 } as const;
@@ -60,7 +72,10 @@ const DIGITS = { train: 8000, validation: 1000 } as const;
 /** The seed of everything that no option gives one for. */
 export const DEFAULT_SEED = 42;
 
-const addClose = (dataset: Dataset): OpenedDataset => ({ ...dataset, close: async () => dataset.source.close?.() });
+function addClose(dataset: Dataset): OpenedDataset {
+  const close = async () => dataset.source.close?.();
+  return { ...dataset, close, [Symbol.asyncDispose]: close };
+}
 
 /** Opens the built-in `cluttered-digits`: real handwritten digits on a cluttered canvas. */
 export async function openDigits(
@@ -163,13 +178,17 @@ function reportChoices({ source, sample }: Dataset, context: RunContext): void {
   );
 }
 
-/** Opens images for a verb, reports what was chosen, and closes them when `use` is done or fails. */
+/**
+ * Opens images, reports what was chosen, and closes them when `use` is done or fails. A data set that is open already is
+ * used as it is and stays open.
+ */
 export async function withDataset<T>(
-  options: DataOptions,
+  options: DataSourceOptions,
   purpose: Purpose,
   context: RunContext,
   use: (dataset: Dataset) => Promise<T>,
 ): Promise<T> {
+  if (!namesData(options)) return use(options.data);
   const dataset = await openDataset(options, purpose);
   try {
     reportChoices(dataset, context);
@@ -194,13 +213,13 @@ export function findValidationPart(options: DataOptions, { source }: Dataset): D
 
 /** Opens the images of a training and those that validate it; by default the data set's own part for that. */
 export async function withTrainingSets<T>(
-  options: DataOptions,
-  validation: DataOptions | undefined,
+  options: DataSourceOptions,
+  validation: DataSourceOptions | undefined,
   context: RunContext,
   use: (train: Dataset, validation: Dataset | undefined) => Promise<T>,
 ): Promise<T> {
   return withDataset(options, 'train', context, async (train) => {
-    const own = validation ? undefined : findValidationPart(options, train);
+    const own = validation || !namesData(options) ? undefined : findValidationPart(options, train);
     const wanted = validation ?? own;
     if (!wanted) return use(train, undefined);
     if (own) context.onNote?.(`"${train.source.name}": its part "${own.part}" is used for validation.`);
