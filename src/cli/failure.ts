@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import pc from 'picocolors';
 import { ShiboriError, UsageError } from '../errors.js';
 import type { InterruptionReport } from './interruption.js';
+import { withFlags } from './option-names.js';
 
 /** Exit codes: 1 something went wrong, 2 the command was called wrongly, 130 it was interrupted. */
 export const EXIT = { failed: 1, misused: 2, interrupted: 130 } as const;
@@ -32,9 +33,10 @@ export function describeFailure(error: unknown): Failure {
     const message = error.message.replace(COMMANDER_PREFIX, '');
     return { error: { code: 'usage', message }, exitCode: EXIT.misused };
   }
-  if (error instanceof UsageError) return { error: { code: 'usage', message: error.message }, exitCode: EXIT.misused };
+  if (error instanceof UsageError)
+    return { error: { code: 'usage', message: withFlags(error.message) }, exitCode: EXIT.misused };
   if (error instanceof ShiboriError)
-    return { error: { code: 'failed', message: error.message }, exitCode: EXIT.failed };
+    return { error: { code: 'failed', message: withFlags(error.message) }, exitCode: EXIT.failed };
   const message = error instanceof Error ? error.message : String(error);
   const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {};
   return { error: { code: 'internal', message, ...stack }, exitCode: EXIT.failed };

@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { withFlags, withFlagsInMessages } from './option-names.js';
 
 /** What every command knows about where it prints. */
 export interface Output {
@@ -34,14 +35,15 @@ export function createProcessOutput(
   return {
     json,
     result(value, text) {
-      if (json) printJson(value);
-      else process.stdout.write(`${text(value)}\n`);
+      const shown = withFlagsInMessages(value);
+      if (json) printJson(shown);
+      else process.stdout.write(`${text(shown)}\n`);
     },
     note(text) {
-      if (!json && options.quiet !== true) printLine(text);
+      if (!json && options.quiet !== true) printLine(withFlags(text));
     },
     warn(text) {
-      printLine(`${process.stderr.isTTY ? pc.yellow('warning:') : 'warning:'} ${text}`);
+      printLine(`${process.stderr.isTTY ? pc.yellow('warning:') : 'warning:'} ${withFlags(text)}`);
     },
   };
 }

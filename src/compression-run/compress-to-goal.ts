@@ -48,8 +48,8 @@ function refuseSlower(speed: readonly SpeedFigures[], layers: readonly LayerFigu
     .map(({ path, ratio }) => `${path} (${ratio.toFixed(2)} times)`)
     .join(', ');
   throw new ShiboriError(
-    `The squeezed model runs slower than the original (${figures}). ${which === '' ? 'No layer alone does' : `Slower than they were: ${which}`}. Take it with --allow-slower, choose others with --layers, or limit --macs instead. Nothing was written.`,
-    { code: 'unsupported-model' },
+    `The squeezed model runs slower than the original (${figures}). ${which === '' ? 'No layer alone does' : `Slower than they were: ${which}`}. Take it with \`allowSlower\`, choose others with \`layers\`, or limit \`macs\` instead. Nothing was written.`,
+    { code: 'slower' },
   );
 }
 
@@ -83,7 +83,7 @@ export async function compressModelToGoal(
   if (plan.goal.kind === 'accuracyDrop') {
     requireLabels(
       sets.validation,
-      '--max-accuracy-drop counts correct predictions. Give another goal (--params, --size, --macs, --max-error), or validation images with labels (--val-data)',
+      '`maxAccuracyDrop` counts correct predictions. Give another goal (`parameters`, `size`, `macs`, `maxError`), or validation images with labels (`validationData`)',
     );
   }
   const session = await openCompressionSession(model, sets, plan, context, memory);

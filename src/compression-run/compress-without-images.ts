@@ -27,7 +27,8 @@ import { measureLayerFigures, measureSizeChange } from './size-figures.js';
 import { getStorage, storeAndImport } from './weight-storage.js';
 
 /** What is measured cannot be promised without images. */
-const createNeedsImagesError = (option: string) => new UsageError(`${option} is measured on images: give --data.`);
+const createNeedsImagesError = (option: string) =>
+  new UsageError(`\`${option}\` is measured on images: give \`data\`.`, { option });
 
 /**
  * Squeezes a loaded model by its weights alone. Of a goal of error, it is what the weight of no layer may exceed.
@@ -42,10 +43,10 @@ export async function compressModelWithoutImages(
   const start = performance.now();
   const { goal } = plan;
   const store = getStorage(plan, original);
-  if (goal.kind === 'accuracyDrop') throw createNeedsImagesError('--max-accuracy-drop');
-  if (plan.minMapSimilarity !== undefined) throw createNeedsImagesError('--min-cam-similarity');
-  if (plan.finetuneEpochs) throw createNeedsImagesError('--finetune');
-  if (plan.rounds !== undefined && plan.rounds > 1) throw createNeedsImagesError('--rounds');
+  if (goal.kind === 'accuracyDrop') throw createNeedsImagesError('maxAccuracyDrop');
+  if (plan.minMapSimilarity !== undefined) throw createNeedsImagesError('minMapSimilarity');
+  if (plan.finetuneEpochs) throw createNeedsImagesError('finetune');
+  if (plan.rounds !== undefined && plan.rounds > 1) throw createNeedsImagesError('rounds');
   const engine = getEngine(context);
   const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
   const { layers: chosen, refused } = chooseLayers(simplified, plan.layers);
@@ -93,7 +94,7 @@ export async function compressFileWithoutImages(
   const model = await openModel(file, options);
   reportNotes(model, context);
   context.onWarning?.(
-    'without images (--data) every direction of a weight counts alike: nobody knows what this costs the predictions',
+    'without images (`data`) every direction of a weight counts alike: what this costs the predictions is unknown',
   );
   const { model: compressed, report } = await compressModelWithoutImages(model, plan, context);
   context.signal?.throwIfAborted();

@@ -41,7 +41,8 @@ export function splitDatasets(data: Dataset, validation: Dataset | undefined, se
   const count = data.source.items.length;
   if (count < FEWEST_TO_SPLIT) {
     throw new UsageError(
-      `"${data.source.name}" has ${count} images: a tenth is too few to measure with. Give images that measure with --val-data or --val-split.`,
+      `"${data.source.name}" has ${count} images: a tenth is too few to measure with. Give validation images with \`validationData\` or \`validationSplit\`.`,
+      { option: 'validationData' },
     );
   }
   const [rest = [], held = []] = randomSplit(count, [1 - VALIDATION_SHARE, VALIDATION_SHARE], seed);

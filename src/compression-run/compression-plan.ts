@@ -75,7 +75,7 @@ function splitUnit(text: string): readonly [number, string] | undefined {
 
 function parseAmount(option: string, text: string, units: Readonly<Record<string, number>>, example: string): Amount {
   const parts = splitUnit(text);
-  const fail = (why: string) => new UsageError(`${option} ${text}: ${why}. Give ${example}.`);
+  const fail = (why: string) => new UsageError(`\`${option}: ${text}\`: ${why}. Give ${example}.`, { option });
   if (!parts) throw fail('this is no amount');
   const [number, unit] = parts;
   if (unit === '%') {
@@ -93,27 +93,29 @@ function parseErrorShare(option: string, text: string): number {
   const parts = splitUnit(text);
   const value = parts && (parts[1] === '%' ? parts[0] / 100 : parts[1] === '' ? parts[0] : Number.NaN);
   if (value !== undefined && value > 0 && value < 1) return value;
-  throw new UsageError(`${option} ${text}: expected a share above 0 and below 1, such as 1% or 0.01.`);
+  throw new UsageError(`\`${option}: ${text}\`: expected a share above 0 and below 1, such as 1% or 0.01.`, { option });
 }
 
 function parsePoints(option: string, text: string): number {
   const parts = splitUnit(text);
   if (parts && ['', '%', 'pp'].includes(parts[1]) && parts[0] < 100) return parts[0];
-  throw new UsageError(`${option} ${text}: expected points of top-1 from 0 on and below 100, such as 0.5.`);
+  throw new UsageError(`\`${option}: ${text}\`: expected points of top-1 from 0 on and below 100, such as 0.5.`, {
+    option,
+  });
 }
 
 const goalParsers: { readonly [Key in keyof Required<GoalTexts>]: (text: string) => CompressionGoal } = {
   params: (text) => ({
     kind: 'params',
-    most: parseAmount('--params', text, COUNT_UNITS, 'a share or a count: 10%, 2.8M'),
+    most: parseAmount('parameters', text, COUNT_UNITS, 'a share or a count: 10%, 2.8M'),
   }),
   size: (text) => ({
     kind: 'size',
-    most: parseAmount('--size', text, BYTE_UNITS, 'a share or bytes: 25%, 4MB, 900kB'),
+    most: parseAmount('size', text, BYTE_UNITS, 'a share or bytes: 25%, 4MB, 900kB'),
   }),
-  macs: (text) => ({ kind: 'macs', most: parseAmount('--macs', text, COUNT_UNITS, 'a share or a count: 40%, 1.2G') }),
-  maxAccuracyDrop: (text) => ({ kind: 'accuracyDrop', most: parsePoints('--max-accuracy-drop', text) }),
-  maxError: (text) => ({ kind: 'error', most: parseErrorShare('--max-error', text) }),
+  macs: (text) => ({ kind: 'macs', most: parseAmount('macs', text, COUNT_UNITS, 'a share or a count: 40%, 1.2G') }),
+  maxAccuracyDrop: (text) => ({ kind: 'accuracyDrop', most: parsePoints('maxAccuracyDrop', text) }),
+  maxError: (text) => ({ kind: 'error', most: parseErrorShare('maxError', text) }),
 };
 
 const goalNames = Object.keys(goalParsers) as (keyof GoalTexts)[];
@@ -129,7 +131,7 @@ export function parseGoal(texts: GoalTexts): CompressionGoal {
     return text === undefined ? [] : [{ name, text }];
   });
   const [first, second] = given;
-  const option = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const option = (name: string) => `\`${name === 'params' ? 'parameters' : name}\``;
   if (!first || second) {
     const all = goalNames.map(option).join(', ');
     throw new UsageError(
@@ -159,7 +161,8 @@ export function parseSweepAmounts(texts: AmountTexts): {
 } {
   const kinds = (['params', 'size', 'macs'] as const).filter((kind) => texts[kind] !== undefined);
   const [kind = 'params', second] = kinds;
-  if (second) throw new UsageError(`--${kind} and --${second}: a sweep goes through sizes of one kind.`);
+  const option = (name: string) => `\`${name === 'params' ? 'parameters' : name}\``;
+  if (second) throw new UsageError(`${option(kind)} and ${option(second)}: a sweep goes through sizes of one kind.`);
   const amounts = texts[kind]?.flatMap((text) => {
     const goal = goalParsers[kind](text);
     return goal.kind === 'accuracyDrop' || goal.kind === 'error' ? [] : [goal.most];
@@ -169,7 +172,8 @@ export function parseSweepAmounts(texts: AmountTexts): {
 
 /** The schemes with these names. Throws a UsageError for one that there is not. */
 export function parseSchemes(names: readonly string[]): SchemeName[] {
-  if (names.length === 0) throw new UsageError(`--schemes: give at least one of ${schemeNames.join(', ')}.`);
+  if (names.length === 0)
+    throw new UsageError(`\`schemes\`: give at least one of ${schemeNames.join(', ')}.`, { option: 'schemes' });
   return names.map((name) => {
     const found = schemeNames.find((each) => each === name);
     if (found) return found;

@@ -90,8 +90,9 @@ export function chooseLayers(graph: Graph, patterns: readonly string[] | undefin
     const no = refused.find(({ path }) => matchesPattern(path, pattern));
     throw new UsageError(
       no
-        ? `--layers ${pattern}: "${no.path}" cannot be squeezed: ${no.reason}.`
-        : `--layers ${pattern} fits no layer.${formatSuggestion(pattern, paths)} There are ${paths.join(', ')}.`,
+        ? `\`layers: '${pattern}'\`: "${no.path}" cannot be squeezed: ${no.reason}.`
+        : `\`layers: '${pattern}'\` fits no layer.${formatSuggestion(pattern, paths)} There are ${paths.join(', ')}.`,
+      { option: 'layers' },
     );
   }
   const layersChosen = layers.filter(

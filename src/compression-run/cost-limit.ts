@@ -27,9 +27,9 @@ export interface CostedModel {
 
 /** How each cost is named, and an amount of it. */
 export const costTexts: Readonly<Record<Cost, { readonly option: string; text(value: number): string }>> = {
-  params: { option: '--params', text: (value) => `${formatInteger(value)} parameters` },
-  size: { option: '--size', text: (value) => `${formatInteger(value)} bytes` },
-  macs: { option: '--macs', text: (value) => `${formatInteger(value)} multiply-adds` },
+  params: { option: 'parameters', text: (value) => `${formatInteger(value)} parameters` },
+  size: { option: 'size', text: (value) => `${formatInteger(value)} bytes` },
+  macs: { option: 'macs', text: (value) => `${formatInteger(value)} multiply-adds` },
 };
 
 /** A share as a percentage of three digits. */
@@ -74,8 +74,8 @@ export function createLimitError(
   const { option, text } = costTexts[kind];
   const kept = describeRefusedLayers(refused).map((sentence) => ` ${sentence}.`);
   return new ShiboriError(
-    `${option}: ${text(limit)} cannot be reached, the smallest is ${text(error.smallest)} (${formatPreciseShare(error.smallest / whole)} of the original).${kept.join('')} Allow that much, or widen --layers and --schemes. Nothing was written.`,
-    { code: 'unsupported-model', cause: error },
+    `\`${option}\`: ${text(limit)} cannot be reached, the smallest is ${text(error.smallest)} (${formatPreciseShare(error.smallest / whole)} of the original).${kept.join('')} Allow that much, or widen \`layers\` and \`schemes\`. Nothing was written.`,
+    { code: 'goal-unreachable', option, cause: error },
   );
 }
 

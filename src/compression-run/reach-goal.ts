@@ -191,7 +191,7 @@ async function reachLossGoal(
         : [],
     );
   throw new ShiboriError(
-    `The goal cannot be met by a smaller model: ${nearest[0] ?? `even exact savings alone cost ${words}`}. Allow more, or recover more with --finetune. Nothing was written.`,
+    `The goal cannot be met by a smaller model: ${nearest[0] ?? `even exact savings alone cost ${words}`}. Allow more, or recover more with \`finetune\`. Nothing was written.`,
     { code: 'unsupported-model' },
   );
 }

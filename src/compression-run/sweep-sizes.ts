@@ -72,7 +72,7 @@ const WORKER_ENTRY = new URL('./sweep-worker.js', import.meta.url);
 
 function countJobs(points: number, wanted: number | undefined): number {
   if (wanted !== undefined && !(Number.isInteger(wanted) && wanted >= 1)) {
-    throw new UsageError(`--jobs must be a whole number of at least 1, found ${wanted}.`);
+    throw new UsageError(`\`jobs\` must be a whole number of at least 1, found ${wanted}.`, { option: 'jobs' });
   }
   if (!existsSync(WORKER_ENTRY)) return 1;
   const room = Math.max(1, Math.floor(freemem() / JOB_BYTES));

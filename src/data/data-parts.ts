@@ -138,8 +138,9 @@ function findNamedPart(
   const names = parts.map((part) => part.name);
   throw new UsageError(
     names.length === 0
-      ? `--part ${wanted}: "${name}" has no parts: expected folders such as train, val and test with class folders inside, found ${quoteNames([...folders].slice(0, 5)) || 'images without folders'}.`
-      : `--part ${wanted}: "${name}" has no such part.${formatSuggestion(wanted, names)} It has ${quoteNames(names)}.`,
+      ? `\`part: '${wanted}'\`: "${name}" has no parts: expected folders such as train, val and test with class folders inside, found ${quoteNames([...folders].slice(0, 5)) || 'images without folders'}.`
+      : `\`part: '${wanted}'\`: "${name}" has no such part.${formatSuggestion(wanted, names)} It has ${quoteNames(names)}.`,
+    { option: 'part' },
   );
 }
 
@@ -178,12 +179,13 @@ export function choosePart(
   const names = parts.map((each) => each.name);
   if (!part) {
     throw new UsageError(
-      `"${name}" has no part for ${purposeNames[purpose]}, found ${quoteNames(names)}. Say which with --part, or give other images with --data.`,
+      `"${name}" has no part for ${purposeNames[purpose]}, found ${quoteNames(names)}. Say which with \`part\`, or give other images with \`data\`.`,
+      { option: 'part' },
     );
   }
   const unlabelled = candidates.filter((each) => !each.labelled && each !== part).map((each) => each.name);
   const skipped = unlabelled.length > 0 ? `; ${quoteNames(unlabelled)} has no labels` : '';
-  const others = names.length > 1 ? ' (--part takes another)' : '';
+  const others = names.length > 1 ? ' (`part` takes another)' : '';
   const usual = preferredKinds[purpose][0] === part.kind && names.length === 1;
   const note = `"${name}" has the part${names.length > 1 ? 's' : ''} ${quoteNames(names)}: "${part.name}" is used${others}${skipped}.`;
   return takePart(part, usual ? [] : [note]);

@@ -47,7 +47,7 @@ function findLinearLayer(graph: Graph, name: string): DenseLinear & { readonly p
   const fail = (reason: string) => {
     const list = inside.length > 0 ? ` Inside of it are ${inside.slice(0, 8).join(', ')}.` : '';
     return new ShiboriError(
-      `Layer "${layer.path}" cannot be replaced by a tensor train: ${reason}. Linear layers are Gemm or MatMul with a constant weight; \`shibori summary MODEL\` lists them.${list}`,
+      `Layer "${layer.path}" cannot be replaced by a tensor train: ${reason}. Linear layers are Gemm or MatMul with a constant weight; \`summarize\` lists them.${list}`,
       { code: 'unsupported-model' },
     );
   };

@@ -16,6 +16,6 @@ export function warnIfLikeChance(stats: PredictionStats, model: LoadedModel, con
   context.onWarning?.(
     `${problem}. Perhaps the model wants its images in another form than ${size} (${resize}, ${filter}), ${color}, ${normalization}${
       guessed.length > 0 ? ` (guessed: ${guessed.join(', ')})` : ''
-    }. --scale, --mean, --std, --color, --image-layout, --resize and --input change it.`,
+    }. \`range\`, \`mean\`, \`std\`, \`color\`, \`imageLayout\`, \`resize\` and \`inputSize\` change it.`,
   );
 }

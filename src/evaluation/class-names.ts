@@ -55,6 +55,6 @@ export function resolveClass(spec: string, names: readonly string[], ids: readon
   const byId = ids.indexOf(spec);
   if (byId >= 0) return byId;
   throw new UsageError(
-    `No class is called "${spec}".${formatSuggestion(spec, [...names, ...ids])} Give an index from 0 to ${names.length - 1} or a name; names come from --data or from words.txt beside the images.`,
+    `No class is called "${spec}".${formatSuggestion(spec, [...names, ...ids])} Give an index from 0 to ${names.length - 1} or a name; names come from \`data\` or from words.txt beside the images.`,
   );
 }

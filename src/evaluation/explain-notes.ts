@@ -8,10 +8,10 @@ function describeExplainedScores({ scores, explained }: ExplainedImages): string
     return 'A regression: the output itself is explained, there are no classes and no probabilities.';
   const end = link ?? 'unknown';
   if (kind !== 'logits' && explained === 'logits') {
-    return `The model gives ${kind} (${end}): the logits in front of them are explained; --score output explains the ${kind}.`;
+    return `The model gives ${kind} (${end}): the logits in front of them are explained; \`score: 'output'\` explains the ${kind}.`;
   }
   if (labels === 'binary' && kind === 'logits') {
-    return 'One output column y tells two classes apart: class 1 is explained by y, class 0 by −y. For a regression give --task regression.';
+    return "One output column y tells two classes apart: class 1 is explained by y, class 0 by −y. For a regression give `task: 'regression'`.";
   }
   return undefined;
 }
@@ -27,7 +27,7 @@ export function noteScores(found: ExplainedImages, context: RunContext): void {
   const saturated = images.filter(({ isSaturated }) => isSaturated).length;
   if (saturated > 0) {
     const instead = scores.logits
-      ? 'explain the logits with --score logits'
+      ? "explain the logits with `score: 'logits'`"
       : 'export the model without its last function';
     context.onWarning?.(
       `For ${describeImageCount(saturated, images.length)} the probability of the class is 1 to five digits: the ${explained} leave no gradient there, and the map shows rounding errors. Better ${instead}.`,

@@ -88,7 +88,8 @@ function findSubject(graph: Graph, { layer: name, score: choice, task }: GradCam
   const scores = findScores(graph, { task });
   if (choice === 'logits' && !scores.logits) {
     throw new UsageError(
-      'The graph shows no logits in front of its probabilities: explain its output (--score output).',
+      "The graph shows no logits in front of its probabilities: explain its output (`score: 'output'`).",
+      { option: 'score' },
     );
   }
   const layer = name === undefined ? findDefaultLayer(graph) : findNamedLayer(graph, name);

@@ -145,7 +145,7 @@ export function findDefaultLayer(graph: Graph): SpatialLayer {
   const layer = findSpatialLayers(graph).find(({ isDefault }) => isDefault);
   if (layer) return layer;
   const unclear =
-    describeUnclearLayers(graph) ?? 'Where its input has no fixed height and width, give them with --input.';
+    describeUnclearLayers(graph) ?? 'Where its input has no fixed height and width, give them with `inputSize`.';
   throw new UsageError(`This model has no activation on a grid over the image that Grad-CAM could look at. ${unclear}`);
 }
 

@@ -110,7 +110,7 @@ export function noteOthers(chosen: string, others: readonly WeightSet[]): string
   const verb = others.length === 1 ? 'is' : 'are';
   return (
     `The weights are ${chosen}. The file also holds ${describeSets(others)}, which ${verb} not used: ` +
-    `choose with --weights ${/^[\w.-]{1,100}$/.test(first.key) ? first.key : formatKey(first.key)}.`
+    `choose with \`weights: ${/^[\w.-]{1,100}$/.test(first.key) ? `'${first.key}'` : formatKey(first.key)}\`.`
   );
 }
 
@@ -127,7 +127,7 @@ export function makeUnknownKeyError(
   // The nearest is looked for letter by letter, and keys come out of the file.
   const keys = known.map((set) => set.key).filter(({ length }) => length <= LONGEST_KEY);
   const list =
-    known.length === 0 ? 'It holds one set of weights: leave --weights out' : `It has ${describeSets(known)}`;
-  const problem = `it holds no weights under ${formatKey(key)} (--weights).${formatSuggestion(key, keys)} ${list}.`;
-  return new UsageError(fail(problem).message);
+    known.length === 0 ? 'It holds one set of weights: leave `weights` out' : `It has ${describeSets(known)}`;
+  const problem = `it holds no weights under ${formatKey(key)} (\`weights\`).${formatSuggestion(key, keys)} ${list}.`;
+  return new UsageError(fail(problem).message, { option: 'weights' });
 }

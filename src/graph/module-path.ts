@@ -82,7 +82,7 @@ export function findLayer(graph: Graph, name: string): Layer {
   }
   const candidates = layers.flatMap((layer) => [layer.path, layer.path.split('.').slice(-2).join('.')]);
   throw new UsageError(
-    `No layer is called "${name}".${formatSuggestion(name, candidates)} \`shibori summary MODEL\` lists the layers.`,
+    `No layer is called "${name}".${formatSuggestion(name, candidates)} \`summarize\` lists the layers.`,
   );
 }
 

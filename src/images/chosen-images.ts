@@ -55,7 +55,7 @@ async function readItem(dataset: Dataset, index: number): Promise<NamedImage> {
 function noteLimit(shown: number, total: number, name: string, context: RunContext): void {
   if (shown < total) {
     context.onNote?.(
-      `Explained are ${shown} of the ${total} images of ${name}, spread over it; --limit changes how many.`,
+      `Explained are ${shown} of the ${total} images of ${name}, spread over it; \`limit\` changes how many.`,
     );
   }
 }
@@ -88,7 +88,7 @@ export async function readImages(
     return Promise.all(specs.map((spec) => readItem(dataset, findIndex(spec))));
   }
   if (specs.length === 0) {
-    throw new UsageError('Name at least one image or a folder of images, or a data set with --data.');
+    throw new UsageError('Name at least one image or a folder of images, or a data set with `data`.');
   }
   const files: string[] = [];
   for (const spec of specs) {

@@ -45,7 +45,7 @@ class ImageThread {
   readonly #worker: Worker;
 
   constructor(entry: URL, workerData: ImageWorkerData, onEnd: (reason: string) => void) {
-    // Not the process's own flags: some, such as --input-type, keep a thread from starting, and it needs none.
+    // Not the process's own flags: some, such as the type of the input, keep a thread from starting, and it needs none.
     this.#worker = new Worker(entry, { workerData, name: 'shibori images', execArgv: [] });
     this.#worker.on('message', (answer: BatchAnswer) => {
       const waiting = this.pending.get(answer.id);
@@ -107,7 +107,7 @@ export function openPooledLoader(
       void end(
         new ShiboriError(
           `Loading images of "${source.name}": a worker thread broke down: ${reason}. ` +
-            'Try fewer workers, or 0 (--workers 0), which loads them on the main thread.',
+            'Try fewer workers, or 0 (`workers: 0`), which loads them on the main thread.',
           { code: 'invalid-data' },
         ),
       );

@@ -124,7 +124,9 @@ async function openAllImages(options: DataOptions, purpose: Purpose): Promise<Da
   if (data === 'cluttered-digits') {
     const wanted = part ?? (purpose === 'train' ? 'train' : 'validation');
     if (wanted === 'train' || wanted === 'validation') return openDigits(wanted);
-    throw new UsageError(`--part ${wanted}: cluttered-digits has the parts "train" and "validation".`);
+    throw new UsageError(`\`part: '${wanted}'\`: cluttered-digits has the parts "train" and "validation".`, {
+      option: 'part',
+    });
   }
   let spec = data;
   let { randomSplit } = options;
@@ -133,8 +135,8 @@ async function openAllImages(options: DataOptions, purpose: Purpose): Promise<Da
     spec = join(getCacheFolder(), 'tiny-imagenet-200.zip');
     if (!existsSync(spec)) {
       throw new ShiboriError(
-        'Tiny ImageNet is not here yet. Get it with `shibori fetch tiny-imagenet` (248 MB), then try again.',
-        { code: 'invalid-data' },
+        "Tiny ImageNet is not here yet. Get it with `fetchData('tiny-imagenet')` (248 MB), then try again.",
+        { code: 'file-not-found', file: spec, option: 'data' },
       );
     }
     // The study's split: 95 % for training, 5 % for validation.
@@ -248,12 +250,14 @@ export function requirePreprocess(graph: Graph, info: ModelInfo): Preprocess {
   if (dims?.length !== 4) throw new UsageError(`${input}: expected images [N, 3, H, W] or [N, 1, H, W].`);
   if (channels !== 3 && channels !== 1) {
     throw new UsageError(
-      `${input}, images of ${channels} channels; image files are read as 3 channels (RGB) or 1 (gray). \`shibori summary\` works, and so does \`shibori compress\` without --data. If another axis holds the channels, give --image-layout.`,
+      `${input}, images of ${channels} channels; image files are read as 3 channels (RGB) or 1 (gray). \`summarize\` works, and so does \`compress\` without \`data\`. If another axis holds the channels, give \`imageLayout\`.`,
     );
   }
   if (info.preprocess) return info.preprocess;
   if (typeof height !== 'number' || typeof width !== 'number') {
-    throw new UsageError(`The model takes images of any size. Say which with --input ${channels},224,224.`);
+    throw new UsageError(`The model takes images of any size. Say which with \`inputSize: [224, 224]\`.`, {
+      option: 'inputSize',
+    });
   }
   const size = [height, width] as const;
   if (channels === 1) return { size, resize: 'shorter-side', color: 'gray', mean: [0], std: [1] };
@@ -265,7 +269,8 @@ export function countClasses({ graph, info }: LoadedModel): number {
   const { classes, labels } = findScores(graph, info);
   if (labels !== 'none') return classes;
   throw new UsageError(
-    'The model was opened as a regression (--task regression), which has no classes: its accuracy and its predictions cannot be measured. explain, summary, export and compress without --data work; give --task classification for the rest.',
+    "The model was opened as a regression (`task: 'regression'`), which has no classes: its accuracy and its predictions cannot be measured. `explain`, `summarize`, `exportModel` and `compress` without `data` work; give `task: 'classification'` for the rest.",
+    { option: 'task' },
   );
 }
 

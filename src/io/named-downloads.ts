@@ -5,7 +5,7 @@ import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { defined } from '../values.js';
 import { type Digest, download, fileHasDigest } from './download.js';
 
-/** A file that `shibori fetch` knows by name. */
+/** Describes a file that can be downloaded by name. */
 export interface NamedDownload {
   readonly url: string;
   /** What it is called on disk. */
@@ -14,7 +14,7 @@ export interface NamedDownload {
   readonly digest: Digest;
 }
 
-/** Everything that `shibori fetch` knows by name. */
+/** Lists the files that can be downloaded by name. */
 export const downloads: Readonly<Record<string, NamedDownload>> = {
   'tiny-imagenet': {
     url: 'http://cs231n.stanford.edu/tiny-imagenet-200.zip',

@@ -27,7 +27,7 @@ async function createUniqueFile(folder: string, seconds: number): Promise<{ path
 }
 
 /**
- * Starts an event file in `folder` (made when missing), which `tensorboard --logdir folder` shows while it grows.
+ * Starts an event file in `folder` (made when missing), which TensorBoard shows while it grows.
  *
  * @param options.now The clock, in milliseconds since 1970; default `Date.now`.
  * @param options.purgeFrom TensorBoard forgets what earlier files of the folder hold from this step on. Default: nothing.

@@ -15,8 +15,8 @@ function parseProgress(text: string | undefined, file: string): TrainingProgress
     return progressSchema.parse(JSON.parse(text ?? ''));
   } catch {
     throw new ShiboriError(
-      `Reading checkpoint "${file}": it holds no training progress. Delete it, or start anew without --resume.`,
-      { code: 'invalid-file' },
+      `Reading checkpoint "${file}": it holds no training progress. Delete it, or start again without \`resume\`.`,
+      { code: 'invalid-file', file },
     );
   }
 }

@@ -26,7 +26,7 @@ const classAxes: Readonly<Record<string, (node: Node, rank: number) => number>> 
 
 const createHeadError = (found: string): ShiboriError =>
   new ShiboriError(
-    `A fresh head replaces the last linear layer, of which no parameter is used twice; ${found}. Train without --head, or export the model with a plain linear layer at its end.`,
+    `A fresh head replaces the last linear layer, of which no parameter is used twice; ${found}. Train without \`head\`, or export the model with a plain linear layer at its end.`,
     { code: 'unsupported-model' },
   );
 

@@ -117,12 +117,17 @@ function readResizeOption(
   size: readonly [number, number],
 ): PreprocessParts['resize'] {
   if (shorterSide === undefined && crop === undefined) return resize && { resize };
-  if (shorterSide !== undefined && crop !== undefined) throw new UsageError('Give either --shorter-side or --crop.');
+  if (shorterSide !== undefined && crop !== undefined)
+    throw new UsageError('Give either `shorterSide` or `crop`.', { option: 'crop' });
   if (resize !== undefined && resize !== 'shorter-side') {
-    throw new UsageError(`--shorter-side and --crop are for --resize shorter-side, not for ${resize}.`);
+    throw new UsageError(`\`shorterSide\` and \`crop\` are for \`resize: 'shorter-side'\`, not for ${resize}.`, {
+      option: 'resize',
+    });
   }
   if (crop !== undefined && !(crop > 0 && crop <= 1)) {
-    throw new UsageError(`--crop is a fraction above 0, at most 1, such as 0.875; found ${crop}.`);
+    throw new UsageError(`\`crop\` is a fraction above 0, at most 1, such as 0.875; found ${crop}.`, {
+      option: 'crop',
+    });
   }
   const side = shorterSide ?? Math.floor(Math.min(...size) / (crop ?? 1));
   if (side < Math.min(...size)) {
@@ -154,11 +159,13 @@ function buildNormalizationOption(
   const base = range === undefined && known && isSameRange(known.range, chosenRange) ? known : { mean: [0], std: [1] };
   const chosen = { ...defined({ range: chosenRange }), mean: mean ?? base.mean, std: std ?? base.std };
   const bad = chosen.std.find((value) => !(value > 0));
-  if (bad !== undefined) throw new UsageError(`A standard deviation must be above 0, found ${bad} (--std).`);
+  if (bad !== undefined)
+    throw new UsageError(`A standard deviation must be above 0, found ${bad} (\`std\`).`, { option: 'std' });
   const [low, high] = chosen.range ?? [0, 1];
   if (mean?.some((value) => Math.abs(value) > 2 * Math.max(Math.abs(low), Math.abs(high)))) {
     throw new UsageError(
-      `The means ${mean.join(', ')} are far outside of ${low}…${high}, which pixels become first. For means of 0…255 add --scale 0-255.`,
+      `The means ${mean.join(', ')} are far outside of ${low}…${high}, which pixels become first. For means of 0…255 add \`range: [0, 255]\`.`,
+      { option: 'mean' },
     );
   }
   return chosen;
@@ -223,7 +230,7 @@ export function resolvePreprocess(
   const fitted = asked ?? rescaleResize(resize.value, resize.layer?.parts.size, size);
   if (fitted.shorterSide !== undefined && fitted.shorterSide < Math.min(...size)) {
     throw new ShiboriError(
-      `Preprocessing (${from.resize}): images whose shorter side has ${fitted.shorterSide} pixels are too small for a cut of ${size[1]}×${size[0]}. Give --shorter-side or --resize.`,
+      `Preprocessing (${from.resize}): images whose shorter side has ${fitted.shorterSide} pixels are too small for a cut of ${size[1]}×${size[0]}. Give \`shorterSide\` or \`resize\`.`,
       { code: 'unsupported-model' },
     );
   }

@@ -52,7 +52,7 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kep
   const cut = findSmallestCut({ ...graph, nodes: listNodesFor(graph, graph.outputs) }, input, trained, kept);
   const elements = countElementsPerImage(cut, input);
   if (elements === undefined) {
-    throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with --input.`, {
+    throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with \`inputSize\`.`, {
       code: 'unsupported-operator',
     });
   }

@@ -79,7 +79,7 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     if (!used.has(input)) continue;
     const dims = options.inputDims?.[input.name] ?? input.type?.dims;
     if (!input.type || !dims) {
-      throw new ShiboriError(`Input "${input.name}" has no declared type. Give its dimensions (option --input).`, {
+      throw new ShiboriError(`Input "${input.name}" has no declared type. Give its dimensions (\`inputSize\`).`, {
         code: 'unsupported-operator',
       });
     }

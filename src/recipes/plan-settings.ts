@@ -36,7 +36,7 @@ export function checkPatterns(graph: Graph, patterns: readonly string[]): void {
   for (const pattern of patterns) {
     if (names.some((name) => matchesPattern(name, pattern))) continue;
     throw new UsageError(
-      `No parameter of the model fits "${pattern}".${formatSuggestion(pattern, listLikelyPatterns(names))} \`shibori summary MODEL\` lists the layers; "*" trains all.`,
+      `No parameter of the model fits "${pattern}".${formatSuggestion(pattern, listLikelyPatterns(names))} \`summarize\` lists the layers; "*" trains all.`,
     );
   }
 }

@@ -324,7 +324,7 @@ export class Trainer {
     if (!state) return;
     if (state.progress.fingerprint !== this.#options.fingerprint) {
       throw new ShiboriError(
-        'The checkpoint belongs to another training: model, data or options differ. Start anew without --resume, or give the options it was started with.',
+        'The checkpoint belongs to another training: model, data or options differ. Start again without `resume`, or give the options it was started with.',
         { code: 'training-failed' },
       );
     }

@@ -72,7 +72,7 @@ export function restoreArrays(
     const found = saved.get(name)?.length;
     if (found === values.length) continue;
     throw new ShiboriError(
-      `The checkpoint does not fit the model: "${name}" needs ${values.length} numbers, it has ${found ?? 'none'}. Start anew without --resume.`,
+      `The checkpoint does not fit the model: "${name}" needs ${values.length} numbers, it has ${found ?? 'none'}. Start again without \`resume\`.`,
       { code: 'training-failed' },
     );
   }

@@ -54,7 +54,8 @@ function replaceHead(
   const [height, width] = graph.inputs[0]?.type?.dims.slice(-2) ?? [];
   if (prefix === undefined || typeof height !== 'number' || typeof width !== 'number') {
     throw new UsageError(
-      `The study's head is for a VGG with a fixed input; this is ${info.architecture ?? 'another network'}. Use --head auto.`,
+      `The compact head is for a VGG with a fixed input; this is ${info.architecture ?? 'another network'}. Use \`head: 'auto'\`.`,
+      { option: 'head' },
     );
   }
   const fresh = withCompactHead(state, classes, seed, [height, width]);

@@ -20,7 +20,7 @@ export async function labelByTeacher(
   const { source } = dataset;
   if (isLabelled(source)) return dataset;
   if (!teacher) {
-    requireLabels(dataset, 'a training needs them, or a model to learn from (--teacher)');
+    requireLabels(dataset, 'a training needs them, or a model to learn from (`teacher`)');
     return dataset;
   }
   context.onNote?.(`"${source.name}" has no labels: the predictions of the teacher stand in for them.`);

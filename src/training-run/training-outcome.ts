@@ -78,11 +78,11 @@ export function warnIfNoGain(
   if (kept.epoch === 0 && history.length > 0) {
     const best = Math.max(...history.flatMap(({ validationTop1 }) => validationTop1 ?? []));
     context.onWarning?.(
-      `training did not help: validation top-1 was ${was} before it and ${formatPercent(best)} in the best epoch. The model is left as it was (epoch 0). Try a lower learning rate or more epochs; --keep last takes the last epoch all the same.`,
+      `training did not help: validation top-1 was ${was} before it and ${formatPercent(best)} in the best epoch. The model is left as it was (epoch 0). Try a lower learning rate or more epochs; \`keep: 'last'\` takes the last epoch all the same.`,
     );
   } else if (top1Gain !== undefined && top1Gain < 0) {
     context.onWarning?.(
-      `training lowered the validation top-1 from ${was} to ${formatPercent(before.validationTop1 + top1Gain)}, and the last epoch is kept as asked for. --keep best keeps the best epoch instead.`,
+      `training lowered the validation top-1 from ${was} to ${formatPercent(before.validationTop1 + top1Gain)}, and the last epoch is kept as asked for. \`keep: 'best'\` keeps the best epoch instead.`,
     );
   }
 }

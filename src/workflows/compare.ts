@@ -58,7 +58,8 @@ export async function compareModels(
   const [first, second] = [before, after].map(({ graph, info }) => requirePreprocess(graph, info).size.join('×'));
   if (first !== second) {
     throw new UsageError(
-      `The first model takes images of ${first} pixels (height × width), the second of ${second}: their maps cannot be compared. Where a size is not in the file, --input states it.`,
+      `The first model takes images of ${first} pixels (height × width), the second of ${second}: their maps cannot be compared. Where a size is not in the file, \`inputSize\` states it.`,
+      { option: 'inputSize' },
     );
   }
   const [firstName, secondName] = options.names ?? ['before', 'after'];

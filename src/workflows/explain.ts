@@ -70,7 +70,7 @@ function reportPreprocess(model: LoadedModel, context: RunContext): ExplainedFil
   const guessed = model.info.guessed ?? [];
   if (guessed.length > 0) {
     context.onNote?.(
-      `The preprocessing is guessed: ${guessed.map((part) => `${part} (${words[part]})`).join(', ')}. Options change it: --scale, --mean, --std, --color, --resize, --filter, --input.`,
+      `The preprocessing is guessed: ${guessed.map((part) => `${part} (${words[part]})`).join(', ')}. Options change it: \`range\`, \`mean\`, \`std\`, \`color\`, \`resize\`, \`filter\`, \`inputSize\`.`,
     );
   }
   return { ...words, guessed };

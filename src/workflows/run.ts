@@ -32,7 +32,10 @@ function splitRecipeData(
     isAbsolute(path) || builtInDatasets.includes(path) ? path : resolve(dirname(file), path);
   const data = options.data ?? (recipe.data && resolveHere(recipe.data.source));
   if (data === undefined)
-    throw new UsageError(`${file}: no data. Add data: { source: … } to the recipe, or give --data.`);
+    throw new UsageError(`${file}: no data. Add data: { source: … } to the recipe, or give \`data\`.`, {
+      file,
+      option: 'data',
+    });
   const trainSplit = options.trainSplit ?? (recipe.data?.train && resolveHere(recipe.data.train));
   const validationSplit = options.validationSplit ?? (recipe.data?.validation && resolveHere(recipe.data.validation));
   // A split given by hand takes the place of a random one.
@@ -67,7 +70,10 @@ export async function run(
   const recipe = await readYaml(file, 'recipe', recipeSchema);
   const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
   if (modelFile === undefined)
-    throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give --model.`);
+    throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give \`model\`.`, {
+      file,
+      option: 'model',
+    });
   const name = basename(file, extname(file));
   const { train, validation } = splitRecipeData(recipe, file, options);
   const { arch } = recipe;
@@ -78,7 +84,8 @@ export async function run(
     const own = train ?? findTrainingPart(validation, validationSet);
     if (recipe.finetune && !own) {
       throw new UsageError(
-        `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, give --train-split, or data with a folder "train" beside the one for validation.`,
+        `${file}: fine-tuning needs training images. Add data.train or data.randomSplit, give \`trainSplit\`, or data with a folder "train" beside the one for validation.`,
+        { file, option: 'trainSplit' },
       );
     }
     const runWithTraining = (trained?: Dataset) =>

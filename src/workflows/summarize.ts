@@ -62,7 +62,7 @@ export async function summary(
   const isOpen = dims.some((dim, axis) => axis > 0 && typeof dim !== 'number');
   const inputDims = dims.map((dim, axis) => (axis === 0 ? batch : typeof dim === 'number' ? dim : ASSUMED_SIDE));
   const scores = describeScores(graph, info);
-  const size = `Its images may have any size: counted for ${ASSUMED_SIDE}×${ASSUMED_SIDE}. Give another with --input.`;
+  const size = `Its images may have any size: counted for ${ASSUMED_SIDE}×${ASSUMED_SIDE}. Give another with \`inputSize\`.`;
   return {
     file,
     format: model.format,

@@ -231,13 +231,13 @@ export async function trainFile(
     if (teacher) reportNotes(teacher, context);
     const folder = options.work ?? join('shibori-out', names.command, basename(name, extname(name)));
     const found = existsSync(getCheckpointFile(folder, 0));
-    if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts anew`);
+    if (options.resume && !found) context.onWarning?.(`there is no checkpoint in ${folder}: the training starts again`);
     if (!options.resume && found) {
       context.onWarning?.(
-        `the checkpoint of an earlier training in ${folder} will be replaced; --resume goes on with it`,
+        `the checkpoint of an earlier training in ${folder} will be replaced; \`resume\` continues it`,
       );
     }
-    if (!validation) context.onNote?.('without validation images the last epoch is kept; --val-data gives some');
+    if (!validation) context.onNote?.('without validation images the last epoch is kept; `validationData` gives some');
     const counts = {
       train: train.source.items.length,
       ...(validation ? { validation: validation.source.items.length } : {}),

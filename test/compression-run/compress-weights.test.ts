@@ -59,10 +59,10 @@ describe('squeezing without images', () => {
 
   it('refuses what is measured on images, and what cannot be reached', async () => {
     const goal = { kind: 'params', most: { share: 0.75 } } as const;
-    await expect(squeezed({ goal: { kind: 'accuracyDrop', most: 1 } }, 'a.onnx')).rejects.toThrow('give --data');
-    await expect(squeezed({ goal, minMapSimilarity: 0.9 }, 'a.onnx')).rejects.toThrow('--min-cam-similarity');
-    await expect(squeezed({ goal, finetuneEpochs: 1 }, 'a.onnx')).rejects.toThrow('--finetune');
-    await expect(squeezed({ goal, rounds: 2 }, 'a.onnx')).rejects.toThrow('--rounds');
+    await expect(squeezed({ goal: { kind: 'accuracyDrop', most: 1 } }, 'a.onnx')).rejects.toThrow('give `data`');
+    await expect(squeezed({ goal, minMapSimilarity: 0.9 }, 'a.onnx')).rejects.toThrow('`minMapSimilarity`');
+    await expect(squeezed({ goal, finetuneEpochs: 1 }, 'a.onnx')).rejects.toThrow('`finetune`');
+    await expect(squeezed({ goal, rounds: 2 }, 'a.onnx')).rejects.toThrow('`rounds`');
     await expect(squeezed({ goal: { kind: 'params', most: { amount: 5 } } }, 'a.onnx')).rejects.toThrow(
       /cannot be reached, the smallest is \d+ parameters/,
     );

@@ -19,8 +19,8 @@ describe('goalOf', () => {
   });
 
   it.each([
-    [{}, 'needs a goal: exactly one of --params, --size, --macs, --max-accuracy-drop, --max-error'],
-    [{ params: '10%', maxError: '1%' }, '--params and --max-error: compress takes exactly one goal'],
+    [{}, 'needs a goal: exactly one of `parameters`, `size`, `macs`, `maxAccuracyDrop`, `maxError`'],
+    [{ params: '10%', maxError: '1%' }, '`parameters` and `maxError`: compress takes exactly one goal'],
     [{ params: '0%' }, 'between 0 % and 100 %'],
     [{ params: '100%' }, 'between 0 % and 100 %'],
     [{ params: 'ten' }, 'no amount'],

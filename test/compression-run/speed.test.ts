@@ -57,7 +57,7 @@ describe('the verdict of speed', () => {
   it('refuses a model that runs slower, names the layer, and writes nothing', async () => {
     const slower = run('slow', (name) => name.includes('factor0'), false);
     await expect(slower).rejects.toThrow(
-      /runs slower than the original \(batch 1: .* ms, .*x the speed .*\).*Slower than they were: net\.classifier\.0 \(.*--allow-slower.*Nothing was written/,
+      /runs slower than the original \(batch 1: .* ms, .*x the speed .*\).*Slower than they were: net\.classifier\.0 \(.*`allowSlower`.*Nothing was written/,
     );
     expect(existsSync(join(folder, 'slow.onnx'))).toBe(false);
   });

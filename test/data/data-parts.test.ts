@@ -48,7 +48,7 @@ describe('The part of a data set', () => {
 
   it('that was chosen is reported, and why not another', () => {
     expect(choose(classes('test', 'train'), 'measure').notes).toEqual([
-      '"DATA" has the parts "test", "train": "test" is used (--part takes another).',
+      '"DATA" has the parts "test", "train": "test" is used (`part` takes another).',
     ]);
     expect(choose(tiny, 'measure').notes.join()).toMatch(/"val" is used.*; "test" has no labels\.$/);
     expect(choose(classes('train'), 'measure').notes).toEqual(['"DATA" has the part "train": "train" is used.']);
@@ -67,12 +67,12 @@ describe('The part of a data set', () => {
   it('that does not exist is refused with those that do', () => {
     expect(() => choose(classes('train', 'val'), 'measure', 'tran')).toThrow(UsageError);
     expect(() => choose(classes('train', 'val'), 'measure', 'tran')).toThrow(
-      '--part tran: "DATA" has no such part. Did you mean "train"? It has "train", "val".',
+      `\`part: 'tran'\`: "DATA" has no such part. Did you mean "train"? It has "train", "val".`,
     );
     expect(() => choose(['cats/a.jpg', 'dogs/b.jpg'], 'measure', 'val')).toThrow(
       /"DATA" has no parts: .*found "cats", "dogs"/,
     );
-    expect(() => choose(classes('val', 'test'), 'train')).toThrow(/no part for training, found "test", "val".*--part/);
+    expect(() => choose(classes('val', 'test'), 'train')).toThrow(/no part for training, found "test", "val".*`part`/);
   });
 
   it('is no part where a class is called so', () => {

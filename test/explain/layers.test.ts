@@ -214,7 +214,7 @@ describe('gradCam', () => {
   });
 
   it('says what to do where sizes are open', async () => {
-    await expect(gradCam(nodeEngine(), convolutional(['N', 3, 'H', 'W']))).rejects.toThrow(/--input/);
+    await expect(gradCam(nodeEngine(), convolutional(['N', 3, 'H', 'W']))).rejects.toThrow(/`inputSize`/);
   });
 
   it('feeds a model of a fixed batch as many images at a time', async () => {

@@ -98,7 +98,7 @@ describe('The weights of a checkpoint', () => {
       { key: 'old', tensors: 9 },
     ]);
     expect(source.notes).toEqual([
-      'The weights are those of "my_net". The file also holds "ema" (9 tensors), "old" (9 tensors), which are not used: choose with --weights ema.',
+      `The weights are those of "my_net". The file also holds "ema" (9 tensors), "old" (9 tensors), which are not used: choose with \`weights: 'ema'\`.`,
     ]);
   });
 
@@ -137,7 +137,7 @@ describe('The weights of a checkpoint', () => {
       expect(error.message.includes('Did you mean "ema"')).toBe(key === 'emma');
     }
     expect((await refusalOf(open('prefixes.pt', 'model_em'))).message).toMatch(/Did you mean "model_ema"/);
-    expect((await refusalOf(open('nested.pt', 'ema'))).message).toMatch(/leave --weights out|It has/);
+    expect((await refusalOf(open('nested.pt', 'ema'))).message).toMatch(/leave `weights` out|It has/);
   });
 });
 

@@ -124,7 +124,7 @@ describe('openPooledLoader', () => {
   });
 
   it.each([
-    ['exits', /worker thread broke down: it ended with exit code 3.*--workers 0/],
+    ['exits', /worker thread broke down: it ended with exit code 3.*`workers: 0`/],
     ['throws', /worker thread broke down: no such library/],
   ])('says that a thread broke down instead of waiting for it: one that %s', async (name, message) => {
     const loader = pool('folder', 2, program(name));

@@ -123,9 +123,9 @@ describe('resolvePreprocess', () => {
 
   it('refuses options that contradict each other or the model', () => {
     const fails: [Parameters<typeof resolvePreprocess>[0], RegExp][] = [
-      [{ mean: [123, 117, 104] }, /far outside of 0…1.*--scale 0-255/],
+      [{ mean: [123, 117, 104] }, /far outside of 0…1.*`range: \[0, 255\]`/],
       [{ std: [0] }, /above 0/],
-      [{ crop: 2 }, /--crop is a fraction/],
+      [{ crop: 2 }, /`crop` is a fraction/],
       [{ crop: 0.5, shorterSide: 256 }, /either/],
       [{ resize: 'stretch', crop: 0.9 }, /not for stretch/],
       [{ shorterSide: 100 }, /100 is too little/],

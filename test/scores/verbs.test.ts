@@ -53,11 +53,11 @@ describe('explain', () => {
     const context = { onNote: (note: string) => notes.push(note) };
     const few = await explain(logits5(), [at('loose')], { ...RAW, output: null }, context);
     expect(few.images.map(({ file }) => file)).toEqual(range(6).map((i) => at('loose', 'more', `${i}.png`)));
-    expect(notes.join('\n')).not.toContain('--limit');
+    expect(notes.join('\n')).not.toContain('`limit`');
     const many = await explain(logits5(), [at('data')], { ...RAW, output: null }, context);
     expect(many.images).toHaveLength(8);
     expect(many.images.filter(({ file }) => file.includes('dogs'))).toHaveLength(4);
-    expect(notes.join('\n')).toMatch(/8 of the 12 images.*--limit/);
+    expect(notes.join('\n')).toMatch(/8 of the 12 images.*`limit`/);
     const two = await explain(logits5(), [at('data')], { ...RAW, output: null, limit: 2 });
     expect(two.images.map(({ file }) => file)).toEqual([at('data', 'cats', '0.png'), at('data', 'dogs', '0.png')]);
   });
@@ -137,7 +137,7 @@ describe('explain', () => {
     const { images, scores } = await explain(file, image, { ...RAW, output: null }, context);
     expect([images[0]?.isSaturated, images[0]?.isZero]).toEqual([true, true]);
     expect(scores.explained).toBe('log-probabilities');
-    expect(warnings.join('\n')).toMatch(/leave no gradient.*--score logits/);
+    expect(warnings.join('\n')).toMatch(/leave no gradient.*`score: 'logits'`/);
     expect(warnings.join('\n')).toMatch(/zero everywhere/);
     const better = await explain(file, image, { ...RAW, output: null, score: 'logits' }, {});
     expect([better.images[0]?.isSaturated, better.scores.explained]).toEqual([false, 'logits']);

@@ -55,7 +55,7 @@ describe('fileCheckpoint', () => {
     [
       'of other progress',
       () => writeSafetensors(new Map([['w', float32([1])]]), { training: '{"step": -1}' }),
-      /holds no training progress.*without --resume/,
+      /holds no training progress.*without `resume`/,
     ],
     [
       'of other numbers',

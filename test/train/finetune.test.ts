@@ -237,11 +237,11 @@ describe('finetune', () => {
         { engine, onWarning: (text) => warnings.push(text) },
       );
     await run(true);
-    expect(warnings.splice(0)).toEqual([expect.stringMatching(/^there is no checkpoint in .*warned: .* anew$/)]);
+    expect(warnings.splice(0)).toEqual([expect.stringMatching(/^there is no checkpoint in .*warned: .* again$/)]);
     await run(true);
     expect(warnings.splice(0)).toEqual([]);
     await run(false);
-    expect(warnings.splice(0)).toEqual([expect.stringMatching(/warned will be replaced; --resume goes on with it$/)]);
+    expect(warnings.splice(0)).toEqual([expect.stringMatching(/warned will be replaced; `resume` continues it$/)]);
   });
 });
 

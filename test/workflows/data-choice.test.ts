@@ -52,7 +52,7 @@ describe('A data set with parts', () => {
     const { notes, context } = listening();
     const result = await evaluate(at('net.onnx'), { data: at(name) }, context);
     expect(result).toMatchObject({ images: 12, part: 'test' });
-    expect(notes.join()).toContain('has the parts "test", "train", "val": "test" is used (--part takes another)');
+    expect(notes.join()).toContain('has the parts "test", "train", "val": "test" is used (`part` takes another)');
   });
 
   it('is measured on the part of an option', async () => {
@@ -183,7 +183,7 @@ describe('Images without labels', () => {
     it('are no measure of an accuracy that may be lost', async () => {
       const goal = { kind: 'accuracyDrop', most: 1 } as const;
       await expect(compressToGoal(at('net.onnx'), { goal }, filesOf('drop'), { engine })).rejects.toThrow(
-        /images without labels: --max-accuracy-drop counts correct predictions\. Give another goal/,
+        /images without labels: `maxAccuracyDrop` counts correct predictions\. Give another goal/,
       );
     });
 
@@ -191,7 +191,7 @@ describe('Images without labels', () => {
       const { notes, context } = listening();
       const alone = finetuneSchema.parse({ train: '*' });
       await expect(finetune(at('net.onnx'), alone, filesOf('alone'), context)).rejects.toThrow(
-        /24 images without labels: a training needs them, or a model to learn from \(--teacher\)/,
+        /24 images without labels: a training needs them, or a model to learn from \(`teacher`\)/,
       );
       const plan = finetuneSchema.parse({
         train: '*',

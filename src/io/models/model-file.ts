@@ -149,7 +149,8 @@ export async function openBytes(
   const configs = readModelConfigs(file);
   if (promised === 'onnx' && options.weights !== undefined) {
     throw new UsageError(
-      `Reading ${file}: --weights ${options.weights} chooses among the weights of a checkpoint; an ONNX file has one set. Leave it out.`,
+      `Reading ${file}: \`weights: '${options.weights}'\` chooses among the weights of a checkpoint; an ONNX file has one set. Leave it out.`,
+      { file, option: 'weights' },
     );
   }
   if (promised === 'onnx') {

@@ -113,7 +113,11 @@ function describeOpened({ about: { producerName, producerVersion, ...others } }:
 function describeStorage(dtype: DType): string[] {
   if (dtype === 'float16') return ['Its weights are float16; a file that is made of it has them in float16, too.'];
   const isSmall = ['bfloat16', 'int8', 'uint8'].includes(dtype);
-  return isSmall ? [`Its weights are ${dtype}; a file that is made of it has them in float32 (compress --store).`] : [];
+  return isSmall
+    ? [
+        `Its weights are ${dtype}; a file that is made of it has them in float32 (\`store\` of \`compress\` changes that).`,
+      ]
+    : [];
 }
 
 /**
@@ -185,7 +189,8 @@ function chooseChannels({ channels, value }: ImageInput, options: OpenOptions, n
   if (typeof channels === 'number') {
     if (wanted === undefined || wanted === channels) return channels;
     throw new UsageError(
-      `Input "${value.name}" takes images of ${channels} channels, not of ${wanted} (--input is channels,height,width).`,
+      `Input "${value.name}" takes images of ${channels} channels, not of ${wanted} (\`channels\`).`,
+      { option: 'channels' },
     );
   }
   if (wanted === undefined) notes.push(`Input "${value.name}" leaves its channels open: taken to be 3.`);
@@ -207,7 +212,7 @@ function noteChanges(image: ImageInput, bound: BoundGraph, notes: string[]): voi
   if (layoutFrom === 'sizes') {
     const order = layout === 'nchw' ? '[N, C, H, W]' : '[N, H, W, C]';
     notes.push(
-      `No node shows which axis of input "${value.name}" ${formatDims(value.type?.dims)} holds the channels: by its sizes it is taken to be ${order}. --image-layout changes it.`,
+      `No node shows which axis of input "${value.name}" ${formatDims(value.type?.dims)} holds the channels: by its sizes it is taken to be ${order}. \`imageLayout\` changes it.`,
     );
   }
   if (layout === 'nhwc') {

@@ -25,7 +25,7 @@ export function moveScoresFirst(
   const task = options.task ?? earlier;
   const others = whole.outputs.flatMap((output) => (output === chosen?.output ? [] : [output.name]));
   const list = others.map((other) => `"${other}"`).join(', ');
-  const by = name === undefined ? ' (--output-name chooses another)' : '';
+  const by = name === undefined ? ' (`outputName` chooses another)' : '';
   return {
     graph,
     info: {

@@ -156,7 +156,7 @@ describe('The images of an ONNX file', () => {
     b.output(b.op('MatMul', [x, b.initializer('fc.weight', noise([20, CLASSES], 2))]));
     const opened = await openModel(fileOf(b.build('flat')));
     expect(opened.notes.join()).toMatch(
-      /No node shows .*\[N, 4, 5, 1\].*taken to be \[N, H, W, C\]\. --image-layout changes it/,
+      /No node shows .*\[N, 4, 5, 1\].*taken to be \[N, H, W, C\]\. `imageLayout` changes it/,
     );
   });
 
