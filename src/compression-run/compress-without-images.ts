@@ -23,6 +23,7 @@ import {
   LimitUnreachable,
   measureCost,
 } from './cost-limit.js';
+import { toFoldReport } from './fold-report.js';
 import { measureLayerFigures, measureSizeChange } from './size-figures.js';
 import { getStorage, storeAndImport } from './weight-storage.js';
 
@@ -48,7 +49,10 @@ export async function compressModelWithoutImages(
   if (plan.finetuneEpochs) throw createNeedsImagesError('finetune');
   if (plan.rounds !== undefined && plan.rounds > 1) throw createNeedsImagesError('rounds');
   const engine = getEngine(context);
-  const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
+  const { graph: simplified, notes: simplifications } = await simplifyLosslessly(
+    engine,
+    bindSymbolicBatch(original.graph).graph,
+  );
   const { layers: chosen, refused } = chooseLayers(simplified, plan.layers);
   const options = {
     ...defined({ schemes: plan.schemes, signal: context.signal }),
@@ -77,7 +81,7 @@ export async function compressModelWithoutImages(
     size: await measureSizeChange(await measureModelSize(original), stored, model),
     layers: await measureLayerFigures(engine, original, graphs, layers, []),
     refused,
-    folds,
+    folds: simplifications.map(toFoldReport),
     seconds: (performance.now() - start) / 1000,
   };
   return { model: stored, report };

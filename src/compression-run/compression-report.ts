@@ -1,10 +1,10 @@
 import type { RefusedLayer } from '../compression/compressible-layers.js';
 import type { Accuracy } from '../metrics/accuracy.js';
-import type { FoldNote } from '../passes/fold.js';
 import type { StorageType } from '../passes/store-weights.js';
 import type { MapFigures, SpeedFigures } from '../report/comparison.js';
 import type { TrainingOutcome } from '../training-run/training-outcome.js';
 import type { CompressionGoal } from './compression-plan.js';
+import type { FoldReport } from './fold-report.js';
 import type { GivenRanksBaseline } from './given-ranks-baseline.js';
 import type { GoalTrial } from './reach-goal.js';
 import type { LayerFigures, SizeChange } from './size-figures.js';
@@ -18,7 +18,7 @@ export interface CompressionShape {
   readonly layers: readonly LayerFigures[];
   /** Layers that no scheme takes, and why. */
   readonly refused: readonly RefusedLayer[];
-  readonly folds: readonly FoldNote[];
+  readonly folds: readonly FoldReport[];
   readonly seconds: number;
 }
 

@@ -21,7 +21,6 @@ import { checkLabels, type Dataset, requirePreprocess } from '../images/open-dat
 import { computeCacheKey } from '../io/feature-cache.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { noWorkCache, type WorkCache } from '../io/work-cache.js';
-import type { FoldNote } from '../passes/fold.js';
 import { bindSymbolicBatch } from '../passes/free-batch.js';
 import type { SizeFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -31,6 +30,7 @@ import { defined } from '../values.js';
 import { createSensitivityCache, readOrComputePredictions, readOrMeasureLoss } from './compression-cache.js';
 import { type CompressionDatasets, loadCalibrationImages } from './compression-images.js';
 import type { CompressionPlan } from './compression-plan.js';
+import { type FoldReport, toFoldReport } from './fold-report.js';
 import {
   computePredictions,
   type MeasuredLoss,
@@ -44,7 +44,7 @@ export interface CompressionSession {
   readonly original: LoadedModel;
   /** The original after exact savings, any batch. */
   readonly simplified: Graph;
-  readonly folds: readonly FoldNote[];
+  readonly folds: readonly FoldReport[];
   /** The layers that may be squeezed, and those that no scheme takes. */
   readonly layers: readonly CompressibleLayer[];
   readonly refused: readonly RefusedLayer[];
@@ -158,7 +158,10 @@ export async function openCompressionSession(
   const engine = getEngine(context);
   for (const { source } of [sets.train, sets.validation]) checkLabels(original, source);
   context.onProgress?.({ phase: 'fold', done: 0, total: 1 });
-  const { graph: simplified, notes: folds } = await simplifyLosslessly(engine, bindSymbolicBatch(original.graph));
+  const { graph: simplified, notes: simplifications } = await simplifyLosslessly(
+    engine,
+    bindSymbolicBatch(original.graph).graph,
+  );
   context.onProgress?.({ phase: 'fold', done: 1, total: 1 });
   const { layers, refused } = chooseLayers(simplified, plan.layers);
   const { seed = 42, schemes, calibrationImages: wanted } = plan;
@@ -179,7 +182,7 @@ export async function openCompressionSession(
     engine,
     original,
     simplified,
-    folds,
+    folds: simplifications.map(toFoldReport),
     layers,
     refused,
     sets,

@@ -100,7 +100,7 @@ export async function measureLayerFigures(
   placed: readonly PlacedLayer[],
 ): Promise<LayerFigures[]> {
   const { folded: simplified, stored, float } = graphs;
-  const original = storeWeights(model.graph, toStorageType(findStoredFile(model)?.dtype));
+  const original = storeWeights(model.graph, toStorageType(findStoredFile(model)?.dtype)).graph;
   const speeds = await measureLayerSpeeds(engine, simplified, stored, placed);
   const [before, after] = [summarizeImage(model.graph), summarizeImage(float)];
   return layers.map((layer) => {

@@ -1,4 +1,3 @@
-import { evaluateNode } from '../engine/reference.js';
 import { OPSET } from '../graph/model.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { importGraph } from '../passes/import-graph.js';
@@ -15,9 +14,9 @@ export function storeAndImport(
   float: LoadedModel,
   store: StorageType,
 ): { readonly stored: LoadedModel; readonly model: LoadedModel } {
-  const graph = storeWeights(float.graph, store);
+  const { graph } = storeWeights(float.graph, store);
   const stored = { ...float, graph, info: { ...float.info, store } };
   if (graph === float.graph) return { stored, model: float };
-  const opened = importGraph({ graph, opset: OPSET, domains: {}, metadata: {} }, graph.name, evaluateNode);
+  const opened = importGraph({ graph, opset: OPSET, domains: {}, metadata: {} }, graph.name);
   return { stored, model: { ...float, graph: opened.graph } };
 }

@@ -11,8 +11,8 @@ import { engineProducts } from '../engine/matrix-products.js';
 import { ShiboriError } from '../errors.js';
 import type { Graph } from '../graph/model.js';
 import { matchesPattern } from '../graph/module-path.js';
-import type { FoldNote } from '../passes/fold.js';
 import { bindSymbolicBatch } from '../passes/free-batch.js';
+import type { Note } from '../passes/pass.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type CompressibleLayer, findCompressibleLayers, type RefusedLayer } from './compressible-layers.js';
 import {
@@ -52,7 +52,7 @@ export interface CompressToBudgetOptions
 /** A squeezed graph, and why it is as it is. */
 export interface CompressedGraph extends DecomposedGraph {
   readonly refused: readonly RefusedLayer[];
-  readonly folds: readonly FoldNote[];
+  readonly folds: readonly Note[];
 }
 
 /**
@@ -110,7 +110,7 @@ export async function compressToBudget(
   options: CompressToBudgetOptions,
 ): Promise<CompressedGraph> {
   options.onProgress?.({ phase: 'fold', done: 0, total: 1 });
-  const { graph, notes } = await simplifyLosslessly(engine, bindSymbolicBatch(model));
+  const { graph, notes } = await simplifyLosslessly(engine, bindSymbolicBatch(model).graph);
   const patterns = options.layers ?? ['*'];
   const { layers: all, refused } = findCompressibleLayers(graph);
   const layers = all.filter(({ path }) => patterns.some((pattern) => matchesPattern(path, pattern)));

@@ -1,4 +1,3 @@
-import { findOtherReader, linearOperators, readDenseLinear } from '../decompose/dense-linear.js';
 import { findTtDescriptors } from '../decompose/tt-layer.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { getModulePath } from '../graph/module-path.js';
@@ -6,9 +5,9 @@ import { isParameter } from '../graph/parameters.js';
 import { findUses, listNodesFor, type Uses } from '../graph/uses.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { readWindow, type Window } from '../ops/convolution.js';
-import { readAttributes } from '../ops/table.js';
+import { readConvolution } from '../passes/recognisers/convolution.js';
+import { findOtherReader, linearOperators, readLinear } from '../passes/recognisers/linear.js';
 import { countElements } from '../tensor/dims.js';
-import type { Tensor } from '../tensor/tensor.js';
 
 /** A dense Conv or Gemm of a graph as one linear map from patches of its input to its output channels. */
 export interface CompressibleLayer {
@@ -62,12 +61,6 @@ function transposeWeight(data: Float32Array, rows: number, columns: number): Mat
   return result;
 }
 
-/** A float32 initializer. */
-function findFloat32Initializer(graph: Graph, value: Value | undefined): Tensor<'float32'> | undefined {
-  const data = value && graph.initializers.get(value);
-  return data?.dtype === 'float32' ? data : undefined;
-}
-
 /** Whether several nodes read a value. */
 const isReadBySeveral = (value: Value | undefined, uses: Uses): boolean =>
   value !== undefined && uses.consumers(value).length > 1;
@@ -80,20 +73,16 @@ const readSpatialSize = (dims: readonly unknown[] | undefined): [number, number]
 
 type LayerReader = (graph: Graph, node: Node, uses: Uses) => Omit<CompressibleLayer, 'path'> | string | undefined;
 
-const readConvolution: LayerReader = (graph, node, uses) => {
-  const [x, w, b] = node.inputs;
-  const [output] = node.outputs;
-  const weight = findFloat32Initializer(graph, w);
-  const bias = findFloat32Initializer(graph, b);
-  if (!weight) return 'its weight is no float32 constant';
-  if (b && !bias) return 'its bias is no float32 constant';
-  const attributes = readAttributes('Conv', node);
+const readConvolutionLayer: LayerReader = (graph, node, uses) => {
+  const found = readConvolution(graph, node);
+  if (typeof found === 'string') return found;
+  const { x, output, weight, bias, storedBias, attributes } = found;
   if (attributes.group !== 1) return 'it is a convolution in groups (depthwise), each of which is small already';
-  const [outputs = 1, inputs = 1, height = 1, width = 1] = weight.dims;
-  const inputSize = readSpatialSize(x?.type?.dims);
-  const outputSize = readSpatialSize(output?.type?.dims);
   if (weight.dims.length !== 4) return `its kernel has ${weight.dims.length - 2} spatial axes, only two are supported`;
-  if (!x || !output || !inputSize || !outputSize) return 'the size of its maps is not known';
+  const [outputs, inputs, height, width] = weight.dims as [number, number, number, number];
+  const inputSize = readSpatialSize(x.type?.dims);
+  const outputSize = readSpatialSize(output.type?.dims);
+  if (!inputSize || !outputSize) return 'the size of its maps is not known';
   return {
     kind: 'conv',
     node,
@@ -107,15 +96,15 @@ const readConvolution: LayerReader = (graph, node, uses) => {
     outputSize,
     weight: transposeWeight(weight.data, outputs, inputs * height * width),
     bias: bias && Float64Array.from(bias.data),
-    sharesBias: isReadBySeveral(b, uses),
+    sharesBias: isReadBySeveral(storedBias, uses),
   };
 };
 
 const readLinearLayer: LayerReader = (graph, node, uses) => {
-  const found = readDenseLinear(graph, node, uses);
+  const found = readLinear(graph, node, uses);
   if (typeof found !== 'object') return found;
   const { x, output, weight, bias, rows, storedBias } = found;
-  const [outputs = 1, inputs = 1] = weight.dims;
+  const [outputs, inputs] = weight.dims as [number, number];
   return {
     kind: 'linear',
     node,
@@ -134,7 +123,7 @@ const readLinearLayer: LayerReader = (graph, node, uses) => {
 };
 
 const layerReaders: Readonly<Record<string, LayerReader>> = {
-  Conv: readConvolution,
+  Conv: readConvolutionLayer,
   ConvTranspose: () => 'transposed convolutions are not decomposed',
   ...Object.fromEntries([...linearOperators].map((op) => [op, readLinearLayer])),
 };

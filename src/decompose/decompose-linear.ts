@@ -4,12 +4,12 @@ import { findLayer, findModuleInput, listLayers } from '../graph/module-path.js'
 import { findUses } from '../graph/uses.js';
 import type { MatrixProducts } from '../linalg/products.js';
 import type { GraphBuilder } from '../ops/builder.js';
+import { findOtherReader, type LinearLayer, linearOperators, readLinear } from '../passes/recognisers/linear.js';
 import { type Replacement, rewrite } from '../passes/rewrite.js';
 import { countElements, range } from '../tensor/dims.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { defined } from '../values.js';
 import { balance } from './balance.js';
-import { type DenseLinear, findOtherReader, linearOperators, readDenseLinear } from './dense-linear.js';
 import { BIAS_NAME, countCores, countCoreWeights, getCoreName, getStoredCoreDims, type TtRequest } from './modes.js';
 import { emitOnRows } from './rows.js';
 import type { ClippedRank } from './tensor-train.js';
@@ -39,7 +39,7 @@ export interface LinearTrain {
 }
 
 /** The dense linear layer with this name. Throws when the layer is something else. */
-function findLinearLayer(graph: Graph, name: string): DenseLinear & { readonly path: string } {
+function findLinearLayer(graph: Graph, name: string): LinearLayer & { readonly path: string } {
   const layer = findLayer(graph, name);
   const inside = listLayers(graph).flatMap(({ path, nodes }) =>
     path.startsWith(`${layer.path}.`) && nodes.some(({ op }) => linearOperators.has(op)) ? [path] : [],
@@ -53,9 +53,7 @@ function findLinearLayer(graph: Graph, name: string): DenseLinear & { readonly p
   };
   if (findTtDescriptors(graph).some(({ path }) => path === layer.path)) throw fail('it is one already');
   const uses = findUses(graph);
-  const found = layer.nodes.map((node) =>
-    linearOperators.has(node.op) ? readDenseLinear(graph, node, uses) : undefined,
-  );
+  const found = layer.nodes.map((node) => (linearOperators.has(node.op) ? readLinear(graph, node, uses) : undefined));
   const linear = found.find((each) => typeof each === 'object');
   if (!linear) {
     const reason = found.find((each) => typeof each === 'string');

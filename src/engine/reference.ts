@@ -1,69 +1,13 @@
 import { ShiboriError } from '../errors.js';
-import { formatDims, isStatic } from '../graph/dims.js';
-import { type Graph, type Node, Value } from '../graph/model.js';
-import { inferTypes, type Op, readAttributes, readOp } from '../ops/table.js';
+import { formatDims } from '../graph/dims.js';
+import type { Graph, Value } from '../graph/model.js';
+import { evaluateNode } from '../kernels/evaluate-node.js';
+import { listStridedPositions, move } from '../kernels/kernel.js';
+import { readOp } from '../ops/table.js';
 import { countElements } from '../tensor/dims.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import type { Engine, NamedTensors, Session } from './engine.js';
 import { checkFeeds, checkOutputTargets } from './feeds.js';
-import { activation } from './reference/activation.js';
-import { convolution } from './reference/convolution.js';
-import { elementwise } from './reference/elementwise.js';
-import { indexing } from './reference/indexing.js';
-import { type Kernel, type Kernels, listStridedPositions, move, type TensorType } from './reference/kernel.js';
-import { linear } from './reference/linear.js';
-import { normalization } from './reference/normalization.js';
-import { quantization } from './reference/quantization.js';
-import { reduction } from './reference/reduction.js';
-import { resample } from './reference/resample.js';
-import { shape } from './reference/shape.js';
-
-/** The kernel of every operator: a missing one does not compile. */
-const kernels: Kernels<Op> = {
-  ...elementwise,
-  ...activation,
-  ...quantization,
-  ...linear,
-  ...convolution,
-  ...normalization,
-  ...reduction,
-  ...shape,
-  ...indexing,
-  ...resample,
-};
-
-/** The types of a node's outputs for these very inputs. */
-function inferOutputTypes(node: Node, inputs: readonly (Tensor | undefined)[]): TensorType[] {
-  const values = inputs.map((input, i) => input && new Value(node.inputs[i]?.name ?? `input ${i}`, input));
-  return inferTypes({ ...node, inputs: values }, { tensor: (i) => inputs[i] }).map(({ dtype, dims }) => {
-    if (isStatic(dims)) return { dtype, dims };
-    throw new ShiboriError(
-      `Node "${node.name}" (${node.op}): its output dimensions ${formatDims(dims)} are not fixed.`,
-      { code: 'engine-failed' },
-    );
-  });
-}
-
-/**
- * Computes one node in double precision and rounds the results to the output types.
- *
- * @param inputs a tensor for each of the node's inputs, `undefined` where an optional one is left out.
- * @returns all outputs that the operator has, wanted or not. An output may share its memory with an input.
- * @throws ShiboriError for an unknown operator, for inputs that do not fit it, and for what has no deterministic result
- *   (Dropout in training mode).
- */
-export function evaluateNode(node: Node, inputs: readonly (Tensor | undefined)[]): readonly Tensor[] {
-  const op = readOp(node);
-  // The table pairs each operator with the kernel for exactly its attributes; here it is not known which it is.
-  const kernel = kernels[op] as Kernel<typeof op>;
-  const [attributes, types] = [readAttributes(op, node), inferOutputTypes(node, inputs)];
-  try {
-    return kernel(attributes, inputs, types);
-  } catch (cause) {
-    if (!(cause instanceof ShiboriError)) throw cause;
-    throw new ShiboriError(`Node "${node.name}" (${op}): ${cause.message}`, { code: 'engine-failed', cause });
-  }
-}
 
 /** Whether the tensor has the declared dtype and dimensions; symbols fit every size. */
 function matchesType(value: Value, found: Tensor): boolean {

@@ -9,8 +9,16 @@ export interface Uses {
   consumers(value: Value): readonly Node[];
 }
 
-/** Indexes who makes and who reads each value. One pass over the nodes. */
+const known = new WeakMap<Graph, Uses>();
+
+/** Indexes which node computes each value and which nodes read it: once for a graph, which is immutable. */
 export function findUses(graph: Graph): Uses {
+  const found = known.get(graph) ?? indexUses(graph);
+  known.set(graph, found);
+  return found;
+}
+
+function indexUses(graph: Graph): Uses {
   const producers = new Map<Value, Node>();
   const consumers = new Map<Value, Node[]>();
   for (const node of graph.nodes) {

@@ -11,8 +11,8 @@ import { normalizeAxis } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
 import { roundHalfToEven } from '../tensor/round.js';
 import { float32, type Tensor, tensor } from '../tensor/tensor.js';
+import type { PassResult } from './pass.js';
 import { rewrite } from './rewrite.js';
-import type { PassResult } from './single-precision.js';
 import { getNodeNames } from './upgrade.js';
 
 /** Smallest and largest integer of the types that values are stored in: biases are int32. */
@@ -183,7 +183,10 @@ export function dequantize(graph: Graph): PassResult {
     // What only served to quantise is dropped.
     graph: rewrite(floats),
     notes: [
-      `It is quantised: tensors that are float32 parameters now, with the values that they stood for: ${weights.count}; activations that keep the range of their quantisation without being rounded: ${activations}.`,
+      {
+        applied: true,
+        text: `It is quantised: tensors that are float32 parameters now, with the values that they stood for: ${weights.count}; activations that keep the range of their quantisation without being rounded: ${activations}.`,
+      },
     ],
   };
 }

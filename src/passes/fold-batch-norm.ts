@@ -1,198 +1,180 @@
 /*
  * In inference a batch norm is y = a x + s for each channel, a = scale / √(variance + ε), s = bias − a mean.
- *   behind a Conv or Gemm:   W' = diag(a) W,  b' = a b + s
- *   before a Gemm or Conv:   W' = W diag(a),  b' = b + W s      (a Conv that pads sees 0, not s, beyond the edge)
+ *   downstream of a Conv or Gemm:   W' = diag(a) W,  b' = a b + s
+ *   upstream of a Gemm or Conv:     W' = W diag(a),  b' = b + W s    (a Conv that pads sees 0, not s, beyond the edge)
  */
 import type { Graph, Node, Value } from '../graph/model.js';
 import { getModulePath } from '../graph/module-path.js';
-import { findUses } from '../graph/uses.js';
-import { readAttributes } from '../ops/table.js';
-import { countElements } from '../tensor/dims.js';
+import { findUses, type Uses } from '../graph/uses.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
-import { type FoldNote, type FoldResult, findOwnTensor } from './fold.js';
-import { rewrite } from './rewrite.js';
+import { type FoldTarget, foldIntoDownstream, foldIntoUpstream, readFoldTarget } from './fold-target.js';
+import type { Note, PassResult } from './pass.js';
+import { type BatchNorm, type ChannelAffine, readBatchNorm, readChannelAffine } from './recognisers/batch-norm.js';
+import { type Replacement, rewrite } from './rewrite.js';
 
-/** y = `scale` x + `shift`, one of each a channel. */
-interface ChannelAffine {
-  readonly scale: Float64Array;
-  readonly shift: Float64Array;
-}
-
-/** A Conv or Gemm that may take something in. */
-interface FoldTarget {
-  readonly node: Node;
-  readonly weight: Tensor<'float32'>;
-  readonly bias: Tensor<'float32'> | undefined;
-  readonly outputs: number;
-  /** The output and the input channel of element `at` of the weight. */
-  getChannels(at: number): { readonly out: number; readonly into: number };
-  /** Whether it pads its input with zeros. */
-  readonly pads: boolean;
-}
-
-function readChannelAffine(graph: Graph, node: Node): ChannelAffine | undefined {
-  const tensors = node.inputs.slice(1).map((input) => input && graph.initializers.get(input)?.data);
-  const [scale, bias, mean, variance] = tensors.map((data) => data && Float64Array.from(data, Number));
-  if (!scale || !bias || !mean || !variance || node.outputs.filter(Boolean).length !== 1) return undefined;
-  const { epsilon, training_mode } = readAttributes('BatchNormalization', node);
-  if (training_mode === 1) return undefined;
-  const factor = scale.map((value, c) => value / Math.sqrt((variance[c] ?? 0) + epsilon));
-  return { scale: factor, shift: bias.map((value, c) => value - (factor[c] ?? 0) * (mean[c] ?? 0)) };
-}
-
-/** The node as a host, or why it is none. */
-function readFoldTarget(graph: Graph, node: Node | undefined): FoldTarget | string {
-  if (node?.op !== 'Conv' && node?.op !== 'Gemm') return 'no Conv or Gemm beside it';
-  const [, w, b] = node.inputs;
-  const weight = findOwnTensor(graph, w);
-  const bias = findOwnTensor(graph, b);
-  if (!weight || (b && !bias)) return `the parameters of ${node.name} are not constants of its own`;
-  if (node.op === 'Conv') {
-    const { group, pads, auto_pad } = readAttributes('Conv', node);
-    const [outputs = 1, each = 1, ...kernel] = weight.dims;
-    const positions = countElements(kernel);
-    return {
-      node,
-      weight,
-      bias,
-      outputs,
-      getChannels(at) {
-        const out = Math.floor(at / (each * positions));
-        const own = Math.floor(at / positions) % each;
-        return { out, into: Math.floor(out / (outputs / group)) * each + own };
-      },
-      pads: (auto_pad !== 'NOTSET' && auto_pad !== 'VALID') || (pads ?? []).some((pad) => pad !== 0),
-    };
-  }
-  const { alpha, beta, transA, transB } = readAttributes('Gemm', node);
-  const [rows = 1, columns = 1] = weight.dims;
-  const outputs = transB ? rows : columns;
-  if (alpha !== 1 || beta !== 1 || transA) return `${node.name} scales or transposes its input`;
-  if (bias && bias.data.length !== outputs) return `the bias of ${node.name} is broadcast`;
-  return {
-    node,
-    weight,
-    bias,
-    outputs,
-    getChannels(at) {
-      const [row, column] = [Math.floor(at / columns), at % columns];
-      return transB ? { out: row, into: column } : { out: column, into: row };
-    },
-    pads: false,
-  };
-}
-
-interface FoldedParameters {
-  readonly weight: Float32Array;
-  readonly bias: Float32Array;
-}
-
-function foldIntoUpstream(
-  { weight, bias, outputs, getChannels: channelsOf }: FoldTarget,
-  { scale, shift }: ChannelAffine,
-): FoldedParameters {
-  return {
-    weight: weight.data.map((value, at) => value * (scale[channelsOf(at).out] ?? 0)),
-    bias: Float32Array.from({ length: outputs }, (_, o) => (scale[o] ?? 0) * (bias?.data[o] ?? 0) + (shift[o] ?? 0)),
-  };
-}
-
-function foldIntoDownstream(
-  { weight, bias, outputs, getChannels: channelsOf }: FoldTarget,
-  { scale, shift }: ChannelAffine,
-): FoldedParameters {
-  const sums = Float64Array.from({ length: outputs }, (_, o) => bias?.data[o] ?? 0);
-  weight.data.forEach((value, at) => {
-    const { out, into } = channelsOf(at);
-    sums[out] = (sums[out] ?? 0) + value * (shift[into] ?? 0);
-  });
-  return {
-    weight: weight.data.map((value, at) => value * (scale[channelsOf(at).into] ?? 0)),
-    bias: Float32Array.from(sums),
-  };
-}
-
-/** The graph without the batch norm `node`, whose work `host` does with these parameters. */
-function removeBatchNorm(graph: Graph, node: Node, host: FoldTarget, { weight, bias }: FoldedParameters): Graph {
-  const [x] = node.inputs;
-  const [y] = node.outputs;
-  const [, w, b] = host.node.inputs;
-  if (!x || !y) return graph;
-  const dims = host.bias?.dims ?? [host.outputs];
-  return rewrite(graph, {
-    replace: new Map([[y, { reads: [x], emit: ([same]: readonly Value[]) => same ?? x }]]),
-    initializer: (value, data) => (value === w ? float32(weight, data.dims) : value === b ? float32(bias, dims) : data),
-    node: (old, inputs, builder) =>
-      old === host.node && !b
-        ? builder.copy(old, [
-            inputs[0],
-            inputs[1],
-            builder.initializer(`${getModulePath(old)}.bias`, float32(bias, dims)),
-          ])
-        : undefined,
-  });
-}
-
-/** Passes values on unchanged in inference. */
-const passThroughOperators = new Set(['Identity', 'Dropout']);
-
-/** The only reader of a value, looking through what passes it on; `undefined` when there are several, or it is an output. */
-function findOnlyReader(graph: Graph, value: Value | undefined): Node | undefined {
-  let current = value;
-  for (;;) {
-    if (!current || graph.outputs.includes(current)) return undefined;
-    const [reader, second] = findUses(graph).consumers(current);
-    if (!reader || second) return undefined;
-    if (!passThroughOperators.has(reader.op)) return reader.inputs[0] === current ? reader : undefined;
-    current = reader.outputs[0];
-  }
-}
-
-function tryFoldBatchNorm(graph: Graph, node: Node): FoldResult {
-  const note = (folded: boolean, text: string): FoldNote => ({ node: node.name, folded, text });
-  const affine = readChannelAffine(graph, node);
-  if (!affine) return { graph, notes: [note(false, 'its statistics are not constants, or those of the batch')] };
-  const [x] = node.inputs;
-  const producer = x && findUses(graph).producer(x);
-  const upstream = readFoldTarget(graph, producer);
-  const alone = x && findUses(graph).consumers(x).length === 1 && !graph.outputs.includes(x);
-  if (typeof upstream === 'object' && alone) {
-    return {
-      graph: removeBatchNorm(graph, node, upstream, foldIntoUpstream(upstream, affine)),
-      notes: [note(true, `folded into ${upstream.node.name} before it`)],
-    };
-  }
-  const downstream = readFoldTarget(graph, findOnlyReader(graph, node.outputs[0]));
-  if (typeof downstream === 'string') {
-    const reason =
-      typeof upstream === 'object' ? `what ${upstream.node.name} computes is read elsewhere too` : upstream;
-    return { graph, notes: [note(false, `kept: ${reason}; ${downstream} (behind)`)] };
-  }
-  if (downstream.pads && affine.shift.some((value) => value !== 0)) {
-    return { graph, notes: [note(false, `kept: ${downstream.node.name} pads with zeros, which are no shifted zeros`)] };
-  }
-  return {
-    graph: removeBatchNorm(graph, node, downstream, foldIntoDownstream(downstream, affine)),
-    notes: [note(true, `folded into ${downstream.node.name} behind it`)],
-  };
-}
+/** Pass values on unchanged in inference. */
+const passThroughOperators: ReadonlySet<string> = new Set(['Identity', 'Dropout']);
 
 /**
- * Folds every batch norm of an inference graph into the Conv or Gemm before it, or else behind it, where that is exact.
- * The products are float32 of float64 arithmetic.
+ * Folds every batch norm of an inference graph into the Conv or Gemm upstream, or else downstream, where that is exact.
+ * The new weights are float32 of float64 arithmetic. All folds are collected, and the graph is rewritten once.
  */
-export function foldBatchNorms(graph: Graph): FoldResult {
-  const notes = new Map<string, FoldNote>();
-  let folded = graph;
-  // One that is stuck behind another may be free once that one is gone.
-  for (let before: Graph | undefined; before !== folded; ) {
-    before = folded;
-    for (const { name } of before.nodes.filter(({ op }) => op === 'BatchNormalization')) {
-      const node = folded.nodes.find((candidate) => candidate.name === name);
-      const step = node && tryFoldBatchNorm(folded, node);
-      folded = step?.graph ?? folded;
-      for (const note of step?.notes ?? []) notes.set(name, note);
+export function foldBatchNorms(graph: Graph): PassResult {
+  return new BatchNormFolder(graph).fold();
+}
+
+class BatchNormFolder {
+  readonly #uses: Uses;
+  readonly #outputs: ReadonlySet<Value>;
+  /** The targets of folds, with the parameters that they have by now, in the order of their first fold. */
+  readonly #targets = new Map<Node, FoldTarget>();
+  /** The batch norms that are folded, by what they compute. */
+  readonly #folded = new Map<Value, BatchNorm>();
+  readonly #notes = new Map<Node, Note>();
+
+  constructor(readonly graph: Graph) {
+    this.#uses = findUses(graph);
+    this.#outputs = new Set(graph.outputs);
+  }
+
+  fold(): PassResult {
+    // A batch norm may be folded once a neighbour is: neighbours of what one round folds are tried again in the next.
+    let round: readonly Node[] = this.graph.nodes.filter(({ op }) => op === 'BatchNormalization');
+    const order = new Map(round.map((node, i) => [node, i]));
+    while (round.length > 0) {
+      const neighbours = new Set<Node>();
+      for (const node of round) {
+        const note = this.#tryFold(node);
+        this.#notes.set(node, note);
+        if (note.applied) for (const other of this.#listUnfoldedNeighbours(node)) neighbours.add(other);
+      }
+      round = [...neighbours]
+        .filter((node) => !this.#isFolded(node))
+        .sort((a, b) => (order.get(a) as number) - (order.get(b) as number));
+    }
+    const notes = [...this.#notes.values()];
+    return { graph: this.#folded.size === 0 ? this.graph : this.#rewrite(), notes };
+  }
+
+  #isFolded({ outputs: [output] }: Node): boolean {
+    return output !== undefined && this.#folded.has(output);
+  }
+
+  /** Looks through the folded batch norms that compute a value: what they fold into computes their input's place. */
+  #resolve(value: Value): Value {
+    let current = value;
+    for (let norm = this.#folded.get(current); norm && !this.#outputs.has(current); norm = this.#folded.get(current)) {
+      current = norm.x;
+    }
+    return current;
+  }
+
+  /** Finds the only node that reads a value, looking through what passes it on; `undefined` for several, or an output. */
+  #findOnlyReader(value: Value): Node | undefined {
+    let current: Value | undefined = value;
+    for (;;) {
+      if (!current || this.#outputs.has(current)) return undefined;
+      const [reader, second] = this.#uses.consumers(current);
+      if (!reader || second) return undefined;
+      if (!passThroughOperators.has(reader.op) && !this.#isFolded(reader)) {
+        return reader.inputs[0] === current ? reader : undefined;
+      }
+      current = reader.outputs[0];
     }
   }
-  return { graph: folded, notes: [...notes.values()] };
+
+  /** Lists the batch norms next to a folded one, which see another neighbour now. */
+  #listUnfoldedNeighbours(node: Node): Node[] {
+    const [x] = node.inputs;
+    const upstream: Node[] = [];
+    for (let value = x; value; ) {
+      const producer = this.#uses.producer(value);
+      if (producer?.op === 'BatchNormalization' && !this.#isFolded(producer)) upstream.push(producer);
+      const passesOn = producer && (passThroughOperators.has(producer.op) || this.#isFolded(producer));
+      value = passesOn ? producer.inputs[0] : undefined;
+    }
+    const [output] = node.outputs;
+    const downstream = output ? this.#uses.consumers(output).filter(({ op }) => op === 'BatchNormalization') : [];
+    return [...upstream, ...downstream.filter((other) => !this.#isFolded(other))];
+  }
+
+  #readTarget(node: Node | undefined): FoldTarget | string {
+    return (node && this.#targets.get(node)) ?? readFoldTarget(this.graph, node);
+  }
+
+  #tryFold(node: Node): Note {
+    const report = (applied: boolean, text: string): Note => ({ node: node.name, applied, text });
+    const norm = readBatchNorm(node);
+    const affine = norm && readChannelAffine(this.graph, norm);
+    if (!affine) return report(false, 'its statistics are not constants, or those of the batch');
+    const x = this.#resolve(norm.x);
+    const upstream = this.#readTarget(this.#uses.producer(x));
+    if (typeof upstream === 'object' && this.#isReadAlone(norm.x)) {
+      this.#apply(norm, upstream, foldIntoUpstream(upstream, affine));
+      return report(true, `folded into ${upstream.node.name} upstream`);
+    }
+    const downstream = this.#readTarget(this.#findOnlyReader(norm.output));
+    if (typeof downstream === 'string') {
+      const reason =
+        typeof upstream === 'object' ? `what ${upstream.node.name} computes is read elsewhere too` : upstream;
+      return report(false, `kept: ${reason}; ${downstream} (downstream)`);
+    }
+    if (downstream.pads && hasShift(affine)) {
+      return report(false, `kept: ${downstream.node.name} pads with zeros, which are no shifted zeros`);
+    }
+    this.#apply(norm, downstream, foldIntoDownstream(downstream, affine));
+    return report(true, `folded into ${downstream.node.name} downstream`);
+  }
+
+  /** Whether a batch norm alone reads its input, and nothing else what the folded ones between it and a target read. */
+  #isReadAlone(value: Value): boolean {
+    let current = value;
+    for (;;) {
+      if (this.#outputs.has(current) || this.#uses.consumers(current).length !== 1) return false;
+      const norm = this.#folded.get(current);
+      if (!norm) return true;
+      current = norm.x;
+    }
+  }
+
+  #apply(norm: BatchNorm, target: FoldTarget, parameters: Pick<FoldTarget, 'weight' | 'bias'>): void {
+    this.#targets.set(target.node, { ...target, ...parameters });
+    this.#folded.set(norm.output, norm);
+  }
+
+  #rewrite(): Graph {
+    const replace = new Map<Value, Replacement>(
+      Array.from(this.#folded, ([output, { x }]) => [
+        output,
+        { reads: [x], emit: ([same]: readonly Value[]) => same ?? x },
+      ]),
+    );
+    const tensors = new Map<Value, Tensor>();
+    const newBiases = new Map<Node, Tensor>();
+    for (const [node, { weight, bias, outputs }] of this.#targets) {
+      const [, w, b] = node.inputs;
+      const stored = bias ?? float32(new Float32Array(outputs), [outputs]);
+      if (w) tensors.set(w, weight);
+      if (b) tensors.set(b, stored);
+      else newBiases.set(node, stored);
+    }
+    let added: Map<Node, Value> | undefined;
+    return rewrite(this.graph, {
+      replace,
+      initializer: (value, data) => tensors.get(value) ?? data,
+      node: (node, [x, w], builder) => {
+        // New biases follow the parameters of the graph, in the order of the folds.
+        added ??= new Map(
+          Array.from(newBiases, ([target, bias]) => [
+            target,
+            builder.initializer(`${getModulePath(target)}.bias`, bias),
+          ]),
+        );
+        const bias = added.get(node);
+        return bias && builder.copy(node, [x, w, bias]);
+      },
+    });
+  }
 }
+
+const hasShift = ({ shift }: ChannelAffine): boolean => shift.some((value) => value !== 0);

@@ -2,15 +2,14 @@ import { ShiboriError } from '../errors.js';
 import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX, isParameter } from '../graph/parameters.js';
+import { evaluateNode } from '../kernels/evaluate-node.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { inferTypes, readAttributes } from '../ops/table.js';
 import { areDimsEqual, countElements } from '../tensor/dims.js';
 import { getBytesPerElement } from '../tensor/dtype.js';
 import { countTensorBytes, type Tensor } from '../tensor/tensor.js';
+import type { PassResult } from './pass.js';
 import { rewrite } from './rewrite.js';
-
-/** Computes one node: the engine's `evaluateNode`. */
-export type NodeEvaluator = (node: Node, inputs: readonly (Tensor | undefined)[]) => readonly Tensor[];
 
 /** A result this small is always worth keeping. */
 const ALWAYS_KEPT_BYTES = 1 << 20;
@@ -30,12 +29,7 @@ function findConstantInputs(inputs: NodeInputs, b: GraphBuilder): readonly (Tens
   return inputs.length > 0 ? tensors : undefined;
 }
 
-function evaluateConstantNode(
-  node: Node,
-  inputs: NodeInputs,
-  b: GraphBuilder,
-  evaluate: NodeEvaluator,
-): Value[] | undefined {
+function evaluateConstantNode(node: Node, inputs: NodeInputs, b: GraphBuilder): Value[] | undefined {
   const tensors = findConstantInputs(inputs, b);
   if (!tensors) return undefined;
   const draft = { ...node, inputs };
@@ -48,9 +42,9 @@ function evaluateConstantNode(
     }
     const given = tensors.reduce((sum, tensor) => sum + (tensor ? countTensorBytes(tensor) : 0), 0);
     if (bytes > Math.max(ALWAYS_KEPT_BYTES, GROWTH * given)) return undefined;
-    results = evaluate(draft, tensors);
+    results = evaluateNode(draft, tensors);
   } catch (error) {
-    // What the evaluating engine does not compute (float16, random numbers) is left to the one that runs the graph.
+    // What the reference kernels do not compute (float16, random numbers) is left to the engine that runs the graph.
     if (error instanceof ShiboriError) return undefined;
     throw error;
   }
@@ -117,10 +111,8 @@ function copyNamedParameter(node: Node, [x]: NodeInputs, b: GraphBuilder): Value
  * `[shape(x)[0], 12]` becomes one to `[0, 12]`. Parameters stay parameters: what is computed from one is not folded.
  * An Identity of a parameter becomes a parameter of its own name.
  * No constant becomes larger than 1 MB or 4 times what it is computed from, whichever is more.
- *
- * @param evaluate computes a node: `evaluateNode` of the reference engine.
  */
-export function foldConstants(graph: Graph, evaluate: NodeEvaluator): Graph {
+export function foldConstants(graph: Graph): PassResult {
   const results = new Set<Value>(graph.outputs);
   const folded = rewrite(graph, {
     node(node, inputs, builder) {
@@ -129,10 +121,10 @@ export function foldConstants(graph: Graph, evaluate: NodeEvaluator): Graph {
       return (
         copyNamedParameter(node, inputs, builder) ??
         findUnchangedInput(node, inputs, builder) ??
-        evaluateConstantNode(node, inputs, builder, evaluate)
+        evaluateConstantNode(node, inputs, builder)
       );
     },
   });
   // What only served to compute what is folded now is dropped.
-  return rewrite(folded);
+  return { graph: rewrite(folded), notes: [] };
 }

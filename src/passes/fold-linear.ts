@@ -7,17 +7,12 @@ import { isStatic } from '../graph/dims.js';
 import type { Graph, Node, Value } from '../graph/model.js';
 import { getModulePath } from '../graph/module-path.js';
 import { findUses, type Uses } from '../graph/uses.js';
-import { readAttributes } from '../ops/table.js';
 import { countElements } from '../tensor/dims.js';
-import { expectFloat32, float32, type Tensor, tensor } from '../tensor/tensor.js';
-import type { FoldNote, FoldResult } from './fold.js';
+import { expectFloat32, float32, tensor } from '../tensor/tensor.js';
+import type { GraphRunner, Note, PassResult, ProbingContext } from './pass.js';
+import { usesBatchStatistics } from './recognisers/batch-norm.js';
+import { isPlainGemm, readGemm } from './recognisers/linear.js';
 import { type Replacement, rewrite } from './rewrite.js';
-
-/** Runs a graph once: what an engine does. */
-export type GraphRunner = (
-  graph: Graph,
-  feeds: Readonly<Record<string, Tensor>>,
-) => Promise<Readonly<Record<string, Tensor>>>;
 
 /** Operators that are affine in one input, their other inputs being constants; and where that input may stand. */
 const affineOperators: Readonly<Record<string, 'first' | 'any'>> = {
@@ -48,8 +43,7 @@ function findAffineInput(graph: Graph, node: Node): Value | undefined {
   const place = affineOperators[node.op];
   const moving = node.inputs.filter((input) => input && !graph.initializers.has(input));
   const [x] = moving;
-  if (node.op === 'BatchNormalization' && readAttributes('BatchNormalization', node).training_mode === 1)
-    return undefined;
+  if (usesBatchStatistics(node)) return undefined;
   if (!place || !x || moving.length !== 1 || (place === 'first' && node.inputs[0] !== x)) return undefined;
   return x;
 }
@@ -66,14 +60,11 @@ interface AffineChain {
 
 /** The affine chain before a Gemm that starts at the smallest value, if that is smaller than what the Gemm reads. */
 function findAffineChain(graph: Graph, uses: Uses, gemm: Node): AffineChain | undefined {
-  const [x, w] = gemm.inputs;
-  const weight = w && graph.initializers.get(w);
-  const batch = x?.type?.dims[0];
-  const { alpha, beta, transA } = readAttributes('Gemm', gemm);
-  const inputs = x?.type?.dims[1];
-  if (!x || weight?.dtype !== 'float32' || alpha !== 1 || beta !== 1 || transA || typeof inputs !== 'number') {
-    return undefined;
-  }
+  const layer = readGemm(graph, gemm);
+  if (typeof layer === 'string' || !isPlainGemm(layer)) return undefined;
+  const { x } = layer;
+  const [batch, inputs] = x.type?.dims ?? [];
+  if (typeof inputs !== 'number') return undefined;
   let best: AffineChain | undefined;
   let size = inputs;
   let nodes = 0;
@@ -163,10 +154,10 @@ function replaceChain(graph: Graph, chain: AffineChain, found: { columns: Float3
  * Folds the affine operators between a smaller activation and a Gemm into the Gemm, at the input size that the graph
  * declares. In the study's VGG16 at 64×64, 2×2 features are averaged to 7×7: 25088×512 weights become 2048×512.
  *
- * @param run executes the chain on unit vectors.
+ * @param context `run` executes the chain on unit vectors.
  */
-export async function foldLinearChains(graph: Graph, run: GraphRunner): Promise<FoldResult> {
-  const notes: FoldNote[] = [];
+export async function foldLinearChains(graph: Graph, { run }: Pick<ProbingContext, 'run'>): Promise<PassResult> {
+  const notes: Note[] = [];
   let folded = graph;
   for (const { name } of graph.nodes.filter(({ op }) => op === 'Gemm')) {
     const gemm = folded.nodes.find((node) => node.name === name);
@@ -176,11 +167,11 @@ export async function foldLinearChains(graph: Graph, run: GraphRunner): Promise<
     try {
       folded = replaceChain(folded, chain, await probeChain(folded, chain, run));
       const text = `${chain.nodes} nodes before it folded: ${inputs} inputs become ${countElements(chain.dims)}`;
-      notes.push({ node: name, folded: true, text });
+      notes.push({ node: name, applied: true, text });
     } catch (error) {
       // A chain that cannot run at another batch size is no mistake of the model's.
       if (!(error instanceof ShiboriError)) throw error;
-      notes.push({ node: name, folded: false, text: `kept: ${error.message}` });
+      notes.push({ node: name, applied: false, text: `kept: ${error.message}` });
     }
   }
   return { graph: folded, notes };

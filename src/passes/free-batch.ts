@@ -10,13 +10,11 @@ import { findReachable } from '../graph/uses.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { int64 } from '../tensor/tensor.js';
 import { getNumberAttribute } from './node-attributes.js';
+import type { PassResult } from './pass.js';
 import { bindInputs, rewrite } from './rewrite.js';
 
 /** The symbol of a batch that was freed. */
 const BATCH_SYMBOL = 'N';
-
-/** A graph whose results have the symbolic batch, or the node that holds on to the old one. */
-export type FreeBatchResult = { readonly graph: Graph } | { readonly fixedBy: string };
 
 /** The shape to reshape to, of any batch; `undefined` when it stays as it is. */
 function computeFreedShape(
@@ -58,11 +56,16 @@ function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
 }
 
 /**
- * Frees the batch of a typed graph whose input has the symbol `batch` where the file had `old`.
+ * Makes the results of a typed graph depend on the symbolic batch `batch` that its input has, where the file had the
+ * number `old`.
  *
- * @returns the graph, or the first node with a result that does not have the batch any more.
+ * @returns the graph, or the unchanged one with a note that names the first node with a result of the old batch.
  */
-export function freeBatch(graph: Graph, batch: string, old: number): FreeBatchResult {
+export function freeBatch(graph: Graph, batch: string, old: number): PassResult {
+  const keepFixed = (by: Node | undefined): PassResult => {
+    const text = by ? `node "${by.name}" (${by.op})` : 'its outputs';
+    return { graph, notes: [{ ...(by ? { node: by.name } : {}), applied: false, text }] };
+  };
   const freed = rewrite(graph, {
     node(node, inputs, builder) {
       if (node.op === 'Concat' && getNumberAttribute(node.attributes, 'axis') !== 0) {
@@ -78,34 +81,32 @@ export function freeBatch(graph: Graph, batch: string, old: number): FreeBatchRe
     },
   });
   const mixing = freed.nodes.find((node) => mixesBatch(node, batch));
-  if (mixing) return { fixedBy: describeFixingNode(mixing) };
-  if (freed.outputs.every((output) => output.type?.dims[0] === batch)) return { graph: freed };
+  if (mixing) return keepFixed(mixing);
+  if (freed.outputs.every((output) => output.type?.dims[0] === batch)) return { graph: freed, notes: [] };
   const images = findReachable(freed, freed.inputs);
   const loses = freed.nodes.find(({ inputs, outputs }) => {
     const has = inputs.some((input) => input?.type?.dims[0] === batch);
     return has && outputs.some((output) => output && images.has(output) && output.type?.dims[0] !== batch);
   });
-  return { fixedBy: loses ? describeFixingNode(loses) : 'its outputs' };
+  return keepFixed(loses);
 }
 
-const describeFixingNode = ({ name, op }: Node): string => `node "${name}" (${op})`;
-
 /**
- * Binds a graph's images to a symbolic batch, where it can run for any; a graph in which a node holds on to the batch stays
- * as it is and runs in pieces of that size.
+ * Binds the images of a graph to a symbolic batch where the graph runs for any. A graph in which a node fixes the batch
+ * stays as it is, and runs in pieces of that size; the note says which node.
  */
-export function bindSymbolicBatch(graph: Graph): Graph {
+export function bindSymbolicBatch(graph: Graph): PassResult {
   const [input] = graph.inputs;
   const [batch, ...dims] = input?.type?.dims ?? [];
-  if (!input || batch === undefined) return bindInputs(graph);
+  if (!input || batch === undefined) return { graph: bindInputs(graph), notes: [] };
   const bind = () => bindInputs(graph, { [input.name]: [BATCH_SYMBOL, ...dims] });
-  if (typeof batch !== 'number') return bind();
+  if (typeof batch !== 'number') return { graph: bind(), notes: [] };
   try {
     const freed = freeBatch(bind(), BATCH_SYMBOL, batch);
-    return 'graph' in freed ? freed.graph : graph;
+    return freed.notes.length === 0 ? freed : { ...freed, graph };
   } catch (error) {
-    // Dimensions that do not go together any more: a node holds on to the batch.
-    if (error instanceof ShiboriError) return graph;
+    // Dimensions that no longer fit each other: a node fixes the batch.
+    if (error instanceof ShiboriError) return { graph, notes: [{ applied: false, text: error.message }] };
     throw error;
   }
 }

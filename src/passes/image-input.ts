@@ -9,6 +9,7 @@ import { getElementTypeNumber } from '../graph/element-types.js';
 import { type Attribute, type Dim, type Graph, type Node, Value } from '../graph/model.js';
 import type { DType } from '../tensor/dtype.js';
 import { traceChannels } from './image-layout.js';
+import type { PassResult } from './pass.js';
 
 /** Order of the axes of images: `[N, C, H, W]` or `[N, H, W, C]`. */
 export type ImageLayout = 'nchw' | 'nhwc';
@@ -91,7 +92,7 @@ function substituteValue(node: Node, from: Value, to: Value): Node {
  *
  * @throws ShiboriError for images of a type that is no number's.
  */
-export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInput, dims: readonly Dim[]): Graph {
+export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInput, dims: readonly Dim[]): PassResult {
   const keeps = dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16';
   if (!keeps && !castableTypes.includes(dtype)) {
     throw new ShiboriError(
@@ -109,10 +110,11 @@ export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInpu
   };
   if (layout === 'nhwc') add('Transpose', { perm: { type: 'ints', value: [0, 2, 3, 1] } });
   if (!keeps) add('Cast', { to: { type: 'int', value: getElementTypeNumber(dtype) } });
-  return {
+  const taking: Graph = {
     ...graph,
     inputs: graph.inputs.map((other) => (other === value ? input : other)),
     outputs: graph.outputs.map((output) => (output === value ? last : output)),
     nodes: [...entry, ...graph.nodes.map((node) => substituteValue(node, value, last))],
   };
+  return { graph: taking, notes: [] };
 }

@@ -1,7 +1,7 @@
 import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { getTensorBytes, type Tensor } from '../tensor/tensor.js';
-import type { FoldNote, FoldResult } from './fold.js';
+import type { Note, PassResult } from './pass.js';
 import { rewrite } from './rewrite.js';
 
 /** Parameters below this size keep their own tensor even where another is equal: two new batch norms are all ones. */
@@ -17,10 +17,10 @@ const canMerge = (value: Value, { data }: Tensor): boolean =>
   value.name.startsWith(CONSTANT_PREFIX) || data.length >= SMALLEST_PARAMETER;
 
 /** One initializer for each group of equal ones, and no node that nothing reads. */
-export function mergeDuplicates(graph: Graph): FoldResult {
+export function mergeDuplicates(graph: Graph): PassResult {
   const first = new Map<string, Value[]>();
   const same = new Map<Value, Value>();
-  const notes: FoldNote[] = [];
+  const notes: Note[] = [];
   for (const [value, data] of graph.initializers) {
     if (!canMerge(value, data)) continue;
     const key = `${data.dtype} ${data.dims}`;
@@ -33,7 +33,7 @@ export function mergeDuplicates(graph: Graph): FoldResult {
     if (!twin) group.push(value);
     else if (!graph.outputs.includes(value)) {
       same.set(value, twin);
-      notes.push({ node: value.name, folded: true, text: `the same as ${twin.name}` });
+      notes.push({ node: value.name, applied: true, text: `the same as ${twin.name}` });
     }
   }
   // What a graph inside of a node captures is read by identity and cannot be given another value here.

@@ -6,6 +6,7 @@ import type { Graph, Node, Value } from '../graph/model.js';
 import { getModulePath } from '../graph/module-path.js';
 import { isParameter } from '../graph/parameters.js';
 import { findUses, type Uses } from '../graph/uses.js';
+import type { PassResult } from './pass.js';
 
 /** A name that is not taken: `base`, or `base_2`, `base_3`, … */
 function findFreeName(base: string, taken: Set<string>): string {
@@ -20,7 +21,7 @@ function findFreeName(base: string, taken: Set<string>): string {
  *
  * @returns also a note on what was renamed.
  */
-export function nameNodesApart(graph: Graph): { readonly graph: Graph; readonly notes: readonly string[] } {
+export function nameNodesApart(graph: Graph): PassResult {
   const taken = new Set(graph.nodes.map(({ name }) => name));
   const seen = new Set<string>(['']);
   const renamed: string[] = [];
@@ -39,7 +40,7 @@ export function nameNodesApart(graph: Graph): { readonly graph: Graph; readonly 
     renamed.length > 4 ? `${renamed.slice(0, 3).join(', ')} and ${renamed.length - 3} more` : renamed.join(', ');
   return {
     graph: { ...graph, nodes },
-    notes: [`Several nodes have one name; the later ones are called ${shown} here.`],
+    notes: [{ applied: true, text: `Several nodes have one name; the later ones are called ${shown} here.` }],
   };
 }
 
@@ -71,7 +72,7 @@ function findNameInside(path: string, parameter: string): string | undefined {
  * The graph with a module path for each layer where a module holds several: they are called by their parameters
  * (`at.in_proj`, `at.out_proj`), or else by their nodes (`at.MatMul`).
  */
-export function nameLayersApart(graph: Graph): Graph {
+export function nameLayersApart(graph: Graph): PassResult {
   const uses = findUses(graph);
   const isWeight = (value?: Value): boolean => {
     const data = value && graph.initializers.get(value);
@@ -101,5 +102,5 @@ export function nameLayersApart(graph: Graph): Graph {
     }
   }
   const renamed = (node: Node): Node => ({ ...node, name: names.get(node) ?? node.name });
-  return names.size === 0 ? graph : { ...graph, nodes: graph.nodes.map(renamed) };
+  return { graph: names.size === 0 ? graph : { ...graph, nodes: graph.nodes.map(renamed) }, notes: [] };
 }

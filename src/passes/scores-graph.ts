@@ -1,7 +1,7 @@
-import type { Graph } from '../graph/model.js';
+import type { Graph, Value } from '../graph/model.js';
 import { appendColumns } from '../ops/scores/append.js';
-import { type ChosenOutput, chooseOutput } from '../ops/scores/choose-output.js';
 import { findScores, type Scores } from '../ops/scores/scores.js';
+import type { PassResult } from './pass.js';
 import { rewrite, startRewrite } from './rewrite.js';
 
 /**
@@ -21,31 +21,20 @@ export function withScoresAlone(graph: Graph): Graph {
   return scores && others.length > 0 ? rewrite(graph, { outputs: [scores] }) : graph;
 }
 
-/** A graph with its scores as the first output, and what it takes to write it as it was. */
-export interface ScoresFirstResult {
-  readonly graph: Graph;
-  /** The file's outputs in the file's order, where the graph has others. */
-  readonly outputs?: readonly string[];
-  readonly chosen?: ChosenOutput;
-}
-
 /**
- * Puts the output that holds the scores first, as `[N, columns]`; the others follow. Unchanged where it is so already and
- * where no output can hold scores.
+ * Puts the output that holds the scores first, as `[N, columns]`; the others follow. The graph is unchanged where it has
+ * that form already. `withOutputs` restores the outputs of the file.
  *
- * @throws UsageError as `chooseOutput`.
+ * @param output Output that holds the scores, as `chooseOutput` finds it.
  */
-export function withScoresFirst(graph: Graph, options: Parameters<typeof chooseOutput>[1] = {}): ScoresFirstResult {
-  const chosen = chooseOutput(graph, options);
-  if (!chosen) return { graph };
-  const { output } = chosen;
+export function withScoresFirst(graph: Graph, output: Value): PassResult {
   const isFlat = output.type?.dims.length === 2;
-  if (isFlat && graph.outputs[0] === output) return { graph, chosen };
+  if (isFlat && graph.outputs[0] === output) return { graph, notes: [] };
   const { builder, mapValue: of } = startRewrite(graph);
   builder.scope = `${output.name}/scores`;
   builder.output(isFlat ? of(output) : appendColumns(builder, of(output)));
   for (const other of graph.outputs) if (!isFlat || other !== output) builder.output(of(other));
-  return { graph: builder.build(graph.name), outputs: graph.outputs.map(({ name }) => name), chosen };
+  return { graph: builder.build(graph.name), notes: [] };
 }
 
 /** The graph with outputs of these names in this order, as a file had them. */

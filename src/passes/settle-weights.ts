@@ -9,6 +9,7 @@ import { findUses, type Uses } from '../graph/uses.js';
 import { areDimsEqual, computeStrides, normalizeAxis, range } from '../tensor/dims.js';
 import type { DType } from '../tensor/dtype.js';
 import { tensor as makeTensor, type Tensor } from '../tensor/tensor.js';
+import type { PassResult } from './pass.js';
 
 /** The tensor that a node makes of a stored one; `undefined` where it changes more than places and type. */
 type Move = (data: Tensor, node: Node, dims: readonly number[], dtype: DType) => Tensor | undefined;
@@ -69,8 +70,8 @@ const isWeight = (value: Value, data: Tensor): boolean =>
  *
  * @param graph typed, operator set 18.
  */
-export function settleWeights(graph: Graph): Graph {
-  return new WeightSettler(graph).settle();
+export function settleWeights(graph: Graph): PassResult {
+  return { graph: new WeightSettler(graph).settle(), notes: [] };
 }
 
 class WeightSettler {

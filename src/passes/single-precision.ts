@@ -4,6 +4,7 @@ import { findUses } from '../graph/uses.js';
 import type { DType } from '../tensor/dtype.js';
 import { toFloat32 } from '../tensor/float16.js';
 import type { Tensor } from '../tensor/tensor.js';
+import type { PassResult } from './pass.js';
 import { layerWeights } from './weights-as-initializers.js';
 
 const halfTypes: ReadonlySet<DType> = new Set(['float16', 'bfloat16']);
@@ -12,13 +13,7 @@ const halfAndDoubleTypes: ReadonlySet<DType> = new Set(['float16', 'bfloat16', '
 /** The attributes that name an element type, by operator. */
 const typeAttributes: Readonly<Record<string, string>> = { Cast: 'to', EyeLike: 'dtype' };
 
-/** A graph and what was done to it, in sentences. */
-export interface PassResult {
-  readonly graph: Graph;
-  readonly notes: readonly string[];
-}
-
-/** What is said of a graph that was stored otherwise, by how it was. */
+/** Builds the note on a graph of another precision, by that precision. */
 const precisionNotes = {
   half: (tensors: number) => `It is stored in half precision (${tensors} tensors); it is computed in float32.`,
   double: (tensors: number) =>
@@ -26,17 +21,18 @@ const precisionNotes = {
 } as const;
 
 /**
- * A float16, bfloat16 or float64 graph in float32: initializers, inputs, outputs, constants and casts. Half precision
- * saves memory on accelerators; a CPU has no kernels for most of it, and nothing is trained in it. Every such value stays
- * what it was, to the bit. Double precision is rounded, and only where a layer's weight is of it: a graph that computes a
- * size in float64 keeps that. Any other graph is returned as it is, without notes.
+ * Converts a float16, bfloat16 or float64 graph to float32: initializers, inputs, outputs, constants and casts. Half
+ * precision saves memory on accelerators; a CPU has no kernels for most of it, and nothing is trained in it. Half-precision
+ * values stay exact. Double precision is rounded to the nearest, and only where a layer's weight is float64: a graph that
+ * computes a size in float64 keeps that. Any other graph is returned unchanged, without notes.
  */
 export function toSinglePrecision(graph: Graph): PassResult {
   const isDouble = hasDoubleWeights(graph);
   const conversion = new PrecisionConverter(isDouble ? halfAndDoubleTypes : halfTypes);
   const converted = conversion.convertGraph(graph);
   if (conversion.tensorCount === 0 && conversion.valueCount === 0) return { graph, notes: [] };
-  return { graph: converted, notes: [precisionNotes[isDouble ? 'double' : 'half'](conversion.tensorCount)] };
+  const text = precisionNotes[isDouble ? 'double' : 'half'](conversion.tensorCount);
+  return { graph: converted, notes: [{ applied: true, text }] };
 }
 
 /** Whether a layer reads a float64 weight: one that is not cast on its way. */

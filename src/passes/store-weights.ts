@@ -11,6 +11,7 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { makeScaleIndex } from '../ops/quantization.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { float32, type Tensor, tensor } from '../tensor/tensor.js';
+import type { PassResult } from './pass.js';
 import { rewrite } from './rewrite.js';
 
 /** How the weights of a file are stored. Activations, biases and norms stay float32. */
@@ -125,15 +126,15 @@ const storers: Readonly<Record<StorageType, (weight: StorableWeight) => StoredWe
  * The graph with the weights of its convolutions and matrix products stored in fewer bits, under their own names.
  * Everything else, small tensors included, stays as it is; so do weights that float16 cannot hold.
  */
-export function storeWeights(graph: Graph, type: StorageType): Graph {
+export function storeWeights(graph: Graph, type: StorageType): PassResult {
   const stored = new Map<Value, StoredWeight>();
   for (const [value, weight] of findStorableWeights(graph)) {
     const small = storers[type](weight);
     if (small) stored.set(value, small);
   }
-  if (stored.size === 0) return graph;
+  if (stored.size === 0) return { graph, notes: [] };
   const widened = new Map<Value, Value>();
-  return rewrite(graph, {
+  const small = rewrite(graph, {
     initializer: (value, data) => stored.get(value)?.tensor ?? data,
     node(node, inputs, b) {
       if (!node.inputs.some((input) => input && stored.has(input))) return undefined;
@@ -148,4 +149,5 @@ export function storeWeights(graph: Graph, type: StorageType): Graph {
       return b.copy(node, own);
     },
   });
+  return { graph: small, notes: [] };
 }

@@ -1,5 +1,5 @@
 import { ShiboriError } from '../errors.js';
-import { type Attribute, type Graph, type Model, type Node, OPSET, type Value } from '../graph/model.js';
+import { type Attribute, type Graph, type Node, OPSET, type Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import type { GraphBuilder } from '../ops/builder.js';
 import { isOp } from '../ops/table.js';
@@ -7,6 +7,7 @@ import { castLike } from '../ops/terms.js';
 import { normalizeAxis } from '../tensor/dims.js';
 import { clampInteger, getIntsAttribute, getNumberAttribute, readConstantTensor } from './node-attributes.js';
 import { operatorExpansions } from './operator-expansions.js';
+import type { PassContext, PassResult } from './pass.js';
 import { checkSupported } from './refused-operators.js';
 import { type RewriteOptions, rewrite } from './rewrite.js';
 import {
@@ -158,14 +159,14 @@ export const rewrittenOperators: readonly string[] = [...upgrades.keys(), ...ope
  * @throws ShiboriError for an operator set that is too new, and for an operator that is not supported, with
  *   what to do.
  */
-export function upgradeOpset(model: Model, file: string): Graph {
-  if (model.opset > NEWEST_OPSET) {
+export function upgradeOpset(graph: Graph, { opset, file }: PassContext): PassResult {
+  if (opset > NEWEST_OPSET) {
     throw new ShiboriError(
-      `Reading ${file}: it is written for ONNX operator set ${model.opset}; 1 to ${NEWEST_OPSET} are supported. Export it again with opset ${OPSET}.`,
+      `Reading ${file}: it is written for ONNX operator set ${opset}; 1 to ${NEWEST_OPSET} are supported. Export it again with opset ${OPSET}.`,
       { code: 'unsupported-operator', file },
     );
   }
-  const results = new Set<Value>(model.graph.outputs);
+  const results = new Set<Value>(graph.outputs);
   /** What a node became, with the names that the graph's outputs have. */
   const keepOutputNames = (node: Node, replacements: readonly (Value | undefined)[], b: GraphBuilder) =>
     replacements.map((value, i) => {
@@ -175,18 +176,19 @@ export function upgradeOpset(model: Model, file: string): Graph {
     });
   const renew: RewriteOptions['node'] = (node, inputs, builder, inline) => {
     if (node.domain === '' && node.op === 'If') return inlineTakenBranch(node, inputs, builder, inline);
-    checkSupported(node, model.opset, rewrittenOperators);
+    checkSupported(node, opset, rewrittenOperators);
     if (node.domain !== '') return undefined;
-    const { node: own, inputs: given } = renewNode(node, inputs, builder, model.opset);
+    const { node: own, inputs: given } = renewNode(node, inputs, builder, opset);
     const decomposition = operatorExpansions.get(node.op);
     if (decomposition) return [decomposition(builder, given, own.attributes, getNodeNames(node))];
-    const upgraded = upgrades.get(node.op)?.(own, given, builder, model.opset);
-    return upgraded ?? (own === node ? undefined : builder.copy(own, given));
+    const renewed = upgrades.get(node.op)?.(own, given, builder, opset);
+    return renewed ?? (own === node ? undefined : builder.copy(own, given));
   };
-  return rewrite(model.graph, {
+  const upgraded = rewrite(graph, {
     node(node, inputs, builder, inline) {
       const replacements = renew(node, inputs, builder, inline);
       return replacements && keepOutputNames(node, replacements, builder);
     },
   });
+  return { graph: upgraded, notes: [] };
 }

@@ -9,6 +9,7 @@ import { castLike, numberLike } from '../ops/terms.js';
 import { countElements, normalizeAxis } from '../tensor/dims.js';
 import { float32, type Tensor, zeros } from '../tensor/tensor.js';
 import { getNumberAttribute } from './node-attributes.js';
+import type { PassResult } from './pass.js';
 import { rewrite } from './rewrite.js';
 import { copyWithoutAttributes, createNodeError, getNodeNames, type Inputs, type Upgrade } from './upgrade.js';
 
@@ -121,10 +122,10 @@ function broadcastAlongAxis(node: Node, value: Value, x: Value, b: GraphBuilder)
  * A graph of operator set 18 without QuantizeLinear and DequantizeLinear of 16 bits, which came in set 21: what
  * `dequantize` left of them, in operators of set 18.
  */
-export function spellOutWideIntegers(graph: Graph): Graph {
+export function spellOutWideIntegers(graph: Graph): PassResult {
   const isQuantization = ({ op }: Node) => op === 'QuantizeLinear' || op === 'DequantizeLinear';
-  if (!graph.nodes.some(isQuantization)) return graph;
-  return rewrite(graph, {
+  if (!graph.nodes.some(isQuantization)) return { graph, notes: [] };
+  const spelledOut = rewrite(graph, {
     node(node, [x, scaleInput, zeroInput], b) {
       const own = { name: node.name };
       if (!x || !scaleInput) return undefined;
@@ -144,4 +145,5 @@ export function spellOutWideIntegers(graph: Graph): Graph {
       return [b.op('Cast', [clipped], { to: getElementTypeNumber(dtype) }, getNodeNames(node))];
     },
   });
+  return { graph: spelledOut, notes: [] };
 }

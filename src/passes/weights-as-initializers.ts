@@ -14,6 +14,7 @@ import type { DType } from '../tensor/dtype.js';
 import { isFloat } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { readConstantTensor } from './node-attributes.js';
+import type { PassResult } from './pass.js';
 
 /** The inputs of each operator that hold weights when they are constant. */
 export const layerWeights: Readonly<Record<string, readonly number[]>> = {
@@ -77,7 +78,7 @@ function visitWeights(graph: Graph, uses: Uses, visit: (value: Value) => void): 
  * initializers that are settings renamed as constants. Constants that are outputs of the graph become initializers
  * too. Works on graphs straight from a file, whose types are not inferred yet.
  */
-export function moveWeightsToInitializers(graph: Graph): Graph {
+export function moveWeightsToInitializers(graph: Graph): PassResult {
   const uses = findUses(graph);
   const initializers = new Map(graph.initializers);
   const stored = new Set<Node>();
@@ -95,13 +96,14 @@ export function moveWeightsToInitializers(graph: Graph): Graph {
   });
   for (const output of graph.outputs) store(uses.producer(output));
   const renamed = renameSettings(graph, uses);
-  if (stored.size === 0 && renamed.size === 0) return graph;
+  if (stored.size === 0 && renamed.size === 0) return { graph, notes: [] };
   const own = (value: Value | undefined) => value && (renamed.get(value) ?? value);
-  return {
+  const moved: Graph = {
     ...graph,
     nodes: graph.nodes.filter((node) => !stored.has(node)).map((node) => ({ ...node, inputs: node.inputs.map(own) })),
     initializers: new Map(Array.from(initializers, ([value, tensor]) => [renamed.get(value) ?? value, tensor])),
   };
+  return { graph: moved, notes: [] };
 }
 
 /** New values for the float initializers that only settings read. */

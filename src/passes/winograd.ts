@@ -15,6 +15,7 @@ import type { GraphBuilder } from '../ops/builder.js';
 import { readWindow } from '../ops/convolution.js';
 import { readAttributes } from '../ops/table.js';
 import { float32 } from '../tensor/tensor.js';
+import type { PassResult } from './pass.js';
 import { rewrite } from './rewrite.js';
 
 type TransformMatrix = readonly (readonly number[])[];
@@ -56,10 +57,10 @@ function buildKroneckerSquare(matrix: TransformMatrix): number[] {
  *
  * @param options.fewestChannels another bound than 256.
  */
-export function applyWinograd(graph: Graph, options: { readonly fewestChannels?: number } = {}): Graph {
+export function applyWinograd(graph: Graph, options: { readonly fewestChannels?: number } = {}): PassResult {
   const fewest = options.fewestChannels ?? FEWEST_CHANNELS;
   const constants = new Map<string, Value>();
-  return rewrite(graph, {
+  const rewritten = rewrite(graph, {
     node(node, inputs, b) {
       const dims = node.op === 'Conv' ? findSuitableDims(node, inputs, fewest) : undefined;
       if (!dims) return undefined;
@@ -76,6 +77,7 @@ export function applyWinograd(graph: Graph, options: { readonly fewestChannels?:
       return [y];
     },
   });
+  return { graph: rewritten, notes: [] };
 }
 
 interface WinogradDims {

@@ -58,7 +58,8 @@ export function buildStepGraph(
   const input = graph.inputs[0];
   if (!input?.type) throw new ShiboriError('The model has no typed input to train on.', { code: 'training-failed' });
   // Before weights become inputs: their shapes decide, and gradients follow from what is written here.
-  const bound = applyWinograd(bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] }));
+  const fixed = bindInputs(graph, { [input.name]: [batch, ...input.type.dims.slice(1)] });
+  const { graph: bound } = applyWinograd(fixed);
   const trained = findInitializers(bound, parameters);
   const { builder: b, mapValue: of, masks, statistics } = startTrainingMode(bound, trained, { batchNorm, dropout });
   const scores = describeScores(bound);

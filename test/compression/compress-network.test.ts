@@ -136,7 +136,7 @@ describe('squeezeToBudget', () => {
     expect(fitted[0]).toBe('features.0 0/20');
     // The model that is returned is the best of them, to the bit.
     const scores = (of: Graph) => new ActivationStream(engine, of, images).computeScores();
-    const [before, after] = [await scores(bindSymbolicBatch(network())), await scores(graph)];
+    const [before, after] = [await scores(bindSymbolicBatch(network()).graph), await scores(graph)];
     expect(computeMeanDivergence(before, after, LOGITS)).toBe(best);
     await expect(squeeze(1200, { rounds: 0 })).rejects.toThrow('at least one round');
   });

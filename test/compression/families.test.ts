@@ -54,7 +54,7 @@ describe('squeezing', () => {
 
   it.each(['swin', 'convnext', 'vit'])('%s finds the linear layers on tokens', async (family) => {
     const { graph } = await openModel(new URL(`${family}.onnx`, folder).pathname);
-    const { layers } = findCompressibleLayers(bindSymbolicBatch(graph));
+    const { layers } = findCompressibleLayers(bindSymbolicBatch(graph).graph);
     const onTokens = layers.filter(({ kind, outputSize }) => kind === 'linear' && outputSize[0] > 1);
     expect(onTokens.length).toBeGreaterThan(3);
   });

@@ -1,11 +1,11 @@
 /** The gradient of every model's float outputs by its float inputs and parameters, against finite differences. */
 import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/gradient-check.js';
 import { type NamedTensors, runOnce } from '../../src/engine/engine.js';
-import { listStridedPositions } from '../../src/engine/reference/kernel.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { ShiboriError } from '../../src/errors.js';
 import type { Graph, Value } from '../../src/graph/model.js';
 import { isParameter } from '../../src/graph/parameters.js';
+import { listStridedPositions } from '../../src/kernels/kernel.js';
 import { bindInputs } from '../../src/passes/rewrite.js';
 import { computeStrides, countElements } from '../../src/tensor/dims.js';
 import { isFloat } from '../../src/tensor/dtype.js';

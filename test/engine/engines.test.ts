@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { type Engine, runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
-import { evaluateNode, referenceEngine } from '../../src/engine/reference.js';
+import { referenceEngine } from '../../src/engine/reference.js';
 import { Value } from '../../src/graph/model.js';
+import { evaluateNode } from '../../src/kernels/evaluate-node.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import type { DType } from '../../src/tensor/dtype.js';
 import { float32, int64, type Tensor, tensor, zeros } from '../../src/tensor/tensor.js';

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { checkGradient, GRADIENT_TOLERANCE } from '../../src/autodiff/gradient-check.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
-import { upgradeOpset } from '../../src/passes/upgrade-opset.js';
 import { isFloat } from '../../src/tensor/dtype.js';
 import { int64 } from '../../src/tensor/tensor.js';
+import { upgraded } from '../support/upgraded.js';
 import {
   type Attributes,
   bools,
@@ -144,7 +144,7 @@ describe('Attention', () => {
       /3 query heads cannot share 2 key heads/,
     ],
   ])('refuses %s', (_, form, expected) => {
-    expect(() => upgradeOpset(readOnnx(fileOf('Attention', form, 23), 'f'), 'f')).toThrow(expected);
+    expect(() => upgraded(readOnnx(fileOf('Attention', form, 23), 'f'), 'f')).toThrow(expected);
   });
 });
 

@@ -1,7 +1,6 @@
 /** Files of one node, what ONNX Runtime makes of them and of what they are imported as. */
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { expect } from 'vitest';
-import { evaluateNode } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { writeGraph, writeOnnx } from '../../src/formats/onnx/write.js';
 import { type Graph, type Node, Value } from '../../src/graph/model.js';
@@ -73,8 +72,7 @@ export async function runFile(
 }
 
 /** The graph of a file, as files are opened. */
-export const imported = (bytes: Uint8Array): Graph =>
-  importGraph(readOnnx(bytes, 'layer.onnx'), 'layer.onnx', evaluateNode).graph;
+export const imported = (bytes: Uint8Array): Graph => importGraph(readOnnx(bytes, 'layer.onnx'), 'layer.onnx').graph;
 
 /** What ONNX Runtime makes of the imported file, written in the set that graphs are written in. */
 export async function runImported(

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { evaluateNode } from '../../src/engine/reference.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { importGraph } from '../../src/passes/import-graph.js';
 import { float32 } from '../../src/tensor/tensor.js';
@@ -48,8 +47,12 @@ describe('a BatchNormalization whose statistics are outputs of the graph', () =>
 
   it('is noted to depend on the batch', () => {
     const opened = (outputs: number, opset: number) =>
-      importGraph(readOnnx(fileOf(op, normalization(outputs), opset), 'f'), 'f', evaluateNode).notes;
-    expect(opened(5, 9).join()).toMatch(/in training mode: 1 BatchNormalization .*evaluation mode/);
+      importGraph(readOnnx(fileOf(op, normalization(outputs), opset), 'f'), 'f').notes;
+    expect(
+      opened(5, 9)
+        .map(({ text }) => text)
+        .join(),
+    ).toMatch(/in training mode: 1 BatchNormalization .*evaluation mode/);
     expect(opened(1, 9)).toEqual([]);
   });
 });

@@ -55,7 +55,7 @@ describe('foldBatchNorms', () => {
     });
     const { graph: folded, notes } = foldBatchNorms(graph);
     expect(opsOf(folded)).toEqual(['Conv', 'Identity']);
-    expect(notes).toMatchObject([{ node: 'bn', folded: true }]);
+    expect(notes).toMatchObject([{ node: 'bn', applied: true }]);
     expect(listParameters(folded).map(({ name }) => name)).toEqual(['conv.weight', 'conv.bias']);
     await verifyEqual(engine, graph, folded, FLOAT32_ROUNDING);
   });
@@ -68,7 +68,7 @@ describe('foldBatchNorms', () => {
     });
     const { graph: folded, notes } = foldBatchNorms(graph);
     expect(folded).toBe(graph);
-    expect(notes).toMatchObject([{ node: 'bn', folded: false, text: expect.stringMatching(/those of the batch/) }]);
+    expect(notes).toMatchObject([{ node: 'bn', applied: false, text: expect.stringMatching(/those of the batch/) }]);
   });
 
   it.each([0, 1])('folds into the Gemm behind it, through dropout, transB %i', async (transB) => {
@@ -109,14 +109,14 @@ describe('foldBatchNorms', () => {
       return b.op('Add', [y, batchNorm(b, y, 4, 'bn')]);
     });
     expect(foldBatchNorms(branching).notes).toMatchObject([
-      { folded: false, text: expect.stringContaining('elsewhere') },
+      { applied: false, text: expect.stringContaining('elsewhere') },
     ]);
     const shared = built([4, 5, 5], (b, x) => {
       const w = b.initializer('conv.weight', random([4, 4, 1, 1]));
       return batchNorm(b, b.op('Conv', [b.op('Conv', [x, w]), w]), 4, 'bn');
     });
     expect(foldBatchNorms(shared).notes).toMatchObject([
-      { folded: false, text: expect.stringContaining('of its own') },
+      { applied: false, text: expect.stringContaining('of its own') },
     ]);
   });
 });
@@ -136,9 +136,9 @@ describe('foldLinearChains', () => {
       const parameters = [b.initializer('fc.weight', random([5, 27])), b.initializer('fc.bias', random([5]))];
       return b.op('Gemm', [flat, ...parameters], { transB: 1 }, { name: 'fc' });
     });
-    const { graph: folded, notes } = await foldLinearChains(graph, run);
+    const { graph: folded, notes } = await foldLinearChains(graph, { run });
     expect(opsOf(folded)).toEqual(['Flatten', 'Gemm', 'Identity']);
-    expect(notes).toMatchObject([{ node: 'fc', folded: true }]);
+    expect(notes).toMatchObject([{ node: 'fc', applied: true }]);
     expect(listParameters(folded).map(({ name, tensor }) => [name, tensor.dims])).toEqual([
       ['fc.weight', [5, 12]],
       ['fc.bias', [5]],
@@ -151,7 +151,7 @@ describe('foldLinearChains', () => {
       const flat = b.op('Flatten', [b.op('GlobalAveragePool', [x])], { axis: 1 });
       return b.op('Gemm', [flat, b.initializer('fc.weight', random([5, 3]))], { transB: 1 }, { name: 'fc' });
     });
-    expect((await foldLinearChains(graph, run)).graph).toBe(graph);
+    expect((await foldLinearChains(graph, { run })).graph).toBe(graph);
   });
 
   it('stops at what is not affine', async () => {
@@ -160,7 +160,7 @@ describe('foldLinearChains', () => {
       const flat = b.op('Flatten', [wide], { axis: 1 });
       return b.op('Gemm', [flat, b.initializer('fc.weight', random([5, 6]))], { transB: 1 }, { name: 'fc' });
     });
-    expect((await foldLinearChains(graph, run)).graph).toBe(graph);
+    expect((await foldLinearChains(graph, { run })).graph).toBe(graph);
   });
 });
 
@@ -202,7 +202,7 @@ describe('foldExact', () => {
           return b.op('Gemm', [flat, b.initializer('fc.weight', random([4, 48]))], { transB: 1 }, { name: 'fc' });
         });
         const { graph: folded } = await simplifyLosslessly(engine, graph);
-        expect((await simplifyLosslessly(engine, folded)).notes.filter(({ folded }) => folded)).toEqual([]);
+        expect((await simplifyLosslessly(engine, folded)).notes.filter(({ applied }) => applied)).toEqual([]);
       }),
       { numRuns: 25 },
     );

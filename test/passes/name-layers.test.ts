@@ -35,7 +35,9 @@ describe('nodes of one name', () => {
   it('are told apart by a number that is free, and a note reports it', () => {
     const { graph: named, notes } = nameNodesApart(called('conv', 'conv', 'conv_2'));
     expect(named.nodes.map(({ name }) => name)).toEqual(['conv', 'conv_3', 'conv_2']);
-    expect(notes).toEqual(['Several nodes have one name; the later ones are called "conv_3" here.']);
+    expect(notes).toEqual([
+      { applied: true, text: 'Several nodes have one name; the later ones are called "conv_3" here.' },
+    ]);
     expect(pathsOf(named)).toEqual(['conv', 'conv_3', 'conv_2']);
     expect(findLayer(named, 'conv').nodes).toHaveLength(1);
   });
@@ -49,7 +51,7 @@ describe('nodes of one name', () => {
 
 describe('layers of one module', () => {
   it('are called by their parameters, by their biases where these alone have names, or by their nodes', () => {
-    const graph = nameLayersApart(
+    const { graph } = nameLayersApart(
       chain([
         { node: '/block/at/MatMul', weight: 'onnx::MatMul_1', bias: 'block.at.in_proj_bias' },
         { node: '/block/at/MatMul_1', weight: 'block.at.out_proj.weight' },
@@ -63,7 +65,7 @@ describe('layers of one module', () => {
   });
 
   it('get different names where their parameters would give the same, or their nodes are numbered', () => {
-    const graph = nameLayersApart(
+    const { graph } = nameLayersApart(
       chain([
         { node: '/at/MatMul', weight: 'at.proj.weight' },
         { node: '/at/MatMul_1', weight: 'at.proj.kernel' },
@@ -79,7 +81,7 @@ describe('layers of one module', () => {
       { node: 'fc', weight: 'fc.factor0' },
       { node: 'fc/1', weight: 'fc.factor1' },
     ]);
-    expect(nameLayersApart(graph).nodes.map(getModulePath)).toEqual(['fc', 'fc']);
+    expect(nameLayersApart(graph).graph.nodes.map(getModulePath)).toEqual(['fc', 'fc']);
     expect(findCompressibleLayers(graph).refused).toEqual([
       { path: 'fc', reason: 'it is a factor of a layer that is decomposed already' },
     ]);

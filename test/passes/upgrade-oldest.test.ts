@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { runOnce } from '../../src/engine/engine.js';
 import { referenceEngine } from '../../src/engine/reference.js';
 import { type Attribute, type Model, type Node, Value } from '../../src/graph/model.js';
-import { upgradeOpset } from '../../src/passes/upgrade-opset.js';
 import { float32, int64, type Tensor } from '../../src/tensor/tensor.js';
+import { upgraded } from '../support/upgraded.js';
 
 type Attributes = Readonly<Record<string, Attribute>>;
 
@@ -22,7 +22,7 @@ function model(op: string, opset: number, attributes: Attributes, x: Tensor, ext
   return { graph, opset, domains: {}, metadata: {} };
 }
 
-const run = async (old: Model, x: Tensor) => (await runOnce(referenceEngine(), upgradeOpset(old, 'm.onnx'), { x })).y;
+const run = async (old: Model, x: Tensor) => (await runOnce(referenceEngine(), upgraded(old, 'm.onnx'), { x })).y;
 
 const x = float32(
   Array.from({ length: 24 }, (_, i) => i - 11.5),
@@ -83,6 +83,6 @@ describe('operator sets 1 to 6', () => {
   it.each(['BatchNormalization', 'Dropout'])('refuses %s in training mode', (op) => {
     const extra = op === 'Dropout' ? [] : statistics;
     const training = model(op, 6, { is_test: int(0) }, x, extra);
-    expect(() => upgradeOpset(training, 'm.onnx')).toThrow(/"old" .*training mode.*evaluation mode/);
+    expect(() => upgraded(training, 'm.onnx')).toThrow(/"old" .*training mode.*evaluation mode/);
   });
 });

@@ -9,9 +9,9 @@ import { type Attribute, type Dim, type Graph, type Model, type Node, Value } fr
 import { listParameters } from '../../src/graph/parameters.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { findScores } from '../../src/ops/scores/scores.js';
-import { upgradeOpset } from '../../src/passes/upgrade-opset.js';
 import { seeded } from '../../src/tensor/random.js';
 import { expectFloat32, float32, int64, type Tensor } from '../../src/tensor/tensor.js';
+import { upgraded } from '../support/upgraded.js';
 
 /** Two engines order float32 sums differently. */
 const ROUNDING = 1e-6;
@@ -66,7 +66,7 @@ async function compare(old: Old, dims: readonly number[]) {
   const session = await InferenceSession.create(bytes, { logSeverityLevel: 4 });
   const { y: expected } = await session.run({ x: new OrtTensor('float32', x.data, [...dims]) });
   await session.release();
-  const graph = upgradeOpset(readOnnx(bytes, 'old.onnx'), 'old.onnx');
+  const graph = upgraded(readOnnx(bytes, 'old.onnx'), 'old.onnx');
   expect(graph.outputs.map(({ name }) => name)).toEqual(['y']);
   for (const engine of [nodeEngine({ threads: 1 }), referenceEngine()]) {
     const y = expectFloat32((await runOnce(engine, graph, { x })).y, 'y');
@@ -218,7 +218,7 @@ describe('upgradeOpset', () => {
 
   it('refuses an old Softmax over two open dimensions', () => {
     const old = oldFile({ opset: 11, op: 'Softmax', x: ['N', 3, 'W'] });
-    expect(() => upgradeOpset(readOnnx(old, 'f'), 'f')).toThrow(/"old" \(Softmax\).*\[N, 3, W\]/);
+    expect(() => upgraded(readOnnx(old, 'f'), 'f')).toThrow(/"old" \(Softmax\).*\[N, 3, W\]/);
   });
 
   it('makes initializers of Constant nodes, which are no parameters', async () => {
@@ -245,7 +245,7 @@ describe('upgradeOpset', () => {
       nodes: [...constants, sub],
       initializers: new Map(),
     };
-    const graph = upgradeOpset({ graph: old, opset: 13, domains: {}, metadata: {} }, 'constants.onnx');
+    const graph = upgraded({ graph: old, opset: 13, domains: {}, metadata: {} }, 'constants.onnx');
     // Those that are outputs of the graph keep their names.
     expect(graph.nodes.map(({ op }) => op)).toEqual([...constants.map(() => 'Identity'), 'Sub']);
     expect(graph.outputs.map(({ name }) => name)).toEqual(['y', ...Object.keys(attributes)]);
@@ -267,11 +267,11 @@ describe('upgradeOpset', () => {
     const attributes: Node['attributes'] = { value_string: { type: 'string', value: 'text' } };
     const node: Node = { op: 'Constant', domain: '', name: 'text', inputs: [], outputs: [y], attributes };
     const graph: Graph = { name: 'text', inputs: [], outputs: [y], nodes: [node], initializers: new Map() };
-    expect(() => upgradeOpset({ graph, opset: 13, domains: {}, metadata: {} }, 'f')).toThrow(/"text".*Constant/);
+    expect(() => upgraded({ graph, opset: 13, domains: {}, metadata: {} }, 'f')).toThrow(/"text".*Constant/);
   });
 
   it('refuses a newer operator set with what to do', () => {
-    expect(() => upgradeOpset(readOnnx(oldFile({ opset: 28, op: 'Relu' }), 'm.onnx'), 'm.onnx')).toThrow(
+    expect(() => upgraded(readOnnx(oldFile({ opset: 28, op: 'Relu' }), 'm.onnx'), 'm.onnx')).toThrow(
       `Reading m.onnx: it is written for ONNX operator set 28; 1 to 27 are supported. Export it again with opset 18.`,
     );
   });
@@ -281,13 +281,13 @@ describe('upgradeOpset', () => {
     ['QLinearConv', /"old" uses operator QLinearConv, .*QDQ/],
     ['RandomNormalLike', /draws random numbers/],
   ])('says of %s what to do', (op, expected) => {
-    expect(() => upgradeOpset(readOnnx(oldFile({ opset: 18, op }), 'f'), 'f')).toThrow(expected);
+    expect(() => upgraded(readOnnx(oldFile({ opset: 18, op }), 'f'), 'f')).toThrow(expected);
   });
 
   it('says of another tool’s operators what to do', () => {
     const model = readOnnx(oldFile({ opset: 18, op: 'Relu' }), 'f');
     const nodes = model.graph.nodes.map((node) => ({ ...node, op: 'FusedConv', domain: 'com.microsoft' }));
-    expect(() => upgradeOpset({ ...model, graph: { ...model.graph, nodes } }, 'f')).toThrow(
+    expect(() => upgraded({ ...model, graph: { ...model.graph, nodes } }, 'f')).toThrow(
       /com\.microsoft\.FusedConv, which is not supported: .*before optimisation/,
     );
   });
@@ -327,7 +327,7 @@ describe('upgradeOpset', () => {
         initializers,
       };
     }
-    const upgrade = (graph: Graph) => upgradeOpset({ graph, opset: 13, domains: {}, metadata: {} }, 'f');
+    const upgrade = (graph: Graph) => upgraded({ graph, opset: 13, domains: {}, metadata: {} }, 'f');
 
     it('whose condition is known gives way to the branch that is taken', async () => {
       const x = float32([1, 2], [2, 1]);
@@ -345,11 +345,11 @@ describe('upgradeOpset', () => {
   it('refuses statistics per activation', () => {
     const extra = [positive, positive, positive, positive];
     const old = oldFile({ opset: 7, op: 'BatchNormalization', attributes: { spatial: int(0) }, extra });
-    expect(() => upgradeOpset(readOnnx(old, 'f'), 'f')).toThrow(/"old" \(BatchNormalization\).*spatial = 0/);
+    expect(() => upgraded(readOnnx(old, 'f'), 'f')).toThrow(/"old" \(BatchNormalization\).*spatial = 0/);
   });
 
   it.each(['constructor', 'toString', 'MaxRoiPool'])('names the operator %s, which is not supported', (op) => {
-    expect(() => upgradeOpset(readOnnx(oldFile({ opset: 9, op }), 'f'), 'f')).toThrow(
+    expect(() => upgraded(readOnnx(oldFile({ opset: 9, op }), 'f'), 'f')).toThrow(
       new RegExp(`Node "old" uses operator ${op}, which is not supported`),
     );
   });

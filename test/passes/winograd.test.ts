@@ -83,7 +83,7 @@ describe('Winograd convolutions', () => {
     await fc.assert(
       fc.asyncProperty(shapes, async (shape) => {
         const graph = graphOf(shape);
-        const fast = applyWinograd(graph, { fewestChannels: 1 });
+        const { graph: fast } = applyWinograd(graph, { fewestChannels: 1 });
         expect(opsOf(fast)).toContain('MatMul');
         expect(fast.outputs.map(({ type }) => type)).toEqual(graph.outputs.map(({ type }) => type));
         const feeds = { x: uniform(graph.inputs[0]?.type?.dims.map(Number) ?? []) };
@@ -97,7 +97,7 @@ describe('Winograd convolutions', () => {
   });
 
   it('are differentiated right, as finite differences in double say', async () => {
-    const graph = applyWinograd(graphOf({ batch: 2, channels: 2, outputs: 3, height: 4, width: 5, bias: true }), {
+    const { graph } = applyWinograd(graphOf({ batch: 2, channels: 2, outputs: 3, height: 4, width: 5, bias: true }), {
       fewestChannels: 1,
     });
     const wrt = [...graph.inputs, ...[...graph.initializers.keys()].filter(({ name }) => name.startsWith('conv.'))];
@@ -113,13 +113,13 @@ describe('Winograd convolutions', () => {
     ['another kernel', { pads: [1, 1, 1, 1] }, [3, 2]],
   ])('leave a Conv with %s alone', (_, attributes, kernel) => {
     const graph = graphOf({ batch: 1, channels: 2, outputs: 2, height: 6, width: 6, bias: true }, attributes, kernel);
-    expect(opsOf(applyWinograd(graph, { fewestChannels: 1 }))).toEqual(opsOf(graph));
+    expect(opsOf(applyWinograd(graph, { fewestChannels: 1 }).graph)).toEqual(opsOf(graph));
   });
 
   it('leave a Conv of few channels alone unless told otherwise', () => {
     const graph = graphOf({ batch: 1, channels: 256, outputs: 255, height: 2, width: 2, bias: false });
-    expect(opsOf(applyWinograd(graph))).toEqual(opsOf(graph));
+    expect(opsOf(applyWinograd(graph).graph)).toEqual(opsOf(graph));
     const wide = graphOf({ batch: 1, channels: 256, outputs: 256, height: 2, width: 2, bias: false });
-    expect(opsOf(applyWinograd(wide))).toContain('MatMul');
+    expect(opsOf(applyWinograd(wide).graph)).toContain('MatMul');
   });
 });

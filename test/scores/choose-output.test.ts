@@ -3,6 +3,7 @@ import type { Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { chooseOutput } from '../../src/ops/scores/choose-output.js';
 import { withOutputs, withScoresFirst } from '../../src/passes/scores-graph.js';
+import { at } from '../../src/values.js';
 import { noise } from './networks.js';
 
 /** Adds an output under a name. */
@@ -140,13 +141,16 @@ describe('the output that holds the scores', () => {
       give(f, 'emb');
       b.output(b.op('Unsqueeze', [linear(f, 5), b.ints([2, 3])], {}, { outputName: 'logits' }));
     });
-    const { graph: first, outputs } = withScoresFirst(graph);
+    const { graph: first } = withScoresFirst(graph, at(graph.outputs, 1));
     expect(first.outputs.map(({ type }) => type?.dims)).toEqual([
       ['N', 5],
       ['N', 6],
       ['N', 5, 1, 1],
     ]);
-    const written = withOutputs(first, outputs ?? []);
+    const written = withOutputs(
+      first,
+      graph.outputs.map(({ name }) => name),
+    );
     expect(written.outputs.map(({ name, type }) => [name, type?.dims])).toEqual([
       ['emb', ['N', 6]],
       ['logits', ['N', 5, 1, 1]],

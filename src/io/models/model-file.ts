@@ -183,7 +183,7 @@ export function splitOpenOptions(files: readonly string[], options: OpenOptions)
 /** The graph as a file has it: with the outputs of the file that it came from, in their order, and weights as that stored them. */
 export function buildFileGraph({ graph, info }: LoadedModel): Graph {
   const whole = info.outputs ? withOutputs(graph, info.outputs) : graph;
-  return storeWeights(whole, info.store ?? 'float32');
+  return storeWeights(whole, info.store ?? 'float32').graph;
 }
 
 /** The bytes of a model in a format, in chunks. */

@@ -3,7 +3,6 @@
  * first output [N, classes], ONNX's own operators of one version. What was changed on the way becomes notes.
  */
 
-import { evaluateNode } from '../../engine/reference.js';
 import { addFileToError, ShiboriError, UsageError } from '../../errors.js';
 import { type OnnxModel, readOnnx } from '../../formats/onnx/read.js';
 import { formatDims } from '../../graph/dims.js';
@@ -14,6 +13,7 @@ import { resolvePreprocess } from '../../models/preprocessing.js';
 import { freeBatch } from '../../passes/free-batch.js';
 import { type ImageInput, readImageInput, withImageInput } from '../../passes/image-input.js';
 import { importGraph } from '../../passes/import-graph.js';
+import type { PassResult } from '../../passes/pass.js';
 import { rescalesPixels } from '../../passes/pixel-range.js';
 import { isStoredWeight, moveWeightsToInitializers } from '../../passes/weights-as-initializers.js';
 import { type DType, isFloat } from '../../tensor/dtype.js';
@@ -66,9 +66,7 @@ function checkInputs({ graph }: Model): void {
 }
 
 /** A graph whose input has its dimensions, and what was done to it. */
-interface BoundGraph {
-  readonly graph: Graph;
-  readonly notes: readonly string[];
+interface BoundGraph extends PassResult {
   /** Why the batch could not be freed. */
   readonly fixed?: string;
 }
@@ -76,14 +74,15 @@ interface BoundGraph {
 /** The graph for any batch, or for the file's own where a node holds on to it. */
 function bindImages(model: Model, image: ImageInput, dims: readonly Dim[], file: string): BoundGraph {
   const bind = (batch: Dim) =>
-    importGraph({ ...model, graph: withImageInput(model.graph, image, [batch, ...dims]) }, file, evaluateNode);
+    importGraph({ ...model, graph: withImageInput(model.graph, image, [batch, ...dims]).graph }, file);
   if (typeof image.batch !== 'number') return bind(BATCH_DIM);
   let reason: string;
   try {
     const { graph, notes } = bind(BATCH_DIM);
     const freed = freeBatch(graph, BATCH_DIM, image.batch);
-    if ('graph' in freed) return { graph: freed.graph, notes };
-    reason = freed.fixedBy;
+    const [fixed] = freed.notes;
+    if (!fixed) return { graph: freed.graph, notes };
+    reason = fixed.text;
   } catch (error) {
     if (!(error instanceof ShiboriError)) throw error;
     reason = error.message;
@@ -128,7 +127,7 @@ function describeStorage(dtype: DType): string[] {
 export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, configs: ModelConfigs): OpenedOnnx {
   const external = openExternalData(file);
   const read: OnnxModel = readOnnx(bytes, file, { external: external.read });
-  const model = { ...read, graph: moveWeightsToInitializers(read.graph) };
+  const model = { ...read, graph: moveWeightsToInitializers(read.graph).graph };
   const dtype = findMainDtype(
     Array.from(model.graph.initializers)
       .filter(([value, tensor]) => isStoredWeight(value, tensor))
@@ -152,8 +151,8 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
     checkInputs(model);
     const notes: string[] = [...external.notes, ...describeStorage(dtype)];
     if (!image) {
-      const imported = importGraph(model, file, evaluateNode);
-      notes.push(...imported.notes);
+      const imported = importGraph(model, file);
+      notes.push(...imported.notes.map(({ text }) => text));
       const graph = moveScoresFirst(imported.graph, info, configs, options);
       notes.push(...graph.notes);
       return { dtype, graph: graph.graph, info: graph.info, notes, origin };
@@ -172,7 +171,7 @@ export function openOnnx(bytes: Uint8Array, file: string, options: OpenOptions, 
       channels === 1 || channels === 3 ? resolvePreprocess(options.preprocess ?? {}, layers, facts) : undefined;
     const [height, width] = resolved?.preprocess.size ?? facts.size?.value ?? [image.height, image.width];
     const bound = bindImages(model, image, [channels, height, width], file);
-    notes.push(...bound.notes);
+    notes.push(...bound.notes.map(({ text }) => text));
     noteChanges(image, bound, notes);
     const described = takesBytes ? { ...info, takesBytes } : info;
     const scores = moveScoresFirst(bound.graph, described, configs, options);

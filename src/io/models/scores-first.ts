@@ -1,5 +1,6 @@
 import type { Graph } from '../../graph/model.js';
 import type { ModelInfo } from '../../models/metadata.js';
+import { chooseOutput } from '../../ops/scores/choose-output.js';
 import { withScoresFirst } from '../../passes/scores-graph.js';
 import { defined } from '../../values.js';
 import type { ModelConfigs } from './config-files.js';
@@ -20,7 +21,9 @@ export function moveScoresFirst(
   const storedName = whole.outputs.some(({ name }) => name === info.scores) ? info.scores : undefined;
   const name = options.outputName ?? storedName;
   const classes = (info.classes ?? configs.classes?.names)?.length;
-  const { graph, outputs, chosen } = withScoresFirst(whole, { name, classes });
+  const chosen = chooseOutput(whole, { name, classes });
+  const { graph } = chosen ? withScoresFirst(whole, chosen.output) : { graph: whole };
+  const outputs = graph === whole ? undefined : whole.outputs.map((output) => output.name);
   const { scores: _, outputs: __, task: earlier, ...rest } = info;
   const task = options.task ?? earlier;
   const others = whole.outputs.flatMap((output) => (output === chosen?.output ? [] : [output.name]));

@@ -1,22 +1,24 @@
 /*
- * Recognises dense linear layers y = x Wᵀ + b along the last axis of x, however a graph writes them: Gemm, MatMul or Einsum
- * with a constant matrix, the bias in the node or in an Add behind it.
+ * Recognises linear layers y = x Wᵀ + b along the last axis of x, however a graph writes them: Gemm, MatMul or Einsum with
+ * a constant matrix, the bias in the node or in an Add downstream of it.
  */
-import { countElementsPer } from '../graph/dims.js';
-import type { Graph, Node, Value } from '../graph/model.js';
-import type { Uses } from '../graph/uses.js';
-import { parseEinsum } from '../ops/einsum.js';
-import { readAttributes } from '../ops/table.js';
-import { float32, type Tensor, tensor } from '../tensor/tensor.js';
+import { countElementsPer } from '../../graph/dims.js';
+import type { Graph, Node, Value } from '../../graph/model.js';
+import type { Uses } from '../../graph/uses.js';
+import { parseEinsum } from '../../ops/einsum.js';
+import { type AttributesOf, readAttributes } from '../../ops/table.js';
+import { float32, type Tensor, tensor } from '../../tensor/tensor.js';
+import { at } from '../../values.js';
+import { readFloat32Initializer } from './stored-tensor.js';
 
-/** Operators that may be dense linear layers. */
+/** Lists the operators that may be linear layers. */
 export const linearOperators: ReadonlySet<string> = new Set(['Gemm', 'MatMul', 'Einsum']);
 
-/** A dense linear layer. */
-export interface DenseLinear {
+/** Holds a linear layer whose weights are constant. */
+export interface LinearLayer {
   readonly node: Node;
   readonly x: Value;
-  /** y, the bias added. */
+  /** y, with the bias. */
   readonly output: Value;
   /** `[out, in]`. */
   readonly weight: Tensor<'float32'>;
@@ -24,13 +26,13 @@ export interface DenseLinear {
   readonly bias: Tensor<'float32'> | undefined;
   /** The initializer that the bias is stored in. */
   readonly storedBias: Value | undefined;
-  /** Rows of an image, mostly one: tokens. */
+  /** Number of rows of one image: 1, or its tokens. */
   readonly rows: number;
 }
 
-/** The matrix with its axes exchanged, its elements times a factor. */
+/** Returns the matrix with its axes exchanged and its elements multiplied by a factor. */
 function transposeAndScale({ dims, data }: Tensor<'float32'>, factor: number): Tensor<'float32'> {
-  const [rows = 0, columns = 0] = dims;
+  const [rows, columns] = dims as [number, number];
   const out = new Float32Array(data.length);
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++) out[j * rows + i] = factor * (data[i * columns + j] as number);
@@ -46,13 +48,7 @@ const scaleTensor = (source: Tensor<'float32'>, factor: number): Tensor<'float32
         source.data.map((value) => factor * value),
       );
 
-/** The tensor of a float32 initializer. */
-function getFloat32Initializer(graph: Graph, value: Value | undefined): Tensor<'float32'> | undefined {
-  const data = value && graph.initializers.get(value);
-  return data?.dtype === 'float32' ? data : undefined;
-}
-
-/** The name of another node that reads a weight of this one: decomposing it would store both. */
+/** Finds another node that reads a weight of this one, by name: to decompose the weight would store it twice. */
 export function findOtherReader(graph: Graph, node: Node, uses: Uses): string | undefined {
   for (const input of node.inputs) {
     const matrix = input && (graph.initializers.get(input)?.dims.length ?? 0) > 1;
@@ -62,14 +58,14 @@ export function findOtherReader(graph: Graph, node: Node, uses: Uses): string | 
   return undefined;
 }
 
-/** A bias as `[out]`: one number for all outputs is repeated. `undefined` where it differs by row. */
+/** Returns a bias as `[out]`: one number for all outputs is repeated. `undefined` where it differs by row. */
 function toBiasRow(data: Tensor<'float32'>, outputs: number): Tensor<'float32'> | undefined {
   if (data.dims.slice(0, -1).some((size) => size !== 1)) return undefined;
   if (data.data.length === outputs) return float32(data.data, [outputs]);
   return data.data.length === 1 ? float32(new Float32Array(outputs).fill(data.data[0] as number)) : undefined;
 }
 
-/** The product of a node: what is multiplied, and the weight `[out, in]`. */
+/** Holds the factors of a product: the input, and the weight `[out, in]`. */
 interface LinearProduct {
   readonly x: Value;
   readonly weight: Tensor<'float32'>;
@@ -78,8 +74,8 @@ interface LinearProduct {
 /** Reads x and W of a MatMul or Einsum of two factors, or says what else it is. */
 function readLinearProduct(graph: Graph, node: Node): LinearProduct | string {
   const [left, right] = node.inputs;
-  const x = getFloat32Initializer(graph, left) ? right : left;
-  const stored = getFloat32Initializer(graph, left) ?? getFloat32Initializer(graph, right);
+  const x = readFloat32Initializer(graph, left) ? right : left;
+  const stored = readFloat32Initializer(graph, left) ?? readFloat32Initializer(graph, right);
   if (!left || !right || node.inputs.length !== 2 || !x || !stored) return 'its weight is no float32 constant';
   if (stored.dims.length !== 2) return `its weight has ${stored.dims.length} axes, only a matrix is supported`;
   if (node.op === 'MatMul') {
@@ -98,32 +94,64 @@ function readLinearProduct(graph: Graph, node: Node): LinearProduct | string {
   return { x, weight: matrix[0] === summed ? transposeAndScale(stored, 1) : stored };
 }
 
-/** Reads a Gemm. */
-function readGemm(graph: Graph, node: Node): (LinearProduct & Pick<DenseLinear, 'bias'>) | string {
-  const [x, w, b] = node.inputs;
-  const stored = getFloat32Initializer(graph, w);
-  const { alpha, beta, transA, transB } = readAttributes('Gemm', node);
-  if (!x || !stored) return 'its weight is no float32 constant';
+/** Holds the parts of a Gemm y = α op(x) op(W) + β b with a constant float32 weight. */
+export interface Gemm {
+  readonly kind: 'gemm';
+  readonly node: Node;
+  readonly x: Value;
+  readonly output: Value;
+  /** As it is stored: `[out, in]` where `transB` is set, else `[in, out]`. */
+  readonly weight: Tensor<'float32'>;
+  readonly storedWeight: Value;
+  /** As it is stored: it broadcasts to `[rows, out]`. */
+  readonly bias: Tensor<'float32'> | undefined;
+  readonly storedBias: Value | undefined;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly attributes: AttributesOf<'Gemm'>;
+}
+
+/** Reads a Gemm; a string says why it is none whose weights are known. */
+export function readGemm(graph: Graph, node: Node): Gemm | string {
+  const [x, storedWeight, storedBias] = node.inputs;
+  const [output] = node.outputs;
+  if (node.op !== 'Gemm' || !x || !output) return 'it is no Gemm';
+  const weight = readFloat32Initializer(graph, storedWeight);
+  if (!weight || !storedWeight) return 'its weight is no float32 constant';
   if (graph.initializers.has(x)) return 'its weight stands on the left, and mixes rows instead of features';
-  if (transA) return 'its Gemm transposes its input';
-  const weight = transB ? scaleTensor(stored, alpha) : transposeAndScale(stored, alpha);
-  if (!b) return { x, weight, bias: undefined };
-  const own = getFloat32Initializer(graph, b);
-  const bias = own && toBiasRow(own, weight.dims[0] as number);
-  if (!bias) return own ? 'its bias differs by row' : 'its bias is no float32 constant';
-  return { x, weight, bias: scaleTensor(bias, beta) };
+  const attributes = readAttributes('Gemm', node);
+  if (attributes.transA) return 'its Gemm transposes its input';
+  const bias = readFloat32Initializer(graph, storedBias);
+  if (storedBias && !bias) return 'its bias is no float32 constant';
+  const [rows, columns] = weight.dims as [number, number];
+  const [outputs, inputs] = attributes.transB ? [rows, columns] : [columns, rows];
+  return { kind: 'gemm', node, x, output, weight, storedWeight, bias, storedBias, inputs, outputs, attributes };
+}
+
+/** Whether a Gemm scales neither its product nor its bias. */
+export const isPlainGemm = ({ attributes: { alpha, beta } }: Gemm): boolean => alpha === 1 && beta === 1;
+
+/** Reads the matrix and the bias of a Gemm in the form of a linear layer. */
+function readGemmProduct(gemm: Gemm): (LinearProduct & Pick<LinearLayer, 'bias'>) | string {
+  const { x, bias: stored, outputs, attributes } = gemm;
+  const { alpha, beta, transB } = attributes;
+  const weight = transB ? scaleTensor(gemm.weight, alpha) : transposeAndScale(gemm.weight, alpha);
+  const bias = stored && toBiasRow(stored, outputs);
+  if (stored && !bias) return 'its bias differs by row';
+  return { x, weight, bias: bias && scaleTensor(bias, beta) };
 }
 
 /**
- * Reads a node as a dense linear layer.
+ * Reads a node as a linear layer.
  *
  * @param node Gemm, MatMul or Einsum.
  * @returns the layer, or why it is none; `undefined` for a product of two activations.
  */
-export function readDenseLinear(graph: Graph, node: Node, uses: Uses): DenseLinear | string | undefined {
+export function readLinear(graph: Graph, node: Node, uses: Uses): LinearLayer | string | undefined {
   if (!node.inputs.some((input) => input && graph.initializers.has(input))) return undefined;
   const [product] = node.outputs;
-  const gemm = node.op === 'Gemm' ? readGemm(graph, node) : undefined;
+  const read = node.op === 'Gemm' ? readGemm(graph, node) : undefined;
+  const gemm = typeof read === 'object' ? readGemmProduct(read) : read;
   const found = gemm ?? readLinearProduct(graph, node);
   if (typeof found === 'string') return found;
   const dims = found.x.type?.dims ?? [];
@@ -137,9 +165,9 @@ export function readDenseLinear(graph: Graph, node: Node, uses: Uses): DenseLine
   // A bias comes as an Add of its own.
   const [add, other] = uses.consumers(product);
   const addend = add?.op === 'Add' && !other ? add.inputs.find((value) => value !== product) : undefined;
-  const own = getFloat32Initializer(graph, addend);
+  const own = readFloat32Initializer(graph, addend);
   const fits = own && own.dims.length > 0 && own.dims.length <= dims.length;
-  const bias = fits ? toBiasRow(own, weight.dims[0] as number) : undefined;
+  const bias = fits ? toBiasRow(own, at(weight.dims, 0)) : undefined;
   const sum = add?.outputs[0];
   if (!bias || !sum || graph.outputs.includes(product)) {
     return { node, x, weight, bias: undefined, storedBias: undefined, output: product, rows };

@@ -1,9 +1,9 @@
-import { ShiboriError } from '../../errors.js';
-import { computePixelScale, findPaddedPixel, findSamplingTaps } from '../../ops/grid-sampling.js';
-import { computeAxisWeights, computeResizedAxes } from '../../ops/interpolation.js';
-import type { resample as specs } from '../../ops/resample.js';
-import { computeStrides, countElements } from '../../tensor/dims.js';
-import { roundHalfToEven } from '../../tensor/round.js';
+import { ShiboriError } from '../errors.js';
+import { computePixelScale, findPaddedPixel, findSamplingTaps } from '../ops/grid-sampling.js';
+import { computeAxisWeights, computeResizedAxes } from '../ops/interpolation.js';
+import type { resample as specs } from '../ops/resample.js';
+import { computeStrides, countElements } from '../tensor/dims.js';
+import { roundHalfToEven } from '../tensor/round.js';
 import { expectEntry, fromNumbers, type Kernels, listStridedPositions, pick, readNumbers } from './kernel.js';
 
 /** `Y = A X` along an axis: every line of `size` elements becomes one of `outputs`. */

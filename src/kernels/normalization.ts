@@ -1,6 +1,6 @@
-import { ShiboriError } from '../../errors.js';
-import type { normalization as specs } from '../../ops/normalization.js';
-import { countElements, normalizeAxis } from '../../tensor/dims.js';
+import { ShiboriError } from '../errors.js';
+import type { normalization as specs } from '../ops/normalization.js';
+import { countElements, normalizeAxis } from '../tensor/dims.js';
 import { expectEntry, fromNumbers, generate, type Kernels, listBroadcastPositions, readNumbers } from './kernel.js';
 
 /** Mean and 1 / √(var + epsilon) of each run of `length` elements; the variance is the biased one. */

@@ -1,7 +1,7 @@
-import type { activation as specs } from '../../ops/activation.js';
-import type { Op } from '../../ops/table.js';
-import { countElements, normalizeAxis } from '../../tensor/dims.js';
-import type { Tensor } from '../../tensor/tensor.js';
+import type { activation as specs } from '../ops/activation.js';
+import type { Op } from '../ops/table.js';
+import { countElements, normalizeAxis } from '../tensor/dims.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { makeFoldingKernel, makeUnaryKernel } from './elementwise.js';
 import { expectEntry, fromNumbers, type Kernels, readNumbers, type TensorType } from './kernel.js';
 

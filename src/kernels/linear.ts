@@ -1,6 +1,6 @@
-import { computeEinsumSizes, parseEinsum } from '../../ops/einsum.js';
-import type { linear as specs } from '../../ops/linear.js';
-import { computeStrides, countElements } from '../../tensor/dims.js';
+import { computeEinsumSizes, parseEinsum } from '../ops/einsum.js';
+import type { linear as specs } from '../ops/linear.js';
+import { computeStrides, countElements } from '../tensor/dims.js';
 import {
   expectEntry,
   fromNumbers,

@@ -1,8 +1,8 @@
-import { ShiboriError } from '../../errors.js';
-import type { AttributesOf, Op } from '../../ops/table.js';
-import { computeStrides } from '../../tensor/dims.js';
-import type { DType, DTypeArrays } from '../../tensor/dtype.js';
-import { type Tensor, zeros } from '../../tensor/tensor.js';
+import { ShiboriError } from '../errors.js';
+import type { AttributesOf, Op } from '../ops/table.js';
+import { computeStrides } from '../tensor/dims.js';
+import type { DType, DTypeArrays } from '../tensor/dtype.js';
+import { type Tensor, zeros } from '../tensor/tensor.js';
 
 /** Element type and dimensions of a tensor about to be computed. */
 export interface TensorType {

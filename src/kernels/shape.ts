@@ -1,7 +1,7 @@
-import { computeSliceSteps, findPadSource } from '../../ops/extents.js';
-import type { shape as specs } from '../../ops/shape.js';
-import { computeStrides, countElements, normalizeAxis, range } from '../../tensor/dims.js';
-import { reshape, type Tensor, zeros } from '../../tensor/tensor.js';
+import { computeSliceSteps, findPadSource } from '../ops/extents.js';
+import type { shape as specs } from '../ops/shape.js';
+import { computeStrides, countElements, normalizeAxis, range } from '../tensor/dims.js';
+import { reshape, type Tensor, zeros } from '../tensor/tensor.js';
 import {
   expectEntry,
   fromNumbers,

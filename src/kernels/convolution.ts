@@ -3,9 +3,9 @@
  * element k, the input position i = o·stride − pad + k·dilation. These triples (o, k, i), the "taps", are worked out
  * once; every kernel here is then a sum or a maximum over them.
  */
-import { readTransposedWindow, readWindow, type convolution as specs, type Window } from '../../ops/convolution.js';
-import { countElements } from '../../tensor/dims.js';
-import { type Tensor, zeros } from '../../tensor/tensor.js';
+import { readTransposedWindow, readWindow, type convolution as specs, type Window } from '../ops/convolution.js';
+import { countElements } from '../tensor/dims.js';
+import { type Tensor, zeros } from '../tensor/tensor.js';
 import {
   expectEntry,
   fromNumbers,

@@ -1,6 +1,6 @@
-import { ShiboriError } from '../../errors.js';
-import { makeScaleIndex, quantizedRanges, type quantization as specs } from '../../ops/quantization.js';
-import { roundHalfToEven } from '../../tensor/round.js';
+import { ShiboriError } from '../errors.js';
+import { makeScaleIndex, quantizedRanges, type quantization as specs } from '../ops/quantization.js';
+import { roundHalfToEven } from '../tensor/round.js';
 import { expectEntry, generate, type Kernels, readNumbers } from './kernel.js';
 
 export const quantization: Kernels<keyof typeof specs> = {

@@ -1,7 +1,7 @@
-import { ShiboriError } from '../../errors.js';
-import type { indexing as specs } from '../../ops/indexing.js';
-import { computeStrides, countElements, normalizeAxis, range } from '../../tensor/dims.js';
-import { type Tensor, zeros } from '../../tensor/tensor.js';
+import { ShiboriError } from '../errors.js';
+import type { indexing as specs } from '../ops/indexing.js';
+import { computeStrides, countElements, normalizeAxis, range } from '../tensor/dims.js';
+import { type Tensor, zeros } from '../tensor/tensor.js';
 import {
   expectEntry,
   fromNumbers,

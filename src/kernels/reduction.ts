@@ -1,7 +1,7 @@
-import { readReducedAxes, type reduction as specs } from '../../ops/reduction.js';
-import { computeStrides, normalizeAxis } from '../../tensor/dims.js';
-import { type DType, isFloat } from '../../tensor/dtype.js';
-import type { Tensor } from '../../tensor/tensor.js';
+import { readReducedAxes, type reduction as specs } from '../ops/reduction.js';
+import { computeStrides, normalizeAxis } from '../tensor/dims.js';
+import { type DType, isFloat } from '../tensor/dtype.js';
+import type { Tensor } from '../tensor/tensor.js';
 import {
   expectEntry,
   fromNumbers,

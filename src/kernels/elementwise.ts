@@ -1,9 +1,9 @@
-import { findDtype } from '../../graph/element-types.js';
-import type { elementwise as specs } from '../../ops/elementwise.js';
-import type { Op } from '../../ops/table.js';
-import { type DType, isFloat } from '../../tensor/dtype.js';
-import { roundHalfToEven } from '../../tensor/round.js';
-import { reshape, type Tensor, zeros } from '../../tensor/tensor.js';
+import { findDtype } from '../graph/element-types.js';
+import type { elementwise as specs } from '../ops/elementwise.js';
+import type { Op } from '../ops/table.js';
+import { type DType, isFloat } from '../tensor/dtype.js';
+import { roundHalfToEven } from '../tensor/round.js';
+import { reshape, type Tensor, zeros } from '../tensor/tensor.js';
 import {
   expectEntry,
   fromNumbers,
