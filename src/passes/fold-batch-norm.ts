@@ -5,7 +5,7 @@
  */
 import type { Graph, Node, Value } from '../graph/model.js';
 import { getModulePath } from '../graph/module-path.js';
-import { findUses, type Uses } from '../graph/uses.js';
+import { findUses, listNodesFor, type Uses } from '../graph/uses.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { type FoldTarget, foldIntoDownstream, foldIntoUpstream, readFoldTarget } from './fold-target.js';
 import type { Note, PassResult } from './pass.js';
@@ -24,22 +24,25 @@ export function foldBatchNorms(graph: Graph): PassResult {
 }
 
 class BatchNormFolder {
+  readonly #nodes: readonly Node[];
   readonly #uses: Uses;
   readonly #outputs: ReadonlySet<Value>;
   /** The targets of folds, with the parameters that they have by now, in the order of their first fold. */
   readonly #targets = new Map<Node, FoldTarget>();
-  /** The batch norms that are folded, by what they compute. */
-  readonly #folded = new Map<Value, BatchNorm>();
+  /** The outputs of the folded batch norms, and what takes their place. */
+  readonly #folded = new Map<Value, Value>();
   readonly #notes = new Map<Node, Note>();
 
   constructor(readonly graph: Graph) {
-    this.#uses = findUses(graph);
+    // What nothing needs is dropped by the rewrite, and must not keep a batch norm where it is.
+    this.#nodes = listNodesFor(graph, graph.outputs);
+    this.#uses = findUses(this.#nodes.length === graph.nodes.length ? graph : { ...graph, nodes: this.#nodes });
     this.#outputs = new Set(graph.outputs);
   }
 
   fold(): PassResult {
     // A batch norm may be folded once a neighbour is: neighbours of what one round folds are tried again in the next.
-    let round: readonly Node[] = this.graph.nodes.filter(({ op }) => op === 'BatchNormalization');
+    let round: readonly Node[] = this.#nodes.filter(({ op }) => op === 'BatchNormalization');
     const order = new Map(round.map((node, i) => [node, i]));
     while (round.length > 0) {
       const neighbours = new Set<Node>();
@@ -60,13 +63,9 @@ class BatchNormFolder {
     return output !== undefined && this.#folded.has(output);
   }
 
-  /** Looks through the folded batch norms that compute a value: what they fold into computes their input's place. */
+  /** Returns the value that a folded batch norm's output has become: what its target computes. */
   #resolve(value: Value): Value {
-    let current = value;
-    for (let norm = this.#folded.get(current); norm && !this.#outputs.has(current); norm = this.#folded.get(current)) {
-      current = norm.x;
-    }
-    return current;
+    return this.#outputs.has(value) ? value : (this.#folded.get(value) ?? value);
   }
 
   /** Finds the only node that reads a value, looking through what passes it on; `undefined` for several, or an output. */
@@ -90,8 +89,7 @@ class BatchNormFolder {
     for (let value = x; value; ) {
       const producer = this.#uses.producer(value);
       if (producer?.op === 'BatchNormalization' && !this.#isFolded(producer)) upstream.push(producer);
-      const passesOn = producer && (passThroughOperators.has(producer.op) || this.#isFolded(producer));
-      value = passesOn ? producer.inputs[0] : undefined;
+      value = producer && passThroughOperators.has(producer.op) ? producer.inputs[0] : undefined;
     }
     const [output] = node.outputs;
     const downstream = output ? this.#uses.consumers(output).filter(({ op }) => op === 'BatchNormalization') : [];
@@ -109,7 +107,8 @@ class BatchNormFolder {
     if (!affine) return report(false, 'its statistics are not constants, or those of the batch');
     const x = this.#resolve(norm.x);
     const upstream = this.#readTarget(this.#uses.producer(x));
-    if (typeof upstream === 'object' && this.#isReadAlone(norm.x)) {
+    const isReadAlone = this.#uses.consumers(norm.x).length === 1 && !this.#outputs.has(norm.x);
+    if (typeof upstream === 'object' && isReadAlone) {
       this.#apply(norm, upstream, foldIntoUpstream(upstream, affine));
       return report(true, `folded into ${upstream.node.name} upstream`);
     }
@@ -126,25 +125,14 @@ class BatchNormFolder {
     return report(true, `folded into ${downstream.node.name} downstream`);
   }
 
-  /** Whether a batch norm alone reads its input, and nothing else what the folded ones between it and a target read. */
-  #isReadAlone(value: Value): boolean {
-    let current = value;
-    for (;;) {
-      if (this.#outputs.has(current) || this.#uses.consumers(current).length !== 1) return false;
-      const norm = this.#folded.get(current);
-      if (!norm) return true;
-      current = norm.x;
-    }
-  }
-
   #apply(norm: BatchNorm, target: FoldTarget, parameters: Pick<FoldTarget, 'weight' | 'bias'>): void {
     this.#targets.set(target.node, { ...target, ...parameters });
-    this.#folded.set(norm.output, norm);
+    this.#folded.set(norm.output, this.#resolve(norm.x));
   }
 
   #rewrite(): Graph {
     const replace = new Map<Value, Replacement>(
-      Array.from(this.#folded, ([output, { x }]) => [
+      Array.from(this.#folded, ([output, x]) => [
         output,
         { reads: [x], emit: ([same]: readonly Value[]) => same ?? x },
       ]),

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { simplifyLosslessly } from '../../src/compression/simplify-losslessly.js';
 import { verifyEqual } from '../../src/decompose/verify-equal.js';
 import { runOnce } from '../../src/engine/engine.js';
@@ -120,6 +120,45 @@ describe('foldBatchNorms', () => {
     ]);
   });
 });
+
+describe('foldBatchNorms on deep networks', () => {
+  it.each([
+    { name: 'a convolution upstream of each', convolutions: 2000 },
+    { name: 'a convolution upstream of all', convolutions: 1 },
+    { name: 'a convolution downstream of all', convolutions: 0 },
+  ])('folds 2,000 batch norms in one rewrite: $name', ({ convolutions }) => {
+    const graph = built([2, 1, 1], (b, x) => {
+      let y = x;
+      for (let i = 0; i < 2000; i++) {
+        if (i < convolutions) y = b.op('Conv', [y, b.initializer(`c${i}.weight`, random([2, 2, 1, 1]))]);
+        y = batchNorm(b, y, 2, `bn${i}`);
+      }
+      const weight = b.initializer('last.weight', random([2, 2, 1, 1]));
+      return b.op('Conv', [y, weight], {}, { name: 'last' });
+    });
+    const copies = vi.spyOn(GraphBuilder.prototype, 'copy');
+    const uses = countReads(graph);
+    const { graph: folded, notes } = foldBatchNorms(uses.graph);
+    expect(notes.filter(({ applied }) => applied)).toHaveLength(2000);
+    expect(folded.nodes).toHaveLength(convolutions + 2);
+    // The nodes that stay are copied once.
+    expect(copies.mock.calls.length).toBeLessThanOrEqual(folded.nodes.length);
+    expect(uses.count()).toBeLessThanOrEqual(10 * graph.nodes.length);
+    copies.mockRestore();
+  });
+});
+
+/** Counts how often a node is taken from a graph's list. */
+function countReads(graph: Graph): { readonly graph: Graph; count(): number } {
+  let count = 0;
+  const nodes = new Proxy(graph.nodes, {
+    get(target, key, receiver) {
+      if (typeof key === 'string' && /^\d+$/.test(key)) count++;
+      return Reflect.get(target, key, receiver);
+    },
+  });
+  return { graph: { ...graph, nodes }, count: () => count };
+}
 
 describe('foldLinearChains', () => {
   const run = (graph: Graph, feeds: Record<string, Tensor>) => runOnce(engine, graph, feeds);
