@@ -1,103 +1,67 @@
 /**
- * Shibori's isomorphic core: graphs, gradients, explanations, tensor trains, training. Nothing here touches files or the
- * network; `shibori/node` does.
+ * Shibori compresses a trained image classifier with tensor networks and shows what it still looks at.
+ *
+ * Each workflow takes one object of options and returns a typed result. Lower levels are modules of their own
+ * (`shibori/graph`, `shibori/autodiff`, `shibori/explain`, …), which also run in a browser.
  *
  * @packageDocumentation
  */
 
-export { appendGradients, gradient } from './autodiff/gradient.js';
+export { difference, type Expression, max, mean, pick, sum } from './autodiff/expression.js';
+export type { Gradients } from './autodiff/gradients.js';
+export type { SizeChange } from './compression-run/size-figures.js';
+export type { Phase, PhasePlan } from './context/phase-clock.js';
+export type { ProgressEvent, RunContext } from './context/run-context.js';
+export { type NodeEngineOptions, nodeEngine } from './engine/node.js';
+export { type ErrorCode, type ErrorSubject, ShiboriError, UsageError } from './errors.js';
+export type { ScoredClass } from './evaluation/explain-images.js';
+export { decodeImage } from './images/decode-image.js';
+export { type DataOptions, type Dataset, type OpenedDataset, openDataset } from './images/open-dataset.js';
+export type { Digest } from './io/download.js';
 export {
-  type Budget,
-  type CompressedGraph,
-  type CompressToBudgetOptions,
-  compressToBudget,
-} from './compression/compress-to-budget.js';
-export { type AugmentOptions, augment } from './data/augment.js';
-export type { RgbImage } from './data/image.js';
-export { type Color, fitImage, IMAGENET_MEAN, IMAGENET_STD, type Preprocess, toTensor } from './data/preprocess.js';
-export type { Filter } from './data/resize.js';
-export { planContraction } from './decompose/contraction.js';
-export { decomposeLinear, type LinearTrain, replaceLinears, withExecution } from './decompose/decompose-linear.js';
-export { ttSvd } from './decompose/tensor-train.js';
-export type { TtLayer } from './decompose/tt-layer.js';
-export { type Engine, type NamedTensors, runOnce, type Session } from './engine/engine.js';
-export { engineProducts } from './engine/matrix-products.js';
-export { referenceEngine } from './engine/reference.js';
-export { ShiboriError, UsageError } from './errors.js';
-export { type Explainer, type Explanation, gradCam } from './explain/grad-cam.js';
-export { findSpatialLayers, type SpatialLayer } from './explain/layers.js';
-export { overlayMap } from './explain/overlay.js';
-export type { Grid } from './explain/spatial.js';
-export { readNpy, writeNpy } from './formats/npy.js';
-export { readOnnx } from './formats/onnx/read.js';
-export { writeOnnx } from './formats/onnx/write.js';
-export { readSafetensors } from './formats/safetensors/read.js';
-export { writeSafetensors } from './formats/safetensors/write.js';
-export { readTorch } from './formats/torch/read.js';
-export { writeTorch } from './formats/torch/write.js';
-export type { Attribute, Dim, Graph, Model, Node, ValueType } from './graph/model.js';
-export { Value } from './graph/model.js';
-export { findLayer, listLayers, matchesPattern } from './graph/module-path.js';
-export { listParameters, type Parameter } from './graph/parameters.js';
-export { evaluateNode } from './kernels/evaluate-node.js';
-export { computeAccuracy, countAccuracy } from './metrics/accuracy.js';
-export { type Agreement, measureAgreement } from './metrics/agreement.js';
-export { pearson } from './metrics/pearson.js';
-export { pointingGame } from './metrics/pointing-game.js';
-export { withFreshHead } from './models/fresh-head.js';
-export { buildInitialVgg, findVggShape, withCompactHead } from './models/initial-vgg.js';
-export { reinitialize } from './models/initialize.js';
+  type LoadedModel,
+  type ModelFormat,
+  type OpenedModel,
+  type OpenOptions,
+  openModel,
+} from './io/models/model-file.js';
+export type { DeclaredValue, OnnxOrigin } from './io/models/open-onnx.js';
+export { type SavedModel, type SaveOptions, saveModel } from './io/models/save-model.js';
+export type { StoredFile } from './io/models/stored-file.js';
+export { type FetchOptions, fetchNamed, type NamedDownload } from './io/named-downloads.js';
+export type { Matrix, SingleMatrix } from './linalg/matrix.js';
+export type { MatrixProducts, ProductOptions } from './linalg/products.js';
+export type { SymmetricRoot } from './linalg/symmetric-root.js';
+export type {
+  Comparison,
+  Flip,
+  MapFigures,
+  PredictionFigures,
+  SizeFigures,
+  SpeedFigures,
+} from './report/comparison.js';
+export type { ReportExtras } from './report/comparison-page.js';
+export type { LayerRow } from './report/comparison-tables.js';
+export type { DataOrigin, FileOrigin, ModelOrigin, Provenance } from './report/provenance-html.js';
+export type { HistoryPoint } from './report/training-charts.js';
+export { float32, type Tensor } from './tensor/tensor.js';
+export type { KeptEpoch, TrainedEpoch } from './training-run/training-outcome.js';
+export { type CompareOptions, compare } from './workflows/compare.js';
 export {
-  describePreprocess,
-  type InputFacts,
-  type PreprocessOptions,
-  type PreprocessPart,
-  type PreprocessParts,
-  type PreprocessSource,
-  type ResolvedPreprocess,
-  resolvePreprocess,
-} from './models/preprocessing.js';
-export { type Summary, summarize } from './models/summary.js';
-export { buildVgg } from './models/vgg.js';
-export { GraphBuilder } from './ops/builder.js';
-export type { ScoreChoice } from './ops/scores/append.js';
-export { type ChosenOutput, chooseOutput } from './ops/scores/choose-output.js';
-export {
-  describeScores,
-  findScores,
-  type LabelKind,
-  type OutputKind,
-  type ScoreKinds,
-  type Scores,
-  type Task,
-} from './ops/scores/scores.js';
-export { ops } from './ops/table.js';
-export { dequantize } from './passes/dequantize.js';
-export { foldConstants } from './passes/fold-constants.js';
-export { freeBatch } from './passes/free-batch.js';
-export { splitFrozenPrefix } from './passes/frozen-prefix.js';
-export { type ImageInput, type ImageLayout, readImageInput, withImageInput } from './passes/image-input.js';
-export { importGraph } from './passes/import-graph.js';
-export { type Note, type Pass, type PassContext, type PassResult, runPasses } from './passes/pass.js';
-export { bindInputs, rewrite, startRewrite } from './passes/rewrite.js';
-export { withScoresFirst } from './passes/scores-graph.js';
-export { toSinglePrecision } from './passes/single-precision.js';
-export { upgradeOpset } from './passes/upgrade-opset.js';
-export { applyWinograd } from './passes/winograd.js';
-export type { Comparison } from './report/comparison.js';
-export type { DType } from './tensor/dtype.js';
-export { MersenneTwister, randomSplit, seeded } from './tensor/random.js';
-export { float32, int64, type Tensor, tensor, zeros } from './tensor/tensor.js';
-export { type FitOptions, type FitProgress, type FitResult, fit } from './train/fit.js';
-export { adam, adamW, type Optimizer, optimizers, sgd } from './train/optimizers.js';
-export {
-  constant,
-  cosine,
-  cyclic,
-  multiStep,
-  oneCycle,
-  type Schedule,
-  schedules,
-  stepDecay,
-  warmUp,
-} from './train/schedules.js';
+  compressWithRanks,
+  type DecomposedLayer,
+  type RankCompressionFileReport,
+  type RankCompressionReport,
+  type SizeSummary,
+} from './workflows/compress-with-ranks.js';
+export { demo } from './workflows/demo.js';
+export { type Evaluation, evaluate } from './workflows/evaluate.js';
+export { type ExplainedFiles, type ExplainOptions, type ExplainResult, explain } from './workflows/explain.js';
+export { exportModel } from './workflows/export-model.js';
+export { finetune } from './workflows/finetune.js';
+export { type GradientsWorkflowOptions, gradients } from './workflows/gradients.js';
+export { type ListedLayer, listMapLayers } from './workflows/list-layers.js';
+export { type RecipeOverrides, run } from './workflows/run.js';
+export { type RecipeResult, runRecipe } from './workflows/run-recipe.js';
+export { type FileSummary, summary } from './workflows/summarize.js';
+export { type TrainedFile, type Training, type TrainOptions, train } from './workflows/train.js';

@@ -10,7 +10,7 @@ import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 import { type Expression, max } from './expression.js';
 import { appendGradients } from './gradient.js';
 
-/** Lists the options of {@link gradients}. */
+/** Lists the options of {@link computeGradients}. */
 export interface GradientsOptions<W extends string = string> {
   /**
    * Builds the number of each image that is differentiated, from the graph's outputs in their order. What has more elements
@@ -24,7 +24,7 @@ export interface GradientsOptions<W extends string = string> {
   readonly wrt: W | readonly W[];
 }
 
-/** Holds what {@link gradients} computed. */
+/** Holds what {@link computeGradients} computed. */
 export interface Gradients<W extends string = string> {
   /** The gradient of each of `wrt` by its name, with the dimensions of what it belongs to, float32. */
   readonly gradients: Readonly<Record<W, Tensor<'float32'>>>;

@@ -60,7 +60,9 @@ export interface SensitivityOptions {
 
 /** Curves of layers that were studied before. */
 export interface SensitivityCache {
+  /** Reads what was kept of a layer. */
   read(path: string): Promise<Omit<LayerSensitivity, 'layer'> | undefined>;
+  /** Keeps what was found of a layer. */
   write(studied: LayerSensitivity): Promise<void>;
 }
 

@@ -10,6 +10,7 @@ import { adjustHue, adjustSaturation } from './color.js';
 import { crop, type Rectangle, type RgbImage } from './image.js';
 import { resizeImage } from './resize.js';
 
+/** Lists the options of torchvision's RandomResizedCrop. */
 export interface RandomResizedCropOptions {
   /** Side of the square result, in pixels. */
   readonly size: number;

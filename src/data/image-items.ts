@@ -1,6 +1,7 @@
 import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { defined } from '../values.js';
 
+/** Names an image of a data set and its class. */
 export interface ImageItem {
   /** Path inside the data set, with forward slashes. */
   readonly path: string;
@@ -11,6 +12,7 @@ export interface ImageItem {
 /** The label of an image that has none. */
 export const UNLABELLED = -1;
 
+/** Names a class of a data set. */
 export interface ImageClass {
   /** The folder's name, a WordNet id in ImageNet's case. */
   readonly id: string;

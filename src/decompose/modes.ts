@@ -9,6 +9,7 @@ import { ShiboriError, UsageError } from '../errors.js';
 import { countElements, range } from '../tensor/dims.js';
 import { findNearestModes } from './factorization.js';
 
+/** Names how the modes of a weight lie in its cores: `tt`, `[out modes…, in modes…]`; `tt-matrix`, pairs `(out(k), in(k))` (arXiv:1509.06569). */
 export type TtLayout = 'tt' | 'tt-matrix';
 
 /** The shape of a tensor-train layer: everything about it but its numbers. */

@@ -8,6 +8,7 @@ import type { Engine, Session } from './engine.js';
 
 /** Matrix products on an engine. Dispose them when done: each kind of product keeps a session. */
 export interface EngineProducts extends MatrixProducts {
+  /** Gives the sessions back. */
   dispose(): Promise<void>;
 }
 

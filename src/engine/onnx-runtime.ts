@@ -12,6 +12,7 @@ import { checkFeeds, checkOutputTargets } from './feeds.js';
 /** Describes what is used of `onnxruntime-node` or `onnxruntime-web`. */
 export interface OnnxRuntime {
   readonly InferenceSession: {
+    /** Loads a model from its bytes. */
     create(model: Uint8Array, options?: OrtSession.SessionOptions): Promise<OrtSession>;
   };
   readonly Tensor: new (type: OrtTensor.Type, data: OrtTensor.DataType, dims: readonly number[]) => OrtTensor;

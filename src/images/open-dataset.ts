@@ -51,6 +51,7 @@ export interface Dataset {
 
 /** Holds a data set that was opened and is to be closed: archives stay open until then. */
 export interface OpenedDataset extends Dataset {
+  /** Gives files and threads back. */
   close(): Promise<void>;
   /** Closes it, as `close` does. */
   [Symbol.asyncDispose](): Promise<void>;

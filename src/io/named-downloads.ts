@@ -39,6 +39,7 @@ export function getCacheFolder(env: Readonly<Record<string, string | undefined>>
 export interface FetchOptions {
   /** A file, or a folder to put it in. Default: the cache folder. */
   readonly destination?: string;
+  /** Reports how many bytes are there, of how many. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
   /**
@@ -46,7 +47,7 @@ export interface FetchOptions {
    * `SHIBORI_DOWNLOADS`, else the file's own address.
    */
   readonly baseUrl?: string;
-  /** What is known by name. Default: {@link downloads}. */
+  /** What is known by name. Default: `downloads`. */
   readonly table?: Readonly<Record<string, NamedDownload>>;
 }
 

@@ -3,7 +3,8 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** What scores are: see `Scores` of `ops/`, whose kinds these are. */
 type OutputKind = 'logits' | 'probabilities' | 'log-probabilities';
-type LabelKind = 'single-label' | 'binary' | 'multi-label' | 'none';
+/** Says how the classes of a model belong together. */
+export type LabelKind = 'single-label' | 'binary' | 'multi-label' | 'none';
 
 /** Keeps the logarithm of a probability that was rounded to 0 finite. */
 const LEAST_PROBABILITY = 1e-30;

@@ -15,7 +15,7 @@ export interface Agreement {
 }
 
 /** Pixels of one map. */
-type Pixels = ArrayLike<number>;
+export type Pixels = ArrayLike<number>;
 
 /** Correlates the maps of each image; `undefined` where one is constant. */
 export function correlateMaps(before: readonly Pixels[], after: readonly Pixels[]): (number | undefined)[] {

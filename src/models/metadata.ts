@@ -25,7 +25,8 @@ const preprocessSchema = z.object({
   std: z.array(z.number().positive()).min(1).readonly(),
 }) satisfies z.ZodType<Preprocess>;
 
-const modelInfoSchema = z.object({
+/** Checks what the metadata of a file says about its model. */
+export const modelInfoSchema = z.object({
   /** The architecture that the state-dict keys belong to. */
   architecture: z.string().optional(),
   /** How images become the model's input. */

@@ -12,6 +12,7 @@ export interface AttributeSpec<T> {
   readonly required: boolean;
 }
 
+/** Lists the attributes of an operator by name. */
 export type AttributeSpecs = Readonly<Record<string, AttributeSpec<unknown>>>;
 
 /** The typed attributes that a record of specs describes. */

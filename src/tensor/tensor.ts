@@ -2,7 +2,8 @@ import { ShiboriError } from '../errors.js';
 import { countElements } from './dims.js';
 import { allocate, type DType, type DTypeArrays, getBytesPerElement } from './dtype.js';
 
-interface TensorOf<T extends DType> {
+/** Holds the elements of a tensor of one type, in row-major order. */
+export interface TensorOf<T extends DType> {
   readonly dtype: T;
   /** Dimensions, row-major; `[]` is a scalar. */
   readonly dims: readonly number[];

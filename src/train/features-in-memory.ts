@@ -11,6 +11,7 @@ export interface FeatureStore {
   read(view: number, indices: ArrayLike<number>, target: Float32Array): void;
   /** Stores records that follow one another in `features`. */
   write(view: number, indices: ArrayLike<number>, features: Float32Array): void;
+  /** Gives memory and files back. */
   close(): void;
 }
 

@@ -49,6 +49,8 @@ export interface TrainingState {
 
 /** Where checkpoints are kept. */
 export interface CheckpointStore {
+  /** Loads the newest state, where there is one. */
   load(): Promise<TrainingState | undefined>;
+  /** Saves a state in place of the last. */
   save(state: TrainingState): Promise<void>;
 }

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { appendGradients } from '../../src/autodiff/gradient.js';
+import { runOnce } from '../../src/engine/index.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { computeGradCamMaps, finishMaps } from '../../src/explain/map.js';
-import { runOnce, startRewrite } from '../../src/index.js';
 import { openModel } from '../../src/io/models/model-file.js';
+import { startRewrite } from '../../src/passes/index.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import {
   at,

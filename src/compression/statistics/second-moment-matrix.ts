@@ -21,6 +21,7 @@ export interface SecondMoments {
   /** G `[m, m]`. */
   computeMatrix(): Promise<Matrix>;
   /** @param right size of the right part of z. */
+  /** Computes the sums over rows and columns that a metric needs. */
   computeMarginals(right: number): Promise<Marginals>;
   /** G A for a map A `[m, s]`. */
   multiply(map: Matrix): Promise<Matrix>;

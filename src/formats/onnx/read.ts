@@ -7,6 +7,7 @@ import { decodeGraph, normalizeDomain, OWN_DOMAIN } from './read-graph.js';
 import { Scope } from './scope.js';
 import { WireReader } from './wire-reader.js';
 
+/** Lists how an ONNX file is read. */
 export interface ReadOnnxOptions {
   /** Reads the files beside the model that hold tensors. Default: such a model is refused. */
   readonly external?: ExternalReader;

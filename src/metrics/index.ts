@@ -1,0 +1,10 @@
+/**
+ * Accuracy, agreement of maps, pointing game.
+ *
+ * @packageDocumentation
+ */
+
+export { type Accuracy, type AccuracyCounts, computeAccuracy, countAccuracy, type LabelKind } from './accuracy.js';
+export { type Agreement, measureAgreement, type Pixels } from './agreement.js';
+export { pearson } from './pearson.js';
+export { pointingGame } from './pointing-game.js';
