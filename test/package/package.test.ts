@@ -41,8 +41,10 @@ describe('the package, installed from its tarball as users do', { timeout: INSTA
     await writeFile(
       join(folder, 'use.ts'),
       [
-        "import { float32, gradient, GraphBuilder, referenceEngine, type Tensor } from 'shibori';",
-        "import { summary } from 'shibori/node';",
+        "import { float32, summary, type Tensor } from 'shibori';",
+        "import { gradient } from 'shibori/autodiff';",
+        "import { referenceEngine } from 'shibori/engine';",
+        "import { GraphBuilder } from 'shibori/ops';",
         'const b = new GraphBuilder();',
         "const x = b.input('x', 'float32', [2]);",
         "b.output(b.op('ReduceSum', [b.op('Mul', [x, x])], { keepdims: 0 }));",

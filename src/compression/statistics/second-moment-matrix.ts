@@ -20,8 +20,11 @@ export interface SecondMoments {
   readonly size: number;
   /** G `[m, m]`. */
   computeMatrix(): Promise<Matrix>;
-  /** @param right size of the right part of z. */
-  /** Computes the sums over rows and columns that a metric needs. */
+  /**
+   * Computes the sums over rows and columns that a metric needs.
+   *
+   * @param right size of the right part of z.
+   */
   computeMarginals(right: number): Promise<Marginals>;
   /** G A for a map A `[m, s]`. */
   multiply(map: Matrix): Promise<Matrix>;
