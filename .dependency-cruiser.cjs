@@ -27,7 +27,7 @@ const allowed = {
   decompose: ['tensor', 'linalg', 'graph', 'ops', 'passes', 'engine'],
   compression: ['tensor', 'linalg', 'graph', 'ops', 'passes', 'engine', 'autodiff', 'decompose'],
   data: ['tensor'],
-  models: ['tensor', 'graph', 'ops', 'formats', 'passes', 'engine', 'decompose', 'data'],
+  models: ['tensor', 'graph', 'ops', 'formats', 'passes', 'decompose', 'data'],
   metrics: ['tensor'],
   train: ['tensor', 'graph', 'ops', 'passes', 'autodiff', 'engine', 'data', 'metrics'],
   explain: ['tensor', 'graph', 'ops', 'passes', 'autodiff', 'engine', 'data'],

@@ -6,5 +6,5 @@
 
 export { type Engine, type NamedTensors, runOnce, type Session } from './engine.js';
 export { type EngineProducts, engineProducts } from './matrix-products.js';
-export { evaluateNode, referenceEngine } from './reference.js';
+export { referenceEngine } from './reference.js';
 export { type WebEngineOptions, webEngine } from './web.js';

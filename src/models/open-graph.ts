@@ -1,4 +1,3 @@
-import { evaluateNode } from '../engine/reference.js';
 import { readOnnx } from '../formats/onnx/read.js';
 import type { Graph } from '../graph/model.js';
 import { importGraph } from '../passes/import-graph.js';
@@ -22,5 +21,6 @@ export interface ModelGraph {
  * ```
  */
 export function openGraph(bytes: Uint8Array, name = 'model.onnx'): ModelGraph {
-  return importGraph(readOnnx(bytes, name), name, evaluateNode);
+  const { graph, notes } = importGraph(readOnnx(bytes, name), name);
+  return { graph, notes: notes.map(({ text }) => text) };
 }
