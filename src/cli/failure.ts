@@ -1,8 +1,9 @@
 import { CommanderError } from 'commander';
 import pc from 'picocolors';
 import { ShiboriError, UsageError } from '../errors.js';
+import { defined } from '../values.js';
 import type { InterruptionReport } from './interruption.js';
-import { withFlags } from './option-names.js';
+import { toFlag, withFlags } from './option-names.js';
 
 /** Exit codes: 1 something went wrong, 2 the command was called wrongly, 130 it was interrupted. */
 export const EXIT = { failed: 1, misused: 2, interrupted: 130 } as const;
@@ -12,6 +13,12 @@ export interface JsonError {
   /** `usage`: called wrongly; `failed`: a file or a result is not as it should be; `internal`: a fault of this program. */
   readonly code: 'usage' | 'failed' | 'internal' | 'interrupted';
   readonly message: string;
+  /** Option that the error is about, as its flag. */
+  readonly option?: string;
+  /** File that was read or written. */
+  readonly file?: string;
+  /** Node of a graph, by name. */
+  readonly node?: string;
   /** Where an internal error comes from. */
   readonly stack?: string;
   /** The command line that resumes an interrupted command. */
@@ -33,10 +40,15 @@ export function describeFailure(error: unknown): Failure {
     const message = error.message.replace(COMMANDER_PREFIX, '');
     return { error: { code: 'usage', message }, exitCode: EXIT.misused };
   }
-  if (error instanceof UsageError)
-    return { error: { code: 'usage', message: withFlags(error.message) }, exitCode: EXIT.misused };
-  if (error instanceof ShiboriError)
-    return { error: { code: 'failed', message: withFlags(error.message) }, exitCode: EXIT.failed };
+  if (error instanceof ShiboriError) {
+    const { file, node, option } = error;
+    const subject = defined({ option: option === undefined ? undefined : toFlag(option), file, node });
+    const isUsage = error instanceof UsageError;
+    return {
+      error: { code: isUsage ? 'usage' : 'failed', message: withFlags(error.message), ...subject },
+      exitCode: isUsage ? EXIT.misused : EXIT.failed,
+    };
+  }
   const message = error instanceof Error ? error.message : String(error);
   const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {};
   return { error: { code: 'internal', message, ...stack }, exitCode: EXIT.failed };

@@ -50,6 +50,17 @@ function buildProgram(output: OutputConfiguration): Command {
   return shibori;
 }
 
+/** Whether an argument asks for help, which Commander would answer in general for a command that there is not. */
+const asksForHelp = (argument: string): boolean => ['-h', '--help', '--help-all'].includes(argument);
+
+/** Arguments that name an unknown command are read without the wish for help, so that they are refused. */
+function readArguments(shibori: Command, args: readonly string[]): readonly string[] {
+  const words = args.filter((argument) => !argument.startsWith('-'));
+  const name = words[0] === 'help' ? words[1] : words[0];
+  if (name === undefined || name === 'help' || shibori.commands.some((command) => command.name() === name)) return args;
+  return [name, ...args.filter((argument) => argument.startsWith('-') && !asksForHelp(argument))];
+}
+
 /** Ends the process's command with an error: text on standard error, and with --json also a document. */
 function reportFailure(error: unknown): number {
   clearProgress();
@@ -67,7 +78,8 @@ async function main(): Promise<number> {
   // Help and version with --json are the text in a document.
   let text = '';
   try {
-    await buildProgram(json ? { writeOut: (part) => (text += part), writeErr: () => {} } : {}).parseAsync();
+    const shibori = buildProgram(json ? { writeOut: (part) => (text += part), writeErr: () => {} } : {});
+    await shibori.parseAsync(readArguments(shibori, process.argv.slice(2)), { from: 'user' });
     return process.exitCode === undefined ? 0 : Number(process.exitCode);
   } catch (error) {
     if (!(error instanceof CommanderError) || error.exitCode !== 0) return reportFailure(error);

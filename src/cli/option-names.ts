@@ -26,8 +26,8 @@ export const flagsByOption: Readonly<Record<string, string>> = {
   part: '--part',
   limit: '--limit',
   seed: '--seed',
-  validationData: '--val-data',
-  validationSplit: '--val-split',
+  validationData: '--validation-data',
+  validationSplit: '--validation-split',
   trainSplit: '--train-split',
   // Explanations and comparisons.
   layer: '--layer',
@@ -49,7 +49,7 @@ export const flagsByOption: Readonly<Record<string, string>> = {
   rounds: '--rounds',
   finetune: '--finetune',
   control: '--control',
-  baselinePlan: '--beside',
+  baselinePlan: '--baseline-plan',
   allowSlower: '--allow-slower',
   jobs: '--jobs',
   plan: '--plan',
@@ -87,6 +87,11 @@ const commandsByFunction: Readonly<Record<string, string>> = {
   fetchData: 'shibori fetch',
 };
 
+/** Returns the flag of an option of the library; a name that no command has stays as it is. */
+export function toFlag(option: string): string {
+  return (Object.hasOwn(flagsByOption, option) ? flagsByOption[option] : undefined) ?? option;
+}
+
 /** A name in backticks, with a value (`limit: 3`) or an argument (`fetchData('x')`). */
 const NAME = /`(\w+)(?:: ([^`]*)|\('([^`]*)'\))?`/g;
 
@@ -100,7 +105,7 @@ function formatValue(option: string, text: string): string {
 
 /**
  * Rewrites the names in backticks of a message of the library as the command line spells them: `` `validationData` ``
- * becomes `--val-data`, `` `keep: 'last'` `` becomes `--keep last`, `` `summarize` `` becomes `` `shibori summary MODEL` ``.
+ * becomes `--validation-data`, `` `keep: 'last'` `` becomes `--keep last`, `` `summarize` `` becomes `` `shibori summary MODEL` ``.
  * Everything else in backticks stays as it is.
  */
 export function withFlags(message: string): string {

@@ -38,6 +38,12 @@ export interface ImageOptions {
   readonly seed?: number;
 }
 
+/** Old names of the options of validation images. */
+export const RENAMED_VALIDATION = [
+  { flags: '--val-data <source>', to: '--validation-data' },
+  { flags: '--val-split <file>', to: '--validation-split' },
+];
+
 /** Adds the options that every command has, and examples of the command to its help. */
 export function addCommonOptions(command: Command, ...examples: readonly string[]): Command {
   return configureShortHelp(
@@ -69,7 +75,7 @@ export function addModelOptions(command: Command): Command {
   return addPreprocessOptions(
     addScoreOptions(command)
       .optionsGroup(GROUPS.model)
-      .option('--arch <name>', 'architecture of a state dict (default: from its keys)')
+      .option('--arch <name>', 'network of a state dict (default: by its keys)')
       .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')
       .option('--input <c,h,w>', 'channels, height and width, such as 3,64,64', parsePositiveIntegers),
   );
@@ -86,7 +92,7 @@ export function addDataOptions(command: Command): Command {
       "a part of PyTorch's random_split: FRACTIONS:SEED[:PART], such as 0.95,0.05:42:1",
       parseRandomSplit,
     )
-    .option('--part <name>', 'part of the data, such as val (default: by purpose)')
+    .option('--part <name>', 'part of the data, such as val (default: by use)')
     .option('--limit <n>', 'use n images, the same share of each class', parsePositiveInteger);
 }
 

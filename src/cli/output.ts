@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { withOldKeys } from './json-keys.js';
 import { withFlags, withFlagsInMessages } from './option-names.js';
 
 /** What every command knows about where it prints. */
@@ -11,6 +12,11 @@ export interface Output {
   note(text: string): void;
   /** A warning, on standard error, also with `--json`. */
   warn(text: string): void;
+}
+
+/** Prints a remark about a file that is read before the command starts; silent with `--json` or `--quiet`. */
+export function noteEarly(options: { readonly json?: boolean; readonly quiet?: boolean }, text: string): void {
+  if (options.json !== true && options.quiet !== true) process.stderr.write(`note: ${text}\n`);
 }
 
 let hasPrintedJson = false;
@@ -36,7 +42,7 @@ export function createProcessOutput(
     json,
     result(value, text) {
       const shown = withFlagsInMessages(value);
-      if (json) printJson(shown);
+      if (json) printJson(withOldKeys(shown));
       else process.stdout.write(`${text(shown)}\n`);
     },
     note(text) {

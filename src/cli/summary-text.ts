@@ -31,16 +31,16 @@ export function formatSummary(summary: FileSummary): string {
   return [
     formatTable(['layer (parameters in parentheses are frozen)', 'output shape', 'parameters', 'mult-adds'], rows),
     '',
-    `Input                 [${summary.inputShape.join(', ')}]`,
-    `Parameters            ${formatInteger(summary.parameters)}`,
-    `  trainable           ${formatInteger(summary.trainable)}`,
-    `  frozen              ${formatInteger(summary.frozen)}`,
-    `Mult-adds             ${formatEngineering(summary.multAdds)} (${formatInteger(summary.multAdds)})`,
-    `Input size            ${formatByteSize(summary.inputBytes)}`,
-    `Forward/backward size ${formatByteSize(summary.activationBytes)}`,
-    `Parameter size        ${formatByteSize(summary.sizeBytes)} in float32`,
+    `Input                  [${summary.inputShape.join(', ')}]`,
+    `Parameters             ${formatInteger(summary.parameters)}`,
+    `  trainable            ${formatInteger(summary.trainable)}`,
+    `  frozen               ${formatInteger(summary.frozen)}`,
+    `Total mult-adds (MACs) ${formatEngineering(summary.multAdds)} (${formatInteger(summary.multAdds)})`,
+    `Input size             ${formatByteSize(summary.inputBytes)}`,
+    `Forward/backward size  ${formatByteSize(summary.activationBytes)}`,
+    `Parameter size         ${formatByteSize(summary.sizeBytes)} in float32`,
     ...(summary.stored
-      ? [`File size             ${formatInteger(summary.stored.bytes)} bytes, ${summary.stored.dtype}`]
+      ? [`File size              ${formatInteger(summary.stored.bytes)} bytes, ${summary.stored.dtype}`]
       : []),
     ...describeFileOrigin(summary),
     ...describeImageInput(summary),
@@ -54,9 +54,9 @@ function describeFileOrigin({ origin }: FileSummary): string[] {
     values.map(({ name, dtype, dims }) => `${name} ${dtype} ${formatDims(dims)}`).join('; ');
   return [
     '',
-    `Operator set          ${origin.opset}${origin.producer === '' ? '' : `, written by ${origin.producer}`}`,
-    `Inputs in the file    ${list(origin.inputs)}${origin.layout === undefined ? '' : `, ${origin.layout.toUpperCase()}`}`,
-    `Outputs in the file   ${list(origin.outputs)}`,
+    `Operator set           ${origin.opset}${origin.producer === '' ? '' : `, written by ${origin.producer}`}`,
+    `Inputs in the file     ${list(origin.inputs)}${origin.layout === undefined ? '' : `, ${origin.layout.toUpperCase()}`}`,
+    `Outputs in the file    ${list(origin.outputs)}`,
   ];
 }
 
@@ -69,14 +69,14 @@ function describeScoreKind({ kind, labels }: NonNullable<FileSummary['scores']>)
 function describeImageInput({ preprocess, preprocessFrom, classes, scores, inputShape }: FileSummary): string[] {
   const names = classes?.names ? `: ${classes.names.slice(0, 3).join('; ')}${classes.count > 3 ? '; …' : ''}` : '';
   const lines = [''];
-  if (scores) lines.push(`Scores                "${scores.output}": ${describeScoreKind(scores)}`);
-  if (classes) lines.push(`Classes               ${formatInteger(classes.count)}${names}`);
+  if (scores) lines.push(`Scores                 "${scores.output}": ${describeScoreKind(scores)}`);
+  if (classes) lines.push(`Classes                ${formatInteger(classes.count)}${names}`);
   const [, channels] = inputShape;
   const isImage = inputShape.length === 4 && (channels === 1 || channels === 3);
   if (!preprocess && !isImage) {
-    return [...lines, 'Preprocessing         none: image files have 3 channels (RGB) or 1 (gray)'];
+    return [...lines, 'Preprocessing          none: image files have 3 channels (RGB) or 1 (gray)'];
   }
-  if (!preprocess) return [...lines, 'Preprocessing         unknown: give the size of the images with --input'];
+  if (!preprocess) return [...lines, 'Preprocessing          unknown: give the size of the images with --input'];
   const words = describePreprocess(preprocess);
   const rows = PREPROCESS_PARTS.map((part) => [part, words[part], preprocessFrom?.[part] ?? '']);
   return [...lines, '', formatTable(['preprocessing', 'what is done', 'says'], rows)];

@@ -78,13 +78,16 @@ function formatStacked(header: readonly string[], rows: readonly (readonly strin
   return rows.map((row) => formatBlock(row).join('\n')).join('\n\n');
 }
 
+/** The minus of a number that stands alone in a cell: tables have one sign for it, U+2212. */
+const MINUS = /^-(?=\d[\d,.]*(?: %)?$)/;
+
 /** Columns padded to equal width, made to fit the terminal; numbers go to the right. */
 export function formatTable(
   header: readonly string[],
   rows: readonly (readonly TableCell[])[],
   { width = getOutputWidth() ?? Number.POSITIVE_INFINITY, optional = [] }: TableOptions = {},
 ): string {
-  const whole = rows.map((row) => header.map((_, column) => String(row[column] ?? '')));
+  const whole = rows.map((row) => header.map((_, column) => String(row[column] ?? '').replace(MINUS, '−')));
   const measureColumns = (columns: readonly number[]) =>
     columns.map((c) =>
       Math.max(measureTextWidth(header[c] ?? ''), ...whole.map((row) => measureTextWidth(row[c] ?? ''))),
@@ -101,7 +104,7 @@ export function formatTable(
     dropped.length > 0 ? `\n${wrapText(`Not shown at this width: ${dropped.join(', ')}.`, width).join('\n')}` : '';
   const cells = whole.map((row) => shown.map((column) => row[column] ?? ''));
   const names = shown.map((column) => header[column] ?? '');
-  const numeric = shown.map((_, column) => cells.every((row) => /^[-–\d,.%× ]*$/.test(row[column] ?? '')));
+  const numeric = shown.map((_, column) => cells.every((row) => /^[−–\d,.%× ]*$/.test(row[column] ?? '')));
   const widths = fitWidths(measureColumns(shown), numeric, width);
   if (!widths) return `${formatStacked(names, cells, width)}${left}`;
   const lines = (row: readonly string[]) => {

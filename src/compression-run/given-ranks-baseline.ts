@@ -22,7 +22,7 @@ export async function measureGivenRanksBaseline(
   file: string,
 ): Promise<GivenRanksBaseline> {
   const { original, context } = session;
-  const ranks = { ...(await readYaml(file, 'plan', rankPlanSchema)), execution: 'rebuilt' as const };
+  const ranks = { ...(await readYaml(file, 'plan', rankPlanSchema, context.onNote)), execution: 'rebuilt' as const };
   const { model } = await compressModelWithRanks(original, ranks, {}, context);
   const { accuracy, maps } = await session.measureLoss(
     computeCacheKey([session.key, JSON.stringify(ranks)]),

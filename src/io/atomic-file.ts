@@ -15,6 +15,7 @@ async function findExistingFile(path: string): Promise<string | undefined> {
     if (!(await stat(path)).isFile()) {
       throw new ShiboriError(`Saving ${path}: it exists and is not a file. Choose another path.`, {
         code: 'write-failed',
+        file: path,
       });
     }
     return await realpath(path);
@@ -22,7 +23,7 @@ async function findExistingFile(path: string): Promise<string | undefined> {
     if (error instanceof ShiboriError) throw error;
     if (getErrorCode(error) === 'ENOENT') return undefined;
     const reason = await describeWriteError(error, dirname(path), '');
-    throw new ShiboriError(`Saving ${path}: ${reason}.`, { code: 'write-failed', cause: error });
+    throw new ShiboriError(`Saving ${path}: ${reason}.`, { code: 'write-failed', file: path, cause: error });
   }
 }
 
@@ -63,6 +64,7 @@ export async function makeFolder(path: string): Promise<void> {
     const reason = await describeWriteError(error, dirname(path), 'more bytes');
     throw new ShiboriError(`Making the folder ${path}: ${reason}. Choose another path.`, {
       code: 'write-failed',
+      file: path,
       cause: error,
     });
   }
@@ -134,7 +136,7 @@ export async function writeFileAtomic(
     throw new ShiboriError(
       `Saving ${path}: ${await describeWriteError(error, folder, needed)}. ` +
         (previous === undefined ? 'Nothing was left behind.' : 'The file that was there before is untouched.'),
-      { code: 'write-failed', cause: error },
+      { code: 'write-failed', file: path, cause: error },
     );
   } finally {
     unfinished.delete(temporary);

@@ -48,7 +48,7 @@ function runOnDisk<T>(folder: string, work: () => T): T {
     if (getErrorCode(error) === undefined) throw error;
     throw new ShiboriError(
       `Caching features in "${folder}": ${describeReason(error)}. Free some space, or choose another folder with SHIBORI_HOME.`,
-      { code: 'invalid-file', cause: error },
+      { code: 'write-failed', file: folder, cause: error },
     );
   }
 }
@@ -106,7 +106,7 @@ export function openFeatureCache(folder: string, count: number, elements: number
         if (read === recordBytes) continue;
         throw new ShiboriError(
           `Reading cached features in "${folder}": the file is cut short. Delete the folder and try again.`,
-          { code: 'invalid-file' },
+          { code: 'invalid-file', file: folder },
         );
       }
     },

@@ -20,7 +20,7 @@ export async function hashFile(file: string): Promise<FileOrigin> {
   } catch (error) {
     throw new ShiboriError(
       `Hashing ${file} for the report: ${error instanceof Error ? error.message : String(error)}.`,
-      { code: 'invalid-file', cause: error },
+      { code: 'file-not-found', file, cause: error },
     );
   }
   return { name: basename(file), bytes, sha256: hash.digest('hex') };

@@ -79,7 +79,7 @@ export async function fetchNamed(name: string, options: FetchOptions = {}): Prom
     throw new ShiboriError(
       `Fetching ${name}: ${destination} exists, but is not that file (its size or checksum differs). ` +
         'Delete it, or choose another destination.',
-      { code: 'download-failed' },
+      { code: 'download-failed', file: destination },
     );
   }
   const base = options.baseUrl ?? process.env.SHIBORI_DOWNLOADS;

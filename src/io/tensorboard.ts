@@ -45,7 +45,8 @@ export async function createEventFile(
     } catch (error) {
       const reason = await describeWriteError(error, folder, 'more bytes');
       throw new ShiboriError(`Writing TensorBoard events in ${folder}: ${reason}.`, {
-        code: 'invalid-file',
+        code: 'write-failed',
+        file: folder,
         cause: error,
       });
     }

@@ -3,6 +3,7 @@ import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { formatSuggestion, UsageError } from '../errors.js';
 import { defined } from '../values.js';
+import { describeOldNames } from './old-names.js';
 import { finetuneSchema } from './training-schema.js';
 
 export { type FinetunePlan, finetuneSchema, type TrainPlan, trainSchema } from './training-schema.js';
@@ -25,12 +26,22 @@ export const layerPlanSchema = z
   })
   .transform(({ ranks, bonds = ranks, ...rest }) => ({ ...rest, ...defined({ bonds }) }));
 
-const executionSchema = z.enum(['factored', 'rebuilt', 'auto']);
+const executions = {
+  factorised: 'factored',
+  reconstructed: 'rebuilt',
+  auto: 'auto',
+  // Old names.
+  factored: 'factored',
+  rebuilt: 'rebuilt',
+} as const;
+const executionSchema = z
+  .enum(Object.keys(executions) as (keyof typeof executions)[])
+  .transform((name) => executions[name]);
 
 /** A compression plan: layers by module path or unique suffix. */
 export const rankPlanSchema = z.strictObject({
   layers: z.record(z.string(), layerPlanSchema),
-  execution: executionSchema.default('auto'),
+  execution: executionSchema.prefault('auto'),
 });
 
 const dataSchema = z.strictObject({
@@ -92,9 +103,15 @@ function listKnownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[
 /**
  * Parses a YAML text against a schema.
  *
+ * @param onNote is called for each old name that the text uses.
  * @throws UsageError with the file, line and column of each mistake, and the nearest key for a mistyped one.
  */
-export function parseYaml<S extends z.ZodType>(text: string, file: string, schema: S): z.output<S> {
+export function parseYaml<S extends z.ZodType>(
+  text: string,
+  file: string,
+  schema: S,
+  onNote?: (text: string) => void,
+): z.output<S> {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const formatPosition = (offset: number): string => {
@@ -104,8 +121,12 @@ export function parseYaml<S extends z.ZodType>(text: string, file: string, schem
   const [syntax] = document.errors;
   if (syntax) throw new UsageError(`${formatPosition(syntax.pos[0])}: not valid YAML: ${syntax.message}`);
   // `maxAliasCount` keeps nested aliases from growing into gigabytes.
-  const parsed = schema.safeParse(document.toJS({ maxAliasCount: 100 }));
-  if (parsed.success) return parsed.data;
+  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  const parsed = schema.safeParse(value);
+  if (parsed.success) {
+    for (const note of onNote ? describeOldNames(value, file) : []) onNote?.(note);
+    return parsed.data;
+  }
   const messages = parsed.error.issues.map((issue) => {
     const names = issue.code === 'unrecognized_keys' ? issue.keys : [];
     const path = issue.path.filter((key): key is string | number => typeof key !== 'symbol');
@@ -127,11 +148,17 @@ export function parseYaml<S extends z.ZodType>(text: string, file: string, schem
  * Reads a YAML file against a schema.
  *
  * @param what the file is: `plan`, `recipe`.
+ * @param onNote is called for each old name that the file uses.
  * @throws UsageError when it cannot be read, and as `parseYaml`.
  */
-export async function readYaml<S extends z.ZodType>(file: string, what: string, schema: S): Promise<z.output<S>> {
+export async function readYaml<S extends z.ZodType>(
+  file: string,
+  what: string,
+  schema: S,
+  onNote?: (text: string) => void,
+): Promise<z.output<S>> {
   const text = await readFile(file, 'utf8').catch(() => {
-    throw new UsageError(`The ${what} "${file}" cannot be read.`);
+    throw new UsageError(`The ${what} "${file}" cannot be read.`, { file });
   });
-  return parseYaml(text, file, schema);
+  return parseYaml(text, file, schema, onNote);
 }

@@ -119,11 +119,13 @@ const partial: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
 export const trainSchema = z
   .strictObject({
     ...partial,
-    /** A fresh last layer: a number of classes, `auto` for as many as the data has, `study` for the study's classifier. */
+    /** A fresh last layer: a number of classes, `auto` for as many as the data has, `compact` for a small classifier. */
     head: z
-      .union([positiveIntegerSchema, z.enum(['auto', 'study'])], {
-        error: 'expected a number of classes, auto or study',
+      .union([positiveIntegerSchema, z.enum(['auto', 'compact', 'study'])], {
+        error: 'expected a number of classes, auto or compact',
       })
+      // The old name.
+      .transform((head) => (head === 'study' ? 'compact' : head))
       .optional(),
     /** `scratch`: every parameter begins anew. */
     init: z.enum(['pretrained', 'scratch']).default('pretrained'),

@@ -36,7 +36,7 @@ export async function openOrCreateModel(
   if (height !== width) throw new UsageError(`${name} is made for square images, found ${height}×${width}.`);
   const shape = findVggShape(name, countHeadClasses(head, dataset), height);
   // Hidden layers that another head is going to replace are not worth a hundred million random numbers.
-  const graph = buildInitialVgg(head === 'study' ? { ...shape, classifier: [] } : shape, seed);
+  const graph = buildInitialVgg(head === 'compact' ? { ...shape, classifier: [] } : shape, seed);
   const classes = dataset.source.classes.map((found) => found.name);
   return { graph, info: { architecture: 'vgg', classes }, notes: [], isFresh: true };
 }
@@ -48,7 +48,7 @@ function replaceHead(
   classes: number,
   seed: number,
 ): { readonly graph: LoadedModel['graph']; readonly parameters: readonly string[] } {
-  if (head !== 'study') return withFreshHead(graph, classes, seed);
+  if (head !== 'compact') return withFreshHead(graph, classes, seed);
   const state = buildStateDict(graph);
   const prefix = findVggPrefix(state);
   const [height, width] = graph.inputs[0]?.type?.dims.slice(-2) ?? [];

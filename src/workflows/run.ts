@@ -67,7 +67,7 @@ export async function run(
   options: RecipeOverrides = {},
   context: RunContext = {},
 ): Promise<RecipeResult> {
-  const recipe = await readYaml(file, 'recipe', recipeSchema);
+  const recipe = await readYaml(file, 'recipe', recipeSchema, context.onNote);
   const modelFile = options.model ?? (recipe.model && resolve(dirname(file), recipe.model));
   if (modelFile === undefined)
     throw new UsageError(`${file}: no model. Add model: FILE to the recipe, or give \`model\`.`, {

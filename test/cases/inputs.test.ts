@@ -37,7 +37,7 @@ describe.skipIf(!hasCases)('inputs', () => {
       const output = join(folder, 'small.onnx');
       const { code, stdout, stderr } = await runJson(
         [
-          ...['compress', file(name), '--data', caseFile('train'), '--val-data', caseFile('val'), ...PIXELS],
+          ...['compress', file(name), '--data', caseFile('train'), '--validation-data', caseFile('val'), ...PIXELS],
           ...['--params', '60%', '--allow-slower', '-o', output],
         ],
         folder,
@@ -52,7 +52,7 @@ describe.skipIf(!hasCases)('inputs', () => {
       const output = join(folder, 'tuned.onnx');
       const { code, stderr } = await runText(
         [
-          ...['finetune', file(name), '--data', caseFile('train'), '--val-data', caseFile('val'), ...PIXELS],
+          ...['finetune', file(name), '--data', caseFile('train'), '--validation-data', caseFile('val'), ...PIXELS],
           ...['--epochs', '1', '-o', output],
         ],
         folder,

@@ -122,7 +122,7 @@ describe.skipIf(!hasCases)('tokens', () => {
     const folder = scratch();
     const { code, json, stderr } = await runJson(
       [
-        ...['compress', file('mha'), '--data', caseFile('train'), '--val-data', caseFile('val'), ...PIXELS],
+        ...['compress', file('mha'), '--data', caseFile('train'), '--validation-data', caseFile('val'), ...PIXELS],
         ...['--params', '60%', '--allow-slower', '-o', join(folder, 'small.onnx')],
       ],
       folder,

@@ -19,7 +19,7 @@ import {
 const SAME_OUTPUT = 1e-4;
 
 const file = (name: string) => caseFile('weights', `${name}.onnx`);
-const DATA = ['--data', caseFile('train'), '--val-data', caseFile('val'), ...PIXELS, '--allow-slower'];
+const DATA = ['--data', caseFile('train'), '--validation-data', caseFile('val'), ...PIXELS, '--allow-slower'];
 
 /** Compresses a file to a goal and gives what was reported and written. */
 async function compress(name: string, ...goal: string[]) {

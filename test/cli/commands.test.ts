@@ -185,7 +185,7 @@ describe('shibori', () => {
       'net.onnx',
       '--data',
       'images',
-      '--val-data',
+      '--validation-data',
       'images',
       '--train',
       'classifier.*',

@@ -44,6 +44,31 @@ describe('help', () => {
     }
   });
 
+  it.each([
+    ['layers', '--help'],
+    ['help', 'layers'],
+    ['trian', '-h'],
+  ])('%s %s names no command: it is refused, not answered in general', async (...args) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/unknown command '(layers|trian)'/);
+  });
+
+  it.each(VERBS ?? [])('help %s is the help of that command', async (verb) => {
+    const [wanted, given] = await Promise.all([run('help', verb), run(verb, '--help')]);
+    expect(wanted.stdout).toMatch(new RegExp(`^Usage: shibori ${verb} `));
+    expect(wanted).toEqual(given);
+  });
+
+  it('names no option or value that is renamed', async () => {
+    const helps = await Promise.all((VERBS ?? []).map((verb) => run(verb, '--help-all')));
+    const text = helps.map(({ stdout }) => stdout).join('\n');
+    for (const old of ['--bonds', '--val-data', '--val-split', '--beside', 'factored', 'rebuilt', 'auto or study']) {
+      expect(text).not.toContain(old);
+    }
+  });
+
   it.each(['finetune', 'train'])('%s --help lists every schedule', async (verb) => {
     const { stdout } = await run(verb, '--help');
     const text = stdout.replace(/\s+/g, ' ');

@@ -25,18 +25,23 @@ describe('with --json an error is one JSON document on standard output', () => {
       /Expected a positive integer/,
     ],
     ['a missing argument', ['compare', 'net.pt'], 2, 'usage', /missing required argument 'after'/],
-    ['a missing option', ['evaluate', 'net.pt'], 2, 'usage', /--data/],
+    ['a missing option', ['evaluate', 'net.pt'], 2, 'usage', /--data/, { option: '--data' }],
     ['two goals', ['compress', 'net.pt', '--params', '10%', '--size', '20%'], 2, 'usage', /exactly one goal/],
     ['an option without effect', ['sweep', 'net.pt', '--data', 'x', '--allow-slower'], 2, 'usage', /--allow-slower/],
-    ['a damaged file', ['summary', 'broken.onnx'], 1, 'failed', /broken\.onnx/],
-    ['a missing file', ['summary', 'nowhere.pt'], 1, 'failed', /no such file/],
-  ])('%s', async (_, args, exitCode, code, message) => {
-    const result = await shibori([...args, '--json'], { cwd: folder });
-    expect(JSON.parse(result.stdout)).toEqual({ error: { code, message: expect.stringMatching(message) } });
-    // People who look at a log see it, too.
-    expect(result.stderr).toMatch(message);
-    expect(result.code).toBe(exitCode);
-  });
+    ['a damaged file', ['summary', 'broken.onnx'], 1, 'failed', /broken\.onnx/, { file: 'broken.onnx' }],
+    ['a missing file', ['summary', 'nowhere.pt'], 1, 'failed', /no such file/, { file: 'nowhere.pt' }],
+  ] as [string, string[], number, string, RegExp, object?][])(
+    '%s',
+    async (_, args, exitCode, code, message, subject) => {
+      const result = await shibori([...args, '--json'], { cwd: folder });
+      expect(JSON.parse(result.stdout)).toEqual({
+        error: { code, message: expect.stringMatching(message), ...subject },
+      });
+      // People who look at a log see it, too.
+      expect(result.stderr).toMatch(message);
+      expect(result.code).toBe(exitCode);
+    },
+  );
 
   it('an unexpected failure, with its stack', async () => {
     // A module that throws as soon as a command loads it stands for a fault of the program.

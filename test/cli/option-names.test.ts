@@ -6,7 +6,7 @@ import { shibori } from '../support/shibori.js';
 
 describe('withFlags', () => {
   it.each([
-    ['give `data` or `validationData`', 'give --data or --val-data'],
+    ['give `data` or `validationData`', 'give --data or --validation-data'],
     ["`keep: 'last'` keeps it", '--keep last keeps it'],
     ['`inputSize: [224, 224]`', '--input 224,224'],
     ['`range: [0, 255]` and `range: [-1, 1]`', '--scale 0-255 and --scale -1-1'],

@@ -261,7 +261,7 @@ describe('a process with worker threads', () => {
     const train = async (workers: number) => {
       const { code, stdout, stderr } = await shibori(
         [
-          ...['finetune', 'net.onnx', '--data', 'images', '--val-data', 'images', '--train', '*', '--augment'],
+          ...['finetune', 'net.onnx', '--data', 'images', '--validation-data', 'images', '--train', '*', '--augment'],
           ...['--epochs', '2', '--batch', '5', '--threads', '1', '--workers', `${workers}`],
           ...['--work', `work-${workers}`, '--output', `${workers}.onnx`, '--json'],
         ],

@@ -169,7 +169,7 @@ describe('trainModel', () => {
 
 describe('train', () => {
   it('makes a network by name, for the classes of the data', async () => {
-    const plan = trainSchema.parse({ head: 'study', train: 'head', batch: 18, learningRate: 1e-3 });
+    const plan = trainSchema.parse({ head: 'compact', train: 'head', batch: 18, learningRate: 1e-3 });
     const output = join(root, 'made.safetensors');
     const options = { data: join(root, 'images'), inputSize: [32, 32] as const, work: fresh(), output };
     const result = await train('vgg11', plan, options, { engine });

@@ -51,7 +51,7 @@ stages:
       file,
       trainSchema,
     );
-    expect(head).toBe('study');
+    expect(head).toBe('compact');
     expect(
       stages.map(({ train, epochs, learningRate, schedule }) => ({ train, epochs, learningRate, schedule })),
     ).toEqual([
@@ -76,7 +76,7 @@ stages:
     ['optimizer: { name: sgd, momentum: fast }\n', /^plan\.yaml:1:\d+: optimizer\.momentum: .*expected number/],
     ['stages:\n  - epoch: 3\n', /^plan\.yaml:2:\d+: stages\.0\.epoch: .*Did you mean "epochs"/],
     ['warmUp: { step: 3 }\n', /Did you mean "steps"/],
-    ['head: none\n', /^plan\.yaml:1:7: head: expected a number of classes, auto or study/],
+    ['head: none\n', /^plan\.yaml:1:7: head: expected a number of classes, auto or compact/],
     ['learningRate: [1]\n', /^plan\.yaml:1:\d+: learningRate.*/],
   ])('says where a mistake is: %j', (text, message) => {
     expect(() => parse(text)).toThrow(message);

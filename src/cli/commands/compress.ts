@@ -5,11 +5,12 @@ import { UsageError } from '../../errors.js';
 import type { RankPlan } from '../../recipes/recipe.js';
 import { defined } from '../../values.js';
 import { formatCompression, formatCompressionWithoutImages } from '../compression-text.js';
+import { addExecutionOption, type ExecutionName, toExecution } from '../execution-option.js';
 import { startRareGroup } from '../help.js';
 import { getWorkFolder } from '../interruption.js';
 import { parsePatterns, parsePositiveIntegers } from '../option-parsers.js';
 import { addCommonOptions, addModelOptions, type CommonOptions, type ModelOptions, toOpenOptions } from '../options.js';
-import { formatByteSize, formatInteger, formatPercent } from '../output.js';
+import { formatByteSize, formatInteger, formatPercent, noteEarly } from '../output.js';
 import { addRenamedOptions } from '../renamed-options.js';
 import { startCommand } from '../start-command.js';
 import { formatTable } from '../terminal-table.js';
@@ -31,7 +32,7 @@ interface CompressOptions extends CommonOptions, ModelOptions, SharedCompression
   readonly out?: number[];
   readonly ranks?: number[];
   readonly layout?: RankPlan['layers'][string]['layout'];
-  readonly execution?: RankPlan['execution'];
+  readonly execution?: ExecutionName;
   readonly train?: string[];
   readonly output?: string;
 }
@@ -40,8 +41,8 @@ async function readRanksPlan(options: CompressOptions): Promise<RankPlan> {
   if (options.plan !== undefined) {
     if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
     const { rankPlanSchema: planSchema, readYaml } = await import('../../recipes/recipe.js');
-    const plan = await readYaml(options.plan, 'plan', planSchema);
-    return options.execution === undefined ? plan : { ...plan, execution: options.execution };
+    const plan = await readYaml(options.plan, 'plan', planSchema, (text) => noteEarly(options, text));
+    return options.execution === undefined ? plan : { ...plan, execution: toExecution(options.execution) };
   }
   const layer = requireOption(options.layer, '--plan or --layer', 'compress needs to know what to squeeze');
   const modes = {
@@ -51,7 +52,7 @@ async function readRanksPlan(options: CompressOptions): Promise<RankPlan> {
   const bonds = options.ranks === undefined ? {} : { bonds: options.ranks };
   return {
     layers: { [layer]: { layout: options.layout ?? 'tt', ...modes, ...bonds } },
-    execution: options.execution ?? 'auto',
+    execution: toExecution(options.execution ?? 'auto'),
   };
 }
 
@@ -111,14 +112,8 @@ function withGivenRanks(command: Command): void {
     .option('--out <modes>', 'modes whose product is the number of outputs, such as 16,32', parsePositiveIntegers)
     .option('--ranks <ranks>', 'inner ranks, one fewer than modes (default: full rank)', parsePositiveIntegers)
     .addOption(new Option('--layout <layout>', 'layout of the cores (default: tt)').choices(['tt', 'tt-matrix']))
-    .addOption(
-      new Option('--execution <how>', 'cores one by one, weight reconstructed at load, or the faster one').choices([
-        'factored',
-        'rebuilt',
-        'auto',
-      ]),
-    )
     .option('--train <patterns>', "parameters counted as trainable (default: the model's head)", parsePatterns);
+  addExecutionOption(command, 'cores one by one, weight reconstructed at load, or the faster one');
   addRenamedOptions(command, [{ flags: '--bonds <ranks>', to: '--ranks' }]);
 }
 

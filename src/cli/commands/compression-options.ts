@@ -13,14 +13,16 @@ import {
   type CommonOptions,
   type ImageOptions,
   type ModelOptions,
+  RENAMED_VALIDATION,
   toDataOptions,
   toOpenOptions,
 } from '../options.js';
+import { addRenamedOptions } from '../renamed-options.js';
 
 /** Options of a squeeze. */
 export interface SharedCompressionOptions extends CommonOptions, ModelOptions, ImageOptions, GoalTexts {
-  readonly valData?: string;
-  readonly valSplit?: string;
+  readonly validationData?: string;
+  readonly validationSplit?: string;
   readonly layers?: string[];
   readonly schemes?: string[];
   readonly calibration?: number;
@@ -29,7 +31,7 @@ export interface SharedCompressionOptions extends CommonOptions, ModelOptions, I
   readonly rounds?: number;
   readonly finetune?: number;
   readonly control?: boolean;
-  readonly beside?: string;
+  readonly baselinePlan?: string;
   readonly store?: CompressionPlan['store'];
   readonly allowSlower?: boolean;
   readonly seed?: number;
@@ -49,8 +51,8 @@ export const compressionOptionNames: readonly (keyof SharedCompressionOptions)[]
   'randomSplit',
   'part',
   'limit',
-  'valData',
-  'valSplit',
+  'validationData',
+  'validationSplit',
   'layers',
   'schemes',
   'calibration',
@@ -59,7 +61,7 @@ export const compressionOptionNames: readonly (keyof SharedCompressionOptions)[]
   'rounds',
   'finetune',
   'control',
-  'beside',
+  'baselinePlan',
   'store',
   'allowSlower',
   'seed',
@@ -85,10 +87,10 @@ export function withCompression(command: Command): Command {
     .option('--work <folder>', 'intermediate results (default: in shibori-out)')
     .option('--fresh', 'start over instead of resuming');
   addDataOptions(command)
-    .option('--val-data <source>', 'validation images (default: val or test in --data, else a tenth of it)')
-    .option('--val-split <file>', 'split file of the validation images')
+    .option('--validation-data <source>', 'validation images (default: val or test in --data, else a tenth of it)')
+    .option('--validation-split <file>', 'split file of the validation images')
     .option('--calibration <n>', 'calibration images (default: up to 2000)', parsePositiveInteger);
-  return startRareGroup(command, 'Details of the compression:')
+  startRareGroup(command, 'Details of the compression:')
     .option('--schemes <names>', `${schemeNames.join(', ')} (default: svd,tucker2,tt-conv)`, parsePatterns)
     .option(
       '--rounds <n>',
@@ -97,7 +99,9 @@ export function withCompression(command: Command): Command {
     )
     .option('--map-images <n>', 'images whose maps are compared (default: 64)', parsePositiveInteger)
     .option('--control', 'with --finetune: train the dense original alike, to compare with')
-    .option('--beside <plan>', 'YAML plan of given ranks, to compare with');
+    .option('--baseline-plan <plan>', 'YAML plan of given ranks, to compare with');
+  addRenamedOptions(command, RENAMED_VALIDATION);
+  return addRenamedOptions(command, [{ flags: '--beside <plan>', to: '--baseline-plan' }]);
 }
 
 /** Options of a goal for one model, which a sweep over many sizes does not have. */
@@ -130,7 +134,8 @@ export async function buildCompressionPlan(
   options: Omit<SharedCompressionOptions, keyof GoalTexts>,
 ): Promise<Omit<CompressionPlan, 'goal'>> {
   const { parseSchemes: schemesNamed } = await import('../../compression-run/compression-plan.js');
-  const { layers, schemes, calibration, minCamSimilarity, mapImages, rounds, finetune, control, beside } = options;
+  const { layers, schemes, calibration, minCamSimilarity, mapImages, rounds, finetune, control, baselinePlan } =
+    options;
   const { store, allowSlower, seed } = options;
   return {
     ...defined({ layers }),
@@ -143,7 +148,7 @@ export async function buildCompressionPlan(
       finetuneEpochs: finetune,
     }),
     ...(control ? { control } : {}),
-    ...defined({ baselinePlan: beside }),
+    ...defined({ baselinePlan }),
     ...(store ? { store } : {}),
     ...(allowSlower ? { allowSlower } : {}),
     ...defined({ seed }),
@@ -155,14 +160,14 @@ export function buildCompressFileOptions(
   options: Omit<SharedCompressionOptions, keyof GoalTexts>,
   data: string,
 ): CompressFileOptions {
-  const { valData, valSplit, work, fresh } = options;
-  const validation = valData ?? (valSplit === undefined ? undefined : data);
+  const { validationData, validationSplit, work, fresh } = options;
+  const validation = validationData ?? (validationSplit === undefined ? undefined : data);
   return {
     ...toOpenOptions(options),
     ...toDataOptions(options),
     data,
     ...defined({ work }),
     ...(fresh ? { fresh } : {}),
-    ...(validation === undefined ? {} : { validation: { data: validation, ...defined({ split: valSplit }) } }),
+    ...(validation === undefined ? {} : { validation: { data: validation, ...defined({ split: validationSplit }) } }),
   };
 }

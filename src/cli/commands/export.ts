@@ -1,4 +1,5 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { addExecutionOption, type ExecutionName, toExecution } from '../execution-option.js';
 import { addCommonOptions, addModelOptions, type CommonOptions, type ModelOptions, toOpenOptions } from '../options.js';
 import { formatByteSize } from '../output.js';
 import { startCommand } from '../start-command.js';
@@ -8,25 +9,16 @@ export function exportCommand(): Command {
   const command = new Command('export')
     .description('write a model in another format: .onnx, .safetensors or .pt, by the extension')
     .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
-    .argument('<out>', 'the file to write')
-    .addOption(
-      new Option(
-        '--execution <how>',
-        'how tensor trains run in the .onnx: one by one, rebuilt at load, or measured',
-      ).choices(['factored', 'rebuilt', 'auto']),
-    );
+    .argument('<out>', 'the file to write');
+  addExecutionOption(command, 'cores of tensor trains one by one, weight reconstructed at load, or the faster one');
   return addCommonOptions(addModelOptions(command), 'shibori export vgg16.pt vgg16.onnx').action(
-    async (
-      file: string,
-      out: string,
-      options: CommonOptions & ModelOptions & { execution?: 'factored' | 'rebuilt' | 'auto' },
-    ) => {
+    async (file: string, out: string, options: CommonOptions & ModelOptions & { execution?: ExecutionName }) => {
       const { output, context } = startCommand(command, options);
       const { exportModel } = await import('../../workflows/export-model.js');
       const result = await exportModel(
         file,
         out,
-        { ...toOpenOptions(options), ...(options.execution ? { execution: options.execution } : {}) },
+        { ...toOpenOptions(options), ...(options.execution ? { execution: toExecution(options.execution) } : {}) },
         context,
       );
       output.result(result, (r) => `Written to ${r.file} (${formatByteSize(r.sizeBytes)})`);

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { formatComparison } from '../comparison-text.js';
 import { getWorkFolder } from '../interruption.js';
 import { addCommonOptions, type CommonOptions } from '../options.js';
+import { addRenamedOptions } from '../renamed-options.js';
 import { startCommand } from '../start-command.js';
 
 interface RunCommandOptions extends CommonOptions {
@@ -9,7 +10,7 @@ interface RunCommandOptions extends CommonOptions {
   readonly weights?: string;
   readonly data?: string;
   readonly trainSplit?: string;
-  readonly valSplit?: string;
+  readonly validationSplit?: string;
   readonly output?: string;
   readonly fresh?: boolean;
 }
@@ -23,16 +24,17 @@ export function runCommand(): Command {
     .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')
     .option('--data <source>', "use this data instead of the recipe's")
     .option('--train-split <file>', 'split file of the training images')
-    .option('--val-split <file>', 'split file of the validation images')
+    .option('--validation-split <file>', 'split file of the validation images')
     .option('-o, --output <folder>', "where everything goes (default: the recipe's, or shibori-out/RECIPE)")
     .option('--fresh', 'start over (default: resume an interrupted run)');
+  addRenamedOptions(command, [{ flags: '--val-split <file>', to: '--validation-split' }]);
   return addCommonOptions(
     command,
     'shibori run recipes/tiny-imagenet-vgg16.yaml --model vgg16.pt --data tiny-imagenet-200.zip',
   ).action(async (file: string, options: RunCommandOptions) => {
     const saved = `What was done is in ${getWorkFolder('', file, options.output)}.`;
     const { output, context, finish } = startCommand(command, options, { resume: 'same', saved });
-    const { model, weights, data, trainSplit, valSplit, fresh } = options;
+    const { model, weights, data, trainSplit, validationSplit, fresh } = options;
     const { run } = await import('../../workflows/run.js');
     const result = await run(
       file,
@@ -41,7 +43,7 @@ export function runCommand(): Command {
         ...(weights ? { weights } : {}),
         ...(data ? { data } : {}),
         ...(trainSplit ? { trainSplit } : {}),
-        ...(valSplit ? { validationSplit: valSplit } : {}),
+        ...(validationSplit ? { validationSplit } : {}),
         ...(options.output ? { output: options.output } : {}),
         ...(fresh ? { fresh } : {}),
       },

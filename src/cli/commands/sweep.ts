@@ -40,7 +40,7 @@ export function sweepCommand(): Command {
   refuseAcceptance(withCompression(command));
   return addCommonOptions(
     addModelOptions(command),
-    'shibori sweep vgg16.pt --data train --val-data val --params 5%,10%,20%,40% --beside study.yaml',
+    'shibori sweep vgg16.pt --data train --validation-data val --params 5%,10%,20%,40% --baseline-plan ranks.yaml',
   ).action(async (file: string, options: SweepOptions) => {
     checkCompressionOptions(options);
     const saved = `Intermediate results are in ${getWorkFolder('compress', file, options.work)}; finished models are kept.`;

@@ -2,6 +2,8 @@ import { Command } from 'commander';
 import { UsageError } from '../../errors.js';
 import type { TrainPlan } from '../../recipes/recipe.js';
 import { defined } from '../../values.js';
+import { noteEarly } from '../output.js';
+import { addRenamedValues } from '../renamed-options.js';
 import {
   addTrainingOptions,
   listGivenFields,
@@ -37,7 +39,7 @@ async function readTrainPlan(options: TrainCommandOptions): Promise<TrainPlan> {
       `The plan "${plan}" says how to train; leave out what it says, or the plan: ${also.join(', ')}.`,
     );
   }
-  return readYaml(plan, 'plan', trainSchema);
+  return readYaml(plan, 'plan', trainSchema, (text) => noteEarly(options, text));
 }
 
 /** `shibori train MODEL|ARCH --data D` */
@@ -50,14 +52,15 @@ export function trainCommand(): Command {
     )
     .optionsGroup('Model and plan:')
     .option('--plan <file>', 'YAML file with the stages of the training')
-    .option('--head <classes>', 'fresh last layer: a number of classes, auto or study')
+    .option('--head <classes>', 'fresh last layer: n classes, auto or compact')
     .option('--init <how>', 'pretrained or scratch (default: pretrained)');
+  addRenamedValues(command, '--head', { study: 'compact' });
   return addTrainingOptions(command, {
     defaultPatterns: 'all',
     outputSuffix: 'trained',
     examples: [
       'shibori train resnet.onnx --data photos --head auto --train head --epochs 5 --lr 1e-3',
-      'shibori train vgg16.pt --data tiny-imagenet --val-data tiny-imagenet --plan recipes/tiny-imagenet-vgg16-train.yaml',
+      'shibori train vgg16.pt --data tiny-imagenet --validation-data tiny-imagenet --plan recipes/tiny-imagenet-vgg16-train.yaml',
     ],
   }).action(async (model: string, options: TrainCommandOptions) => {
     const plan = await readTrainPlan(options);

@@ -23,10 +23,12 @@ import {
   type CommonOptions,
   type ImageOptions,
   type ModelOptions,
+  RENAMED_VALIDATION,
   toDataOptions,
   toOpenOptions,
 } from '../options.js';
 import { formatInteger, formatPercent } from '../output.js';
+import { addRenamedOptions } from '../renamed-options.js';
 import { clearProgress, reportInterruption, startCommand } from '../start-command.js';
 import { formatTable } from '../terminal-table.js';
 import { requireOption } from './required-option.js';
@@ -60,8 +62,8 @@ export interface StageOptions {
 
 /** Options of `train` and `finetune`. */
 export interface TrainingOptions extends CommonOptions, ModelOptions, ImageOptions, StageOptions {
-  readonly valData?: string;
-  readonly valSplit?: string;
+  readonly validationData?: string;
+  readonly validationSplit?: string;
   readonly work?: string;
   readonly resume?: boolean;
   readonly output?: string;
@@ -193,8 +195,9 @@ export function addTrainingOptions(
     .option('--work <folder>', 'checkpoints and metrics (default: in shibori-out)')
     .option('--resume', 'resume from the checkpoint in the work folder');
   addDataOptions(command)
-    .option('--val-data <source>', 'validation images (default: val or test in --data)')
-    .option('--val-split <file>', 'split file of the validation images');
+    .option('--validation-data <source>', 'validation images (default: val or test in --data)')
+    .option('--validation-split <file>', 'split file of the validation images');
+  addRenamedOptions(command, RENAMED_VALIDATION);
   return addCommonOptions(addModelOptions(command), ...examples);
 }
 
@@ -210,15 +213,20 @@ export async function runTraining(
   const saved = `The checkpoint is in ${work}; no model was written.`;
   const { output, context, finish } = startCommand(command, options, { resume: 'option', saved });
   const data = requireOption(options.data, '--data', `${commandName} needs images`);
-  const validationData = options.valData ?? (options.valSplit === undefined ? undefined : data);
+  const validationSource = options.validationData ?? (options.validationSplit === undefined ? undefined : data);
   const result = await training(
     {
       ...toOpenOptions(options),
       ...toDataOptions(options),
       data,
-      ...(validationData === undefined
+      ...(validationSource === undefined
         ? {}
-        : { validation: { data: validationData, ...(options.valSplit ? { split: options.valSplit } : {}) } }),
+        : {
+            validation: {
+              data: validationSource,
+              ...(options.validationSplit ? { split: options.validationSplit } : {}),
+            },
+          }),
       ...(options.output ? { output: options.output } : {}),
       ...(options.work ? { work: options.work } : {}),
       ...(options.resume ? { resume: true } : {}),

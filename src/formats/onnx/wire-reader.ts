@@ -43,7 +43,7 @@ export class WireReader {
     const place = this.path === '' ? '' : ` in ${this.path}`;
     return new ShiboriError(
       `Cannot read ${this.file}: at byte ${this.#position}${place}, ${found}. The file is damaged, cut short or not an ONNX file; fetch or export it again.`,
-      { code: 'invalid-file' },
+      { code: 'invalid-file', file: this.file },
     );
   }
 

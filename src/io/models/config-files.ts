@@ -67,10 +67,12 @@ function readConfigText(file: string): string {
     if (statSync(file).size <= MOST_BYTES) return readFileSync(file, 'utf8');
   } catch (error) {
     throw new ShiboriError(`Reading ${file}, the model's configuration: ${(error as NodeJS.ErrnoException).code}.`, {
-      code: 'invalid-file',
+      code: 'file-not-found',
+      file,
     });
   }
   throw new ShiboriError(`Reading ${file}, the model's configuration: it is larger than ${MOST_BYTES / 1e6} MB.`, {
     code: 'invalid-file',
+    file,
   });
 }

@@ -103,7 +103,7 @@ export async function readWholeFile(file: string, what: string): Promise<Uint8Ar
     const code = (error as NodeJS.ErrnoException).code;
     const reason =
       code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : String(code ?? error);
-    throw new ShiboriError(`Reading ${what} "${file}": ${reason}.`, { code: 'invalid-file' });
+    throw new ShiboriError(`Reading ${what} "${file}": ${reason}.`, { code: 'file-not-found', file });
   }
 }
 
@@ -132,18 +132,19 @@ export async function openBytes(
   file: string,
   options: OpenOptions,
 ): Promise<OpenedModel> {
-  if (bytes.length === 0) throw new ShiboriError(`Reading ${file}: the file is empty.`, { code: 'invalid-file' });
+  if (bytes.length === 0) throw new ShiboriError(`Reading ${file}: the file is empty.`, { code: 'invalid-file', file });
   const found = detectFormat(bytes);
   if (found !== undefined && found !== promised) {
     throw new ShiboriError(
       `Reading ${file}: its name promises ${formatNames[promised]}, but it holds ${formatNames[found]}. Rename it, or give the right file.`,
-      { code: 'invalid-file' },
+      { code: 'invalid-file', file },
     );
   }
   const otherFormat = detectOtherFormat(bytes);
   if (otherFormat)
     throw new ShiboriError(`Reading ${file}: it is not ${formatNames[promised]}: ${otherFormat}.`, {
-      code: 'invalid-file',
+      code: 'unsupported-file',
+      file,
     });
   const common = { file, format: promised, fileBytes: bytes.length };
   const configs = readModelConfigs(file);

@@ -61,7 +61,7 @@ function checkInputs({ graph }: Model): void {
   const list = used.map((input) => `"${input.name}" ${formatDims(input.type?.dims)}`).join(', ') || 'none';
   throw new ShiboriError(
     `The model takes ${used.length} inputs (${list}); an image classifier takes images alone. Export it with the others as constants.`,
-    { code: 'invalid-file' },
+    { code: 'unsupported-model' },
   );
 }
 

@@ -56,7 +56,7 @@ export function readSafeState(bytes: Uint8Array, file: string, { weights }: Open
     throw makeUnknownKeyError(
       weights ?? '',
       known,
-      (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file' }),
+      (problem) => new ShiboriError(`Reading ${file}: ${problem}`, { code: 'invalid-file', file }),
     );
   }
   const { others, ignored, prefix } = chosen;

@@ -57,7 +57,7 @@ export async function saveModel(model: LoadedModel, file: string, options: SaveO
       if (!(error instanceof ShiboriError)) throw error;
       throw new ShiboriError(
         `Saving ${file}: the file was written and opened before it takes its place, and is not what it should be: ${error.message.replaceAll(temporary, file).replace(/\.$/, '')}. Nothing was saved; what was there before is untouched.`,
-        { code: 'invalid-file', cause: error, file },
+        { code: 'write-failed', cause: error, file },
       );
     }
   });
@@ -74,7 +74,7 @@ async function verifyFile(
 ): Promise<void> {
   const bytes = await readWholeFile(path, 'model');
   if (bytes.length > maxBytes)
-    throw new ShiboriError(`it takes ${bytes.length} bytes, more than ${maxBytes}`, { code: 'invalid-file' });
+    throw new ShiboriError(`it takes ${bytes.length} bytes, more than ${maxBytes}`, { code: 'goal-unreachable' });
   const common = { promised: model.graph, size: model.info.preprocess?.size };
   if (format === 'onnx') {
     const reopened = await openBytes(bytes, format, path, {});

@@ -29,7 +29,7 @@ function buildProbe(graph: Graph, batch: number, size: readonly [number, number]
   const [height, width] = size ?? [OPEN_SIDE, OPEN_SIDE];
   const feeds: Record<string, Tensor> = {};
   for (const [i, { name, type }] of graph.inputs.entries()) {
-    if (!type) throw new ShiboriError(`Input "${name}" has no type.`, { code: 'invalid-file' });
+    if (!type) throw new ShiboriError(`Input "${name}" has no type.`, { code: 'write-failed' });
     const dims = type.dims.map((dim, axis) =>
       typeof dim === 'number' ? dim : axis === 0 ? batch : axis === 2 ? height : axis === 3 ? width : 1,
     );
@@ -113,7 +113,7 @@ export async function verifyOutputs(engine: Engine, about: Verification): Promis
         const count = Object.values(feeds[i] ?? {})[0]?.dims[0];
         throw new ShiboriError(
           `at batch ${count}, output "${promised.outputs[k]?.name}" of ${underTest.who} ${difference}`,
-          { code: 'invalid-file' },
+          { code: 'write-failed' },
         );
       }
     }
@@ -125,7 +125,7 @@ async function runUnderTest({ who, graph, load }: GraphUnderTest, feeds: readonl
   const describeRunError = (error: unknown, batch?: number) => {
     if (!(error instanceof ShiboriError)) return error;
     const what = batch === undefined ? 'cannot be loaded' : `does not run at batch ${batch}`;
-    return new ShiboriError(`${who} ${what}: ${error.message}`, { code: 'invalid-file', cause: error });
+    return new ShiboriError(`${who} ${what}: ${error.message}`, { code: 'write-failed', cause: error });
   };
   const session = await load().catch((error: unknown) => {
     throw describeRunError(error);
@@ -151,18 +151,18 @@ async function runUnderTest({ who, graph, load }: GraphUnderTest, feeds: readonl
 export function verifyTensors(found: StateDict, promised: StateDict): void {
   for (const [name, tensor] of promised) {
     const read = found.get(name);
-    if (!read) throw new ShiboriError(`the tensor "${name}" is missing in the file`, { code: 'invalid-file' });
+    if (!read) throw new ShiboriError(`the tensor "${name}" is missing in the file`, { code: 'write-failed' });
     if (read.dtype !== tensor.dtype || !areDimsEqual(read.dims, tensor.dims)) {
       const [is, should] = [read, tensor].map(({ dtype, dims }) => `${dtype} ${formatDims(dims)}`);
-      throw new ShiboriError(`the tensor "${name}" is ${is} in the file, not ${should}`, { code: 'invalid-file' });
+      throw new ShiboriError(`the tensor "${name}" is ${is} in the file, not ${should}`, { code: 'write-failed' });
     }
     if (Buffer.compare(getTensorBytes(read), getTensorBytes(tensor)) !== 0) {
       throw new ShiboriError(`the elements of the tensor "${name}" are not those that were written`, {
-        code: 'invalid-file',
+        code: 'write-failed',
       });
     }
   }
   const extra = [...found.keys()].find((name) => !promised.has(name));
   if (extra !== undefined)
-    throw new ShiboriError(`the file holds a tensor "${extra}" that was not to be written`, { code: 'invalid-file' });
+    throw new ShiboriError(`the file holds a tensor "${extra}" that was not to be written`, { code: 'write-failed' });
 }
