@@ -112,7 +112,7 @@ function computeEditDistance(a: string, b: string): number {
 /**
  * The candidate closest to a mistyped name, or `undefined` when none is close (more than half of its letters differ).
  *
- * @example nearest('clasifier.0', ['features.0', 'classifier.0']) // 'classifier.0'
+ * @example findNearestName('clasifier.0', ['features.0', 'classifier.0']) // 'classifier.0'
  */
 export function findNearestName(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

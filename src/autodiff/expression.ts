@@ -55,7 +55,7 @@ export const mean = (x: Expression): Expression => reduce('ReduceMean', x);
  * @param index class, from 0.
  * @example
  * ```ts
- * const whyCat = await gradients(model, { of: (scores) => pick(scores, 281), wrt: 'input' }, images);
+ * const { gradients: whyStar } = await gradients(model, { of: (scores) => pick(scores, 2), wrt: 'input' }, images);
  * ```
  */
 export function pick(x: Expression, index: number): Expression {

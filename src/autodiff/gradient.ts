@@ -172,7 +172,12 @@ function appendVectorJacobianProduct(
  * @returns the new graph; the gradients follow the original outputs in the order of `wrt`, each called
  *   `gradient/` and the name of its value.
  * @example
- * const { graph: withGradients } = gradient(graph, { of: loss, wrt: [weight] });
+ * const builder = new GraphBuilder();
+ * const x = builder.input('x', 'float32', [2]);
+ * builder.output(builder.op('ReduceSum', [builder.op('Mul', [x, x])], { keepdims: 0 }));
+ * const { graph: withGradients } = gradient(builder.build('square'), { wrt: [x] });
+ * const results = await runOnce(nodeEngine(), withGradients, { x: float32([3, 4]) });
+ * Array.from(results['gradient/x']?.data ?? [], Number); // [6, 8]
  */
 export function gradient(
   graph: Graph,

@@ -105,7 +105,7 @@ export function flipHorizontally({ width, height, data }: RgbImage): RgbImage {
  *
  * The options are taken as checked (`checkAugmentOptions`).
  *
- * @example augment(image, { horizontalFlip: 0.5 }, seeded(seed, epoch, index))
+ * @example augment(image, { horizontalFlip: 0.5 }, seeded(42, 0, 7))
  */
 export function augment(image: RgbImage, options: AugmentOptions, random: RandomStream): RgbImage {
   const { randomResizedCrop, horizontalFlip = 0, colorJitter: { saturation = 0, hue = 0 } = {} } = options;

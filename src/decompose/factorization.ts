@@ -59,7 +59,7 @@ export function suggestModes(size: number, count: number): number[] {
 /**
  * The factorisation of `size` into as many factors as `modes` has that is nearest to it, in the same order.
  *
- * @example nearestModes(25088, [112, 225]) // [112, 224]
+ * @example findNearestModes(25088, [112, 225]) // [112, 224]
  */
 export function findNearestModes(size: number, modes: readonly number[]): number[] {
   expectCount('size', size);

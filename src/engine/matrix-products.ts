@@ -28,6 +28,7 @@ function buildProductGraph(dtype: Factor['dtype'], options: ProductOptions): Gra
  *
  * @example
  * const products = engineProducts(nodeEngine());
+ * const w = { rows: 1, cols: 2, data: Float64Array.of(3, 4) };
  * const gram = await products.multiply(w, w, { transposeB: true });
  * await products.dispose();
  */

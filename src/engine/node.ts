@@ -33,7 +33,7 @@ const FATAL_ONLY = 4;
  * @throws ShiboriError when `threads` is not a positive integer.
  * @example
  * const session = await nodeEngine().load(graph);
- * const { output } = await session.run({ input: float32(pixels, [1, 3, 64, 64]) });
+ * const { output } = await session.run({ input: images });
  * await session.dispose();
  */
 export function nodeEngine(options: NodeEngineOptions = {}): Engine {

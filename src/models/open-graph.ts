@@ -17,7 +17,9 @@ export interface ModelGraph {
  * @throws ShiboriError for a damaged file, an operator that is not supported, or external data.
  * @example
  * ```ts
- * const { graph } = openGraph(new Uint8Array(await (await fetch('model.onnx')).arrayBuffer()), 'model.onnx');
+ * import { readFile } from 'node:fs/promises';
+ *
+ * const { graph } = openGraph(await readFile('model.onnx'), 'model.onnx');
  * ```
  */
 export function openGraph(bytes: Uint8Array, name = 'model.onnx'): ModelGraph {

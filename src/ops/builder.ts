@@ -27,7 +27,7 @@ export interface NodeOptions {
  * const b = new GraphBuilder();
  * const x = b.input('input', 'float32', ['N', 4]);
  * const w = b.initializer('fc.weight', float32([1, 2, 3, 4], [1, 4]));
- * b.output(b.op('Gemm', [x, w], { transB: 1 }, { name: 'fc' }), 'output');
+ * b.output(b.op('Gemm', [x, w], { transB: 1 }, { name: 'fc', outputName: 'output' }));
  * const graph = b.build('tiny');
  */
 export class GraphBuilder {

@@ -201,7 +201,7 @@ const rotateLeft = (x: number, bits: number) => (x << bits) | (x >>> (32 - bits)
  * The stream that belongs to these keys, integers from 0 to 2^53 - 1: the same keys give the same numbers, other keys
  * (or another order of them) unrelated ones.
  *
- * @example seeded(seed, epoch, imageIndex).uniform()
+ * @example seeded(42, 0, 7).uniform() < 1 // true
  * @throws UsageError for a key that is not such an integer.
  */
 export function seeded(...keys: readonly number[]): RandomStream {
