@@ -107,22 +107,21 @@ export function appendGradients(
   }
   const one = builder.scalar(1, dtype);
   gradients.set(of, dims.length === 0 ? one : builder.op('Expand', [one, builder.ints(dims)]));
-  const scope = builder.scope;
   for (let i = forward.length - 1; i >= 0; i--) {
     const node = forward[i];
     if (!node) continue;
     const dys = node.outputs.map((output) => (output && wanted.has(output) ? gradients.get(output) : undefined));
     if (dys.every((dy) => dy === undefined)) continue;
-    builder.scope = `gradient/${node.name}`;
-    for (const [index, gradient] of appendVectorJacobianProduct(builder, node, dys, wanted).entries()) {
-      const input = node.inputs[index];
-      if (!gradient || !input || !wanted.has(input)) continue;
-      const own = sumTo(builder, gradient, readStaticDims(input));
-      const before = gradients.get(input);
-      gradients.set(input, before ? builder.op('Add', [before, own]) : own);
-    }
+    builder.within(`gradient/${node.name}`, () => {
+      for (const [index, gradient] of appendVectorJacobianProduct(builder, node, dys, wanted).entries()) {
+        const input = node.inputs[index];
+        if (!gradient || !input || !wanted.has(input)) continue;
+        const own = sumTo(builder, gradient, readStaticDims(input));
+        const before = gradients.get(input);
+        gradients.set(input, before ? builder.op('Add', [before, own]) : own);
+      }
+    });
   }
-  builder.scope = scope;
 
   const results = new Map<Value, Value>();
   for (const value of wrt) {

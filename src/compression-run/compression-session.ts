@@ -1,6 +1,5 @@
 /** What every squeezed model of one original is made from: learnt when it is first asked for, and kept. */
 
-import { appendGradients } from '../autodiff/gradient.js';
 import { analyseNetwork, type CompressToBudgetOptions } from '../compression/compress-to-budget.js';
 import {
   type CompressibleLayer,
@@ -107,7 +106,6 @@ export function buildCompressToBudgetOptions({
   context,
 }: Pick<CompressionSession, 'plan' | 'context'>): CompressToBudgetOptions {
   return {
-    gradients: appendGradients,
     ...defined({ schemes: plan.schemes, seed: plan.seed, signal: context.signal }),
     onProgress: ({ phase, done, total, layer }) =>
       context.onProgress?.({ phase, done, total, ...(layer === undefined ? {} : { fields: { layer } }) }),

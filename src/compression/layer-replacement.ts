@@ -75,11 +75,9 @@ export function buildReplacement(
         const named = ({ name, tensor }: LayerParameter) => b.initializer(`${layer.path}.${name}`, tensor);
         const values = factors.map(named);
         const sum = bias && named(scheme.buildBias(layer, bias));
-        const outer = b.scope;
-        b.scope = layer.path;
-        const y = emitLayerOnRows(b, layer, x ?? layer.x, (of, flat) => scheme.emit(b, of, flat, ranks, values, sum));
-        b.scope = outer;
-        return y;
+        return b.within(layer.path, () =>
+          emitLayerOnRows(b, layer, x ?? layer.x, (of, flat) => scheme.emit(b, of, flat, ranks, values, sum)),
+        );
       },
     },
   ];

@@ -27,15 +27,13 @@ import {
   predictOptions,
 } from './sensitivity-curves.js';
 import { ActivationStream } from './statistics/activation-stream.js';
-import { type AppendGradients, computeGradientSecondMoments } from './statistics/gradient-second-moments.js';
+import { computeGradientSecondMoments } from './statistics/gradient-second-moments.js';
 import { collectInputSamples, computeVariances, SampleBuffer } from './statistics/layer-samples.js';
 import { createSampleMoments } from './statistics/sample-second-moments.js';
 import { computeDamping } from './statistics/second-moment-matrix.js';
 
 /** How layers are studied. */
 export interface SensitivityOptions {
-  /** Builds gradients: `appendGradients` of `autodiff/`. */
-  readonly gradients: AppendGradients;
   /** Default: svd, tucker2 and tt-conv. */
   readonly schemes?: readonly SchemeName[];
   /** Images for a layer's moments, and samples (images times positions) of them. Default: 512 and 8192. */
@@ -221,7 +219,6 @@ export async function analyseLayers(
       graph,
       missing,
       takeFirstImages(learnt, gradientImages),
-      options.gradients,
       draws,
     );
     const stream = new ActivationStream(

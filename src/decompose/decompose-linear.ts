@@ -152,11 +152,10 @@ function emitTtLayer(
   aim?: ContractionAim,
 ): Value {
   if (!x) throw new ShiboriError(`Layer "${layer.path}" has no input.`, { code: 'unsupported-model' });
-  b.scope = layer.path;
   const { outputName, ...unnamed } = layer;
-  const y = emitOnRows(b, x, countElements(layer.inModes), outputName, (rows, name) =>
-    emitTtLinear(b, rows, cores, bias, { ...unnamed, ...defined({ outputName: name }) }, aim),
+  return b.within(layer.path, () =>
+    emitOnRows(b, x, countElements(layer.inModes), outputName, (rows, name) =>
+      emitTtLinear(b, rows, cores, bias, { ...unnamed, ...defined({ outputName: name }) }, aim),
+    ),
   );
-  b.scope = '';
-  return y;
 }

@@ -106,25 +106,26 @@ function buildExplainingGraph(
     inputDims: { [input.name]: [batch, ...(input.type?.dims.slice(1) ?? [])] },
     outputs: [described.output, source.value, layer.output],
   });
-  b.scope = 'grad-cam';
-  const scores = appendClassScores(b, mapValue, described, choice);
-  const target = b.input('target', 'int64', [batch]);
-  const predicted = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
-  const chosen = b.op('Where', [b.op('Less', [target, b.scalar(0, 'int64')]), predicted, target]);
-  const values = b.initializer('constant/one-hot', float32([0, 1]));
-  const oneHot = b.op('OneHot', [chosen, b.ints([classes]), values], { axis: 1 });
-  const score = b.op('ReduceSum', [b.op('Mul', [scores, oneHot])], { keepdims: 0 });
-  const a = mapValue(layer.output);
-  const gradient = appendGradients(b, score, [a]).get(a);
-  b.output(b.op('Identity', [scores], {}, { outputName: 'grad-cam/scores' }));
-  b.output(b.op('Identity', [appendColumns(b, mapValue(source.value))], {}, { outputName: 'grad-cam/source' }));
-  b.output(b.op('Identity', [chosen], {}, { outputName: 'grad-cam/target' }));
-  for (const [name, value] of Object.entries({ activation: a, gradient })) {
-    if (!value) continue;
-    const maps = toChannelsFirst(b, value, layer.grid, batch);
-    b.output(b.op('Identity', [maps], {}, { outputName: `grad-cam/${name}` }));
-  }
-  return b.build('grad-cam');
+  return b.within('grad-cam', () => {
+    const scores = appendClassScores(b, mapValue, described, choice);
+    const target = b.input('target', 'int64', [batch]);
+    const predicted = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
+    const chosen = b.op('Where', [b.op('Less', [target, b.scalar(0, 'int64')]), predicted, target]);
+    const values = b.initializer('constant/one-hot', float32([0, 1]));
+    const oneHot = b.op('OneHot', [chosen, b.ints([classes]), values], { axis: 1 });
+    const score = b.op('ReduceSum', [b.op('Mul', [scores, oneHot])], { keepdims: 0 });
+    const a = mapValue(layer.output);
+    const gradient = appendGradients(b, score, [a]).get(a);
+    b.output(b.op('Identity', [scores], {}, { outputName: 'grad-cam/scores' }));
+    b.output(b.op('Identity', [appendColumns(b, mapValue(source.value))], {}, { outputName: 'grad-cam/source' }));
+    b.output(b.op('Identity', [chosen], {}, { outputName: 'grad-cam/target' }));
+    for (const [name, value] of Object.entries({ activation: a, gradient })) {
+      if (!value) continue;
+      const maps = toChannelsFirst(b, value, layer.grid, batch);
+      b.output(b.op('Identity', [maps], {}, { outputName: `grad-cam/${name}` }));
+    }
+    return b.build('grad-cam');
+  });
 }
 
 /**

@@ -3,9 +3,11 @@ import type { Graph, Node, Value } from '../graph/model.js';
 import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { findUses } from '../graph/uses.js';
 import { describeScores } from '../ops/scores/scores.js';
+import { getOutputAxis } from '../passes/recognisers/linear.js';
 import { rewrite } from '../passes/rewrite.js';
 import { countElements } from '../tensor/dims.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
+import { at } from '../values.js';
 import { createInitialStream, type Initializer, linearInitializer } from './initialize.js';
 
 /** The last layer of a classifier: where its weight and bias are, and which axes count the classes. */
@@ -16,13 +18,6 @@ interface ClassifierHead {
   readonly fanIn: number;
   readonly bias: Value | undefined;
 }
-
-/** Operators that a weight of the last layer could belong to, and the axis of it that counts the classes. */
-const classAxes: Readonly<Record<string, (node: Node, rank: number) => number>> = {
-  Gemm: (node) => (node.attributes.transB?.value === 1 ? 0 : 1),
-  MatMul: (_, rank) => rank - 1,
-  Conv: () => 0,
-};
 
 const createHeadError = (found: string): ShiboriError =>
   new ShiboriError(
@@ -40,23 +35,22 @@ function findClassifierHead(graph: Graph): ClassifierHead {
   let value = graph.outputs[0];
   let bias: Value | undefined;
   for (let node = value && uses.producer(value); node; node = value && uses.producer(value)) {
-    const getClassAxis = classAxes[node.op];
-    if (getClassAxis) {
-      const [, weight, own] = node.inputs;
-      const dims = isParameter(weight) ? (graph.initializers.get(weight)?.dims ?? []) : undefined;
+    const [, weight, own] = node.inputs;
+    const dims = weight && isParameter(weight) ? graph.initializers.get(weight)?.dims : undefined;
+    const classAxis = getOutputAxis(node, dims?.length ?? 0);
+    if (classAxis !== undefined) {
       if (!weight || !dims) throw createHeadError(`node "${node.name}" (${node.op}) has no weight of its own`);
-      const classAxis = getClassAxis(node, dims.length);
       const size = countElements(dims);
-      const found = { node, weight, classAxis, fanIn: size / (dims[classAxis] ?? 1), bias: own ?? bias };
+      const found = { node, weight, classAxis, fanIn: size / at(dims, classAxis), bias: own ?? bias };
       for (const part of [found.weight, found.bias]) {
         if (part && uses.consumers(part).length > 1) throw createHeadError(`"${part.name}" is used by several nodes`);
       }
       return found;
     }
     const inputs: Value[] = node.inputs.flatMap((input) => (input && !graph.initializers.has(input) ? [input] : []));
-    const own = node.inputs.filter((input): input is Value => isParameter(input) && isList(input));
-    if (node.op === 'Add') bias = own[0] ?? bias;
-    else if (own.length > 0) throw createHeadError(`node "${node.name}" (${node.op}) with parameters comes after it`);
+    const lists = node.inputs.filter((input): input is Value => isParameter(input) && isList(input));
+    if (node.op === 'Add') bias = lists[0] ?? bias;
+    else if (lists.length > 0) throw createHeadError(`node "${node.name}" (${node.op}) with parameters comes after it`);
     value = inputs[0];
   }
   throw createHeadError('the scores are not computed by one');

@@ -143,10 +143,9 @@ class VggBuilder {
       bias && this.b.findTensor(bias)?.dims,
       typeof inFeatures === 'number' ? inFeatures : 0,
     );
-    this.b.scope = path;
-    const y = emitTtLinear(this.b, x, cores, bias, { ...descriptor, execution: this.options.getExecution(path) });
-    this.b.scope = '';
-    return y;
+    return this.b.within(path, () =>
+      emitTtLinear(this.b, x, cores, bias, { ...descriptor, execution: this.options.getExecution(path) }),
+    );
   }
 }
 
@@ -169,11 +168,10 @@ function emitAdaptiveAveragePool(b: GraphBuilder, x: Value, size: readonly [numb
     return b.op('AveragePool', [x], { kernel_shape: kernel, strides: kernel }, { name: path });
   }
   const weights = b.initializer(`${CONSTANT_PREFIX}${path}`, buildAveragingMatrix([height, width], size));
-  b.scope = path;
-  const flat = b.op('Reshape', [x, b.ints([-1, height * width])]);
-  const pooled = b.op('Reshape', [b.op('MatMul', [flat, weights]), b.ints([-1, channels, ...size])]);
-  b.scope = '';
-  return pooled;
+  return b.within(path, () => {
+    const flat = b.op('Reshape', [x, b.ints([-1, height * width])]);
+    return b.op('Reshape', [b.op('MatMul', [flat, weights]), b.ints([-1, channels, ...size])]);
+  });
 }
 
 /** First and one past the last input cell that output cell `i` averages. */

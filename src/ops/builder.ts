@@ -12,7 +12,7 @@ import { type AttributeValues, encodeAttributes, inferTypes, type Op } from './t
 
 /** What a new node may be given besides its inputs and attributes. */
 export interface NodeOptions {
-  /** Name of the node; default: the builder's `scope`, made unique. */
+  /** Name of the node; Default: the scope that `within` gives, or else the operator; made unique. */
   readonly name?: string;
   /** How many outputs the node has. Default: 1. */
   readonly outputs?: number;
@@ -31,8 +31,8 @@ export interface NodeOptions {
  * const graph = b.build('tiny');
  */
 export class GraphBuilder {
-  /** Prefix of the names of nodes that get none: the module path that is being built. */
-  scope = '';
+  /** Name of the nodes that get none: the module path that is being built. */
+  #scope = '';
   readonly #inputs: Value[] = [];
   readonly #outputs: Value[] = [];
   readonly #nodes: Node[] = [];
@@ -47,6 +47,24 @@ export class GraphBuilder {
   /** The nodes added so far, in order. */
   get nodes(): readonly Node[] {
     return this.#nodes;
+  }
+
+  /**
+   * Builds a part of the graph whose nodes are called `scope` where they get no name of their own.
+   *
+   * @example
+   * ```ts
+   * const y = b.within('head.0', () => b.op('Relu', [b.op('MatMul', [x, w])]));
+   * ```
+   */
+  within<T>(scope: string, build: () => T): T {
+    const outer = this.#scope;
+    this.#scope = scope;
+    try {
+      return build();
+    } finally {
+      this.#scope = outer;
+    }
   }
 
   /** Declares what a caller feeds. */
@@ -120,7 +138,7 @@ export class GraphBuilder {
     attributes: AttributeValues<K> = {},
     options: NodeOptions = {},
   ): Value[] {
-    const name = options.name ?? (this.scope === '' ? op : this.scope);
+    const name = options.name ?? (this.#scope === '' ? op : this.#scope);
     const outputs = Array.from({ length: options.outputs ?? 1 }, (_, i) => (i === 0 ? options.outputName : undefined));
     return this.#add(op, '', name, inputs, encodeAttributes(op, attributes), outputs).map((value) => {
       if (value) return value;

@@ -136,15 +136,14 @@ function replaceChain(graph: Graph, chain: AffineChain, found: { columns: Float3
   const replacement: Replacement = {
     reads: [start],
     emit([x], builder) {
-      builder.scope = getModulePath(gemm);
-      const flat = dims.length === 1 ? x : builder.op('Flatten', [x], { axis: 1 });
-      const parameters = [
-        builder.initializer(w.name, tensor('float32', [outputs, size], weight)),
-        builder.initializer(b?.name ?? `${getModulePath(gemm)}.bias`, float32(summed)),
-      ];
-      const y = builder.op('Gemm', [flat, ...parameters], { transB: 1 }, { name: gemm.name });
-      builder.scope = '';
-      return y;
+      return builder.within(getModulePath(gemm), () => {
+        const flat = dims.length === 1 ? x : builder.op('Flatten', [x], { axis: 1 });
+        const parameters = [
+          builder.initializer(w.name, tensor('float32', [outputs, size], weight)),
+          builder.initializer(b?.name ?? `${getModulePath(gemm)}.bias`, float32(summed)),
+        ];
+        return builder.op('Gemm', [flat, ...parameters], { transB: 1 }, { name: gemm.name });
+      });
     },
   };
   return rewrite(graph, { replace: new Map([[output, replacement]]) });

@@ -31,8 +31,10 @@ export function withScoresFirst(graph: Graph, output: Value): PassResult {
   const isFlat = output.type?.dims.length === 2;
   if (isFlat && graph.outputs[0] === output) return { graph, notes: [] };
   const { builder, mapValue: of } = startRewrite(graph);
-  builder.scope = `${output.name}/scores`;
-  builder.output(isFlat ? of(output) : appendColumns(builder, of(output)));
+  const scores = builder.within(`${output.name}/scores`, () =>
+    isFlat ? of(output) : appendColumns(builder, of(output)),
+  );
+  builder.output(scores);
   for (const other of graph.outputs) if (!isFlat || other !== output) builder.output(of(other));
   return { graph: builder.build(graph.name), notes: [] };
 }

@@ -151,24 +151,24 @@ function emitTrainedBatchNormalization(
   const axes = b.ints(range(dims.length).filter((axis) => axis !== 1));
   const perChannel = b.ints([1, channels, ...dims.slice(2).map(() => 1)]);
   const shaped = (value: Value) => (dims.length === 2 ? value : b.op('Reshape', [value, perChannel]));
-  b.scope = node.name;
-  const batchMean = b.op('ReduceMean', [x, axes], { keepdims: 1 });
-  const centered = b.op('Sub', [x, batchMean]);
-  const batchVariance = b.op('ReduceMean', [b.op('Mul', [centered, centered]), axes], { keepdims: 1 });
-  const deviation = b.op('Sqrt', [b.op('Add', [batchVariance, b.scalar(epsilon)])]);
-  // Scale and deviation are joined first: one product over all elements less, and fewer in the gradient.
-  const gain = b.op('Div', [shaped(scale), deviation]);
-  const y = b.op('Add', [b.op('Mul', [centered, gain]), shaped(bias)]);
-  const flat = b.ints([channels]);
-  const blend = (old: Value, fresh: Value, factor: number) =>
-    b.op('Add', [
-      b.op('Mul', [old, b.scalar(momentum)]),
-      b.op('Mul', [b.op('Reshape', [fresh, flat]), b.scalar((1 - momentum) * factor)]),
-    ]);
-  statistics.push(
-    { name: meanName.name, updated: blend(mean, batchMean, 1) },
-    { name: varianceName.name, updated: blend(variance, batchVariance, count / (count - 1)) },
-  );
-  b.scope = '';
-  return y;
+  return b.within(node.name, () => {
+    const batchMean = b.op('ReduceMean', [x, axes], { keepdims: 1 });
+    const centered = b.op('Sub', [x, batchMean]);
+    const batchVariance = b.op('ReduceMean', [b.op('Mul', [centered, centered]), axes], { keepdims: 1 });
+    const deviation = b.op('Sqrt', [b.op('Add', [batchVariance, b.scalar(epsilon)])]);
+    // Scale and deviation are joined first: one product over all elements less, and fewer in the gradient.
+    const gain = b.op('Div', [shaped(scale), deviation]);
+    const y = b.op('Add', [b.op('Mul', [centered, gain]), shaped(bias)]);
+    const flat = b.ints([channels]);
+    const blend = (old: Value, fresh: Value, factor: number) =>
+      b.op('Add', [
+        b.op('Mul', [old, b.scalar(momentum)]),
+        b.op('Mul', [b.op('Reshape', [fresh, flat]), b.scalar((1 - momentum) * factor)]),
+      ]);
+    statistics.push(
+      { name: meanName.name, updated: blend(mean, batchMean, 1) },
+      { name: varianceName.name, updated: blend(variance, batchVariance, count / (count - 1)) },
+    );
+    return y;
+  });
 }

@@ -71,10 +71,7 @@ export function applyWinograd(graph: Graph, options: { readonly fewestChannels?:
         constants.set(name, found);
         return found;
       };
-      b.scope = node.name;
-      const y = emitWinogradConvolution(b, inputs, dims, constant);
-      b.scope = '';
-      return [y];
+      return [b.within(node.name, () => emitWinogradConvolution(b, inputs, dims, constant))];
     },
   });
   return { graph: rewritten, notes: [] };

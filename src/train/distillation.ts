@@ -82,22 +82,23 @@ function buildTeacherGraph(distillation: Distillation, batch: number): Graph {
     inputDims: { [input.name]: [batch, ...input.type.dims.slice(1)] },
     outputs: layer ? [output, layer] : [output],
   });
-  b.scope = 'teacher';
-  const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
-  const described = findScores(teacher);
-  publish(b.op('Exp', [appendLogProbabilities(b, of, described).yes]), PROBABILITIES);
-  if (layer && features > 0) publish(of(layer), FEATURES);
-  if (layer && maps && maps.weight > 0) {
-    const scores = appendClassScores(b, of, described);
-    const { classes } = described;
-    const best = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
-    const picked = b.op('OneHot', [best, b.ints([classes]), b.initializer('constant/one-hot', float32([0, 1]))], {
-      axis: 1,
-    });
-    publish(picked, PICKED);
-    publish(standardizeMaps(b, maps.append(b, scores, picked, of(layer))), MAPS);
-  }
-  return b.build('teacher');
+  return b.within('teacher', () => {
+    const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
+    const described = findScores(teacher);
+    publish(b.op('Exp', [appendLogProbabilities(b, of, described).yes]), PROBABILITIES);
+    if (layer && features > 0) publish(of(layer), FEATURES);
+    if (layer && maps && maps.weight > 0) {
+      const scores = appendClassScores(b, of, described);
+      const { classes } = described;
+      const best = b.op('ArgMax', [scores], { axis: 1, keepdims: 0 });
+      const picked = b.op('OneHot', [best, b.ints([classes]), b.initializer('constant/one-hot', float32([0, 1]))], {
+        axis: 1,
+      });
+      publish(picked, PICKED);
+      publish(standardizeMaps(b, maps.append(b, scores, picked, of(layer))), MAPS);
+    }
+    return b.build('teacher');
+  });
 }
 
 /** Maps `[B, h, w]` as rows `[B, h·w]` of mean 0 and length 1. */

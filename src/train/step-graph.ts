@@ -70,21 +70,22 @@ export function buildStepGraph(
     );
   }
   const { classes } = scores;
-  b.scope = 'loss';
-  const target = b.input(TARGET, 'float32', [batch, classes]);
-  const logProbabilities = appendLogProbabilities(b, of, scores);
-  const fromTargets = b.op('Mul', [appendCrossEntropy(b, logProbabilities, target), b.scalar(1 / batch)]);
-  const fromTeacher = distillation && appendDistillation(b, bound, of, distillation);
-  const loss = fromTeacher ? b.op('Add', [fromTargets, fromTeacher]) : fromTargets;
-  const inputs = trained.map(of);
-  const gradients = appendGradients(b, loss, inputs);
-  const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
-  publish(loss, LOSS);
-  publish(logProbabilities.yes, SCORES);
-  for (const parameter of inputs) {
-    const gradient = gradients.get(parameter);
-    if (gradient) publish(gradient, getGradientName(parameter.name));
-  }
-  for (const { name, updated } of statistics) publish(updated, getUpdatedName(name));
-  return { graph: b.build('training step'), masks, statistics: statistics.map(({ name }) => name), classes };
+  return b.within('loss', () => {
+    const target = b.input(TARGET, 'float32', [batch, classes]);
+    const logProbabilities = appendLogProbabilities(b, of, scores);
+    const fromTargets = b.op('Mul', [appendCrossEntropy(b, logProbabilities, target), b.scalar(1 / batch)]);
+    const fromTeacher = distillation && appendDistillation(b, bound, of, distillation);
+    const loss = fromTeacher ? b.op('Add', [fromTargets, fromTeacher]) : fromTargets;
+    const inputs = trained.map(of);
+    const gradients = appendGradients(b, loss, inputs);
+    const publish = (value: Value, name: string) => b.output(b.op('Identity', [value], {}, { outputName: name }));
+    publish(loss, LOSS);
+    publish(logProbabilities.yes, SCORES);
+    for (const parameter of inputs) {
+      const gradient = gradients.get(parameter);
+      if (gradient) publish(gradient, getGradientName(parameter.name));
+    }
+    for (const { name, updated } of statistics) publish(updated, getUpdatedName(name));
+    return { graph: b.build('training step'), masks, statistics: statistics.map(({ name }) => name), classes };
+  });
 }

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { appendGradients } from '../../src/autodiff/gradient.js';
 import { type CompressToBudgetOptions, compressToBudget } from '../../src/compression/compress-to-budget.js';
 import { computeMeanDivergence, sumDivergence } from '../../src/compression/kl-divergence.js';
 import { ActivationStream } from '../../src/compression/statistics/activation-stream.js';
@@ -85,13 +84,7 @@ async function divergence(graph: Graph): Promise<number> {
 }
 
 const squeeze = (amount: number, options: Partial<CompressToBudgetOptions> = {}) =>
-  compressToBudget(
-    engine,
-    network(),
-    images,
-    { unit: 'parameters', amount },
-    { gradients: appendGradients, ...options },
-  );
+  compressToBudget(engine, network(), images, { unit: 'parameters', amount }, options);
 
 describe('squeezeToBudget', () => {
   it('keeps the budget, spends most of it, and states what the graph has', async () => {
@@ -150,7 +143,7 @@ describe('squeezeToBudget', () => {
 
   it('counts multiply-adds where these are the goal, and squeezes only what it is asked to', async () => {
     const goal = { unit: 'multiplyAdds', amount: 120_000 } as const;
-    const options = { gradients: appendGradients, layers: ['features.*'] };
+    const options = { layers: ['features.*'] };
     const { layers } = await compressToBudget(engine, network(), images, goal, options);
     expect(layers.map(({ path }) => path)).toEqual(['features.0', 'features.2']);
     expect(layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0)).toBeLessThanOrEqual(120_000);
@@ -161,13 +154,7 @@ describe('squeezeToBudget', () => {
       /budget of -?\d+ cannot be met: the smallest these layers can be made is \d+/,
     );
     const run = (tensors: readonly Tensor[]) =>
-      compressToBudget(
-        engine,
-        network(),
-        tensors,
-        { unit: 'parameters', amount: 1200 },
-        { gradients: appendGradients },
-      );
+      compressToBudget(engine, network(), tensors, { unit: 'parameters', amount: 1200 }, {});
     await expect(run([])).rejects.toThrow('needs calibration images');
     await expect(run([float32(new Float32Array(192).fill(Number.NaN), [1, 3, 8, 8])])).rejects.toThrow(
       /Layer "fc\.2".*NaN/,

@@ -1,6 +1,5 @@
 /* Layers of which some or all weights do not count: they take the smaller option, and the network stays what it was. */
 import { describe, expect, it } from 'vitest';
-import { appendGradients } from '../../src/autodiff/gradient.js';
 import { compressToBudget } from '../../src/compression/compress-to-budget.js';
 import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
 import { analyseWeights, decomposeByWeights } from '../../src/compression/weight-only-decomposition.js';
@@ -78,7 +77,6 @@ async function difference(before: Graph, after: Graph): Promise<number> {
 }
 
 const options = {
-  gradients: appendGradients,
   curveSamples: 512,
   measuredImages: 16,
   gradientImages: 16,

@@ -2,7 +2,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { appendGradients } from '../../src/autodiff/gradient.js';
 import { compressToBudget } from '../../src/compression/compress-to-budget.js';
 import { findCompressibleLayers } from '../../src/compression/compressible-layers.js';
 import { runOnce } from '../../src/engine/engine.js';
@@ -32,7 +31,7 @@ describe('squeezing', () => {
     const images = [1, 2, 3].map((key) => random([16, 3, ...size], 5, key));
     const { refused } = findCompressibleLayers(graph);
     const whole = summarize(graph).parameters;
-    const options = { gradients: appendGradients, curveSamples: 512, measuredImages: 16, gradientImages: 16 };
+    const options = { curveSamples: 512, measuredImages: 16, gradientImages: 16 };
     const amount = Math.ceil(SHARE * whole);
     const { graph: squeezed, layers } = await compressToBudget(
       engine,

@@ -69,9 +69,7 @@ function build(layer: TtLayer, cores: readonly Tensor<'float32'>[], bias: Tensor
   const x = b.input('input', 'float32', ['N', countElements(layer.inModes)]);
   const values = cores.map((core, k) => b.initializer(`${layer.path}.tt_W${k}`, core));
   const biasValue = bias && b.initializer(`${layer.path}.B`, bias);
-  b.scope = layer.path;
-  const y = emitTtLinear(b, x, values, biasValue, layer);
-  b.scope = '';
+  const y = b.within(layer.path, () => emitTtLinear(b, x, values, biasValue, layer));
   b.output(b.op('Identity', [y], {}, { name: 'out', outputName: 'output' }));
   return b.build('tt');
 }

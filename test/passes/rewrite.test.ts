@@ -70,9 +70,10 @@ describe('rewrite', () => {
             {
               reads: x ? [x] : [],
               emit([input], b) {
-                b.scope = 'fc';
-                const y = b.op('Gemm', [input, b.initializer('fc.factor0', float32([1, 2], [1, 2]))], { transB: 1 });
-                return b.op('Neg', [y], {}, named ? { outputName: output.name } : {});
+                return b.within('fc', () => {
+                  const y = b.op('Gemm', [input, b.initializer('fc.factor0', float32([1, 2], [1, 2]))], { transB: 1 });
+                  return b.op('Neg', [y], {}, named ? { outputName: output.name } : {});
+                });
               },
             },
           ],

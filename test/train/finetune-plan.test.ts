@@ -122,9 +122,10 @@ describe('forTraining', () => {
     const cores = range(countCores(shape)).map((k) =>
       b.initializer(`fc.${getCoreName(k)}`, zeros('float32', getStoredCoreDims(shape, k))),
     );
-    b.scope = 'fc';
     const x = b.input('input', 'float32', ['N', 25088]);
-    b.output(emitTtLinear(b, x, cores, undefined, { path: 'fc', ...shape, execution: 'rebuilt' }));
+    b.output(
+      b.within('fc', () => emitTtLinear(b, x, cores, undefined, { path: 'fc', ...shape, execution: 'rebuilt' })),
+    );
     const graph = b.build('layer');
     const millions = (of: Graph) => Math.round(summarize(of, { inputDims: [64, 25088] }).multAdds / 1e6);
     // A finished model multiplies by the dense weight, of which cores that are constants are made for nothing; a training

@@ -163,8 +163,8 @@ export class ActivationStream {
         builder.output(of(each));
         continue;
       }
-      builder.scope = `probe${i}`;
-      builder.output(builder.op('Identity', [each.append(builder, of(each.value))]));
+      const probed = builder.within(`probe${i}`, () => builder.op('Identity', [each.append(builder, of(each.value))]));
+      builder.output(probed);
     }
     return builder.build(this.graph.name);
   }

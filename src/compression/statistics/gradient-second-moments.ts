@@ -4,26 +4,21 @@
  *   M = E over images of Σ over positions g gᵀ, g = d(−log p(label | image)) / d output
  * with labels drawn from the model's own prediction (the Fisher matrix), or given (the empirical one).
  */
-import type { Engine, Session } from '../../engine/engine.js';
+import { appendGradients } from '../../autodiff/gradient.js';
+import type { Engine } from '../../engine/engine.js';
+import { BatchSessions } from '../../engine/pieces.js';
 import { ShiboriError } from '../../errors.js';
 import type { Graph, Value } from '../../graph/model.js';
 import { type Matrix, matrix } from '../../linalg/matrix.js';
 import type { GraphBuilder } from '../../ops/builder.js';
 import { appendLogProbabilities } from '../../ops/scores/append.js';
-import { describeScores } from '../../ops/scores/scores.js';
+import { describeScores, type Scores } from '../../ops/scores/scores.js';
 import { startRewrite } from '../../passes/rewrite.js';
 import { seeded } from '../../tensor/random.js';
 import { expectFloat32, type Tensor, tensor } from '../../tensor/tensor.js';
+import { at } from '../../values.js';
 import type { CompressibleLayer } from '../compressible-layers.js';
 import { appendOutputColumns } from './patch-columns.js';
-
-/** What appends gradients to a graph that is being built: `appendGradients` of `autodiff/`. */
-export type AppendGradients = (
-  b: GraphBuilder,
-  of: Value,
-  wrt: readonly Value[],
-  options: { readonly partial: boolean },
-) => ReadonlyMap<Value, Value>;
 
 /** Where the labels of the loss come from. */
 export interface GradientSecondMomentOptions {
@@ -47,7 +42,7 @@ function drawLabelNoise(
   for (let n = 0; n < batch; n++) {
     if (labels) {
       if (each) noise.fill(-FIXED_LABEL_NOISE, n * classes, (n + 1) * classes);
-      noise[n * classes + (labels[first + n] ?? 0)] = FIXED_LABEL_NOISE;
+      noise[n * classes + at(labels, first + n)] = FIXED_LABEL_NOISE;
       continue;
     }
     const stream = seeded(seed, first + n);
@@ -92,48 +87,61 @@ function appendDrawnLabelsLoss(b: GraphBuilder, yes: Value, no: Value, noise: Va
   return b.op('Neg', [b.op('ReduceSum', [b.op('Where', [isRight, yes, no])], { keepdims: 0 })]);
 }
 
+/** Describes the input and the scores of a classifier. */
+interface ClassifierSubject {
+  readonly input: Value;
+  readonly scores: Scores;
+  /** Whether every class is right or wrong by itself. */
+  readonly each: boolean;
+}
+
+function findSubject(graph: Graph): ClassifierSubject {
+  const [input] = graph.inputs;
+  const scores = describeScores(graph);
+  if (!input?.type || !scores) {
+    throw new ShiboriError('Only classifiers are compressed by their loss: the first output must be [N, classes].', {
+      code: 'unsupported-model',
+    });
+  }
+  return { input, scores, each: scores.labels !== 'single-label' && scores.labels !== 'binary' };
+}
+
 function buildGradientGraph(
   graph: Graph,
   layers: readonly CompressibleLayer[],
   batch: number,
-  gradients: AppendGradients,
-) {
-  const [input] = graph.inputs;
-  const scores = describeScores(graph);
-  if (!input?.type || !scores) {
-    throw new ShiboriError('Only classifiers are squeezed by their loss: the first output must be [N, classes].', {
-      code: 'unsupported-model',
-    });
-  }
+  { input, scores }: ClassifierSubject,
+): Graph {
   const { builder: b, mapValue: of } = startRewrite(graph, {
-    inputDims: { [input.name]: [batch, ...input.type.dims.slice(1)] },
+    inputDims: { [input.name]: [batch, ...(input.type?.dims.slice(1) ?? [])] },
     outputs: [scores.output],
   });
-  b.scope = 'moments';
-  const { classes } = scores;
-  const noise = b.input('moments/noise', 'float32', [batch, classes]);
-  const found = appendLogProbabilities(b, of, scores);
-  const loss = found.no
-    ? appendDrawnLabelsLoss(b, found.yes, found.no, noise)
-    : appendDrawnClassLoss(b, found.yes, noise, classes);
-  const outputs = layers.map(({ output }) => of(output));
-  const derived = gradients(b, loss, outputs, { partial: true });
-  // A graph gives something, also where no layer has a gradient.
-  b.output(loss);
-  for (const [i, layer] of layers.entries()) {
-    const gradient = outputs[i] && derived.get(outputs[i]);
-    if (!gradient) continue;
-    const columns = appendOutputColumns(b, gradient, layer);
-    b.output(b.op('Gemm', [columns, columns], { transB: 1 }, { outputName: `moments/${layer.path}` }));
-  }
-  return { graph: b.build('gradient moments'), classes, each: found.no !== undefined, input: input.name };
+  return b.within('moments', () => {
+    const { classes } = scores;
+    const noise = b.input('moments/noise', 'float32', [batch, classes]);
+    const found = appendLogProbabilities(b, of, scores);
+    const loss = found.no
+      ? appendDrawnLabelsLoss(b, found.yes, found.no, noise)
+      : appendDrawnClassLoss(b, found.yes, noise, classes);
+    const outputs = layers.map(({ output }) => of(output));
+    const derived = appendGradients(b, loss, outputs, { partial: true });
+    // A graph gives something, also where no layer has a gradient.
+    b.output(loss);
+    for (const [i, layer] of layers.entries()) {
+      const gradient = outputs[i] && derived.get(outputs[i]);
+      if (!gradient) continue;
+      const columns = appendOutputColumns(b, gradient, layer);
+      b.output(b.op('Gemm', [columns, columns], { transB: 1 }, { outputName: `moments/${layer.path}` }));
+    }
+    return b.build('gradient moments');
+  });
 }
 
 /**
  * Second moments M `[O, O]` of the loss gradient at the output of each layer, averaged over images. A layer that reaches the
  * scores through operators without a gradient alone (ArgMax) has none.
  *
- * @param chunks images in batches; a session is made for each size of batch among them.
+ * @param chunks Images in batches; a session is loaded for each size of batch among them.
  * @throws ShiboriError naming the layer whose moments are not finite.
  */
 export async function computeGradientSecondMoments(
@@ -141,23 +149,19 @@ export async function computeGradientSecondMoments(
   graph: Graph,
   layers: readonly CompressibleLayer[],
   chunks: readonly Tensor[],
-  gradients: AppendGradients,
   options: GradientSecondMomentOptions = {},
 ): Promise<Map<string, Matrix>> {
   const sums = new Map(layers.map(({ path, outputs }) => [path, matrix(outputs, outputs)]));
-  const sessions = new Map<number, { session: Session; classes: number; each: boolean; input: string }>();
+  const subject = findSubject(graph);
+  const labelled = { classes: subject.scores.classes, each: subject.each };
+  const sessions = new BatchSessions(engine, (batch) => buildGradientGraph(graph, layers, batch, subject));
   let seen = 0;
   try {
     for (const chunk of chunks) {
-      const batch = chunk.dims[0] ?? 0;
-      let ready = sessions.get(batch);
-      if (!ready) {
-        const { graph: moments, ...rest } = buildGradientGraph(graph, layers, batch, gradients);
-        ready = { session: await engine.load(moments), ...rest };
-        sessions.set(batch, ready);
-      }
-      const { session, input } = ready;
-      const found = await session.run({ [input]: chunk, 'moments/noise': drawLabelNoise(seen, batch, ready, options) });
+      const batch = at(chunk.dims, 0);
+      const session = await sessions.loadFor(batch);
+      const noise = drawLabelNoise(seen, batch, labelled, options);
+      const found = await session.run({ [subject.input.name]: chunk, 'moments/noise': noise });
       for (const [path, { data }] of sums) {
         const moments = found[`moments/${path}`];
         if (moments) addToSums(data, moments, path);
@@ -166,7 +170,7 @@ export async function computeGradientSecondMoments(
       seen += batch;
     }
   } finally {
-    for (const { session } of sessions.values()) await session.dispose();
+    await sessions.dispose();
   }
   if (seen === 0)
     throw new ShiboriError('There was no calibration image to take gradients at.', { code: 'unsupported-model' });

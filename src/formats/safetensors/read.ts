@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { ShiboriError } from '../../errors.js';
 import { allocate, type DType, fromBytes, getBytesPerElement } from '../../tensor/dtype.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
-import { describeFileKind } from '../torch/file-kind.js';
+import { describeFileKind } from '../file-kind.js';
 import { safetensorsDtypes } from './dtypes.js';
 import { parseHeader } from './header.js';
 

@@ -1,10 +1,10 @@
 import { ShiboriError } from '../../errors.js';
 import type { DType } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { describeFileKind, isZip } from '../file-kind.js';
 import type { WeightSet } from '../weight-sets.js';
 import { openArchive } from './archive.js';
 import type { Container, ContainerOpener } from './container.js';
-import { describeFileKind } from './file-kind.js';
 import { isLegacyFile, openLegacy } from './legacy.js';
 import { Materializer } from './materializer.js';
 import { type Fail, type PickledTensor, quote } from './pickle-values.js';
@@ -89,7 +89,7 @@ export async function readTorch(bytes: Uint8Array, file: string, options: ReadTo
 }
 
 function chooseOpener(bytes: Uint8Array, fail: Fail): ContainerOpener {
-  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return openArchive;
+  if (isZip(bytes)) return openArchive;
   if (isLegacyFile(bytes)) return openLegacy;
   throw fail(
     `it is ${describeFileKind(bytes)}, not a PyTorch file. Give the file that torch.save wrote, or rename this one.`,

@@ -1,6 +1,13 @@
 import { open } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { addFileToError, ShiboriError, UsageError } from '../../errors.js';
+import {
+  describeOtherFormat,
+  detectModelFormat,
+  findModelFormat,
+  type ModelFormat,
+  modelExtensions,
+} from '../../formats/file-kind.js';
 import { writeOnnxChunks } from '../../formats/onnx/write.js';
 import { writeSafetensors } from '../../formats/safetensors/write.js';
 import { writeTorch } from '../../formats/torch/write.js';
@@ -13,17 +20,14 @@ import { withOutputs } from '../../passes/scores-graph.js';
 import { storeWeights } from '../../passes/store-weights.js';
 import { readPackageVersion } from '../package-version.js';
 import { readModelConfigs } from './config-files.js';
-import { detectOtherFormat } from './detect-other-format.js';
 import type { Preprocessed } from './model-preprocess.js';
 import { type OnnxOrigin, openOnnx } from './open-onnx.js';
 import type { OpenOptions } from './open-options.js';
 import { openState, readSafeState, readTorchState } from './open-state.js';
 import { describeStoredFile, findMainDtype, type StoredFile } from './stored-file.js';
 
+export type { ModelFormat } from '../../formats/file-kind.js';
 export type { OpenOptions } from './open-options.js';
-
-/** A file format that models are read from and written to. */
-export type ModelFormat = 'onnx' | 'torch' | 'safetensors';
 
 /** A model as the verbs handle it: an inference graph with its parameters, and what else is known of it. */
 export interface LoadedModel {
@@ -53,33 +57,14 @@ const formatNames: Readonly<Record<ModelFormat, string>> = {
   safetensors: 'a safetensors file',
 };
 
-const formatsByExtension: Readonly<Record<string, ModelFormat>> = {
-  '.onnx': 'onnx',
-  '.pt': 'torch',
-  '.pth': 'torch',
-  '.ckpt': 'torch',
-  '.th': 'torch',
-  '.bin': 'torch',
-  '.safetensors': 'safetensors',
-};
-
 /** The format that a file's extension promises. Throws UsageError for one that is none of a model's. */
 export function parseModelFormat(file: string): ModelFormat {
   // `checkpoint.pth.tar` is what PyTorch's own examples write; it is no archive.
-  const format = formatsByExtension[getModelExtension(file).toLowerCase()];
+  const format = findModelFormat(getModelExtension(file));
   if (format) return format;
   throw new UsageError(
-    `"${file}" does not look like a model: expected a name ending in ${Object.keys(formatsByExtension).join(', ')}.`,
+    `"${file}" does not look like a model: expected a name ending in ${modelExtensions.join(', ')}.`,
   );
-}
-
-/** The format that the first bytes of a file show, or `undefined`. */
-function detectFormat(bytes: Uint8Array): ModelFormat | undefined {
-  // First: the length of its header may begin with any byte.
-  if (bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0) return 'safetensors';
-  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return 'torch';
-  if (bytes[0] === 0x80 && (bytes[1] ?? 0) <= 5) return 'torch';
-  return bytes[0] === 0x08 ? 'onnx' : undefined;
 }
 
 /** Reads a whole file. Throws ShiboriError when it is missing or cannot be read. */
@@ -133,14 +118,14 @@ export async function openBytes(
   options: OpenOptions,
 ): Promise<OpenedModel> {
   if (bytes.length === 0) throw new ShiboriError(`Reading ${file}: the file is empty.`, { code: 'invalid-file', file });
-  const found = detectFormat(bytes);
+  const found = detectModelFormat(bytes);
   if (found !== undefined && found !== promised) {
     throw new ShiboriError(
       `Reading ${file}: its name promises ${formatNames[promised]}, but it holds ${formatNames[found]}. Rename it, or give the right file.`,
       { code: 'invalid-file', file },
     );
   }
-  const otherFormat = detectOtherFormat(bytes);
+  const otherFormat = describeOtherFormat(bytes);
   if (otherFormat)
     throw new ShiboriError(`Reading ${file}: it is not ${formatNames[promised]}: ${otherFormat}.`, {
       code: 'unsupported-file',

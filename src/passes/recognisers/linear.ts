@@ -128,6 +128,13 @@ export function readGemm(graph: Graph, node: Node): Gemm | string {
   return { kind: 'gemm', node, x, output, weight, storedWeight, bias, storedBias, inputs, outputs, attributes };
 }
 
+/** Returns the axis of a layer's weight that counts its outputs; `undefined` for a node without such a weight. */
+export function getOutputAxis(node: Node, rank: number): number | undefined {
+  if (node.op === 'Gemm') return readAttributes('Gemm', node).transB ? 0 : 1;
+  if (node.op === 'MatMul') return rank - 1;
+  return node.op === 'Conv' ? 0 : undefined;
+}
+
 /** Whether a Gemm scales neither its product nor its bias. */
 export const isPlainGemm = ({ attributes: { alpha, beta } }: Gemm): boolean => alpha === 1 && beta === 1;
 
