@@ -27,5 +27,4 @@ export type { MapRegression } from './schemes/layer-metric.js';
 export type { TruncationErrors, UnfoldingEnergies } from './schemes/truncation-errors.js';
 export type { LayerSensitivity, SensitivityCache } from './sensitivity-analysis.js';
 export type { BudgetUnit, LayerOption, MeasuredPoint } from './sensitivity-curves.js';
-export type { AppendGradients } from './statistics/gradient-second-moments.js';
 export type { Marginals, SecondMoments } from './statistics/second-moment-matrix.js';
