@@ -9,14 +9,56 @@
 
 export { difference, type Expression, max, mean, pick, sum } from './autodiff/expression.js';
 export type { Gradients } from './autodiff/gradients.js';
-export type { SizeChange } from './compression-run/size-figures.js';
+export type { WeightCompression } from './compression-run/compress-by-weights.js';
+export type { GoalCompression } from './compression-run/compress-to-goal.js';
+export type {
+  DecomposedLayer,
+  RankCompression,
+  RankCompressionReport,
+  SizeSummary,
+} from './compression-run/compress-with-ranks.js';
+export type { CompressedFile, CompressedModel } from './compression-run/compressed-file.js';
+export type {
+  CompressByWeightsOptions,
+  CompressImageOptions,
+  CompressModelOptions,
+  CompressToGoalOptions,
+  CompressWithRanksOptions,
+  LayerRanks,
+  SweepOptions,
+} from './compression-run/compression-options.js';
+export type {
+  Amount,
+  CompressionGoal,
+  CompressionSettings,
+  CostKind,
+  Goal,
+  LimitGoal,
+  SweepLimits,
+} from './compression-run/compression-plan.js';
+export type { CompressionReport, CompressionShape } from './compression-run/compression-report.js';
+export type { FoldReport } from './compression-run/fold-report.js';
+export type { GivenRanksBaseline } from './compression-run/given-ranks-baseline.js';
+export type { MeasuredLoss } from './compression-run/measured-loss.js';
+export type { GoalTrial } from './compression-run/reach-goal.js';
+export type { LayerFigures, SizeChange } from './compression-run/size-figures.js';
+export type { LayerSpeed } from './compression-run/speed-change.js';
+export type { SweepPoint } from './compression-run/sweep-point.js';
+export type { SweepFigures, SweepResult } from './compression-run/sweep-sizes.js';
 export type { Phase, PhasePlan } from './context/phase-clock.js';
-export type { ProgressEvent, RunContext } from './context/run-context.js';
+export type { ProgressEvent, RunContext, RunOptions } from './context/run-context.js';
 export { type NodeEngineOptions, nodeEngine } from './engine/node.js';
 export { type ErrorCode, type ErrorSubject, ShiboriError, UsageError } from './errors.js';
 export type { ScoredClass } from './evaluation/explain-images.js';
 export { decodeImage } from './images/decode-image.js';
-export { type DataOptions, type Dataset, type OpenedDataset, openDataset } from './images/open-dataset.js';
+export {
+  type DataOptions,
+  type DataSource,
+  type Dataset,
+  type OpenedDataset,
+  openDataset,
+  type ValidationOptions,
+} from './images/open-dataset.js';
 export type { Digest } from './io/download.js';
 export {
   type LoadedModel,
@@ -25,6 +67,7 @@ export {
   type OpenOptions,
   openModel,
 } from './io/models/model-file.js';
+export type { ModelSource } from './io/models/model-source.js';
 export type { DeclaredValue, OnnxOrigin } from './io/models/open-onnx.js';
 export { type SavedModel, type SaveOptions, saveModel } from './io/models/save-model.js';
 export type { StoredFile } from './io/models/stored-file.js';
@@ -45,15 +88,9 @@ export type { LayerRow } from './report/comparison-tables.js';
 export type { DataOrigin, FileOrigin, ModelOrigin, Provenance } from './report/provenance-html.js';
 export type { HistoryPoint } from './report/training-charts.js';
 export { float32, type Tensor } from './tensor/tensor.js';
-export type { KeptEpoch, TrainedEpoch } from './training-run/training-outcome.js';
+export type { KeptEpoch, TrainedEpoch, TrainingOutcome } from './training-run/training-outcome.js';
 export { type CompareOptions, compare } from './workflows/compare.js';
-export {
-  compressWithRanks,
-  type DecomposedLayer,
-  type RankCompressionFileReport,
-  type RankCompressionReport,
-  type SizeSummary,
-} from './workflows/compress-with-ranks.js';
+export { type CompressOptions, type CompressResult, compress } from './workflows/compress.js';
 export { demo } from './workflows/demo.js';
 export { type Evaluation, evaluate } from './workflows/evaluate.js';
 export { type ExplainedFiles, type ExplainOptions, type ExplainResult, explain } from './workflows/explain.js';
@@ -64,4 +101,5 @@ export { type ListedLayer, listMapLayers } from './workflows/list-layers.js';
 export { type RecipeOverrides, run } from './workflows/run.js';
 export { type RecipeResult, runRecipe } from './workflows/run-recipe.js';
 export { type FileSummary, summary } from './workflows/summarize.js';
+export { sweep } from './workflows/sweep.js';
 export { type TrainedFile, type Training, type TrainOptions, train } from './workflows/train.js';

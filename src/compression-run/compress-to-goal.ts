@@ -1,59 +1,37 @@
-import { basename, extname, join } from 'node:path';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
-import { collectWarnings, getEngine, type RunContext, reportNotes } from '../context/run-context.js';
-import { ShiboriError, UsageError } from '../errors.js';
-import { buildDataOrigin, collectProvenance, listModelFiles } from '../evaluation/collect-provenance.js';
-import { requireLabels } from '../images/open-dataset.js';
-import {
-  buildDefaultOutput,
-  type LoadedModel,
-  type OpenOptions,
-  openModel,
-  parseModelFormat,
-} from '../io/models/model-file.js';
-import { saveModel } from '../io/models/save-model.js';
-import { refuseInputAsOutput } from '../io/output-file.js';
+import { collectWarnings, type RunContext } from '../context/run-context.js';
+import { buildDataOrigin, collectProvenance } from '../evaluation/collect-provenance.js';
+import { requireLabels, resolveValidation } from '../images/open-dataset.js';
+import type { LoadedModel } from '../io/models/model-file.js';
 import { clearWorkCache, noWorkCache, openWorkCache, type WorkCache } from '../io/work-cache.js';
-import { describeSpeed, formatMilliseconds, type SpeedFigures } from '../report/comparison.js';
 import { defined } from '../values.js';
-import { planCompression } from '../workflows/planned-phases.js';
+import { type CompressedModel, getModelTitle, listSourceFiles, saveCompressed } from './compressed-file.js';
 import { measureTrainedControl } from './compression-candidate.js';
-import { type CompressionDatasets, type CompressionSources, withCompressionDatasets } from './compression-images.js';
-import type { CompressionPlan } from './compression-plan.js';
+import { type CompressionDatasets, withCompressionDatasets } from './compression-images.js';
+import { type CompressToGoalOptions, pickSettings } from './compression-options.js';
+import { planCompression } from './compression-phases.js';
+import { type CompressionPlan, resolveGoal } from './compression-plan.js';
 import type { CompressionReport } from './compression-report.js';
 import { type CompressionSession, openCompressionSession } from './compression-session.js';
 import { getMaxBytes } from './cost-limit.js';
 import { describeCompressionPage, writeCompressionPage } from './describe-compression.js';
 import { measureGivenRanksBaseline } from './given-ranks-baseline.js';
 import { reachGoal } from './reach-goal.js';
-import { type LayerFigures, measureLayerFigures, measureSizeChange } from './size-figures.js';
-import { isSlower, measureSpeedChange, type PlacedLayer } from './speed-change.js';
+import { measureLayerFigures, measureSizeChange } from './size-figures.js';
+import { measureSpeedChange, type PlacedLayer, refuseSlower } from './speed-change.js';
 import { getStorage } from './weight-storage.js';
+
+/** Holds a model that was compressed to a goal, with what was measured, and the report where one was asked for. */
+export type GoalCompression = CompressionReport &
+  CompressedModel & {
+    /** The page of the report. */
+    readonly page?: string;
+  };
 
 /** Seconds that each batch size of the speed verdict is measured for. */
 const SPEED_SECONDS = 1;
 
-/** Throws when the model runs slower than it did, naming the layers that do. */
-function refuseSlower(speed: readonly SpeedFigures[], layers: readonly LayerFigures[]): void {
-  if (!speed.some(isSlower)) return;
-  const figures = speed
-    .map(
-      (each) =>
-        `batch ${each.batch}: ${formatMilliseconds(each.beforeMs)} → ${formatMilliseconds(each.afterMs)}, ${describeSpeed(each)}`,
-    )
-    .join('; ');
-  const slower = layers.flatMap(({ path, speed: own }) => (own && isSlower(own) ? [{ path, ratio: own.ratio }] : []));
-  const which = slower
-    .sort((a, b) => b.ratio - a.ratio)
-    .map(({ path, ratio }) => `${path} (${ratio.toFixed(2)} times)`)
-    .join(', ');
-  throw new ShiboriError(
-    `The squeezed model runs slower than the original (${figures}). ${which === '' ? 'No layer alone does' : `Slower than they were: ${which}`}. Take it with \`allowSlower\`, choose others with \`layers\`, or limit \`macs\` instead. Nothing was written.`,
-    { code: 'slower' },
-  );
-}
-
-/** Where the squeezed layers lie. */
+/** Lists the compressed layers with the names of the values that they lie between. */
 function listPlacedLayers(session: CompressionSession, layers: readonly LayerOutcome[]): PlacedLayer[] {
   const ends = new Map(session.layers.map(({ path, x, output }) => [path, { from: x.name, to: output.name }]));
   return layers.flatMap(({ path, scheme }) => {
@@ -63,30 +41,29 @@ function listPlacedLayers(session: CompressionSession, layers: readonly LayerOut
 }
 
 /**
- * Squeezes a loaded model until it reaches a goal, measured on validation images. The model itself is not changed; the
- * same images, plan and seed give the same result.
+ * Compresses a model until it reaches a goal, measured on validation images. The model itself is not changed; the same
+ * images, plan and seed give the same result.
  *
- * @param memory what was found before, and where to keep what is found now: the same call goes on where one was stopped.
- *   Default: nothing is kept.
+ * @param work what was found before, and where to keep what is found now: the same call resumes where one was stopped.
  * @returns the model as it is to be written (weights in the plan's storage), and why it is as it is.
- * @throws UsageError for a pattern that fits no layer, ShiboriError when the goal cannot be met (says what can), or when
- *   the result runs slower than the original and the plan does not allow that.
  */
-export async function compressModelToGoal(
+async function reachMeasuredGoal(
   model: LoadedModel,
-  sets: CompressionDatasets,
-  plan: CompressionPlan,
-  context: RunContext = {},
-  memory: WorkCache = noWorkCache,
-): Promise<{ readonly model: LoadedModel; readonly report: CompressionReport }> {
+  {
+    sets,
+    plan,
+    work,
+  }: { readonly sets: CompressionDatasets; readonly plan: CompressionPlan; readonly work: WorkCache },
+  context: RunContext,
+): Promise<{ readonly model: LoadedModel; readonly figures: CompressionReport }> {
   const start = performance.now();
   if (plan.goal.kind === 'accuracyDrop') {
     requireLabels(
       sets.validation,
-      '`maxAccuracyDrop` counts correct predictions. Give another goal (`parameters`, `size`, `macs`, `maxError`), or validation images with labels (`validationData`)',
+      '`accuracyDrop` counts correct predictions. Give another goal (`parameters`, `size`, `macs`, `error`), or validation images with labels (`validationData`)',
     );
   }
-  const session = await openCompressionSession(model, sets, plan, context, memory);
+  const session = await openCompressionSession(model, sets, plan, context, work);
   const before = await session.getOriginalPredictions();
   const { candidate, trials } = await reachGoal(session);
   context.signal?.throwIfAborted();
@@ -94,19 +71,14 @@ export async function compressModelToGoal(
   context.onProgress?.({ phase: 'speed', done: 0, total: 1 });
   const speed = await measureSpeedChange(session.engine, model.graph, stored.graph, SPEED_SECONDS);
   const graphs = { folded: session.simplified, stored: stored.graph, float: candidate.model.graph };
-  const layers = await measureLayerFigures(
-    session.engine,
-    model,
-    graphs,
-    candidate.layers,
-    listPlacedLayers(session, candidate.layers),
-  );
+  const placed = listPlacedLayers(session, candidate.layers);
+  const layers = await measureLayerFigures(session.engine, model, graphs, candidate.layers, placed);
   context.onProgress?.({ phase: 'speed', done: 1, total: 1 });
   if (!plan.allowSlower) refuseSlower(speed, layers);
   const control = plan.control && plan.finetuneEpochs ? await measureTrainedControl(session) : undefined;
-  const byHand =
-    plan.baselinePlan === undefined ? undefined : await measureGivenRanksBaseline(session, plan.baselinePlan);
-  const report: CompressionReport = {
+  const { baselinePlan } = plan;
+  const byHand = baselinePlan === undefined ? undefined : await measureGivenRanksBaseline(session, baselinePlan);
+  const figures: CompressionReport = {
     goal: plan.goal,
     data: {
       train: sets.train.source.name,
@@ -115,7 +87,7 @@ export async function compressModelToGoal(
       validationPart: sets.validation.source.part ?? null,
       validationImages: loss.images,
       heldOut: sets.isValidationSplitOff,
-      calibrationImages: (await session.getCalibrationImages()).reduce((sum, { dims }) => sum + (dims[0] ?? 0), 0),
+      calibrationImages: await session.countCalibrationImages(),
     },
     store: getStorage(plan, model),
     size: await measureSizeChange(await session.measureOriginalSize(), stored, candidate.model),
@@ -135,89 +107,45 @@ export async function compressModelToGoal(
     speed,
     seconds: (performance.now() - start) / 1000,
   };
-  return { model: stored, report };
+  return { model: stored, figures };
 }
-
-/** Where a squeezed model goes. Throws a UsageError for a file that is no ONNX file, and for the model itself. */
-export function resolveOutput(file: string, wanted: string | undefined): string {
-  const output = wanted ?? buildDefaultOutput(file, 'compressed', '.onnx');
-  refuseInputAsOutput(output, [file]);
-  if (parseModelFormat(output) === 'onnx') return output;
-  throw new UsageError(
-    `-o ${output}: only an ONNX file holds layers that were taken apart; a state dict has no graph to say how its factors belong together. Give a name ending in .onnx.`,
-  );
-}
-
-/** Where the work on a model file is kept: other goals and sweeps take up what they have in common. */
-export function resolveWorkFolder(file: string, wanted: string | undefined): string {
-  return wanted ?? join('shibori-out', 'compress', basename(file, extname(file)));
-}
-
-/** Options of a squeeze of files. */
-export interface CompressFileOptions extends CompressionSources, OpenOptions {
-  /** The file to write. Default: `MODEL-compressed.onnx` in the working folder. */
-  readonly output?: string;
-  /** Where the work is kept, to be gone on with. Default: `shibori-out/compress/MODEL`. */
-  readonly work?: string;
-  /** Begin anew, whatever is kept there. */
-  readonly fresh?: boolean;
-}
-
-/** What a squeeze of files did: the model, and the page that shows it. */
-export type CompressionFileReport = CompressionReport & {
-  readonly output: string;
-  readonly outputBytes: number;
-  readonly page: string;
-};
 
 /**
- * Squeezes a model file to a goal and writes the result, an ONNX file.
+ * Compresses an opened model to a goal, and writes its file and report where they are asked for.
  *
- * @throws as `squeezeModel`; nothing is written then.
+ * @throws UsageError for a pattern that fits no layer, ShiboriError when the goal cannot be met (says what can), or when
+ *   the result runs slower than the original and `allowSlower` is not set. Nothing is written then.
  */
-export async function compressToGoal(
-  file: string,
-  plan: CompressionPlan,
-  options: CompressFileOptions,
-  context: RunContext = {},
-): Promise<CompressionFileReport> {
-  const output = resolveOutput(file, options.output);
-  const model = await openModel(file, options);
-  reportNotes(model, context);
-  const folder = resolveWorkFolder(file, options.work);
-  if (options.fresh) await clearWorkCache(folder);
-  return withCompressionDatasets(options, plan.seed ?? 42, context, async (sets) => {
+export async function compressToGoal(model: LoadedModel, options: CompressToGoalOptions): Promise<GoalCompression> {
+  const { output, report, work, seed = 42 } = options;
+  const plan: CompressionPlan = { ...pickSettings(options), goal: resolveGoal(options.goal) };
+  if (options.fresh && work !== undefined) await clearWorkCache(work);
+  return withCompressionDatasets(options, resolveValidation(options), seed, options, async (sets) => {
     const counts = { train: sets.train.source.items.length, validation: sets.validation.source.items.length };
-    context.onPhases?.(planCompression(plan, counts));
-    const { warnings, context: listening } = collectWarnings(context);
-    const { model: compressed, report } = await compressModelToGoal(
-      model,
-      sets,
-      plan,
-      listening,
-      openWorkCache(folder),
-    );
-    context.signal?.throwIfAborted();
-    const written = await saveModel(compressed, output, {
-      engine: getEngine(context),
-      ...getMaxBytes(model, plan.goal),
-    });
-    const result = { ...report, output: written.file, outputBytes: written.sizeBytes };
+    options.onPhases?.(planCompression(plan, counts));
+    const { warnings, context } = collectWarnings(options);
+    const cache = work === undefined ? noWorkCache : openWorkCache(work);
+    const { model: compressed, figures } = await reachMeasuredGoal(model, { sets, plan, work: cache }, context);
+    const limit = getMaxBytes(model, plan.goal);
+    const written = await saveCompressed(compressed, output, limit, options);
+    const result = { ...figures, ...written };
+    if (report === undefined) return { model: compressed, ...result };
+    const { calibrationImages, validationImages } = figures.data;
     const provenance = await collectProvenance(
       {
         models: [
-          { name: 'original', model, files: listModelFiles(model) },
-          { name: 'compressed', model: compressed, files: [written.file] },
+          { name: 'original', model, files: listSourceFiles(model) },
+          { name: 'compressed', model: compressed, files: written.output === undefined ? [] : [written.output] },
         ],
         data: [
-          buildDataOrigin('calibration', sets.train, report.data.calibrationImages),
-          buildDataOrigin('measured', sets.validation, report.data.validationImages),
+          buildDataOrigin('calibration', sets.train, calibrationImages),
+          buildDataOrigin('measured', sets.validation, validationImages),
         ],
-        seed: plan.seed ?? 42,
+        seed,
       },
-      context,
+      options,
     );
-    const page = describeCompressionPage(report, basename(file), { warnings, provenance });
-    return { ...result, page: await writeCompressionPage(folder, page, result) };
+    const page = describeCompressionPage(figures, getModelTitle(model), { warnings, provenance });
+    return { model: compressed, ...result, page: await writeCompressionPage(report, page, result) };
   });
 }

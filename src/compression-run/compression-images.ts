@@ -7,7 +7,7 @@ import { ShiboriError, UsageError } from '../errors.js';
 import { findFixedBatch } from '../graph/batch.js';
 import { openImageLoader } from '../images/image-pool.js';
 import {
-  type DataOptions,
+  type DataSourceOptions,
   type Dataset,
   requirePreprocess,
   takeImages,
@@ -53,22 +53,15 @@ export function splitDatasets(data: Dataset, validation: Dataset | undefined, se
   };
 }
 
-/** Where the images of a squeeze are. */
-export interface CompressionSources extends DataOptions {
-  /** Validation images. Default: the data set's part `val` or `test`, else a seeded tenth of the others is held out. */
-  readonly validation?: DataOptions;
-}
-
-/** Opens both sets, and closes them when `use` is done. */
+/** Opens calibration and validation images, and closes them when `use` is done. */
 export async function withCompressionDatasets<T>(
-  sources: CompressionSources,
+  data: DataSourceOptions,
+  validation: DataSourceOptions | undefined,
   seed: number,
   context: RunContext,
   use: (sets: CompressionDatasets) => Promise<T>,
 ): Promise<T> {
-  return withTrainingSets(sources, sources.validation, context, (train, validation) =>
-    use(splitDatasets(train, validation, seed)),
-  );
+  return withTrainingSets(data, validation, context, (train, held) => use(splitDatasets(train, held, seed)));
 }
 
 /**

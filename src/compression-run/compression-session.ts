@@ -65,14 +65,16 @@ export interface CompressionSession {
   measureLoss(key: string, make: () => Promise<LoadedModel>): Promise<MeasuredLoss>;
   /** What the original takes, as an ONNX file. */
   measureOriginalSize(): Promise<SizeFigures>;
-  /** The images that statistics are taken of. */
-  getCalibrationImages(): Promise<readonly Tensor[]>;
+  /** Loads the images that statistics are computed from. */
+  loadCalibrationImages(): Promise<readonly Tensor[]>;
+  /** Counts them. */
+  countCalibrationImages(): Promise<number>;
   /** What each layer is worth. */
   getAnalysedNetwork(): Promise<AnalysedNetwork>;
 }
 
-/** Images whose maps are compared unless a plan says how many. */
-const DEFAULT_MAP_IMAGES = 64;
+/** Images whose maps are compared unless a plan states another number. */
+export const DEFAULT_MAP_IMAGES = 64;
 
 /** The layers that patterns choose. Throws a UsageError for a pattern that chooses none. */
 export function chooseLayers(graph: Graph, patterns: readonly string[] | undefined) {
@@ -195,7 +197,8 @@ export async function openCompressionSession(
         measureModelLoss(original, await before(), await make(), sets.validation, mapImages, context),
       ),
     measureOriginalSize: memoize(() => measureModelSize(original)),
-    getCalibrationImages: calibration,
+    loadCalibrationImages: calibration,
+    countCalibrationImages: async () => (await calibration()).reduce((sum, { dims }) => sum + Number(dims[0]), 0),
     getAnalysedNetwork: memoize(async () => {
       const options = {
         ...buildCompressToBudgetOptions({ plan, context }),

@@ -4,7 +4,7 @@ import type { Accuracy } from '../metrics/accuracy.js';
 import { rankPlanSchema, readYaml } from '../recipes/recipe.js';
 import type { MapFigures } from '../report/comparison.js';
 import { defined } from '../values.js';
-import { compressModelWithRanks } from '../workflows/compress-with-ranks.js';
+import { compressModelWithRanks } from './compress-with-ranks.js';
 import type { CompressionSession } from './compression-session.js';
 import { measureSizeChange, type SizeChange } from './size-figures.js';
 

@@ -1,10 +1,11 @@
 /** Whether a squeezed model runs slower than the original, and which of its layers do. */
 
 import type { Engine } from '../engine/engine.js';
+import { ShiboriError } from '../errors.js';
 import { chooseTimedBatches, measureSpeed } from '../evaluation/measure-speed.js';
 import type { Graph, Value } from '../graph/model.js';
 import { rewrite } from '../passes/rewrite.js';
-import type { SpeedFigures } from '../report/comparison.js';
+import { describeSpeed, formatMilliseconds, type SpeedFigures } from '../report/comparison.js';
 
 /**
  * Ratios vary by about this much between two measurements, because each loads its sessions anew; the interval holds for the
@@ -72,4 +73,27 @@ export async function measureLayerSpeeds(
     found.set(path, { beforeMs, afterMs, ratio, ratioInterval });
   }
   return found;
+}
+
+/** Throws a ShiboriError when the model runs slower than the original; it names the layers that do. */
+export function refuseSlower(
+  speed: readonly SpeedFigures[],
+  layers: readonly { readonly path: string; readonly speed?: LayerSpeed }[],
+): void {
+  if (!speed.some(isSlower)) return;
+  const figures = speed
+    .map(
+      (each) =>
+        `batch ${each.batch}: ${formatMilliseconds(each.beforeMs)} → ${formatMilliseconds(each.afterMs)}, ${describeSpeed(each)}`,
+    )
+    .join('; ');
+  const slower = layers.flatMap(({ path, speed: own }) => (own && isSlower(own) ? [{ path, ratio: own.ratio }] : []));
+  const which = slower
+    .sort((a, b) => b.ratio - a.ratio)
+    .map(({ path, ratio }) => `${path} (${ratio.toFixed(2)} times)`)
+    .join(', ');
+  throw new ShiboriError(
+    `The compressed model runs slower than the original (${figures}). ${which === '' ? 'No layer alone does' : `Slower than they were: ${which}`}. Accept it with \`allowSlower\`, choose others with \`layers\`, or limit \`macs\` instead. Nothing was written.`,
+    { code: 'slower' },
+  );
 }

@@ -1,29 +1,31 @@
 import { join } from 'node:path';
-import { type RunContext, reportNotes } from '../context/run-context.js';
-import { type OpenOptions, openModel } from '../io/models/model-file.js';
-import { saveModel } from '../io/models/save-model.js';
-import { openWorkCache } from '../io/work-cache.js';
+import type { RunContext, RunOptions } from '../context/run-context.js';
+import { resolveValidation } from '../images/open-dataset.js';
+import type { LoadedModel } from '../io/models/model-file.js';
+import { openModelSource } from '../io/models/model-source.js';
+import { noWorkCache, openWorkCache } from '../io/work-cache.js';
 import type { Accuracy } from '../metrics/accuracy.js';
 import type { MapFigures } from '../report/comparison.js';
+import { saveCompressed } from './compressed-file.js';
 import { makeCandidateWithin, toCostedModel } from './compression-candidate.js';
-import { type CompressionSources, withCompressionDatasets } from './compression-images.js';
-import type { CompressionPlan } from './compression-plan.js';
+import { withCompressionDatasets } from './compression-images.js';
+import { pickSettings, type SweepOptions } from './compression-options.js';
+import type { LimitGoal } from './compression-plan.js';
 import { type CompressionSession, openCompressionSession } from './compression-session.js';
-import { type Cost, computeLimit, getMaxBytes, LimitUnreachable } from './cost-limit.js';
+import { computeLimit, getMaxBytes, LimitUnreachable } from './cost-limit.js';
 import { measureSizeChange, type SizeChange } from './size-figures.js';
 
-/** A plan whose goal is a limit of its cost. */
-export type LimitPlan = CompressionPlan & { readonly goal: { readonly kind: Cost } };
-
-/** One size of a sweep, and what it came to. */
+/** Holds one limit of a sweep, and the model that keeps it. */
 export interface SweepPoint {
-  readonly goal: LimitPlan['goal'];
+  readonly goal: LimitGoal;
   /** In the unit of the goal. */
   readonly limit: number;
   /** The smallest that can be had, where the limit is below it. */
   readonly smallest?: number;
   readonly reached?: {
-    readonly file: string;
+    /** The file that was written, where `output` names a folder; else the model itself. */
+    readonly file?: string;
+    readonly model?: LoadedModel;
     readonly size: SizeChange;
     readonly images: number;
     /** Absent where the validation images have no labels, as is what follows. */
@@ -39,41 +41,36 @@ export interface SweepPoint {
   };
 }
 
-/** Files of a sweep, in a form that another thread can be told. */
-export interface SweepFiles extends CompressionSources, OpenOptions {
-  readonly model: string;
-  /** Where squeezed models go, and where the work is kept. */
-  readonly output: string;
-  readonly work: string;
-}
+/** Lists the options of a sweep without what belongs to a thread: all of it can be sent to another one. */
+export type SweepSources = Omit<SweepOptions, keyof RunOptions>;
 
-/** Opens what points are made from, runs something with it, and closes the images. */
-export async function withCompressionSession<T>(
-  files: SweepFiles,
-  plan: CompressionPlan,
+/** Opens what points are made from, calls `use` with it, and closes the images. */
+export async function withSweepSession<T>(
+  sources: SweepSources,
+  goal: LimitGoal,
   context: RunContext,
-  use: (shop: CompressionSession) => Promise<T>,
+  use: (session: CompressionSession) => Promise<T>,
 ): Promise<T> {
-  const model = await openModel(files.model, files);
-  reportNotes(model, context);
-  return withCompressionDatasets(files, plan.seed ?? 42, context, async (sets) =>
-    use(await openCompressionSession(model, sets, plan, context, openWorkCache(files.work))),
+  const { work, seed = 42 } = sources;
+  const model = await openModelSource(sources.model, sources, context);
+  const plan = { ...pickSettings(sources), goal };
+  const cache = work === undefined ? noWorkCache : openWorkCache(work);
+  return withCompressionDatasets(sources, resolveValidation(sources), seed, context, async (sets) =>
+    use(await openCompressionSession(model, sets, plan, context, cache)),
   );
 }
 
-/** Makes, measures and saves one point. */
+/** Compresses to one limit, measures the model and saves it where a folder is given. */
 export async function makeSweepPoint(
   session: CompressionSession,
-  goal: LimitPlan['goal'],
-  output: string,
+  goal: LimitGoal,
+  output: string | undefined,
 ): Promise<SweepPoint> {
   const { limit } = await computeLimit(toCostedModel(session), goal);
   try {
     const { stored, model, layers, loss } = await makeCandidateWithin(session, goal.kind, limit);
-    const { file } = await saveModel(stored, join(output, `${goal.kind}-${limit}.onnx`), {
-      engine: session.engine,
-      ...getMaxBytes(session.original, goal),
-    });
+    const file = output === undefined ? undefined : join(output, `${goal.kind}-${limit}.onnx`);
+    await saveCompressed(stored, file, getMaxBytes(session.original, goal), session.context);
     const chosen = layers.flatMap(({ path, scheme, ranks }) =>
       scheme ? [`${path}: ${scheme} ${ranks.join(', ')}`] : [],
     );
@@ -81,7 +78,7 @@ export async function makeSweepPoint(
       goal,
       limit,
       reached: {
-        file,
+        ...(file === undefined ? { model: stored } : { file }),
         size: await measureSizeChange(await session.measureOriginalSize(), stored, model),
         ...loss,
         layers: chosen,

@@ -61,11 +61,38 @@ export interface OpenedDataset extends Dataset {
 export type DataSource = string | Dataset;
 
 /** Lists the options of a task on images that may be open already. All but `data` apply to images that are not. */
-export type DataSourceOptions = DataOptions | (Omit<DataOptions, 'data'> & { readonly data: Dataset });
+export interface DataSourceOptions extends Omit<DataOptions, 'data'> {
+  readonly data: DataSource;
+}
+
+/** Lists the options of images that validate what is learnt from others. */
+export interface ValidationOptions {
+  /** Validation images. Default: the part `val`, else `test`, of the data set, where it has one. */
+  readonly validationData?: DataSource;
+  /** A file that lists the validation images, in `validationData` or else in `data`. */
+  readonly validationSplit?: string;
+}
 
 /** Tells options that name a source from those that hold an opened data set. */
-const namesData = (options: DataOptions | { readonly data: Dataset }): options is DataOptions =>
-  typeof options.data === 'string';
+const namesData = (options: DataSourceOptions): options is DataOptions => typeof options.data === 'string';
+
+/**
+ * Reads the options of validation images; `undefined` where none of them is given.
+ *
+ * @throws UsageError for a split file of an opened data set.
+ */
+export function resolveValidation(
+  options: ValidationOptions & { readonly data: DataSource },
+): DataSourceOptions | undefined {
+  const { validationData, validationSplit } = options;
+  if (validationSplit === undefined) return validationData === undefined ? undefined : { data: validationData };
+  const data = validationData ?? options.data;
+  if (typeof data === 'string') return { data, split: validationSplit };
+  throw new UsageError(
+    '`validationSplit` lists images of a folder, an archive or a built-in name; an opened data set has its images already. Open the validation images with `openDataset` and give them as `validationData`.',
+    { option: 'validationSplit' },
+  );
+}
 
 /** Sizes of the parts of the built-in digits. */
 const DIGITS = { train: 8000, validation: 1000 } as const;
@@ -191,8 +218,9 @@ export async function withDataset<T>(
   context: RunContext,
   use: (dataset: Dataset) => Promise<T>,
 ): Promise<T> {
-  if (!namesData(options)) return use(options.data);
-  const dataset = await openDataset(options, purpose);
+  const { data } = options;
+  if (typeof data !== 'string') return use(data);
+  const dataset = await openDataset({ ...options, data }, purpose);
   try {
     reportChoices(dataset, context);
     return await use(dataset);

@@ -1,7 +1,7 @@
 import { findFixedBatch } from '../graph/batch.js';
 import { isStatic } from '../graph/dims.js';
 import type { Dim, Graph, Node } from '../graph/model.js';
-import { listLayers } from '../graph/module-path.js';
+import { listLayers, matchesPattern } from '../graph/module-path.js';
 import { listParameters, type Parameter } from '../graph/parameters.js';
 import { findReachable } from '../graph/uses.js';
 import { countNodeMacs } from '../ops/count-macs.js';
@@ -126,4 +126,9 @@ export function summarizeImage(graph: Graph): Summary {
   const images = findFixedBatch(graph) ?? 1;
   const layers = summary.layers.map((layer) => ({ ...layer, multAdds: layer.multAdds / images }));
   return { ...summary, multAdds: summary.multAdds / images, layers };
+}
+
+/** Builds a predicate from patterns such as `classifier.*` that tells whether a training changes a parameter. */
+export function buildTrainedPredicate(patterns: readonly string[]): (parameter: string) => boolean {
+  return (parameter) => patterns.some((pattern) => matchesPattern(parameter, pattern));
 }

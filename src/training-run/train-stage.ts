@@ -8,6 +8,7 @@ import { checkLabels, type Dataset, requirePreprocess } from '../images/open-dat
 import { computeCacheKey } from '../io/feature-cache.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { openCheckpointFile } from '../io/training-checkpoint-file.js';
+import { buildTrainedPredicate } from '../models/summary.js';
 import {
   buildAugmentation,
   buildOptimizer,
@@ -22,7 +23,6 @@ import type { ValidationResult } from '../train/best-weights.js';
 import { type FitProgress, type FitResult, fit } from '../train/fit.js';
 import type { CheckpointStore, EpochRecord } from '../train/training-state.js';
 import { defined } from '../values.js';
-import { buildTrainedPredicate } from '../workflows/summarize.js';
 import { buildDistillation } from './distillation-options.js';
 import { FeatureCache, openTrainingData } from './training-data-loader.js';
 import { createProgressReporter, type MetricsLog } from './training-log.js';

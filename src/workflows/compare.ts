@@ -4,6 +4,7 @@ import { UsageError } from '../errors.js';
 import { buildDataOrigin, collectProvenance, listModelFiles } from '../evaluation/collect-provenance.js';
 import { compareMaps, type MapOptions } from '../evaluation/compare-maps.js';
 import { comparePredictions } from '../evaluation/compare-predictions.js';
+import { planComparison } from '../evaluation/comparison-phases.js';
 import { listOutputNames } from '../evaluation/label-map.js';
 import { chooseTimedBatches, measureSpeed } from '../evaluation/measure-speed.js';
 import { measureModelSize } from '../evaluation/model-size.js';
@@ -22,7 +23,6 @@ import type { Comparison } from '../report/comparison.js';
 import { buildComparisonReport, type ReportExtras } from '../report/comparison-page.js';
 import { describeVerdict } from '../report/verdict.js';
 import { defined } from '../values.js';
-import { planComparison } from './planned-phases.js';
 
 /** Options of `compare`. */
 export interface CompareOptions extends MapOptions {

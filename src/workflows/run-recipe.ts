@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { compressModelWithRanks, type RankCompressionReport } from '../compression-run/compress-with-ranks.js';
 import { getEngine, type RunContext } from '../context/run-context.js';
 import { findIndexByPath, getItem } from '../data/image-items.js';
 import { buildTriptychRow, explainImages } from '../evaluation/explain-images.js';
@@ -17,7 +18,6 @@ import type { Comparison } from '../report/comparison.js';
 import { range } from '../tensor/dims.js';
 import { defined } from '../values.js';
 import { compareModels } from './compare.js';
-import { compressModelWithRanks, type RankCompressionReport } from './compress-with-ranks.js';
 import { type Evaluation, evaluateModel } from './evaluate.js';
 import { type Finetuning, finetuneModel } from './finetune.js';
 

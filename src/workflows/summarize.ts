@@ -1,10 +1,9 @@
 import type { Preprocess } from '../data/preprocess.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
-import { matchesPattern } from '../graph/module-path.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';
 import type { OnnxOrigin } from '../io/models/open-onnx.js';
 import type { PreprocessPart } from '../models/preprocessing.js';
-import { type Summary, summarize } from '../models/summary.js';
+import { buildTrainedPredicate, type Summary, summarize } from '../models/summary.js';
 import { describeScores, type LabelKind, type OutputKind } from '../ops/scores/scores.js';
 import { defined } from '../values.js';
 
@@ -38,11 +37,6 @@ export interface FileSummary extends Summary {
   readonly scores: { readonly output: string; readonly kind: OutputKind; readonly labels: LabelKind } | null;
   /** What was changed or assumed to open the file, in sentences. */
   readonly notes: readonly string[];
-}
-
-/** A predicate from patterns such as `classifier.*`: whether a training changes a parameter. */
-export function buildTrainedPredicate(patterns: readonly string[]): (parameter: string) => boolean {
-  return (parameter) => patterns.some((pattern) => matchesPattern(parameter, pattern));
 }
 
 /**

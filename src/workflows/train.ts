@@ -29,8 +29,8 @@ import {
   type TrainingOutcome,
   warnIfNoGain,
 } from '../training-run/training-outcome.js';
+import { planTraining } from '../training-run/training-phases.js';
 import { defined } from '../values.js';
-import { planTraining } from './planned-phases.js';
 
 export type { TrainedEpoch } from '../training-run/training-outcome.js';
 

@@ -3,12 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compressFileWithoutImages } from '../../src/compression-run/compress-without-images.js';
-import type { CompressionPlan } from '../../src/compression-run/compression-plan.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
+import { type CompressByWeightsOptions, compress } from '../../src/workflows/compress.js';
 import { random } from '../compression/support.js';
 import { shibori } from '../support/shibori.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
@@ -21,8 +20,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const squeezed = (plan: CompressionPlan, name: string) =>
-  compressFileWithoutImages(files.onnx, plan, { inputSize: [8, 8], output: join(folder, name) }, { threads: 1 });
+async function run(options: Omit<CompressByWeightsOptions, 'model'>, name: string) {
+  const output = join(folder, name);
+  return { ...(await compress({ model: files.onnx, inputSize: [8, 8], output, threads: 1, ...options })), output };
+}
 
 async function outputs(file: string): Promise<Float32Array> {
   const { graph } = await openModel(file, { inputSize: [8, 8] });
@@ -31,15 +32,16 @@ async function outputs(file: string): Promise<Float32Array> {
   return expectFloat32(found[graph.outputs[0]?.name ?? ''], 'outputs').data;
 }
 
-describe('squeezing without images', () => {
+describe('compress without images', () => {
   it.each([
-    ['params', 0.75],
+    ['parameters', 0.75],
     // Of the bytes of the file as it came: in one of 6 kB, what is written about the model takes 5 %.
     ['size', 0.8],
     ['macs', 0.75],
   ] as const)('keeps a limit of %s', async (kind, share) => {
-    const { size, output } = await squeezed({ goal: { kind, most: { share } } }, `${kind}.onnx`);
-    const ratio = { params: size.ratio.parameters, size: size.ratio.onnxBytes, macs: size.ratio.multAdds }[kind];
+    const goal = { parameters: { parameters: share }, size: { size: share }, macs: { macs: share } }[kind];
+    const { size, output } = await run({ goal }, `${kind}.onnx`);
+    const ratio = { parameters: size.ratio.parameters, size: size.ratio.onnxBytes, macs: size.ratio.multAdds }[kind];
     expect(ratio).toBeLessThanOrEqual(share);
     expect((await outputs(output)).every(Number.isFinite)).toBe(true);
   });
@@ -48,7 +50,7 @@ describe('squeezing without images', () => {
     const before = await outputs(files.onnx);
     const far: number[] = [];
     for (const most of [0.6, 0.2, 0.01]) {
-      const { layers, output } = await squeezed({ goal: { kind: 'error', most } }, `error-${most}.onnx`);
+      const { layers, output } = await run({ goal: { error: most } }, `error-${most}.onnx`);
       for (const { predicted } of layers) expect(Math.sqrt(2 * predicted)).toBeLessThanOrEqual(most);
       far.push(Math.max(...(await outputs(output)).map((value, i) => Math.abs(value - (before[i] ?? Number.NaN)))));
     }
@@ -58,18 +60,18 @@ describe('squeezing without images', () => {
   });
 
   it('refuses what is measured on images, and what cannot be reached', async () => {
-    const goal = { kind: 'params', most: { share: 0.75 } } as const;
-    await expect(squeezed({ goal: { kind: 'accuracyDrop', most: 1 } }, 'a.onnx')).rejects.toThrow('give `data`');
-    await expect(squeezed({ goal, minMapSimilarity: 0.9 }, 'a.onnx')).rejects.toThrow('`minMapSimilarity`');
-    await expect(squeezed({ goal, finetuneEpochs: 1 }, 'a.onnx')).rejects.toThrow('`finetune`');
-    await expect(squeezed({ goal, rounds: 2 }, 'a.onnx')).rejects.toThrow('`rounds`');
-    await expect(squeezed({ goal: { kind: 'params', most: { amount: 5 } } }, 'a.onnx')).rejects.toThrow(
+    const goal = { parameters: 0.75 };
+    await expect(run({ goal: { accuracyDrop: 1 } }, 'a.onnx')).rejects.toThrow('give `data`');
+    await expect(run({ goal, minMapSimilarity: 0.9 }, 'a.onnx')).rejects.toThrow('`minMapSimilarity`');
+    await expect(run({ goal, finetuneEpochs: 1 }, 'a.onnx')).rejects.toThrow('`finetuneEpochs`');
+    await expect(run({ goal, rounds: 2 }, 'a.onnx')).rejects.toThrow('`rounds`');
+    await expect(run({ goal: { parameters: 5 } }, 'a.onnx')).rejects.toThrow(
       /cannot be reached, the smallest is \d+ parameters/,
     );
     expect(existsSync(join(folder, 'a.onnx'))).toBe(false);
   });
 
-  it('warns that nobody knows what it costs, as a process', async () => {
+  it('warns that the cost is unknown, as a process', async () => {
     const output = join(folder, 'process.onnx');
     const { code, stderr, stdout } = await shibori([
       'compress',

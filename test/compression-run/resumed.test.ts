@@ -3,10 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
-import type { CompressionPlan } from '../../src/compression-run/compression-plan.js';
-import { sweep } from '../../src/compression-run/sweep-sizes.js';
 import type { ProgressEvent } from '../../src/context/run-context.js';
+import { type CompressToGoalOptions, compress } from '../../src/workflows/compress.js';
+import { sweep } from '../../src/workflows/sweep.js';
 import { shibori } from '../support/shibori.js';
 import { writeImages, writeTinyStudy } from '../support/tiny-recipe.js';
 
@@ -18,47 +17,46 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const plan: CompressionPlan = {
-  goal: { kind: 'params', most: { share: 0.6 } },
+/** Options of a compression in a work folder of its own. */
+const optionsOf = (name: string) => ({
+  model: files.onnx,
+  data: files.images,
+  goal: { parameters: 0.6 },
   finetuneEpochs: 1,
   control: true,
   allowSlower: true,
-};
+  inputSize: [8, 8] as const,
+  output: join(folder, `${name}.onnx`),
+  work: join(folder, `${name}-work`),
+  report: join(folder, `${name}-work`),
+  threads: 1,
+  workers: 0,
+});
 
-/** A squeeze in a work folder; tells its stages. */
+/** Compresses in a work folder, and lists the phases. */
 async function run(
   name: string,
-  options: Partial<CompressionPlan> = {},
+  options: Partial<CompressToGoalOptions> = {},
   signal?: AbortSignal,
-  onStage?: (event: ProgressEvent) => void,
+  onPhase?: (event: ProgressEvent) => void,
   fresh = false,
 ) {
   const events: string[] = [];
-  const result = await compressToGoal(
-    files.onnx,
-    { ...plan, ...options },
-    {
-      data: files.images,
-      inputSize: [8, 8],
-      output: join(folder, `${name}.onnx`),
-      work: join(folder, `${name}-work`),
-      fresh,
+  const result = await compress({
+    ...optionsOf(name),
+    ...options,
+    fresh,
+    onProgress: (event) => {
+      events.push(`${event.phase} ${event.fields?.layer ?? ''}`.trim());
+      onPhase?.(event);
     },
-    {
-      threads: 1,
-      workers: 0,
-      onProgress: (event) => {
-        events.push(`${event.phase} ${event.fields?.layer ?? ''}`.trim());
-        onStage?.(event);
-      },
-      ...(signal ? { signal } : {}),
-    },
-  );
+    ...(signal ? { signal } : {}),
+  });
   return { result, events };
 }
 
-describe('a squeeze that was stopped', () => {
-  it('goes on where it was, to the same file', async () => {
+describe('a compression that was stopped', () => {
+  it('resumes, and ends with the same file', async () => {
     const whole = await run('whole');
     const { before, after, ratio } = whole.result.size;
     const sizes = await readFile(join(folder, 'whole-work', 'figures', 'sizes.csv'), 'utf8');
@@ -67,7 +65,7 @@ describe('a squeeze that was stopped', () => {
     );
     const controller = new AbortController();
     const stopped = run('parts', {}, controller.signal, ({ phase, done }) => {
-      // After the first layer was studied.
+      // After the first layer was analysed.
       if (phase === 'curves' && done === 1) controller.abort();
     });
     await expect(stopped).rejects.toThrow('aborted');
@@ -81,7 +79,7 @@ describe('a squeeze that was stopped', () => {
     expect(again.events.some((stage) => /curves|refit|epoch|evaluate/.test(stage))).toBe(false);
   });
 
-  it('makes anew what was damaged', async () => {
+  it('computes damaged files again', async () => {
     const work = join(folder, 'whole-work');
     for (const name of readdirSync(work).filter((each) => each.startsWith('layer-') || each.startsWith('squeezed-'))) {
       await writeFile(join(work, name), 'no longer what it was');
@@ -92,7 +90,7 @@ describe('a squeeze that was stopped', () => {
     expect(await readFile(join(folder, 'whole.onnx'))).toEqual(before);
   });
 
-  it('begins anew when asked to, and leaves what others put there', async () => {
+  it('starts over when asked to, and leaves the files of others', async () => {
     const work = join(folder, 'whole-work');
     await writeFile(join(work, 'notes.txt'), 'mine');
     const { events } = await run('whole', {}, undefined, undefined, true);
@@ -100,31 +98,25 @@ describe('a squeeze that was stopped', () => {
     expect(await readFile(join(work, 'notes.txt'), 'utf8')).toBe('mine');
   });
 
-  it('begins a search at the size that was asked for before, without squeezing it again', async () => {
+  it('begins a search at the size that was asked for before, without compressing to it again', async () => {
     const { result: before } = await run('whole');
     const refitted = (events: readonly string[]) => events.filter((stage) => stage === 'refit net.features.0').length;
-    const { result, events } = await run('whole', { goal: { kind: 'accuracyDrop', most: 100 } });
+    const { result, events } = await run('whole', { goal: { accuracyDrop: 99 } });
     const [first, ...others] = result.trials;
     expect(first?.share).toBeCloseTo(before.size.ratio.parameters, 10);
     expect(first?.top1Drop).toBe(before.accuracy?.top1Drop);
     expect(refitted(events)).toBeLessThanOrEqual(others.length);
   });
 
-  it('measures control and hand-chosen ranks anew on other images', async () => {
+  it('measures control and given ranks again on other images', async () => {
     await writeImages(join(folder, 'others'), 4);
     const measured = async (validation: string, name: string) => {
-      const { control, byHand } = await compressToGoal(
-        files.onnx,
-        { ...plan, baselinePlan: files.plan },
-        {
-          data: files.images,
-          validation: { data: validation },
-          inputSize: [8, 8],
-          output: join(folder, `${name}.onnx`),
-          work: join(folder, 'others-work'),
-        },
-        { threads: 1, workers: 0 },
-      );
+      const { control, byHand } = await compress({
+        ...optionsOf(name),
+        baselinePlan: files.plan,
+        validationData: validation,
+        work: join(folder, 'others-work'),
+      });
       return [control?.accuracy?.images, byHand?.accuracy?.images];
     };
     expect(await measured(files.images, 'first')).toEqual([36, 36]);
@@ -135,7 +127,7 @@ describe('a squeeze that was stopped', () => {
     const { result } = await run('whole', { baselinePlan: files.plan });
     expect(result.control?.accuracy?.images).toBe(result.accuracy?.after.images);
     expect(result.byHand?.size.ratio.parameters).toBeGreaterThan(0);
-    const page = await readFile(result.page, 'utf8');
+    const page = await readFile(result.page ?? '', 'utf8');
     expect(page).toContain('control: dense, trained alike');
     expect(page).toContain('by hand');
     expect(page.match(/<svg/g)?.length).toBeGreaterThan(2);
@@ -143,21 +135,23 @@ describe('a squeeze that was stopped', () => {
 });
 
 describe('sweep', () => {
-  const swept = (amounts: readonly number[], onProgress?: (event: ProgressEvent) => void) =>
-    sweep(
-      files.onnx,
-      { cost: 'params', amounts: amounts.map((share) => ({ share })), baselinePlan: files.plan },
-      {
-        data: files.images,
-        inputSize: [8, 8],
-        output: join(folder, 'curve'),
-        work: join(folder, 'curve-work'),
-        jobs: 1,
-      },
-      { threads: 1, workers: 0, ...(onProgress ? { onProgress } : {}) },
-    );
+  const swept = (parameters: readonly number[], onProgress?: (event: ProgressEvent) => void) =>
+    sweep({
+      model: files.onnx,
+      data: files.images,
+      limits: { parameters },
+      baselinePlan: files.plan,
+      inputSize: [8, 8],
+      output: join(folder, 'curve'),
+      report: join(folder, 'curve'),
+      work: join(folder, 'curve-work'),
+      jobs: 1,
+      threads: 1,
+      workers: 0,
+      ...(onProgress ? { onProgress } : {}),
+    });
 
-  it('makes a model of each size, and goes on with those that are there', async () => {
+  it('makes a model of each size, and resumes with those that exist', async () => {
     const { points, page } = await swept([0.001, 0.5, 0.7]);
     expect(points[0]?.smallest).toBeGreaterThan(0);
     expect(points[0]?.reached).toBeUndefined();
@@ -166,7 +160,7 @@ describe('sweep', () => {
       expect(reached?.size.ratio.parameters).toBeLessThanOrEqual(share);
       expect(existsSync(reached?.file ?? '')).toBe(true);
     }
-    expect(await readFile(page, 'utf8')).toContain('by hand');
+    expect(await readFile(page ?? '', 'utf8')).toContain('by hand');
     // The CSV file holds plain numbers, and nothing for what could not be reached.
     const csv = await readFile(join(folder, 'curve', 'figures', 'points.csv'), 'utf8');
     const [, ...lines] = csv.trim().split(/\r?\n/);

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
+import { compress } from '../../src/workflows/compress.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
 
 let folder: string;
@@ -41,17 +41,19 @@ function slowEngine(isSlow: (parameter: string) => boolean): Engine {
 }
 
 const run = (name: string, isSlow: (parameter: string) => boolean, allowSlower: boolean) =>
-  compressToGoal(
-    files.onnx,
-    { goal: { kind: 'params', most: { share: 0.6 } }, schemes: ['svd'], layers: ['*classifier.0'], allowSlower },
-    {
-      data: files.images,
-      inputSize: [8, 8],
-      output: join(folder, `${name}.onnx`),
-      work: join(folder, 'work'),
-    },
-    { engine: slowEngine(isSlow), workers: 0 },
-  );
+  compress({
+    model: files.onnx,
+    data: files.images,
+    goal: { parameters: 0.6 },
+    schemes: ['svd'],
+    layers: ['*classifier.0'],
+    allowSlower,
+    inputSize: [8, 8],
+    output: join(folder, `${name}.onnx`),
+    work: join(folder, 'work'),
+    engine: slowEngine(isSlow),
+    workers: 0,
+  });
 
 describe('the verdict of speed', () => {
   it('refuses a model that runs slower, names the layer, and writes nothing', async () => {

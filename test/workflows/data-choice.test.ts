@@ -2,7 +2,6 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { type DataOptions, openDataset, withDataset, withTrainingSets } from '../../src/images/open-dataset.js';
 import { openModel } from '../../src/io/models/model-file.js';
@@ -10,6 +9,7 @@ import { saveModel } from '../../src/io/models/save-model.js';
 import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { finetuneSchema } from '../../src/recipes/recipe.js';
 import { compare } from '../../src/workflows/compare.js';
+import { compress } from '../../src/workflows/compress.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
 import { explain } from '../../src/workflows/explain.js';
 import { finetune } from '../../src/workflows/finetune.js';
@@ -82,14 +82,17 @@ describe('A data set with parts', () => {
     expect(trained.parts).toEqual({ train: 'train', validation: 'val' });
     expect(trained.history[0]?.validationTop1).toBeDefined();
     expect(notes.join()).toContain('its part "val" is used for validation');
-    const squeezed = await compressToGoal(
-      at('net.onnx'),
-      { goal: { kind: 'params', most: { share: 0.6 } }, allowSlower: true },
-      { data: at('photos'), work: at('work-squeeze'), output: at('squeezed.onnx') },
-      { engine },
-    );
-    expect(squeezed.data).toMatchObject({ trainPart: 'train', validationPart: 'val', heldOut: false });
-    expect(squeezed.accuracy?.after.images).toBe(15);
+    const compressed = await compress({
+      model: at('net.onnx'),
+      data: at('photos'),
+      goal: { parameters: 0.6 },
+      allowSlower: true,
+      work: at('work-compress'),
+      output: at('compressed.onnx'),
+      engine,
+    });
+    expect(compressed.data).toMatchObject({ trainPart: 'train', validationPart: 'val', heldOut: false });
+    expect(compressed.accuracy?.after.images).toBe(15);
   });
 
   it('gives its own images to a split file, whichever part they are in', async () => {
@@ -153,37 +156,38 @@ describe('Images without labels', () => {
       }
       return at('many');
     };
-    const half = { kind: 'params', most: { share: 0.5 } } as const;
+    const half = { parameters: 0.5 };
+    const optionsOf = (name: string) => ({
+      ...filesOf(name),
+      model: at('net.onnx'),
+      report: at(`work-${name}`),
+      allowSlower: true,
+      engine,
+    });
     const filesOf = (name: string) => ({ data: many(), work: at(`work-${name}`), output: at(`${name}.onnx`) });
 
     it('compress a model by a goal of size: no accuracy, but how many predictions stay', async () => {
-      const result = await compressToGoal(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), {
-        engine,
-      });
+      const result = await compress({ ...optionsOf('loose'), goal: half });
       expect(result.accuracy).toBeUndefined();
       expect(result.data).toMatchObject({ heldOut: true, validationImages: 2, calibrationImages: 22 });
       expect([0, 50, 100]).toContain(result.agreement);
       expect(result.divergence).toBeGreaterThan(0);
-      expect(readFileSync(result.page, 'utf8')).toContain('have no labels');
+      expect(readFileSync(result.page ?? '', 'utf8')).toContain('have no labels');
       // The same, as it was kept.
-      const again = await compressToGoal(at('net.onnx'), { goal: half, allowSlower: true }, filesOf('loose'), {
-        engine,
-      });
+      const again = await compress({ ...optionsOf('loose'), goal: half });
       expect([again.agreement, again.divergence]).toEqual([result.agreement, result.divergence]);
     });
 
     it('compress a model by the error of its outputs, and measure accuracy on images that have labels', async () => {
-      const goal = { kind: 'error', most: 0.5 } as const;
-      const files = { ...filesOf('error'), validation: { data: at('photos'), part: 'val' } };
-      const result = await compressToGoal(at('net.onnx'), { goal, allowSlower: true }, files, { engine });
+      await using validationData = await openDataset({ data: at('photos'), part: 'val' });
+      const result = await compress({ ...optionsOf('error'), goal: { error: 0.5 }, validationData });
       expect(result.accuracy?.after.images).toBe(15);
       expect(result.error).toBeLessThanOrEqual(0.5);
     });
 
     it('are no measure of an accuracy that may be lost', async () => {
-      const goal = { kind: 'accuracyDrop', most: 1 } as const;
-      await expect(compressToGoal(at('net.onnx'), { goal }, filesOf('drop'), { engine })).rejects.toThrow(
-        /images without labels: `maxAccuracyDrop` counts correct predictions\. Give another goal/,
+      await expect(compress({ ...optionsOf('drop'), goal: { accuracyDrop: 1 } })).rejects.toThrow(
+        /images without labels: `accuracyDrop` counts correct predictions\. Give another goal/,
       );
     });
 
@@ -237,10 +241,9 @@ describe('Data sets', () => {
     await expect(explain(at('net.onnx'), ['nothing.png'], { ...data, output: null }, { engine })).rejects.toThrow();
     const plan = finetuneSchema.parse({ train: 'nothing.*' });
     await expect(finetune(at('net.onnx'), plan, { ...data, work: at('work-none') }, { engine })).rejects.toThrow();
-    const goal = { kind: 'params', most: { amount: 1 } } as const;
-    await expect(
-      compressToGoal(at('net.onnx'), { goal }, { ...data, work: at('w'), output: at('o.onnx') }, { engine }),
-    ).rejects.toThrow();
+    const goal = { parameters: 2 };
+    const given = { ...data, model: at('net.onnx'), work: at('w'), output: at('o.onnx'), engine };
+    await expect(compress({ ...given, goal })).rejects.toThrow();
     expect(openFiles()).toBe(before);
   });
 });

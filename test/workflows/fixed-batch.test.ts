@@ -2,7 +2,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compressToGoal } from '../../src/compression-run/compress-to-goal.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { runInPieces } from '../../src/engine/pieces.js';
 import { chooseTimedBatches } from '../../src/evaluation/measure-speed.js';
@@ -16,6 +15,7 @@ import { finetuneSchema } from '../../src/recipes/recipe.js';
 import { seeded } from '../../src/tensor/random.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import { compare } from '../../src/workflows/compare.js';
+import { compress } from '../../src/workflows/compress.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
 import { explain } from '../../src/workflows/explain.js';
 import { finetune } from '../../src/workflows/finetune.js';
@@ -124,18 +124,17 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
   });
 
   it('is compressed, and the file that is written runs', async () => {
-    const result = await compressToGoal(
-      file,
-      { goal: { kind: 'params', most: { share: 0.5 } }, allowSlower: true },
-      {
-        data: at('train'),
-        preprocess,
-        validation: { data: at('val') },
-        work: at(`work-${batch}`),
-        output: at(`small-${batch}.onnx`),
-      },
-      { engine },
-    );
+    const result = await compress({
+      model: file,
+      data: at('train'),
+      preprocess,
+      validationData: at('val'),
+      goal: { parameters: 0.5 },
+      allowSlower: true,
+      work: at(`work-${batch}`),
+      output: at(`small-${batch}.onnx`),
+      engine,
+    });
     expect(result.size.ratio.parameters).toBeLessThanOrEqual(0.5);
     expect(result.data.calibrationImages).toBe(27 - (27 % batch));
     expect(result.speed.map((figures) => figures.batch)).toEqual([batch]);
@@ -180,9 +179,9 @@ describe('Fixed batches', () => {
     await expect(finetune(at('40.onnx'), plan, { ...files, output: at('x.onnx') }, { engine })).rejects.toThrow(
       /batches of 40 images alone, "train" has 27: expected at least 40/,
     );
-    const goal = { kind: 'params', most: { share: 0.5 } } as const;
+    const images = { data: at('train'), validationData: at('val'), preprocess, engine };
     await expect(
-      compressToGoal(at('40.onnx'), { goal }, { ...files, output: at('x.onnx') }, { engine }),
+      compress({ ...images, model: at('40.onnx'), goal: { parameters: 0.5 }, output: at('x.onnx') }),
     ).rejects.toThrow(/batches of 40 images alone, "train" has 27 calibration images/);
   });
 

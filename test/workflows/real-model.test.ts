@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { compressModelWithRanks } from '../../src/compression-run/compress-with-ranks.js';
 import { findIndexByPath, getItem } from '../../src/data/image-items.js';
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
@@ -16,7 +17,6 @@ import { saveModel } from '../../src/io/models/save-model.js';
 import { summarize } from '../../src/models/summary.js';
 import { rankPlanSchema } from '../../src/recipes/recipe.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
-import { compressModelWithRanks } from '../../src/workflows/compress-with-ranks.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
 import { hasSharedData, shared } from '../support/shared-data.js';
 

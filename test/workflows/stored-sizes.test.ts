@@ -2,7 +2,6 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { compressFileWithoutImages } from '../../src/compression-run/compress-without-images.js';
 import { readOnnx } from '../../src/formats/onnx/read.js';
 import { concatenate } from '../../src/formats/onnx/wire-writer.js';
 import { writeOnnx, writeOnnxExternal } from '../../src/formats/onnx/write.js';
@@ -14,6 +13,7 @@ import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32ToFloat16 } from '../../src/tensor/float16.js';
 import { seeded } from '../../src/tensor/random.js';
 import { tensor } from '../../src/tensor/tensor.js';
+import { compress } from '../../src/workflows/compress.js';
 import { exportModel } from '../../src/workflows/export-model.js';
 import { summary } from '../../src/workflows/summarize.js';
 
@@ -74,13 +74,8 @@ describe('sizes are those of the file as it came', () => {
   it('a share of the bytes is one of a float16 file, and holds for the file that is written', async () => {
     const { split } = write();
     const whole = statSync(split).size + statSync(`${split}.data`).size;
-    const plan = { goal: { kind: 'size', most: { share: 0.9 } } } as const;
-    const { size, store, outputBytes } = await compressFileWithoutImages(
-      split,
-      plan,
-      { output: at('90.onnx') },
-      { threads: 1 },
-    );
+    const options = { model: split, goal: { size: 0.9 }, output: at('90.onnx'), threads: 1 };
+    const { size, store, outputBytes } = await compress(options);
     expect(size.before).toMatchObject({ onnxBytes: whole, dtype: 'float16' });
     expect(size.after).toMatchObject({ onnxBytes: outputBytes, dtype: 'float16' });
     expect(store).toBe('float16');
@@ -90,8 +85,13 @@ describe('sizes are those of the file as it came', () => {
 
   it('a file of another storage is what was asked for', async () => {
     const { whole } = write();
-    const plan = { goal: { kind: 'params', most: { share: 0.9 } }, store: 'float32' } as const;
-    const { store, size } = await compressFileWithoutImages(whole, plan, { output: at('float.onnx') }, { threads: 1 });
+    const { store, size } = await compress({
+      model: whole,
+      goal: { parameters: 0.9 },
+      store: 'float32',
+      output: at('float.onnx'),
+      threads: 1,
+    });
     expect(store).toBe('float32');
     expect(size.after.dtype).toBe('float32');
     expect((await openModel(at('float.onnx'))).stored?.dtype).toBe('float32');

@@ -4,22 +4,21 @@ import type { SizeChange } from '../../compression-run/size-figures.js';
 import { UsageError } from '../../errors.js';
 import type { RankPlan } from '../../recipes/recipe.js';
 import { defined } from '../../values.js';
-import { formatCompression, formatCompressionWithoutImages } from '../compression-text.js';
+import { parseGoal, toFlag } from '../compression-goal.js';
+import { formatCompression, formatRankCompression, formatWeightCompression } from '../compression-text.js';
 import { addExecutionOption, type ExecutionName, toExecution } from '../execution-option.js';
 import { startRareGroup } from '../help.js';
-import { getWorkFolder } from '../interruption.js';
 import { parsePatterns, parsePositiveIntegers } from '../option-parsers.js';
 import { addCommonOptions, addModelOptions, type CommonOptions, type ModelOptions, toOpenOptions } from '../options.js';
-import { formatByteSize, formatInteger, formatPercent, noteEarly } from '../output.js';
+import { noteEarly } from '../output.js';
 import { addRenamedOptions } from '../renamed-options.js';
 import { startCommand } from '../start-command.js';
-import { formatTable } from '../terminal-table.js';
 import {
-  buildCompressFileOptions,
   checkCompressionOptions,
   compressionOptionNames,
   type SharedCompressionOptions,
-  buildCompressionPlan as squeezePlanOf,
+  toCompressionSettings,
+  toCompressionSources,
   withAcceptance,
   withCompression,
 } from './compression-options.js';
@@ -37,6 +36,13 @@ interface CompressOptions extends CommonOptions, ModelOptions, SharedCompression
   readonly output?: string;
 }
 
+/** Names the file to write. */
+async function getOutput(file: string, { output }: CompressOptions): Promise<string> {
+  const { buildDefaultOutput } = await import('../../io/models/model-file.js');
+  return output ?? buildDefaultOutput(file, 'compressed', '.onnx');
+}
+
+/** Reads the plan of given ranks. */
 async function readRanksPlan(options: CompressOptions): Promise<RankPlan> {
   if (options.plan !== undefined) {
     if (options.layer !== undefined) throw new UsageError('Give either --plan or --layer, not both.');
@@ -44,7 +50,7 @@ async function readRanksPlan(options: CompressOptions): Promise<RankPlan> {
     const plan = await readYaml(options.plan, 'plan', planSchema, (text) => noteEarly(options, text));
     return options.execution === undefined ? plan : { ...plan, execution: toExecution(options.execution) };
   }
-  const layer = requireOption(options.layer, '--plan or --layer', 'compress needs to know what to squeeze');
+  const layer = requireOption(options.layer, '--plan or --layer', 'compress needs to know what to compress');
   const modes = {
     in: requireOption(options.in, '--in', "compress needs the modes of the layer's inputs"),
     out: requireOption(options.out, '--out', "compress needs the modes of the layer's outputs"),
@@ -64,9 +70,8 @@ function hasGoal(options: CompressOptions): boolean {
   const [goalOptions, planned] = [given(compressionOptionNames), given(PLAN_OPTIONS)];
   const [a, b] = [goalOptions[0], planned[0]];
   if (a === undefined || b === undefined) return a !== undefined;
-  const option = (name: string) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   throw new UsageError(
-    `${option(a)} and ${option(b)}: compress either finds the ranks for a goal, or takes those of --plan or --layer.`,
+    `${toFlag(a)} and ${toFlag(b)}: compress either finds the ranks for a goal, or takes those of --plan or --layer.`,
   );
 }
 
@@ -76,31 +81,49 @@ function withSizes<T extends CompressionShape>(result: T): T & Pick<SizeChange, 
   return { ...result, before, after };
 }
 
-/** Ranks by formula: squeezes to a goal. */
-async function compressFileToGoal(command: Command, file: string, options: CompressOptions): Promise<void> {
+/** Compresses to a goal, with ranks that are found. */
+async function compressToGoal(command: Command, file: string, options: CompressOptions): Promise<void> {
   checkCompressionOptions(options);
-  const saved = `Intermediate results are in ${getWorkFolder('compress', file, options.work)}; no model was written.`;
-  const { output, context, finish } = startCommand(
-    command,
-    options,
-    options.data === undefined ? undefined : { resume: 'same', saved },
-  );
-  const { parseGoal: goalOf } = await import('../../compression-run/compression-plan.js');
-  const plan = { goal: goalOf(options), ...(await squeezePlanOf(options)) };
-  const written = options.output ? { output: options.output } : {};
-  if (options.data === undefined) {
-    const { compressFileWithoutImages: squeezeFileWeights } = await import(
-      '../../compression-run/compress-without-images.js'
-    );
-    const result = await squeezeFileWeights(file, plan, { ...toOpenOptions(options), ...written }, context);
+  const { data } = options;
+  const { work, ...sources } = toCompressionSources(file, options);
+  const saved = `Intermediate results are in ${work}; no model was written.`;
+  const interruption = data === undefined ? undefined : ({ resume: 'same', saved } as const);
+  const { output, context, finish } = startCommand(command, options, interruption);
+  const goal = parseGoal(options);
+  const { compress } = await import('../../workflows/compress.js');
+  const shared = {
+    ...sources,
+    ...toCompressionSettings(options),
+    ...context,
+    goal,
+    output: await getOutput(file, options),
+  };
+  if (data === undefined) {
+    const { model, ...result } = await compress(shared);
     finish();
-    output.result(withSizes(result), formatCompressionWithoutImages);
+    output.result(withSizes(result), formatWeightCompression);
     return;
   }
-  const { compressToGoal: squeeze } = await import('../../compression-run/compress-to-goal.js');
-  const result = await squeeze(file, plan, { ...buildCompressFileOptions(options, options.data), ...written }, context);
+  const { model, ...result } = await compress({ ...shared, data, work, report: work });
   finish();
   output.result(withSizes(result), formatCompression);
+}
+
+/** Compresses with given ranks. */
+async function compressWithRanks(command: Command, file: string, options: CompressOptions): Promise<void> {
+  const { output, context, finish } = startCommand(command, options);
+  const plan = await readRanksPlan(options);
+  const { compress } = await import('../../workflows/compress.js');
+  const { model, ...result } = await compress({
+    model: file,
+    plan,
+    output: await getOutput(file, options),
+    ...toOpenOptions(options),
+    ...defined({ train: options.train }),
+    ...context,
+  });
+  finish();
+  output.result(result, formatRankCompression);
 }
 
 /** Adds the options for ranks that are given instead of found. */
@@ -136,46 +159,7 @@ export function compressCommand(): Command {
     addModelOptions(command),
     'shibori compress vgg16.pt --data tiny-imagenet --params 10% --finetune 1 -o small.onnx',
     'shibori compress vgg16.pt --layer classifier.0 --in 112,224 --out 16,32 --ranks 16,100,150',
-  ).action(async (file: string, options: CompressOptions) => {
-    if (hasGoal(options)) return compressFileToGoal(command, file, options);
-    const { output, context, finish } = startCommand(command, options);
-    const { compressWithRanks: compress } = await import('../../workflows/compress-with-ranks.js');
-    const result = await compress(
-      file,
-      await readRanksPlan(options),
-      {
-        ...toOpenOptions(options),
-        ...defined({ train: options.train }),
-        ...(options.output ? { output: options.output } : {}),
-      },
-      context,
-    );
-    finish();
-    output.result(result, ({ before, after, layers, output: written }) =>
-      [
-        formatTable(
-          ['layer', 'layout', 'bonds', 'parameters', 'error', 'bound', 'runs'],
-          layers.map((layer) => [
-            layer.name,
-            layer.layout,
-            layer.bonds.join(','),
-            `${formatInteger(layer.parametersBefore)} → ${formatInteger(layer.parametersAfter)}`,
-            formatPercent(100 * layer.error),
-            formatPercent(100 * layer.bound),
-            layer.execution,
-          ]),
-        ),
-        ...layers.flatMap(({ name, clipped }) =>
-          clipped.map(
-            ({ bond, requested, kept }) =>
-              `${name}: bond ${bond} was clipped from ${requested} to ${kept}, all that its unfolding allows.`,
-          ),
-        ),
-        '',
-        `Parameters ${formatInteger(before.parameters)} → ${formatInteger(after.parameters)} (${formatPercent((100 * after.parameters) / before.parameters, 1)}); trainable ${formatInteger(after.trainable)}, frozen ${formatInteger(after.frozen)}`,
-        `Size       ${formatByteSize(before.sizeBytes)} → ${formatByteSize(after.sizeBytes)}`,
-        `Written to ${written}`,
-      ].join('\n'),
-    );
-  });
+  ).action((file: string, options: CompressOptions) =>
+    hasGoal(options) ? compressToGoal(command, file, options) : compressWithRanks(command, file, options),
+  );
 }

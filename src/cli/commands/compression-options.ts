@@ -1,12 +1,14 @@
-/** The options of `compress` (and `sweep`) that say what a squeeze is to reach and from which images. */
+/** The options of `compress` and `sweep`: what a compression has to reach, and from which images. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { schemeNames } from '../../compression/schemes/decomposition-scheme.js';
-import type { CompressFileOptions } from '../../compression-run/compress-to-goal.js';
-import type { CompressionPlan, GoalTexts } from '../../compression-run/compression-plan.js';
+import type { CompressToGoalOptions } from '../../compression-run/compression-options.js';
+import type { CompressionSettings } from '../../compression-run/compression-plan.js';
 import { UsageError } from '../../errors.js';
 import { defined } from '../../values.js';
+import { type GoalTexts, parseSchemes } from '../compression-goal.js';
 import { SEED_HELP, startRareGroup } from '../help.js';
+import { getWorkFolder } from '../interruption.js';
 import { parseNonNegativeInteger, parsePatterns, parsePositiveInteger } from '../option-parsers.js';
 import {
   addDataOptions,
@@ -19,7 +21,7 @@ import {
 } from '../options.js';
 import { addRenamedOptions } from '../renamed-options.js';
 
-/** Options of a squeeze. */
+/** Lists the options of a compression to a goal. */
 export interface SharedCompressionOptions extends CommonOptions, ModelOptions, ImageOptions, GoalTexts {
   readonly validationData?: string;
   readonly validationSplit?: string;
@@ -32,14 +34,14 @@ export interface SharedCompressionOptions extends CommonOptions, ModelOptions, I
   readonly finetune?: number;
   readonly control?: boolean;
   readonly baselinePlan?: string;
-  readonly store?: CompressionPlan['store'];
+  readonly store?: CompressionSettings['store'];
   readonly allowSlower?: boolean;
   readonly seed?: number;
   readonly work?: string;
   readonly fresh?: boolean;
 }
 
-/** Their names, to tell a squeeze from a plan of hand-chosen ranks. */
+/** Names these options, to tell a compression to a goal from one with given ranks. */
 export const compressionOptionNames: readonly (keyof SharedCompressionOptions)[] = [
   'params',
   'size',
@@ -129,45 +131,38 @@ export function checkCompressionOptions({ control, finetune }: Omit<SharedCompre
   }
 }
 
-/** What a squeeze is told beside its goal. */
-export async function buildCompressionPlan(
-  options: Omit<SharedCompressionOptions, keyof GoalTexts>,
-): Promise<Omit<CompressionPlan, 'goal'>> {
-  const { parseSchemes: schemesNamed } = await import('../../compression-run/compression-plan.js');
+/** Reads the settings of a compression, its goal aside. */
+export function toCompressionSettings(options: Omit<SharedCompressionOptions, keyof GoalTexts>): CompressionSettings {
   const { layers, schemes, calibration, minCamSimilarity, mapImages, rounds, finetune, control, baselinePlan } =
     options;
   const { store, allowSlower, seed } = options;
-  return {
-    ...defined({ layers }),
-    ...(schemes ? { schemes: schemesNamed(schemes) } : {}),
-    ...defined({
-      calibrationImages: calibration,
-      minMapSimilarity: minCamSimilarity,
-      mapImages,
-      rounds,
-      finetuneEpochs: finetune,
-    }),
-    ...(control ? { control } : {}),
-    ...defined({ baselinePlan }),
-    ...(store ? { store } : {}),
-    ...(allowSlower ? { allowSlower } : {}),
-    ...defined({ seed }),
-  };
+  return defined({
+    layers,
+    schemes: schemes && parseSchemes(schemes),
+    calibrationImages: calibration,
+    minMapSimilarity: minCamSimilarity,
+    mapImages,
+    rounds,
+    finetuneEpochs: finetune,
+    control,
+    baselinePlan,
+    store,
+    allowSlower,
+    seed,
+  });
 }
 
-/** The files of a squeeze. */
-export function buildCompressFileOptions(
+/** Reads where model, images and intermediate results are. */
+export function toCompressionSources(
+  model: string,
   options: Omit<SharedCompressionOptions, keyof GoalTexts>,
-  data: string,
-): CompressFileOptions {
-  const { validationData, validationSplit, work, fresh } = options;
-  const validation = validationData ?? (validationSplit === undefined ? undefined : data);
+): Omit<CompressToGoalOptions, 'data' | 'goal'> & { readonly work: string } {
+  const { validationData, validationSplit, fresh } = options;
   return {
+    model,
     ...toOpenOptions(options),
     ...toDataOptions(options),
-    data,
-    ...defined({ work }),
-    ...(fresh ? { fresh } : {}),
-    ...(validation === undefined ? {} : { validation: { data: validation, ...defined({ split: validationSplit }) } }),
+    ...defined({ validationData, validationSplit, fresh }),
+    work: getWorkFolder('compress', model, options.work),
   };
 }

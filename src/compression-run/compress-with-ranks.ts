@@ -1,28 +1,22 @@
-import { measureSizeChange, type SizeChange } from '../compression-run/size-figures.js';
-import { getEngine, type RunContext, reportNotes } from '../context/run-context.js';
+import { getEngine, type RunContext } from '../context/run-context.js';
 import { decomposeLinear, type LinearTrain, replaceLinears } from '../decompose/decompose-linear.js';
 import { BIAS_NAME, getCoreName } from '../decompose/modes.js';
 import { type Execution, emitTtLinear, type TtLayer } from '../decompose/tt-layer.js';
 import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
+import { UsageError } from '../errors.js';
 import { measureSpeed } from '../evaluation/measure-speed.js';
 import { measureModelSize } from '../evaluation/model-size.js';
 import type { Graph } from '../graph/model.js';
-import {
-  buildDefaultOutput,
-  getHeadPattern,
-  type LoadedModel,
-  type OpenOptions,
-  openModel,
-} from '../io/models/model-file.js';
-import { saveModel } from '../io/models/save-model.js';
-import { refuseInputAsOutput } from '../io/output-file.js';
-import { summarize } from '../models/summary.js';
+import { getHeadPattern, type LoadedModel } from '../io/models/model-file.js';
+import { buildTrainedPredicate, summarize } from '../models/summary.js';
 import { GraphBuilder } from '../ops/builder.js';
-import type { RankPlan } from '../recipes/recipe.js';
+import { type RankPlan, rankPlanSchema, readYaml } from '../recipes/recipe.js';
 import { countElements } from '../tensor/dims.js';
 import { defined } from '../values.js';
-import { buildTrainedPredicate } from './summarize.js';
+import { type CompressedModel, saveCompressed } from './compressed-file.js';
+import type { CompressWithRanksOptions } from './compression-options.js';
+import { measureSizeChange, type SizeChange } from './size-figures.js';
 
 /** Relative error of a weight whose tensor train has all its ranks: float32 rounding. */
 const FULL_RANK_ERROR = 1e-5;
@@ -157,37 +151,45 @@ export async function compressModelWithRanks(
   };
 }
 
-/** What `compress` did with a file. `size` is as of a goal; `before` and `after` also count what is trainable. */
-export type RankCompressionFileReport = RankCompressionReport & {
-  readonly size: SizeChange;
-  readonly output: string;
-  readonly outputBytes: number;
-};
+/** Holds a model that was compressed with given ranks. `before` and `after` also count what is trainable. */
+export type RankCompression = RankCompressionReport & { readonly size: SizeChange } & CompressedModel;
+
+/** Checks ranks that are given in code. */
+function parseRanks(layers: NonNullable<CompressWithRanksOptions['ranks']>): RankPlan {
+  const parsed = rankPlanSchema.safeParse({ layers });
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map(({ path, message }) => `${path.slice(1).join('.')}: ${message}`);
+  throw new UsageError(`\`ranks\`: ${issues.join('; ')}.`, { option: 'ranks' });
+}
+
+/** Reads the plan of given ranks. */
+async function resolveRankPlan({ ranks, plan }: CompressWithRanksOptions): Promise<RankPlan> {
+  const found = ranks
+    ? parseRanks(ranks)
+    : typeof plan === 'string'
+      ? await readYaml(plan, 'plan', rankPlanSchema)
+      : plan;
+  if (found) return found;
+  throw new UsageError('Give `goal`, `ranks` or `plan`: compress has to be told how small the model is to become.', {
+    option: 'goal',
+  });
+}
 
 /**
- * Replaces linear layers of a model file by tensor trains and writes the result.
+ * Replaces linear layers of an opened model by tensor trains, and writes the file where one is asked for.
  *
- * @param options.train patterns of the parameters that count as trainable. Default: the architecture's head.
- * @param options.output the file to write. Default: `MODEL-compressed.onnx` in the working folder.
  * @throws UsageError for an unknown layer or modes that do not fit.
  */
 export async function compressWithRanks(
-  file: string,
-  plan: RankPlan,
-  options: OpenOptions & { readonly train?: readonly string[]; readonly output?: string } = {},
-  context: RunContext = {},
-): Promise<RankCompressionFileReport> {
-  const output = options.output ?? buildDefaultOutput(file, 'compressed', '.onnx');
-  refuseInputAsOutput(output, [file]);
-  const opened = await openModel(file, options);
-  reportNotes(opened, context);
-  const { model, report } = await compressModelWithRanks(opened, plan, options, context);
+  original: LoadedModel,
+  options: CompressWithRanksOptions,
+): Promise<RankCompression> {
+  const plan = await resolveRankPlan(options);
+  const { model, report } = await compressModelWithRanks(original, plan, defined({ train: options.train }), options);
   // At full rank nothing is lost, so that the file equals the original.
   const isLossless = report.layers.every(({ error }) => error < FULL_RANK_ERROR);
-  const written = await saveModel(model, output, {
-    engine: getEngine(context),
-    ...(isLossless ? { equals: opened.graph } : {}),
-  });
-  const size = await measureSizeChange(await measureModelSize(opened), model, model);
-  return { ...report, size, output: written.file, outputBytes: written.sizeBytes };
+  const equals = isLossless ? { equals: original.graph } : {};
+  const written = await saveCompressed(model, options.output, equals, options);
+  const size = await measureSizeChange(await measureModelSize(original), model, model);
+  return { model, ...report, size, ...written };
 }

@@ -1,47 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseGoal, parseSchemes } from '../../src/compression-run/compression-plan.js';
 import { findSmallestHolding } from '../../src/compression-run/size-search.js';
 
-describe('goalOf', () => {
-  it.each([
-    [{ params: '10%' }, { kind: 'params', most: { share: 0.1 } }],
-    [{ params: '2.8M' }, { kind: 'params', most: { amount: 2_800_000 } }],
-    [{ params: '150,000' }, { kind: 'params', most: { amount: 150_000 } }],
-    [{ size: '4MB' }, { kind: 'size', most: { amount: 4_000_000 } }],
-    [{ size: '2 MiB' }, { kind: 'size', most: { amount: 2 ** 21 } }],
-    [{ macs: '1.2G' }, { kind: 'macs', most: { amount: 1.2e9 } }],
-    [{ maxAccuracyDrop: '0.5' }, { kind: 'accuracyDrop', most: 0.5 }],
-    [{ maxError: '1%' }, { kind: 'error', most: 0.01 }],
-    [{ maxError: '0.01' }, { kind: 'error', most: 0.01 }],
-  ])('reads %j', (texts, goal) => {
-    expect(parseGoal(texts)).toEqual(goal);
-  });
-
-  it.each([
-    [{}, 'needs a goal: exactly one of `parameters`, `size`, `macs`, `maxAccuracyDrop`, `maxError`'],
-    [{ params: '10%', maxError: '1%' }, '`parameters` and `maxError`: compress takes exactly one goal'],
-    [{ params: '0%' }, 'between 0 % and 100 %'],
-    [{ params: '100%' }, 'between 0 % and 100 %'],
-    [{ params: 'ten' }, 'no amount'],
-    [{ params: '3MB' }, '"mb" is no unit'],
-    [{ size: '4' }, 'needs a unit'],
-    [{ maxError: '5' }, 'above 0 and below 1'],
-    [{ maxAccuracyDrop: '-1' }, 'points of top-1'],
-  ])('refuses %j', (texts, message) => {
-    expect(() => parseGoal(texts)).toThrow(message);
-  });
-});
-
-describe('schemesNamed', () => {
-  it('suggests what a typo meant', () => {
-    expect(parseSchemes(['svd', 'tt-conv'])).toEqual(['svd', 'tt-conv']);
-    expect(() => parseSchemes(['tuker2'])).toThrow('Did you mean "tucker2"?');
-    expect(() => parseSchemes([])).toThrow('at least one of');
-  });
-});
-
-describe('smallestHolding', () => {
+describe('findSmallestHolding', () => {
   it('comes near the smallest amount that holds, and returns only what was seen to hold', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 200, max: 90_000 }), async (least) => {

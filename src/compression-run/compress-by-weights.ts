@@ -4,15 +4,15 @@ import {
   decomposeByWeights,
   findOptionsWithinError,
 } from '../compression/weight-only-decomposition.js';
-import { getEngine, type RunContext, reportNotes } from '../context/run-context.js';
+import { getEngine, type RunContext } from '../context/run-context.js';
 import { UsageError } from '../errors.js';
 import { measureModelSize } from '../evaluation/model-size.js';
-import { type LoadedModel, type OpenOptions, openModel } from '../io/models/model-file.js';
-import { saveModel } from '../io/models/save-model.js';
+import type { LoadedModel } from '../io/models/model-file.js';
 import { bindSymbolicBatch } from '../passes/free-batch.js';
 import { defined } from '../values.js';
-import { resolveOutput } from './compress-to-goal.js';
-import type { CompressionPlan } from './compression-plan.js';
+import { type CompressedModel, saveCompressed } from './compressed-file.js';
+import { type CompressByWeightsOptions, pickSettings } from './compression-options.js';
+import { type CompressionPlan, resolveGoal } from './compression-plan.js';
 import type { CompressionShape } from './compression-report.js';
 import { chooseLayers } from './compression-session.js';
 import {
@@ -27,26 +27,25 @@ import { toFoldReport } from './fold-report.js';
 import { measureLayerFigures, measureSizeChange } from './size-figures.js';
 import { getStorage, storeAndImport } from './weight-storage.js';
 
-/** What is measured cannot be promised without images. */
+/** Holds a model that was compressed by its weights alone, with its sizes. */
+export type WeightCompression = CompressionShape & CompressedModel;
+
+/** Refuses what is measured on images where there are none. */
 const createNeedsImagesError = (option: string) =>
   new UsageError(`\`${option}\` is measured on images: give \`data\`.`, { option });
 
-/**
- * Squeezes a loaded model by its weights alone. Of a goal of error, it is what the weight of no layer may exceed.
- *
- * @throws UsageError for goals that need images, ShiboriError when the goal cannot be met (says what can).
- */
-export async function compressModelWithoutImages(
+/** Compresses a model by its weights alone. A goal of error limits the relative error of each weight. */
+async function decomposeToGoal(
   original: LoadedModel,
   plan: CompressionPlan,
-  context: RunContext = {},
-): Promise<{ readonly model: LoadedModel; readonly report: CompressionShape }> {
+  context: RunContext,
+): Promise<{ readonly model: LoadedModel; readonly figures: CompressionShape }> {
   const start = performance.now();
   const { goal } = plan;
   const store = getStorage(plan, original);
-  if (goal.kind === 'accuracyDrop') throw createNeedsImagesError('maxAccuracyDrop');
+  if (goal.kind === 'accuracyDrop') throw createNeedsImagesError('accuracyDrop');
   if (plan.minMapSimilarity !== undefined) throw createNeedsImagesError('minMapSimilarity');
-  if (plan.finetuneEpochs) throw createNeedsImagesError('finetune');
+  if (plan.finetuneEpochs) throw createNeedsImagesError('finetuneEpochs');
   if (plan.rounds !== undefined && plan.rounds > 1) throw createNeedsImagesError('rounds');
   const engine = getEngine(context);
   const { graph: simplified, notes: simplifications } = await simplifyLosslessly(
@@ -75,7 +74,7 @@ export async function compressModelWithoutImages(
   const { graph, layers } = await decompose();
   const { stored, model } = storeAndImport({ ...original, graph }, store);
   const graphs = { folded: simplified, stored: stored.graph, float: model.graph };
-  const report: CompressionShape = {
+  const figures: CompressionShape = {
     goal,
     store,
     size: await measureSizeChange(await measureModelSize(original), stored, model),
@@ -84,24 +83,23 @@ export async function compressModelWithoutImages(
     folds: simplifications.map(toFoldReport),
     seconds: (performance.now() - start) / 1000,
   };
-  return { model: stored, report };
+  return { model: stored, figures };
 }
 
-/** Squeezes a model file by its weights alone and writes the result, an ONNX file. */
-export async function compressFileWithoutImages(
-  file: string,
-  plan: CompressionPlan,
-  options: OpenOptions & { readonly output?: string },
-  context: RunContext = {},
-): Promise<CompressionShape & { readonly output: string; readonly outputBytes: number }> {
-  const output = resolveOutput(file, options.output);
-  const model = await openModel(file, options);
-  reportNotes(model, context);
-  context.onWarning?.(
+/**
+ * Compresses an opened model by its weights alone, and writes its file where one is asked for.
+ *
+ * @throws UsageError for goals that need images, ShiboriError when the goal cannot be met (says what can).
+ */
+export async function compressByWeights(
+  model: LoadedModel,
+  options: CompressByWeightsOptions,
+): Promise<WeightCompression> {
+  const plan: CompressionPlan = { ...pickSettings(options), goal: resolveGoal(options.goal) };
+  options.onWarning?.(
     'without images (`data`) every direction of a weight counts alike: what this costs the predictions is unknown',
   );
-  const { model: compressed, report } = await compressModelWithoutImages(model, plan, context);
-  context.signal?.throwIfAborted();
-  const written = await saveModel(compressed, output, { engine: getEngine(context), ...getMaxBytes(model, plan.goal) });
-  return { ...report, output: written.file, outputBytes: written.sizeBytes };
+  const { model: compressed, figures } = await decomposeToGoal(model, plan, options);
+  const written = await saveCompressed(compressed, options.output, getMaxBytes(model, plan.goal), options);
+  return { model: compressed, ...figures, ...written };
 }
