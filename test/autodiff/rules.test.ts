@@ -102,7 +102,8 @@ describe.each(listed)('%s', (_, op, one) => {
     }
   });
 
-  it.skipIf(one.notOnRuntime !== undefined)('runs on ONNX Runtime', async () => {
+  if (one.notOnRuntime !== undefined) return;
+  it('runs on ONNX Runtime', async () => {
     const built = buildProjectedGradient(graph, { wrt });
     expectClose(await runOnce(nodeEngine(), built.graph, feeds), await pick(built.graph, feeds), ENGINE_TOLERANCE);
   });

@@ -1,12 +1,13 @@
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { requires } from '../support/requires.js';
 import { caseFile, hasCases, numberAt, runJson, runText, scratch } from './support.js';
 
 const file = (name: string) => caseFile('checkpoints', name);
 const IMAGE = caseFile('scores', 'i.png');
 
-describe.skipIf(!hasCases)('checkpoints', () => {
+describe('checkpoints', requires('cases', hasCases), () => {
   it('model_and_ema.pt: every verb says that model_ema is there', async () => {
     const folder = scratch();
     const model = file('model_and_ema.pt');

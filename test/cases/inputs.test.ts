@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { requires } from '../support/requires.js';
 import {
   at,
   caseFile,
@@ -22,7 +23,7 @@ const SAME_OUTPUT = 1e-4;
 
 const file = (name: string) => caseFile('inputs', `${name}.onnx`);
 
-describe.skipIf(!hasCases)('inputs', () => {
+describe('inputs', requires('cases', hasCases), () => {
   it('deg.onnx: the convolution reads the input itself, so its 11 channels come first', async () => {
     const { code, json, stderr } = await runJson(['summary', file('deg')]);
     expect(code, stderr).toBe(0);

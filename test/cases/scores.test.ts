@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { requires } from '../support/requires.js';
 import {
   at,
   caseFile,
@@ -22,7 +23,7 @@ const image = caseFile('scores', 'i.png');
 const file = (name: string) => caseFile('scores', `${name}.onnx`);
 const explain = (name: string, ...args: string[]) => explainedMap(file(name), image, [...PIXELS, ...args]);
 
-describe.skipIf(!hasCases)('scores', () => {
+describe('scores', requires('cases', hasCases), () => {
   for (const ending of ['softmax', 'sigmoid']) {
     for (const target of ['0', '1', '2', '3', '4']) {
       it(`${ending}.onnx: the logits are explained, class ${target} has the map of logits.onnx`, async () => {

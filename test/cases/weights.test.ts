@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { requires } from '../support/requires.js';
 import {
   at,
   caseFile,
@@ -33,7 +34,7 @@ async function compress(name: string, ...goal: string[]) {
 const CONVOLUTIONS = 16 * 3 * 9 + 3 * 16 * 16 * 9;
 const LINEAR = 5 * 16 + 5;
 
-describe.skipIf(!hasCases)('weights', () => {
+describe('weights', requires('cases', hasCases), () => {
   for (const name of ['const', 'cast', 'transp', 'resh']) {
     it(`${name}.onnx: weights are found where they stand`, async () => {
       const { json } = await runJson(['summary', file(name)]);

@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readNpy } from '../../src/formats/npy.js';
+import { requires } from '../support/requires.js';
 import { shibori } from '../support/shibori.js';
 import { SIDE, writeTinyStudy } from '../support/tiny-recipe.js';
 
 const python = '/usr/bin/python3';
 const hasTorch = spawnSync(python, ['-c', 'import torch']).status === 0;
-if (!hasTorch) console.warn(`SKIPPED: loading a squeezed .pt in PyTorch, ${python} has no torch.`);
 
 let folder: string;
 let files: Awaited<ReturnType<typeof writeTinyStudy>>;
@@ -160,8 +160,9 @@ describe('shibori', () => {
     expect(JSON.parse(readFileSync(join(folder, 'report', 'report.json'), 'utf8'))).toEqual(report);
   });
 
-  it.skipIf(!hasTorch)(
+  it(
     'a squeezed .pt loads in plain PyTorch, cores and bias under the names of ttz’s TTLayer',
+    requires('PyTorch', hasTorch),
     async () => {
       await json('compress', 'net.pt', '--plan', 'plan.yaml', '-o', 'small.pt');
       const script =

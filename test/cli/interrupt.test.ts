@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { requires } from '../support/requires.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
 
 const main = resolve(import.meta.dirname, '../../dist/cli/main.js');
@@ -66,7 +67,6 @@ const FINETUNE = [
   '--epochs',
 ];
 const hasScript = spawnSync('script', ['--version']).status === 0;
-if (!hasScript) console.warn('SKIPPED: Ctrl-C on a pseudo terminal, the program `script` is missing.');
 
 /** The command line that resumes, as it is printed. */
 const resumeLine = (text: string) => /Resume with:\r?\n {2}(.*)/.exec(text)?.[1]?.trim();
@@ -115,23 +115,27 @@ describe('Ctrl-C', () => {
     expect(readdirSync(join(folder, 'demo')).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
-  it.skipIf(!hasScript)('on a terminal it leaves a clean line: no half bar, the cursor visible', async () => {
-    const command = [process.execPath, main, ...FINETUNE.slice(0, -2), 'work', '--epochs', '3000'].map(
-      (word) => `'${word}'`,
-    );
-    const { code, stdout } = await interrupted(
-      'script',
-      ['-qefc', `stty cols 60; ${command.join(' ')}`, '/dev/null'],
-      /epoch 2\/3000/,
-      () => '\x03',
-    );
-    expect(code).toBe(130);
-    // What comes after Ctrl-C: the bar is cleared, then there are whole lines.
-    const end = stdout.slice(stdout.lastIndexOf('Stopping'));
-    expect(end).toMatch(/Interrupted\. The checkpoint is in .*\r\nResume with:\r\n {2}.*--resume\r\n$/s);
-    expect(end).not.toMatch(/[█·]/);
-    expect(end).not.toMatch(/^ {4}at /m);
-    const hidden = stdout.lastIndexOf('\x1b[?25l');
-    expect(stdout.lastIndexOf('\x1b[?25h')).toBeGreaterThanOrEqual(hidden);
-  });
+  it(
+    'on a terminal it leaves a clean line: no half bar, the cursor visible',
+    requires('pseudo terminal', hasScript),
+    async () => {
+      const command = [process.execPath, main, ...FINETUNE.slice(0, -2), 'work', '--epochs', '3000'].map(
+        (word) => `'${word}'`,
+      );
+      const { code, stdout } = await interrupted(
+        'script',
+        ['-qefc', `stty cols 60; ${command.join(' ')}`, '/dev/null'],
+        /epoch 2\/3000/,
+        () => '\x03',
+      );
+      expect(code).toBe(130);
+      // What comes after Ctrl-C: the bar is cleared, then there are whole lines.
+      const end = stdout.slice(stdout.lastIndexOf('Stopping'));
+      expect(end).toMatch(/Interrupted\. The checkpoint is in .*\r\nResume with:\r\n {2}.*--resume\r\n$/s);
+      expect(end).not.toMatch(/[█·]/);
+      expect(end).not.toMatch(/^ {4}at /m);
+      const hidden = stdout.lastIndexOf('\x1b[?25l');
+      expect(stdout.lastIndexOf('\x1b[?25h')).toBeGreaterThanOrEqual(hidden);
+    },
+  );
 });

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../src/engine/node.js';
 import { referenceEngine } from '../../src/engine/reference.js';
+import { requires } from '../support/requires.js';
 import { backendTests, installed } from './backend-tests.js';
 import { checkGradients } from './gradients.js';
 import { checkOutputs } from './outputs.js';
@@ -16,7 +17,7 @@ const checks: readonly (readonly [name: string, check: () => Promise<Tally> | Ta
   ['have gradients that agree with finite differences', checkGradients, 651],
 ];
 
-describe.skipIf(!installed)("ONNX's backend tests", () => {
+describe("ONNX's backend tests", requires('ONNX backend tests', installed), () => {
   const tallies: Tally[] = [];
   afterAll(() => console.info(tableOf(tallies)));
 

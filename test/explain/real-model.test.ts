@@ -6,11 +6,11 @@ import { type Explainer, type Explanation, gradCam } from '../../src/explain/gra
 import { decodeImage } from '../../src/images/decode-image.js';
 import { openModel, readWholeFile } from '../../src/io/models/model-file.js';
 import { pointingGame } from '../../src/metrics/pointing-game.js';
+import { requires } from '../support/requires.js';
 import { shared } from '../support/shared-data.js';
 
 const file = shared('models', 'squeezenet1_1.onnx');
 const isHere = existsSync(file);
-if (!isHere) console.warn(`SKIPPED: SqueezeNet on photographs, ${file} is not here.`);
 
 /** What torchvision's evaluation of this model does. */
 const imagenet: Preprocess = {
@@ -29,7 +29,7 @@ const boxes = {
   sky: { x0: 0, y0: 0, x1: 223, y1: 45 },
 } as const;
 
-describe.skipIf(!isHere)('SqueezeNet 1.1, a real ONNX file, on photographs', () => {
+describe('SqueezeNet 1.1, a real ONNX file, on photographs', requires('shared data', isHere), () => {
   let explainer: Explainer;
   beforeAll(async () => {
     explainer = await gradCam(nodeEngine(), (await openModel(file)).graph);

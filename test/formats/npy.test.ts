@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readNpy, writeNpy } from '../../src/formats/npy.js';
 import { float32, tensor } from '../../src/tensor/tensor.js';
+import { requires } from '../support/requires.js';
+import { shared } from '../support/shared-data.js';
 
 /** Files as NumPy 1.24 writes them, by what is in them. */
 const written = {
@@ -94,9 +96,8 @@ describe('.npy files', () => {
   });
 });
 
-const reference = new URL('../../../shared/data/reference/grad-cam-n01443537_247-0.npy', import.meta.url);
-if (!existsSync(reference)) console.warn('SKIPPED: ../shared/data is absent, no reference .npy files to read');
-describe.skipIf(!existsSync(reference))('the reference maps', () => {
+const reference = shared('reference', 'grad-cam-n01443537_247-0.npy');
+describe('the reference maps', requires('shared data', existsSync(reference)), () => {
   it('are read', () => {
     const map = readNpy(new Uint8Array(readFileSync(reference)));
     expect(map.dtype).toBe('float32');

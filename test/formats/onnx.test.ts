@@ -13,6 +13,8 @@ import { countElements } from '../../src/tensor/dims.js';
 import { type DType, dtypes, fromBytes, getBytesPerElement } from '../../src/tensor/dtype.js';
 import { float32, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { describeModel } from '../conformance/describe-model.js';
+import { requires } from '../support/requires.js';
+import { shared } from '../support/shared-data.js';
 import { identityGraph, nestedModel, rawFile, smallModel } from './onnx-models.js';
 
 /** Runs a model, given by its bytes or its path. */
@@ -387,9 +389,8 @@ describe('Reading', () => {
   });
 });
 
-const squeezenet = new URL('../../../shared/data/models/squeezenet1_1.onnx', import.meta.url);
-if (!existsSync(squeezenet)) console.warn('SKIPPED: ../shared/data is absent, no SqueezeNet to read');
-describe.skipIf(!existsSync(squeezenet))('SqueezeNet 1.1', () => {
+const squeezenet = shared('models', 'squeezenet1_1.onnx');
+describe('SqueezeNet 1.1', requires('shared data', existsSync(squeezenet)), () => {
   it('is read and written as an equal model that computes the same', async () => {
     const bytes = readFileSync(squeezenet);
     const model = readOnnx(bytes, 'squeezenet1_1.onnx');

@@ -9,6 +9,8 @@ import { readTorch } from '../../src/formats/torch/read.js';
 import { writeTorch } from '../../src/formats/torch/write.js';
 import type { DType } from '../../src/tensor/dtype.js';
 import { float32, int64, type Tensor, tensor } from '../../src/tensor/tensor.js';
+import { requires } from '../support/requires.js';
+import { shared } from '../support/shared-data.js';
 import { anyTensor } from './any-tensor.js';
 import { expectedTensors, golden } from './torch-golden.js';
 
@@ -139,8 +141,6 @@ const torchDtypes: readonly DType[] = [
 
 const python = '/usr/bin/python3';
 const hasTorch = spawnSync(python, ['-c', 'import torch']).status === 0;
-if (!hasTorch)
-  console.warn(`SKIPPED: no PyTorch at ${python}, so nothing checks that it reads the files written here.`);
 
 /** Loads a file strictly as weights and as anything; prints each tensor as its elements' bytes. */
 const loading = `
@@ -154,7 +154,7 @@ def shown(t):
 print(json.dumps({k: shown(t) for k, t in weights.items()}))
 `;
 
-describe.skipIf(!hasTorch)('PyTorch', () => {
+describe('PyTorch', requires('PyTorch', hasTorch), () => {
   it('reads files written here, bit for bit, also with weights_only', async () => {
     const tensors = expectedTensors('dtypes.pt');
     tensors.set('ключ "quoted"', float32([1, 2, 3, 4], [2, 2]));
@@ -178,10 +178,9 @@ describe.skipIf(!hasTorch)('PyTorch', () => {
   });
 });
 
-const realFile = '../shared/data/tiny-imagenet-vgg-finetuned.pt';
-if (!existsSync(realFile)) console.warn(`SKIPPED: ${realFile} is missing, so no real checkpoint is read.`);
+const realFile = shared('tiny-imagenet-vgg-finetuned.pt');
 
-describe.skipIf(!existsSync(realFile))('a real checkpoint', () => {
+describe('a real checkpoint', requires('shared data', existsSync(realFile)), () => {
   it('has the parameters of the study', async () => {
     const { tensors, source } = await readTorch(new Uint8Array(readFileSync(realFile)), realFile);
     const parameters = [...tensors].filter(([name]) => !/running_(mean|var)$|num_batches_tracked$/.test(name));

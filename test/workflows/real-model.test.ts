@@ -18,6 +18,7 @@ import { summarize } from '../../src/models/summary.js';
 import { rankPlanSchema } from '../../src/recipes/recipe.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
+import { requires } from '../support/requires.js';
 import { hasSharedData, shared } from '../support/shared-data.js';
 
 const reference = z.array(
@@ -47,7 +48,7 @@ const fullRank = {
   'classifier.4': { in: [16, 32], out: [16, 32] },
 };
 
-describe.skipIf(!hasSharedData)('the study’s VGG16, a real PyTorch file', () => {
+describe('the study’s VGG16, a real PyTorch file', requires('shared data', hasSharedData), () => {
   let model: OpenedModel;
   let validation: Dataset;
   let folder: string;
