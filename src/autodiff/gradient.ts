@@ -150,7 +150,7 @@ function appendVectorJacobianProduct(
   if (typeof entry !== 'function' && entry.kind === 'unsupported') {
     throw new ShiboriError(
       `Node "${node.name}" (${op}) has no gradient rule: ${entry.reason} Choose a layer after it, or train only parameters after it.`,
-      { code: 'no-gradient' },
+      { code: 'no-gradient', node: node.name },
     );
   }
   if (typeof entry !== 'function' && entry.kind === 'not-differentiable') return [];

@@ -33,7 +33,7 @@ export function checkFinite(graph: Graph): void {
     const found = Number.isNaN(tensor.data[first]) ? 'NaN' : 'infinite numbers';
     throw new ShiboriError(
       `The weight "${name}" [${tensor.dims.join(', ')}] holds ${found}: ${count} of its ${tensor.data.length} elements are not finite, the first at index ${first}. A training that diverged leaves such weights; take an earlier checkpoint, or export the model again.`,
-      { code: 'unsupported-operator' },
+      { code: 'not-finite' },
     );
   }
 }

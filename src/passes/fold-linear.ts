@@ -93,7 +93,7 @@ async function probeChain(
   const [, , bias] = gemm.inputs;
   const outputs = output?.type?.dims[1];
   if (!output || typeof outputs !== 'number')
-    throw new ShiboriError(`Node "${gemm.name}": its width is not known.`, { code: 'unsupported-operator' });
+    throw new ShiboriError(`Node "${gemm.name}": its width is not known.`, { code: 'invalid-graph' });
   const probing = rewrite(graph, {
     cutAt: [start],
     outputs: [output],
@@ -103,7 +103,7 @@ async function probeChain(
   const [input] = probing.inputs;
   const [result] = probing.outputs;
   if (!input || result?.type?.dims[0] !== 'N')
-    throw new ShiboriError('it mixes the images of a batch', { code: 'unsupported-operator' });
+    throw new ShiboriError('it mixes the images of a batch', { code: 'invalid-graph' });
   const size = countElements(dims);
   const rows = Math.max(1, Math.min(size, Math.floor(PROBE_ELEMENTS / Math.max(widest, size))));
   const runOnUnitVectors = async (count: number, first: number | undefined): Promise<Float32Array> => {

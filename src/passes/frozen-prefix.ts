@@ -41,19 +41,19 @@ function countElementsPerImage(value: Value, input: Value): number | undefined {
  */
 export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kept: readonly Value[] = []): FrozenSplit {
   if (trained.size === 0)
-    throw new ShiboriError('No parameter is trained: the pattern fits none.', { code: 'unsupported-operator' });
+    throw new ShiboriError('No parameter is trained: the pattern fits none.', { code: 'unsupported-model' });
   const [input, second] = graph.inputs;
   if (!input || second) {
     const names = graph.inputs.map(({ name }) => `"${name}"`).join(', ');
     throw new ShiboriError(`A model that is trained takes one input, the images; this one has ${names || 'none'}.`, {
-      code: 'unsupported-operator',
+      code: 'unsupported-model',
     });
   }
   const cut = findSmallestCut({ ...graph, nodes: listNodesFor(graph, graph.outputs) }, input, trained, kept);
   const elements = countElementsPerImage(cut, input);
   if (elements === undefined) {
     throw new ShiboriError(`The dimensions of "${cut.name}" are not fixed: give the input's with \`inputSize\`.`, {
-      code: 'unsupported-operator',
+      code: 'unsupported-model',
     });
   }
   const prefix = cut === input ? undefined : rewrite(graph, { outputs: [cut] });

@@ -97,7 +97,7 @@ export function withImageInput(graph: Graph, { value, layout, dtype }: ImageInpu
   if (!keeps && !castableTypes.includes(dtype)) {
     throw new ShiboriError(
       `Input "${value.name}" takes ${dtype} elements ${formatDims(value.type?.dims)}: images are float32, float64, float16 or integers.`,
-      { code: 'unsupported-operator' },
+      { code: 'unsupported-model' },
     );
   }
   const input = new Value(value.name, { dtype: keeps ? dtype : 'float32', dims });

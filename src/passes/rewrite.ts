@@ -80,7 +80,7 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     const dims = options.inputDims?.[input.name] ?? input.type?.dims;
     if (!input.type || !dims) {
       throw new ShiboriError(`Input "${input.name}" has no declared type. Give its dimensions (\`inputSize\`).`, {
-        code: 'unsupported-operator',
+        code: 'invalid-graph',
       });
     }
     moved.set(input, builder.input(input.name, input.type.dtype, dims));
@@ -90,7 +90,7 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
     const type = value.type ?? graph.initializers.get(value);
     if (!type)
       throw new ShiboriError(`The graph cannot be cut at "${value.name}": its dimensions are not known.`, {
-        code: 'unsupported-operator',
+        code: 'invalid-graph',
       });
     moved.set(value, builder.input(value.name, type.dtype, options.inputDims?.[value.name] ?? type.dims));
   }
@@ -102,7 +102,7 @@ export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewrit
   const mapValue = (old: Value): Value => {
     const value = moved.get(old);
     if (value) return value;
-    throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`, { code: 'unsupported-operator' });
+    throw new ShiboriError(`Value "${old.name}" is not part of the rewritten graph.`, { code: 'invalid-graph' });
   };
   const results = new Set<Value>(options.outputs ?? graph.outputs);
   const emitReplacement = (

@@ -52,11 +52,13 @@ function readDropoutRatio(graph: Graph, node: Node): number {
   const known = graph.initializers.get(ratio)?.data[0];
   if (known === undefined)
     throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be a constant to be trained.`, {
-      code: 'unsupported-operator',
+      code: 'unsupported-model',
+      node: node.name,
     });
   if (!(Number(known) >= 0 && Number(known) < 1)) {
     throw new ShiboriError(`Node "${node.name}" (Dropout): its ratio must be at least 0 and below 1, found ${known}.`, {
-      code: 'unsupported-operator',
+      code: 'unsupported-model',
+      node: node.name,
     });
   }
   return Number(known);
@@ -97,7 +99,7 @@ export function startTrainingMode(
       if (other) {
         throw new ShiboriError(
           `Nodes "${other.name}" and "${node.name}" (BatchNormalization) both update "${value.name}": a module that is used twice cannot be trained. Freeze it.`,
-          { code: 'unsupported-operator' },
+          { code: 'unsupported-model', node: node.name },
         );
       }
       running.set(value, node);
@@ -113,7 +115,8 @@ export function startTrainingMode(
       const ratio = readDropoutRatio(graph, node);
       if (!x?.type || !isStatic(x.type.dims)) {
         throw new ShiboriError(`Node "${node.name}" (Dropout): its dimensions must be fixed.`, {
-          code: 'unsupported-operator',
+          code: 'unsupported-model',
+          node: node.name,
         });
       }
       if (ratio === 0) return [x];
@@ -136,7 +139,7 @@ function emitTrainedBatchNormalization(
   if (!x || !scale || !bias || !mean || !variance || !meanName || !varianceName || !dims || !isStatic(dims)) {
     throw new ShiboriError(
       `Node "${node.name}" (BatchNormalization): its inputs must be complete and their dimensions fixed.`,
-      { code: 'unsupported-operator' },
+      { code: 'unsupported-model', node: node.name },
     );
   }
   const { epsilon, momentum } = readAttributes('BatchNormalization', node);
@@ -145,7 +148,7 @@ function emitTrainedBatchNormalization(
   if (count < 2) {
     throw new ShiboriError(
       `Node "${node.name}" (BatchNormalization): training needs more than one value per channel; use a batch of at least 2.`,
-      { code: 'unsupported-operator' },
+      { code: 'unsupported-model', node: node.name },
     );
   }
   const axes = b.ints(range(dims.length).filter((axis) => axis !== 1));

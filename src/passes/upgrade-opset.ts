@@ -74,7 +74,7 @@ function inlineTakenBranch(
   if (typeof known !== 'number' || branch?.type !== 'graph') {
     throw new ShiboriError(
       `Node "${node.name}" (If): which branch is taken shows only when the model runs. Export the model traced instead of scripted, or with a fixed input size.`,
-      { code: 'unsupported-operator' },
+      { code: 'unsupported-operator', node: node.name },
     );
   }
   return inline(branch.value);

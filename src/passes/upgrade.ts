@@ -23,7 +23,10 @@ export function getNodeNames(node: Node): NodeOptions {
 
 /** An error that names the node and its operator. */
 export function createNodeError(node: Node, message: string): ShiboriError {
-  return new ShiboriError(`Node "${node.name}" (${node.op}): ${message}`, { code: 'unsupported-operator' });
+  return new ShiboriError(`Node "${node.name}" (${node.op}): ${message}`, {
+    code: 'unsupported-operator',
+    node: node.name,
+  });
 }
 
 /** The node without some of its attributes, and with `inputs`. */
