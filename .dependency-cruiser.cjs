@@ -37,7 +37,7 @@ const allowed = {
   images: [...core, 'models', 'context', 'io'],
   pictures: [...core, 'explain', 'report', 'context', 'images', 'evaluation'],
   evaluation: [...core, 'models', 'explain', 'report', 'context', 'io', 'images', 'pictures', 'workflows'],
-  recipes: [...core, 'train'],
+  recipes: [...core, 'train', 'images'],
   'training-run': [
     ...core,
     'models',

@@ -75,6 +75,9 @@ export { type FetchOptions, fetchNamed, type NamedDownload } from './io/named-do
 export type { Matrix, SingleMatrix } from './linalg/matrix.js';
 export type { MatrixProducts, ProductOptions } from './linalg/products.js';
 export type { SymmetricRoot } from './linalg/symmetric-root.js';
+export type { RecipeInput } from './recipes/recipe.js';
+export type { RecipeDataOptions } from './recipes/recipe-data.js';
+export type { FinetunePlanInput, TrainPlanInput } from './recipes/training-schema.js';
 export type {
   Comparison,
   Flip,
@@ -88,18 +91,19 @@ export type { LayerRow } from './report/comparison-tables.js';
 export type { DataOrigin, FileOrigin, ModelOrigin, Provenance } from './report/provenance-html.js';
 export type { HistoryPoint } from './report/training-charts.js';
 export { float32, type Tensor } from './tensor/tensor.js';
+export type { TrainingFigures } from './training-run/run-training.js';
+export type { TrainingSourceOptions } from './training-run/train-sources.js';
 export type { KeptEpoch, TrainedEpoch, TrainingOutcome } from './training-run/training-outcome.js';
 export { type CompareOptions, compare } from './workflows/compare.js';
 export { type CompressOptions, type CompressResult, compress } from './workflows/compress.js';
-export { demo } from './workflows/demo.js';
+export { type DemoOptions, demo } from './workflows/demo.js';
 export { type Evaluation, evaluate } from './workflows/evaluate.js';
 export { type ExplainedFiles, type ExplainOptions, type ExplainResult, explain } from './workflows/explain.js';
-export { exportModel } from './workflows/export-model.js';
-export { finetune } from './workflows/finetune.js';
+export { type ExportOptions, type ExportResult, exportModel } from './workflows/export-model.js';
+export { type FinetuneOptions, finetune } from './workflows/finetune.js';
 export { type GradientsWorkflowOptions, gradients } from './workflows/gradients.js';
 export { type ListedLayer, listMapLayers } from './workflows/list-layers.js';
-export { type RecipeOverrides, run } from './workflows/run.js';
-export { type RecipeResult, runRecipe } from './workflows/run-recipe.js';
-export { type FileSummary, summary } from './workflows/summarize.js';
+export { type RecipeResult, type RunRecipeOptions, runRecipe } from './workflows/run-recipe.js';
+export { type ModelSummary, type SummarizeOptions, summarize } from './workflows/summarize.js';
 export { sweep } from './workflows/sweep.js';
-export { type TrainedFile, type Training, type TrainOptions, train } from './workflows/train.js';
+export { type TrainOptions, type TrainResult, train } from './workflows/train.js';

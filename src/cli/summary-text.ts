@@ -1,12 +1,12 @@
 import { formatDims } from '../graph/dims.js';
 import type { DeclaredValue } from '../io/models/open-onnx.js';
 import { describePreprocess, PREPROCESS_PARTS } from '../models/preprocessing.js';
-import type { FileSummary } from '../workflows/summarize.js';
+import type { ModelSummary } from '../workflows/summarize.js';
 import { formatByteSize, formatEngineering, formatInteger } from './output.js';
 import { formatTable } from './terminal-table.js';
 
 /** The layer tree of a summary, one row a module, containers included, as torchinfo draws it. */
-export function formatSummary(summary: FileSummary): string {
+export function formatSummary(summary: ModelSummary): string {
   const rows: (string | number)[][] = [];
   const shown = new Set<string>();
   for (const layer of summary.layers) {
@@ -48,7 +48,7 @@ export function formatSummary(summary: FileSummary): string {
   ].join('\n');
 }
 
-function describeFileOrigin({ origin }: FileSummary): string[] {
+function describeFileOrigin({ origin }: ModelSummary): string[] {
   if (!origin) return [];
   const list = (values: readonly DeclaredValue[]) =>
     values.map(({ name, dtype, dims }) => `${name} ${dtype} ${formatDims(dims)}`).join('; ');
@@ -61,12 +61,12 @@ function describeFileOrigin({ origin }: FileSummary): string[] {
 }
 
 /** What the scores of a model are, in words. */
-function describeScoreKind({ kind, labels }: NonNullable<FileSummary['scores']>): string {
+function describeScoreKind({ kind, labels }: NonNullable<ModelSummary['scores']>): string {
   return labels === 'none' ? 'values of a regression' : `${kind}, ${labels}`;
 }
 
 /** One line a part of the preprocessing, with who says so. */
-function describeImageInput({ preprocess, preprocessFrom, classes, scores, inputShape }: FileSummary): string[] {
+function describeImageInput({ preprocess, preprocessFrom, classes, scores, inputShape }: ModelSummary): string[] {
   const names = classes?.names ? `: ${classes.names.slice(0, 3).join('; ')}${classes.count > 3 ? '; …' : ''}` : '';
   const lines = [''];
   if (scores) lines.push(`Scores                 "${scores.output}": ${describeScoreKind(scores)}`);

@@ -9,7 +9,7 @@ import { measureSpeed } from '../evaluation/measure-speed.js';
 import { measureModelSize } from '../evaluation/model-size.js';
 import type { Graph } from '../graph/model.js';
 import { getHeadPattern, type LoadedModel } from '../io/models/model-file.js';
-import { buildTrainedPredicate, summarize } from '../models/summary.js';
+import { buildTrainedPredicate, summarizeGraph } from '../models/summary.js';
 import { GraphBuilder } from '../ops/builder.js';
 import { type RankPlan, rankPlanSchema, readYaml } from '../recipes/recipe.js';
 import { countElements } from '../tensor/dims.js';
@@ -57,7 +57,7 @@ export interface RankCompressionReport {
 }
 
 function summarizeSizes(graph: Graph, train: readonly string[]): SizeSummary {
-  const { parameters, trainable, frozen, sizeBytes, multAdds } = summarize(graph, {
+  const { parameters, trainable, frozen, sizeBytes, multAdds } = summarizeGraph(graph, {
     trains: buildTrainedPredicate(train),
   });
   return { parameters, trainable, frozen, sizeBytes, multAdds };

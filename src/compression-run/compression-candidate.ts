@@ -14,10 +14,10 @@ import { findReachable } from '../graph/uses.js';
 import { computeCacheKey } from '../io/feature-cache.js';
 import { type LoadedModel, openModel } from '../io/models/model-file.js';
 import { saveWork } from '../io/models/save-model.js';
-import { finetuneSchema } from '../recipes/recipe.js';
+import { finetuneSchema, toTrainPlan } from '../recipes/training-schema.js';
+import { runTraining } from '../training-run/run-training.js';
 import type { TrainingOutcome } from '../training-run/training-outcome.js';
 import { defined } from '../values.js';
-import { finetuneModel } from '../workflows/finetune.js';
 import { layerOutcomesSchema, toLayerOutcomes } from './compression-cache.js';
 import { buildDecompositionOptions, type CompressionSession } from './compression-session.js';
 import { type Cost, type CostedModel, compressWithinLimit } from './cost-limit.js';
@@ -95,17 +95,14 @@ async function trainCandidate(session: CompressionSession, model: LoadedModel, k
   const recoveryPlan = { ...RECOVERY_TRAINING, ...aim, epochs, seed: plan.seed ?? 42 };
   const work =
     memory.folder === undefined ? {} : { work: { folder: join(memory.folder, `training-best-${key}`), resume: true } };
-  const options = { ...work, teacher: original };
   const { train, validation } = sets;
-  const result = await finetuneModel(
-    model,
-    { train, validation },
-    finetuneSchema.parse(recoveryPlan),
-    options,
+  const training = toTrainPlan(finetuneSchema.parse(recoveryPlan));
+  const result = await runTraining(
+    { model, data: { train, validation }, plan: training, ...work, teacher: original },
     context,
   );
   context.signal?.throwIfAborted();
-  const { history, before, kept, top1Gain } = result.report;
+  const { history, before, kept, top1Gain } = result.figures;
   return {
     model: result.model,
     trainTop1: history.map(({ trainTop1 }) => trainTop1),

@@ -4,7 +4,7 @@ import type { RunContext } from '../context/run-context.js';
 import { ShiboriError } from '../errors.js';
 import { computeCacheKey } from '../io/feature-cache.js';
 import { computeBoundedAgreement } from '../metrics/agreement.js';
-import { summarize } from '../models/summary.js';
+import { summarizeGraph } from '../models/summary.js';
 import { defined } from '../values.js';
 import { readTriedAmounts, writeTriedAmount } from './compression-cache.js';
 import {
@@ -114,7 +114,7 @@ function listLossBounds(goal: CompressionGoal, minMapSimilarity: number | undefi
 function buildGoalTrial({ amount, result, holds }: SizeTrial<CompressionCandidate>, whole: number): GoalTrial {
   if (!result) return { parameters: amount, holds };
   const { accuracy, top1Drop, error, maps } = result.loss;
-  const share = summarize(result.model.graph).parameters / whole;
+  const share = summarizeGraph(result.model.graph).parameters / whole;
   return {
     parameters: amount,
     share,

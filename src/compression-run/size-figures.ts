@@ -10,7 +10,7 @@ import { CONSTANT_PREFIX } from '../graph/parameters.js';
 import { findReachable, findUses } from '../graph/uses.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { findStoredFile } from '../io/models/stored-file.js';
-import { type Summary, summarize, summarizeImage } from '../models/summary.js';
+import { type Summary, summarizeGraph, summarizeImage } from '../models/summary.js';
 import { type StorageType, storeWeights } from '../passes/store-weights.js';
 import type { SizeFigures } from '../report/comparison.js';
 import type { DType } from '../tensor/dtype.js';
@@ -50,7 +50,7 @@ export async function measureSizeChange(
   float: LoadedModel,
 ): Promise<SizeChange> {
   const after = await measureModelSize(stored);
-  return buildSizeChange(before, { ...after, parameters: summarize(float.graph).parameters });
+  return buildSizeChange(before, { ...after, parameters: summarizeGraph(float.graph).parameters });
 }
 
 /** The tensors that the nodes of a module are made of, also those behind what widens them. */

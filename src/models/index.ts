@@ -20,5 +20,5 @@ export {
   resolvePreprocess,
 } from './preprocessing.js';
 export type { StateDict } from './state-dict.js';
-export { type LayerSummary, type Summary, summarize } from './summary.js';
+export { type LayerSummary, type Summary, summarizeGraph } from './summary.js';
 export { type BuildOptions, buildVgg } from './vgg.js';

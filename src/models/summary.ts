@@ -63,7 +63,7 @@ function findModuleType(nodes: readonly Node[], parameterNames: readonly string[
  * @param options.inputDims dimensions of the first input. Default: those of the graph with a batch of 1.
  * @param options.trains which parameters a training would change, by name. Default: all.
  */
-export function summarize(
+export function summarizeGraph(
   graph: Graph,
   options: { readonly inputDims?: readonly number[]; readonly trains?: (parameter: string) => boolean } = {},
 ): Summary {
@@ -122,7 +122,7 @@ export function summarize(
 
 /** Summarises a model for one image: the multiply-adds of a graph of a fixed batch are shared by its images. */
 export function summarizeImage(graph: Graph): Summary {
-  const summary = summarize(graph);
+  const summary = summarizeGraph(graph);
   const images = findFixedBatch(graph) ?? 1;
   const layers = summary.layers.map((layer) => ({ ...layer, multAdds: layer.multAdds / images }));
   return { ...summary, multAdds: summary.multAdds / images, layers };

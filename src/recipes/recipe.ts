@@ -6,7 +6,14 @@ import { defined } from '../values.js';
 import { describeOldNames } from './old-names.js';
 import { finetuneSchema } from './training-schema.js';
 
-export { type FinetunePlan, finetuneSchema, type TrainPlan, trainSchema } from './training-schema.js';
+export {
+  type FinetunePlan,
+  type FinetunePlanInput,
+  finetuneSchema,
+  type TrainPlan,
+  type TrainPlanInput,
+  trainSchema,
+} from './training-schema.js';
 
 const positiveIntegerSchema = z.number().int().positive();
 
@@ -78,6 +85,8 @@ export const recipeSchema = z.strictObject({
 
 /** A study, parsed and with its defaults. */
 export type Recipe = z.infer<typeof recipeSchema>;
+/** Describes a recipe as it is written: what has a default may be left out. */
+export type RecipeInput = z.input<typeof recipeSchema>;
 /** A compression plan, parsed. */
 export type RankPlan = z.infer<typeof rankPlanSchema>;
 

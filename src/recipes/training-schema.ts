@@ -145,3 +145,18 @@ export const trainSchema = z
 export type FinetunePlan = z.infer<typeof finetuneSchema>;
 /** A training, parsed and with its defaults. */
 export type TrainPlan = z.infer<typeof trainSchema>;
+/** Describes a stage as it is written: what has a default may be left out. */
+export type FinetunePlanInput = z.input<typeof finetuneSchema>;
+/** Describes a training as it is written: what has a default may be left out. Fields alongside `stages` hold for each. */
+export type TrainPlanInput = FinetunePlanInput & {
+  readonly head?: TrainPlan['head'];
+  readonly init?: TrainPlan['init'];
+  readonly stages?: readonly FinetunePlanInput[];
+};
+
+/** Returns a fine-tuning as a training: one stage, which begins with the model as it is. */
+export const toTrainPlan = (stage: FinetunePlan): TrainPlan => ({
+  head: undefined,
+  init: 'pretrained',
+  stages: [stage],
+});

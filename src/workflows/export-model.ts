@@ -1,43 +1,53 @@
-import { getEngine, type RunContext, reportNotes } from '../context/run-context.js';
+import { getEngine, type RunOptions } from '../context/run-context.js';
 import { withExecution } from '../decompose/decompose-linear.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
 import { measureSpeed } from '../evaluation/measure-speed.js';
-import { type OpenOptions, openModel } from '../io/models/model-file.js';
-import { saveModel } from '../io/models/save-model.js';
+import type { LoadedModel, OpenOptions } from '../io/models/model-file.js';
+import { type ModelSource, openModelSource } from '../io/models/model-source.js';
+import { type SavedModel, saveModel } from '../io/models/save-model.js';
 import { refuseInputAsOutput } from '../io/output-file.js';
 
-/**
- * Writes a model in another format, by the extension of `out`: `.onnx`, `.safetensors` or `.pt`.
- *
- * @param options.execution how tensor-train layers run in the written graph. `auto` measures the whole model both ways.
- *   Default: as in the file.
- */
-export async function exportModel(
-  file: string,
-  out: string,
-  options: Omit<OpenOptions, 'execution'> & { readonly execution?: 'factored' | 'rebuilt' | 'auto' } = {},
-  context: RunContext = {},
-): Promise<{ readonly file: string; readonly sizeBytes: number }> {
-  refuseInputAsOutput(out, [file]);
-  const { execution, ...open } = options;
-  const engine = getEngine(context);
-  const model = await openModel(file, open);
-  reportNotes(model, context);
-  const { layers } = model.info;
-  if (execution === undefined || !layers || layers.length === 0) return saveModel(model, out, { engine });
-  const all = (way: TtLayer['execution']) => layers.map((layer) => ({ ...layer, execution: way }));
-  let chosen = execution === 'auto' ? 'rebuilt' : execution;
-  if (execution === 'auto') {
-    const [factored, rebuilt] = [
-      withExecution(model.graph, all('factored')),
-      withExecution(model.graph, all('rebuilt')),
-    ] as const;
-    const { ratio } = await measureSpeed(engine, factored, rebuilt, { batch: 1 });
-    chosen = ratio > 1 ? 'factored' : 'rebuilt';
+/** Lists the options of `exportModel`. */
+export interface ExportOptions extends RunOptions, Omit<OpenOptions, 'execution'> {
+  readonly model: ModelSource;
+  /** The file to write: `.onnx`, `.safetensors` or `.pt`. */
+  readonly output: string;
+  /** How tensor-train layers run in the written graph. `auto` measures the whole model both ways. Default: as in the model. */
+  readonly execution?: TtLayer['execution'] | 'auto';
+}
+
+/** Holds the model as it was written, and its file. */
+export interface ExportResult extends SavedModel {
+  readonly model: LoadedModel;
+}
+
+/** Measures which way of running its tensor-train layers makes a model faster for one image. */
+async function chooseExecution(
+  { graph }: LoadedModel,
+  layers: readonly TtLayer[],
+  options: ExportOptions,
+): Promise<TtLayer['execution']> {
+  const run = (execution: TtLayer['execution']) =>
+    withExecution(
+      graph,
+      layers.map((layer) => ({ ...layer, execution })),
+    );
+  const { ratio } = await measureSpeed(getEngine(options), run('factored'), run('rebuilt'), { batch: 1 });
+  return ratio > 1 ? 'factored' : 'rebuilt';
+}
+
+/** Writes a model in another format, by the extension of `output`. */
+export async function exportModel(options: ExportOptions): Promise<ExportResult> {
+  const { model: source, output, execution, ...open } = options;
+  if (typeof source === 'string') refuseInputAsOutput(output, [source]);
+  const engine = getEngine(options);
+  const model = await openModelSource(source, open, options);
+  const { layers = [] } = model.info;
+  if (execution === undefined || layers.length === 0) {
+    return { model, ...(await saveModel(model, output, { engine })) };
   }
-  const described = all(chosen === 'factored' ? 'factored' : 'rebuilt');
-  return saveModel({ graph: withExecution(model.graph, described), info: { ...model.info, layers: described } }, out, {
-    engine,
-    equals: model.graph,
-  });
+  const chosen = execution === 'auto' ? await chooseExecution(model, layers, options) : execution;
+  const described = layers.map((layer) => ({ ...layer, execution: chosen }));
+  const exported = { graph: withExecution(model.graph, described), info: { ...model.info, layers: described } };
+  return { model: exported, ...(await saveModel(exported, output, { engine, equals: model.graph })) };
 }

@@ -1,20 +1,22 @@
+import type { RunOptions } from '../context/run-context.js';
 import type { Preprocess } from '../data/preprocess.js';
 import type { TtLayer } from '../decompose/tt-layer.js';
 import { type OpenOptions, openModel } from '../io/models/model-file.js';
+import { isOpenedModel, type ModelSource } from '../io/models/model-source.js';
 import type { OnnxOrigin } from '../io/models/open-onnx.js';
 import type { PreprocessPart } from '../models/preprocessing.js';
-import { buildTrainedPredicate, type Summary, summarize } from '../models/summary.js';
+import { buildTrainedPredicate, type Summary, summarizeGraph } from '../models/summary.js';
 import { describeScores, type LabelKind, type OutputKind } from '../ops/scores/scores.js';
 import { defined } from '../values.js';
 
 /** Height and width where nothing says any. */
 const ASSUMED_SIDE = 224;
 
-/** The summary of a model file. */
-export interface FileSummary extends Summary {
-  readonly file: string;
-  readonly format: string;
-  readonly fileBytes: number;
+/** Describes a model and, where it was read from a file, that file. */
+export interface ModelSummary extends Summary {
+  readonly file?: string;
+  readonly format?: string;
+  readonly fileBytes?: number;
   /** Bytes of the file and its external data, and the element type of most of its weights. Left out where the file holds more than the model. */
   readonly stored?: { readonly bytes: number; readonly dtype: string };
   readonly architecture?: string;
@@ -39,44 +41,40 @@ export interface FileSummary extends Summary {
   readonly notes: readonly string[];
 }
 
-/**
- * Summarises a model file as torchinfo does: layers with output shapes, parameters and multiply-adds, totals, sizes.
- *
- * @param options.batch size of the first dimension. Default: 1.
- * @param options.train patterns of the parameters to count as trainable. Default: all.
- */
-export async function summary(
-  file: string,
-  options: OpenOptions & { readonly batch?: number; readonly train?: readonly string[] } = {},
-): Promise<FileSummary> {
-  const model = await openModel(file, options);
-  const { graph, info, origin } = model;
+/** Lists the options of `summarize`. */
+export interface SummarizeOptions extends RunOptions, OpenOptions {
+  readonly model: ModelSource;
+  /** Size of the first dimension, where the graph leaves it open. Default: 1. */
+  readonly batch?: number;
+  /** Patterns of the parameters to count as trainable. Default: all. */
+  readonly train?: readonly string[];
+}
+
+/** Summarises a model as torchinfo does: layers with output shapes, parameters and MACs, totals, sizes. */
+export async function summarize(options: SummarizeOptions): Promise<ModelSummary> {
+  const { model: source, train } = options;
+  const model = typeof source === 'string' ? await openModel(source, options) : source;
+  const { graph, info, stored } = model;
+  const opened = isOpenedModel(model) ? model : undefined;
   const dims = graph.inputs[0]?.type?.dims ?? [];
   const batch = typeof dims[0] === 'number' ? dims[0] : (options.batch ?? 1);
   const isOpen = dims.some((dim, axis) => axis > 0 && typeof dim !== 'number');
   const inputDims = dims.map((dim, axis) => (axis === 0 ? batch : typeof dim === 'number' ? dim : ASSUMED_SIDE));
   const scores = describeScores(graph, info);
+  const output = info.scores ?? opened?.origin?.outputs[0]?.name ?? scores?.output.name;
   const size = `Its images may have any size: counted for ${ASSUMED_SIDE}×${ASSUMED_SIDE}. Give another with \`inputSize\`.`;
   return {
-    file,
-    format: model.format,
-    fileBytes: model.fileBytes,
-    ...(model.stored ? { stored: { bytes: model.stored.bytes, dtype: model.stored.dtype } } : {}),
+    ...defined({ file: opened?.file, format: opened?.format, fileBytes: opened?.fileBytes }),
+    ...(stored ? { stored: { bytes: stored.bytes, dtype: stored.dtype } } : {}),
     ...defined({ architecture: info.architecture }),
-    ...summarize(graph, { inputDims, ...(options.train ? { trains: buildTrainedPredicate(options.train) } : {}) }),
+    ...summarizeGraph(graph, { inputDims, ...(train ? { trains: buildTrainedPredicate(train) } : {}) }),
     tensorTrains: info.layers ?? [],
-    ignored: model.ignored,
-    ...defined({ origin }),
+    ignored: opened?.ignored ?? [],
+    ...defined({ origin: opened?.origin }),
     preprocess: info.preprocess ?? null,
-    preprocessFrom: model.preprocessFrom ?? null,
+    preprocessFrom: opened?.preprocessFrom ?? null,
     classes: scores && scores.labels !== 'none' ? { count: scores.classes, names: info.classes ?? null } : null,
-    scores: scores
-      ? {
-          output: info.scores ?? origin?.outputs[0]?.name ?? scores.output.name,
-          kind: scores.kind,
-          labels: scores.labels,
-        }
-      : null,
-    notes: isOpen ? [...model.notes, size] : model.notes,
+    scores: scores && output !== undefined ? { output, kind: scores.kind, labels: scores.labels } : null,
+    notes: [...(opened?.notes ?? []), ...(isOpen ? [size] : [])],
   };
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../src/images/open-dataset.js';
 import { openModel } from '../../src/io/models/model-file.js';
-import { summarize } from '../../src/models/summary.js';
+import { summarizeGraph } from '../../src/models/summary.js';
 import { type CompressToGoalOptions, compress } from '../../src/workflows/compress.js';
 import { shibori } from '../support/shibori.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
@@ -82,7 +82,7 @@ describe('compress to a goal', () => {
     const { size, layers } = await run({ goal: { parameters: 0.6 } }, 'same.onnx');
     expect(result.size).toEqual(size);
     expect(result.layers.map(({ ranks }) => ranks)).toEqual(layers.map(({ ranks }) => ranks));
-    expect(summarize(result.model.graph).parameters).toBe(size.after.parameters);
+    expect(summarizeGraph(result.model.graph).parameters).toBe(size.after.parameters);
   });
 
   it.each([

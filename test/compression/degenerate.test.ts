@@ -6,7 +6,7 @@ import { analyseWeights, decomposeByWeights } from '../../src/compression/weight
 import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph, Value } from '../../src/graph/model.js';
-import { summarize } from '../../src/models/summary.js';
+import { summarizeGraph } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js';
 import { random } from './support.js';
@@ -91,7 +91,7 @@ const SAME_BY_WEIGHTS = 1e-4;
 
 describe.each(Object.entries(kinds))('%s', (_, how) => {
   const graph = network(how);
-  const amount = Math.ceil(SHARE * summarize(graph).parameters);
+  const amount = Math.ceil(SHARE * summarizeGraph(graph).parameters);
   const goal = 'parameters' as const;
 
   it.each([1, 16, 120])(
@@ -105,7 +105,7 @@ describe.each(Object.entries(kinds))('%s', (_, how) => {
         { unit: goal, amount },
         options,
       );
-      expect(summarize(squeezed).parameters).toBeLessThanOrEqual(amount);
+      expect(summarizeGraph(squeezed).parameters).toBeLessThanOrEqual(amount);
       expect(layers.flatMap(({ path, scheme }) => (scheme ? [path] : []))).toEqual(['second']);
       // Two matrices of the weight's exact rank and a bias are enough.
       const { rank = CHANNELS } = how;
@@ -120,7 +120,7 @@ describe.each(Object.entries(kinds))('%s', (_, how) => {
     const { layers } = findCompressibleLayers(graph);
     const study = await analyseWeights(engine, graph, layers, goal);
     const { graph: squeezed } = await decomposeByWeights(engine, study, amount);
-    expect(summarize(squeezed).parameters).toBeLessThanOrEqual(amount);
+    expect(summarizeGraph(squeezed).parameters).toBeLessThanOrEqual(amount);
     const found = await difference(graph, squeezed);
     expect(found).toBeLessThan(how.weight ? SAME_BY_WEIGHTS : Number.POSITIVE_INFINITY);
   });
@@ -129,7 +129,7 @@ describe.each(Object.entries(kinds))('%s', (_, how) => {
 describe('an output that reaches the scores through ArgMax alone', () => {
   it('has no gradient, so that its layer is left as it is, with the reason', async () => {
     const graph = network({ end: 'arg max' });
-    const amount = Math.ceil(0.95 * summarize(graph).parameters);
+    const amount = Math.ceil(0.95 * summarizeGraph(graph).parameters);
     const chunks = [random([32, 3, 8, 8], 7)];
     const { layers } = await compressToBudget(engine, graph, chunks, { unit: 'parameters', amount }, options);
     const second = layers.find(({ path }) => path === 'second');

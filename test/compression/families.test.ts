@@ -8,7 +8,7 @@ import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { openModel } from '../../src/io/models/model-file.js';
-import { summarize } from '../../src/models/summary.js';
+import { summarizeGraph } from '../../src/models/summary.js';
 import { bindSymbolicBatch } from '../../src/passes/free-batch.js';
 import { expectFloat32, type Tensor } from '../../src/tensor/tensor.js';
 import { random } from './support.js';
@@ -30,7 +30,7 @@ describe('squeezing', () => {
     const { size } = sizeSchema.parse(JSON.parse(readFileSync(new URL(`${family}.json`, folder), 'utf8')));
     const images = [1, 2, 3].map((key) => random([16, 3, ...size], 5, key));
     const { refused } = findCompressibleLayers(graph);
-    const whole = summarize(graph).parameters;
+    const whole = summarizeGraph(graph).parameters;
     const options = { curveSamples: 512, measuredImages: 16, gradientImages: 16 };
     const amount = Math.ceil(SHARE * whole);
     const { graph: squeezed, layers } = await compressToBudget(
@@ -40,7 +40,7 @@ describe('squeezing', () => {
       { unit: 'parameters', amount },
       { ...options, refit: { samples: 512 } },
     );
-    expect(summarize(squeezed).parameters).toBeLessThanOrEqual(amount);
+    expect(summarizeGraph(squeezed).parameters).toBeLessThanOrEqual(amount);
     expect(layers.some(({ scheme }) => scheme !== undefined)).toBe(true);
     for (const { path, reason, scheme } of layers) expect(scheme !== undefined || reason, path).toBeTruthy();
     for (const { path, reason } of refused) expect(reason, path).not.toBe('');

@@ -49,7 +49,7 @@ describe('the package, installed from its tarball as users do', options, () => {
     await writeFile(
       join(folder, 'use.ts'),
       [
-        "import { float32, summary, type Tensor } from 'shibori';",
+        "import { float32, summarize, type Tensor } from 'shibori';",
         "import { gradient } from 'shibori/autodiff';",
         "import { referenceEngine } from 'shibori/engine';",
         "import { GraphBuilder } from 'shibori/ops';",
@@ -59,7 +59,7 @@ describe('the package, installed from its tarball as users do', options, () => {
         "const { graph } = gradient(b.build('square'), { wrt: [x] });",
         'const session = await referenceEngine().load(graph);',
         'const results: Record<string, Tensor> = await session.run({ x: float32([3, 4]) });',
-        "const { parameters }: { parameters: number } = await summary('net.pt');",
+        "const { parameters }: { parameters: number } = await summarize({ model: 'net.pt' });",
         'console.log(JSON.stringify([Object.values(results).map((t) => Array.from(t.data, Number)), parameters]));',
         '// @ts-expect-error: a typo in an attribute does not compile (and is refused when it runs)',
         "export const typo = () => b.op('Softmax', [x], { axsi: 1 });",

@@ -12,7 +12,7 @@ import { findImagenetNames, IMAGENET_NAMES } from '../../src/models/imagenet-nam
 import { findScores } from '../../src/ops/scores/scores.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
 import { explain } from '../../src/workflows/explain.js';
-import { summary } from '../../src/workflows/summarize.js';
+import { summarize } from '../../src/workflows/summarize.js';
 import { shibori } from '../support/shibori.js';
 import { type Ending, network, SIDE } from './networks.js';
 
@@ -152,7 +152,7 @@ describe('one output column', () => {
     );
 
   it('is a classifier of two classes for every verb', async () => {
-    const described = await summary(file());
+    const described = await summarize({ model: file() });
     expect(described.classes).toEqual({ count: 2, names: null });
     expect(described.scores).toMatchObject({ kind: 'probabilities', labels: 'binary' });
     const found = await evaluate(file(), { ...RAW, data: at('data') });
@@ -180,13 +180,13 @@ describe('one output column', () => {
   it('as a regression has no accuracy and no probabilities, also after it was saved', async () => {
     const opened = await openModel(file(), { task: 'regression' });
     await saveModel(opened, at('regression.onnx'));
-    expect((await summary(at('regression.onnx'))).classes).toBeNull();
+    expect((await summarize({ model: at('regression.onnx') })).classes).toBeNull();
     await expect(evaluate(at('regression.onnx'), { ...RAW, data: at('data') })).rejects.toThrow(
       /regression.*no classes/,
     );
     const { images } = await explain(at('regression.onnx'), [at('data', 'cats', '1.png')], { ...RAW, output: null });
     expect(images[0]).toMatchObject({ probability: null, targetProbability: null, top: [], targetName: 'output 0' });
-    const back = await summary(at('regression.onnx'), { task: 'classification' });
+    const back = await summarize({ model: at('regression.onnx'), task: 'classification' });
     expect(back.classes?.count).toBe(2);
   });
 });
@@ -207,7 +207,10 @@ describe('classes', () => {
     cpSync(logits5(), at('kept', 'm.onnx'));
     writeFileSync(at('kept', 'words.txt'), 'ape\nbee\ncat\ndog\neel\n');
     await saveModel(await openModel(at('kept', 'm.onnx')), at('kept.onnx'));
-    expect((await summary(at('kept.onnx'))).classes).toEqual({ count: 5, names: ['ape', 'bee', 'cat', 'dog', 'eel'] });
+    expect((await summarize({ model: at('kept.onnx') })).classes).toEqual({
+      count: 5,
+      names: ['ape', 'bee', 'cat', 'dog', 'eel'],
+    });
   });
 
   it('a fresh head for two classes keeps one column where the model has one', () => {

@@ -6,7 +6,7 @@ import { runOnce } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import type { Graph } from '../../src/graph/model.js';
 import { listParameters } from '../../src/graph/parameters.js';
-import { summarize } from '../../src/models/summary.js';
+import { summarizeGraph } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { rewrite } from '../../src/passes/rewrite.js';
 import { buildSchedule, prepareForTraining } from '../../src/recipes/plan-settings.js';
@@ -127,7 +127,7 @@ describe('forTraining', () => {
       b.within('fc', () => emitTtLinear(b, x, cores, undefined, { path: 'fc', ...shape, execution: 'rebuilt' })),
     );
     const graph = b.build('layer');
-    const millions = (of: Graph) => Math.round(summarize(of, { inputDims: [64, 25088] }).multAdds / 1e6);
+    const millions = (of: Graph) => Math.round(summarizeGraph(of, { inputDims: [64, 25088] }).multAdds / 1e6);
     // A finished model multiplies by the dense weight, of which cores that are constants are made for nothing; a training
     // takes the images through one core after the other.
     expect(millions(graph)).toBe(822);

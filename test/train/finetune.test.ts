@@ -13,7 +13,7 @@ import { GraphBuilder } from '../../src/ops/builder.js';
 import { finetuneSchema } from '../../src/recipes/recipe.js';
 import { FeatureCache, openTrainingData } from '../../src/training-run/training-data-loader.js';
 import { createProgressReporter } from '../../src/training-run/training-log.js';
-import { finetune, finetuneModel } from '../../src/workflows/finetune.js';
+import { finetune } from '../../src/workflows/finetune.js';
 import { decodeEvents } from '../formats/decode-events.js';
 import { SIDE, tinyShape, writeImages } from '../support/tiny-recipe.js';
 
@@ -50,13 +50,14 @@ async function logOf(folder: string) {
 describe('finetuneModel', () => {
   it('writes the same numbers as JSON lines and as TensorBoard events', async () => {
     const folder = fresh();
-    const { report } = await finetuneModel(
+    const report = await finetune({
       model,
-      { train: dataset, validation: dataset },
-      plan({ epochs: 4 }),
-      { work: { folder } },
-      { engine },
-    );
+      data: dataset,
+      validationData: dataset,
+      plan: plan({ epochs: 4 }),
+      work: folder,
+      engine,
+    });
     const { lines, events } = await logOf(folder);
     // Six steps an epoch; a record every twenty, one for each epoch, and one for the model before the training.
     expect(lines.map(({ step }) => step)).toEqual([0, 6, 12, 18, 20, 24]);
@@ -93,10 +94,10 @@ describe('finetuneModel', () => {
 
   it('goes on with the log where the checkpoint is, without a torn or an unreached line', async () => {
     const folder = fresh();
-    await finetuneModel(model, { train: dataset }, plan(), { work: { folder } }, { engine });
+    await finetune({ model, data: dataset, plan: plan(), work: folder, engine });
     const file = join(folder, 'metrics.jsonl');
     await writeFile(file, `${await readFile(file, 'utf8')}{"step":13,"epoch":3}\n{"step":14,"tra`);
-    await finetuneModel(model, { train: dataset }, plan({ epochs: 3 }), { work: { folder, resume: true } }, { engine });
+    await finetune({ model, data: dataset, plan: plan({ epochs: 3 }), work: folder, resume: true, engine });
     const { lines, events } = await logOf(folder);
     expect(lines.map(({ step, epoch }) => [step, epoch])).toEqual([
       [6, 1],
@@ -109,15 +110,9 @@ describe('finetuneModel', () => {
 
   it('leaves log and checkpoint of another training as they are when it refuses to go on with them', async () => {
     const folder = fresh();
-    await finetuneModel(model, { train: dataset }, plan(), { work: { folder } }, { engine });
+    await finetune({ model, data: dataset, plan: plan(), work: folder, engine });
     const before = await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name))));
-    const other = finetuneModel(
-      model,
-      { train: dataset },
-      plan({ batch: 9 }),
-      { work: { folder, resume: true } },
-      { engine },
-    );
+    const other = finetune({ model, data: dataset, plan: plan({ batch: 9 }), work: folder, resume: true, engine });
     await expect(other).rejects.toThrow(/belongs to another training/);
     expect(await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name))))).toEqual(before);
   });
@@ -125,15 +120,17 @@ describe('finetuneModel', () => {
   it('goes on with other patience, but not with patience that it had not', async () => {
     const folder = fresh();
     const run = (patience: number | undefined, resume: boolean) =>
-      finetuneModel(
+      finetune({
         model,
-        { train: dataset, validation: dataset },
-        plan(patience === undefined ? {} : { patience }),
-        { work: { folder, resume } },
-        { engine },
-      );
+        data: dataset,
+        validationData: dataset,
+        plan: plan(patience === undefined ? {} : { patience }),
+        work: folder,
+        resume,
+        engine,
+      });
     await run(5, false);
-    expect((await run(1, true)).report.history).toHaveLength(2);
+    expect((await run(1, true)).history).toHaveLength(2);
     await run(undefined, false);
     await expect(run(1, true)).rejects.toThrow(/belongs to another training/);
   });
@@ -141,19 +138,20 @@ describe('finetuneModel', () => {
   it('starts anew without resume, and keeps the old checkpoint until there is a new one', async () => {
     const folder = fresh();
     const checkpoint = join(folder, 'checkpoint.safetensors');
-    await finetuneModel(model, { train: dataset }, plan(), { work: { folder } }, { engine });
+    await finetune({ model, data: dataset, plan: plan(), work: folder, engine });
     const old = await readFile(checkpoint);
     let seen: Buffer | undefined;
     const onProgress = ({ phase, done }: ProgressEvent) => {
       if (phase === 'epoch 1/1' && done === 6) void readFile(checkpoint).then((bytes) => (seen = bytes));
     };
-    const { report } = await finetuneModel(
+    const report = await finetune({
       model,
-      { train: dataset },
-      plan({ epochs: 1 }),
-      { work: { folder } },
-      { engine, onProgress },
-    );
+      data: dataset,
+      plan: plan({ epochs: 1 }),
+      work: folder,
+      engine,
+      onProgress,
+    });
     expect(report.history).toHaveLength(1);
     expect(seen?.equals(old)).toBe(true);
     expect((await readFile(checkpoint)).equals(old)).toBe(false);
@@ -166,13 +164,7 @@ describe('finetuneModel', () => {
     ['net.classifier.0.wieght', /Did you mean "net\.classifier\.0\.weight"/],
     ['*.running_mean', /No parameter of the model fits/],
   ])('names the pattern %s, which fits no parameter, and the nearest that does', async (pattern, message) => {
-    const training = finetuneModel(
-      model,
-      { train: dataset },
-      plan({ train: ['classifier.4.*', pattern] }),
-      {},
-      { engine },
-    );
+    const training = finetune({ model, data: dataset, plan: plan({ train: ['classifier.4.*', pattern] }), engine });
     await expect(training).rejects.toThrow(message);
     await expect(training).rejects.toThrow(UsageError);
   });
@@ -183,13 +175,14 @@ describe('finetuneModel', () => {
     await writeFile(join(images, 'square', '2.png'), 'this is no picture');
     const damaged = await openDataset({ data: images });
     const warnings: string[] = [];
-    const { report } = await finetuneModel(
+    const report = await finetune({
       model,
-      { train: damaged, validation: damaged },
-      plan({ augment: { horizontalFlip: 0.5 }, epochs: 3, train: '*' }),
-      {},
-      { engine, onWarning: (text) => warnings.push(text) },
-    );
+      data: damaged,
+      validationData: damaged,
+      plan: plan({ augment: { horizontalFlip: 0.5 }, epochs: 3, train: '*' }),
+      engine,
+      onWarning: (text) => warnings.push(text),
+    });
     // Once for each of the two data sets.
     expect(report.skipped).toEqual(['square/2.png', 'square/2.png']);
     expect(warnings).toHaveLength(2);
@@ -201,13 +194,13 @@ describe('finetuneModel', () => {
 
   it('stops at a learning rate that is absurd, with the step and the way out', async () => {
     const folder = fresh();
-    const training = finetuneModel(
+    const training = finetune({
       model,
-      { train: dataset },
-      plan({ learningRate: 1e38, epochs: 20 }),
-      { work: { folder } },
-      { engine },
-    );
+      data: dataset,
+      plan: plan({ learningRate: 1e38, epochs: 20 }),
+      work: folder,
+      engine,
+    });
     await expect(training).rejects.toThrow(/Training stopped at step \d+ \(epoch \d+\): .*Try a lower learning rate/);
   });
 
@@ -218,7 +211,7 @@ describe('finetuneModel', () => {
     await writeFile(join(images, 'hexagon', '0.png'), await readFile(join(images, 'star', '0.png')));
     await writeFile(join(images, 'octagon', '0.png'), await readFile(join(images, 'star', '0.png')));
     const validation = await openDataset({ data: images });
-    await expect(finetuneModel(model, { train: dataset, validation }, plan(), {}, { engine })).rejects.toThrow(
+    await expect(finetune({ model, data: dataset, validationData: validation, plan: plan(), engine })).rejects.toThrow(
       /has 5 classes, the model tells 3 apart/,
     );
   });
@@ -230,12 +223,16 @@ describe('finetune', () => {
     await saveModel(model, file);
     const warnings: string[] = [];
     const run = (resume: boolean) =>
-      finetune(
-        file,
-        plan(),
-        { data: join(root, 'images'), work: join(root, 'warned'), output: join(root, 'tuned.onnx'), resume },
-        { engine, onWarning: (text) => warnings.push(text) },
-      );
+      finetune({
+        model: file,
+        plan: plan(),
+        data: join(root, 'images'),
+        work: join(root, 'warned'),
+        output: join(root, 'tuned.onnx'),
+        resume,
+        engine,
+        onWarning: (text) => warnings.push(text),
+      });
     await run(true);
     expect(warnings.splice(0)).toEqual([expect.stringMatching(/^there is no checkpoint in .*warned: .* again$/)]);
     await run(true);
@@ -315,11 +312,11 @@ describe('reportProgress', () => {
     now += 100;
     report({ phase: 'validate', epoch: 1, done: 256, total: 300 });
     expect(told).toEqual([
-      { stage: 'frozen prefix, view 2', done: 640, total: 1000, fields: {} },
-      { stage: 'frozen prefix, view 2', done: 740, total: 1000, fields: { 'images/s': 100 } },
-      { stage: 'epoch 2/2', done: 500, total: 1000, fields: { loss: '1.2346', top1: '12.35 %' } },
-      { stage: 'epoch 2/2', done: 900, total: 1000, fields: { loss: '1.0000', top1: '50.00 %', 'images/s': 200 } },
-      { stage: 'validate', done: 256, total: 300, fields: {} },
+      { phase: 'frozen prefix, view 2', done: 640, total: 1000, fields: {} },
+      { phase: 'frozen prefix, view 2', done: 740, total: 1000, fields: { 'images/s': 100 } },
+      { phase: 'epoch 2/2', done: 500, total: 1000, fields: { loss: '1.2346', top1: '12.35 %' } },
+      { phase: 'epoch 2/2', done: 900, total: 1000, fields: { loss: '1.0000', top1: '50.00 %', 'images/s': 200 } },
+      { phase: 'validate', done: 256, total: 300, fields: {} },
     ]);
   });
 });

@@ -7,7 +7,7 @@ import { listHeadParameters, withFreshHead } from '../../src/models/fresh-head.j
 import { buildInitialVgg, findVggShape, withCompactHead } from '../../src/models/initial-vgg.js';
 import { reinitialize } from '../../src/models/initialize.js';
 import { buildStateDict } from '../../src/models/state-dict.js';
-import { summarize } from '../../src/models/summary.js';
+import { summarizeGraph } from '../../src/models/summary.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { countElements } from '../../src/tensor/dims.js';
 import { expectFloat32, float32, int64, type Tensor, zeros } from '../../src/tensor/tensor.js';
@@ -136,7 +136,7 @@ describe('VGG', () => {
     const graph = buildInitialVgg({ ...findVggShape('vgg11_bn', 10, 32), classifier: [1] }, 1);
     // sum(p.numel() for p in torchvision.models.vgg11_bn().features.parameters())
     const features = 9_225_984;
-    expect(summarize(graph, { inputDims: [1, 3, 32, 32] }).parameters).toBe(features + 25088 + 1 + 10 + 10);
+    expect(summarizeGraph(graph, { inputDims: [1, 3, 32, 32] }).parameters).toBe(features + 25088 + 1 + 10 + 10);
     expect(findVggShape('vgg16', 1000)).toMatchObject({ classifier: [4096, 4096], inputSize: 224, pooled: 7 });
     expect(() => findVggShape('vgg61', 10)).toThrow(/No network is called "vgg61"\. Did you mean "vgg/);
     expect(() => findVggShape('vgg16', 10, 16)).toThrow(/at least 32×32/);

@@ -10,8 +10,8 @@ import { finetuneSchema, trainSchema } from '../../src/recipes/recipe.js';
 import { isBetter } from '../../src/train/best-weights.js';
 import { chooseKeptEpoch } from '../../src/training-run/training-outcome.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
-import { finetuneModel } from '../../src/workflows/finetune.js';
-import { trainModel } from '../../src/workflows/train.js';
+import { finetune } from '../../src/workflows/finetune.js';
+import { train } from '../../src/workflows/train.js';
 import { writeTinyStudy } from '../support/tiny-recipe.js';
 
 const engine = nodeEngine({ threads: 1 });
@@ -33,7 +33,7 @@ beforeAll(async () => {
   const items = source.items.map((item) => ({ ...item, label: (item.label + 1) % 3 }));
   mislabelled = { ...dataset, source: { ...source, items } };
   const stage = plan({ train: '*', epochs: 12, learningRate: 3e-3 });
-  ({ model: trained } = await finetuneModel(model, { train: dataset, validation: dataset }, stage, {}, { engine }));
+  ({ model: trained } = await finetune({ model, data: dataset, validationData: dataset, plan: stage, engine }));
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
@@ -55,13 +55,15 @@ describe('the best epoch', () => {
   it('a training that lowers the accuracy gives the model back as it was, with a warning', async () => {
     const warnings: string[] = [];
     const before = await top1(trained);
-    const { model, report } = await finetuneModel(
-      trained,
-      { train: mislabelled, validation: dataset },
-      plan(),
-      {},
-      { engine, onWarning: (text) => warnings.push(text) },
-    );
+    const report = await finetune({
+      model: trained,
+      data: mislabelled,
+      validationData: dataset,
+      plan: plan(),
+      engine,
+      onWarning: (text) => warnings.push(text),
+    });
+    const { model } = report;
     expect(report.before).toMatchObject({ epoch: 0, validationTop1: before });
     for (const { validationTop1 } of report.history) expect(validationTop1).toBeLessThan(before);
     expect(report.kept).toMatchObject({ epoch: 0, by: 'best', validationTop1: before });
@@ -73,13 +75,15 @@ describe('the best epoch', () => {
 
   it('--keep last gives the last epoch all the same, and warns of the loss', async () => {
     const warnings: string[] = [];
-    const { model, report } = await finetuneModel(
-      trained,
-      { train: mislabelled, validation: dataset },
-      plan({ keep: 'last' }),
-      {},
-      { engine, onWarning: (text) => warnings.push(text) },
-    );
+    const report = await finetune({
+      model: trained,
+      data: mislabelled,
+      validationData: dataset,
+      plan: plan({ keep: 'last' }),
+      engine,
+      onWarning: (text) => warnings.push(text),
+    });
+    const { model } = report;
     const last = report.history.at(-1)?.validationTop1;
     expect(report.kept).toMatchObject({ epoch: 2, by: 'last', validationTop1: last });
     expect(report.top1Gain).toBeLessThan(0);
@@ -89,13 +93,14 @@ describe('the best epoch', () => {
 
   it('the model that is given back measures what the report says of it', async () => {
     const start = await openModel(join(root, 'net.onnx'));
-    const { model, report } = await finetuneModel(
-      start,
-      { train: dataset, validation: dataset },
-      plan({ train: '*', epochs: 6, learningRate: 3e-3 }),
-      {},
-      { engine },
-    );
+    const report = await finetune({
+      model: start,
+      data: dataset,
+      validationData: dataset,
+      plan: plan({ train: '*', epochs: 6, learningRate: 3e-3 }),
+      engine,
+    });
+    const { model } = report;
     const epochs = [report.before, ...report.history].map((epoch) => epoch?.validationTop1 ?? Number.NaN);
     expect(report.kept.validationTop1).toBe(Math.max(...epochs));
     expect(epochs[report.kept.epoch]).toBe(report.kept.validationTop1);
@@ -109,13 +114,17 @@ describe('the best epoch', () => {
       const onProgress = () => {
         if (++events === stopAt) controller.abort();
       };
-      const result = await finetuneModel(
-        trained,
-        { train: dataset, validation: dataset },
-        plan({ epochs: 3, learningRate: 0.02 }),
-        { work: { folder: join(root, folder), resume: true } },
-        { engine, onProgress, signal: controller.signal },
-      );
+      const result = await finetune({
+        model: trained,
+        data: dataset,
+        validationData: dataset,
+        plan: plan({ epochs: 3, learningRate: 0.02 }),
+        work: join(root, folder),
+        resume: true,
+        engine,
+        onProgress,
+        signal: controller.signal,
+      });
       return { events, ...result };
     };
     const whole = await run('whole');
@@ -123,10 +132,10 @@ describe('the best epoch', () => {
     // In the validation before the training, in an epoch, in the validation after it, in the last epoch.
     for (const stopAt of [1, 4, 9, whole.events - 3]) {
       const stopped = await run(`stopped-${stopAt}`, stopAt);
-      expect(stopped.report.interrupted).toBe(true);
+      expect(stopped.interrupted).toBe(true);
       const resumed = await run(`stopped-${stopAt}`);
-      expect(resumed.report.kept).toEqual(whole.report.kept);
-      expect(resumed.report.before).toEqual(whole.report.before);
+      expect(resumed.kept).toEqual(whole.kept);
+      expect(resumed.before).toEqual(whole.before);
       expect(Buffer.concat(await encodeModel(resumed.model, 'onnx')).equals(bytes)).toBe(true);
     }
     const log = (await readFile(join(root, 'stopped-4', 'metrics.jsonl'), 'utf8')).trim().split('\n');
@@ -134,7 +143,7 @@ describe('the best epoch', () => {
   });
 
   it('without validation images it is the last one', async () => {
-    const { report } = await finetuneModel(trained, { train: dataset }, plan(), {}, { engine });
+    const report = await finetune({ model: trained, data: dataset, plan: plan(), engine });
     expect(report.before).toBeUndefined();
     expect(report.kept).toEqual({ epoch: 2, by: 'last' });
     expect(report.top1Gain).toBeUndefined();
@@ -161,13 +170,14 @@ describe('the best epoch', () => {
         { train: '*', epochs: 2, learningRate: 1e-3 },
       ],
     });
-    const { model, report } = await trainModel(
-      trained,
-      { train: dataset, validation: dataset },
-      training,
-      {},
-      { engine },
-    );
+    const report = await train({
+      model: trained,
+      data: dataset,
+      validationData: dataset,
+      plan: training,
+      engine,
+    });
+    const { model } = report;
     expect(report.before).toBeUndefined();
     const all = report.history.map(({ validationTop1 }) => validationTop1 ?? Number.NaN);
     expect(report.kept.validationTop1).toBe(Math.max(...all));

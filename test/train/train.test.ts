@@ -8,7 +8,7 @@ import { type Dataset, openDataset, openDigits } from '../../src/images/open-dat
 import { type LoadedModel, openModel } from '../../src/io/models/model-file.js';
 import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import { trainSchema } from '../../src/recipes/recipe.js';
-import { train, trainModel } from '../../src/workflows/train.js';
+import { train } from '../../src/workflows/train.js';
 import { shibori } from '../support/shibori.js';
 import { tinyShape, writeTinyStudy } from '../support/tiny-recipe.js';
 import { numbersOf } from './golden.js';
@@ -43,13 +43,17 @@ const withoutSeconds = (history: readonly object[]) => history.map((epoch) => ({
 
 describe('trainModel', () => {
   const run = (folder: string, more: object = {}, signal?: AbortSignal, onProgress?: (event: ProgressEvent) => void) =>
-    trainModel(
+    train({
       model,
-      { train: dataset, validation: dataset },
-      trainSchema.parse({ ...TWO_STAGES, ...more }),
-      { work: { folder, resume: true } },
-      { engine, ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) },
-    );
+      data: dataset,
+      validationData: dataset,
+      plan: trainSchema.parse({ ...TWO_STAGES, ...more }),
+      work: folder,
+      resume: true,
+      engine,
+      ...(signal ? { signal } : {}),
+      ...(onProgress ? { onProgress } : {}),
+    });
 
   it('trains a fresh head alone, then everything', async () => {
     const only = await run(fresh(), { stages: TWO_STAGES.stages.slice(0, 1) });
@@ -57,9 +61,10 @@ describe('trainModel', () => {
     const trained = numbersOf(only.model.graph);
     const changed = [...before].filter(([name, values]) => String(values) !== String(trained.get(name)));
     expect(changed.map(([name]) => name).sort()).toEqual(['net.classifier.4.bias', 'net.classifier.4.weight']);
-    expect(only.report.trained).toBe(12 * 3 + 3);
+    expect(only.trained).toBe(12 * 3 + 3);
     expect(only.model.info.classes).toEqual(['circle', 'square', 'star']);
-    const { report, model: both } = await run(fresh());
+    const report = await run(fresh());
+    const { model: both } = report;
     expect(report.history.map(({ stage, epoch }) => [stage, epoch])).toEqual([
       [1, 1],
       [1, 2],
@@ -89,15 +94,15 @@ describe('trainModel', () => {
     const stopped = fresh();
     for (const [stage, done] of stops) {
       const abort = new AbortController();
-      const { report } = await run(stopped, {}, abort.signal, (event) => {
+      const report = await run(stopped, {}, abort.signal, (event) => {
         if (event.phase === stage && event.done === done) abort.abort();
       });
       expect(report.interrupted, stage).toBe(true);
     }
     const resumed = await run(stopped);
     expect(numbersOf(resumed.model.graph)).toEqual(numbersOf(whole.model.graph));
-    expect(withoutSeconds(resumed.report.history)).toEqual(withoutSeconds(whole.report.history));
-    expect(resumed.report.steps).toBe(whole.report.steps);
+    expect(withoutSeconds(resumed.history)).toEqual(withoutSeconds(whole.history));
+    expect(resumed.steps).toBe(whole.steps);
     expect(await readFile(join(stopped, 'metrics.jsonl'), 'utf8')).toBe(metrics);
     // Done is done: nothing is computed again.
     const stages: string[] = [];
@@ -113,24 +118,18 @@ describe('trainModel', () => {
       'checkpoint.safetensors',
     ]);
     const other = trainSchema.parse({ ...TWO_STAGES, seed: 9, stages: TWO_STAGES.stages.slice(0, 1) });
-    await trainModel(model, { train: dataset }, other, { work: { folder } }, { engine });
+    await train({ model, data: dataset, plan: other, work: folder, engine });
     expect((await readdir(folder)).filter((name) => name.endsWith('.safetensors'))).toEqual(['checkpoint.safetensors']);
     // So that its second stage does not take the other's for its own.
     const longer = trainSchema.parse({ ...TWO_STAGES, seed: 9 });
-    const { report } = await trainModel(
-      model,
-      { train: dataset },
-      longer,
-      { work: { folder, resume: true } },
-      { engine },
-    );
+    const report = await train({ model, data: dataset, plan: longer, work: folder, resume: true, engine });
     expect(report.history).toHaveLength(5);
   });
 
   it('is the same for the same seed, and another for another', async () => {
     const from = async (seed: number) => {
       const plan = trainSchema.parse({ ...TWO_STAGES, init: 'scratch', seed });
-      const { model: trained } = await trainModel(model, { train: dataset }, plan, {}, { engine });
+      const { model: trained } = await train({ model, data: dataset, plan, engine });
       return numbersOf(trained.graph);
     };
     const first = await from(1);
@@ -155,13 +154,14 @@ describe('trainModel', () => {
       clip: 5,
     });
     const preprocess = { size: [32, 32], resize: 'stretch', mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] } as const;
-    const { report } = await trainModel(
-      { graph, info: { architecture: 'vgg', preprocess } },
-      digits,
+    const report = await train({
+      model: { graph, info: { architecture: 'vgg', preprocess } },
+      data: digits.train,
+      validationData: digits.validation,
       plan,
-      {},
-      { engine: nodeEngine({ threads: 2 }), workers: 0 },
-    );
+      engine: nodeEngine({ threads: 2 }),
+      workers: 0,
+    });
     // Guessing is 10 %.
     expect(report.history.at(-1)?.validationTop1).toBeGreaterThan(40);
   }, 120_000);
@@ -172,12 +172,12 @@ describe('train', () => {
     const plan = trainSchema.parse({ head: 'compact', train: 'head', batch: 18, learningRate: 1e-3 });
     const output = join(root, 'made.safetensors');
     const options = { data: join(root, 'images'), inputSize: [32, 32] as const, work: fresh(), output };
-    const result = await train('vgg11', plan, options, { engine });
+    const result = await train({ model: 'vgg11', plan, ...options, engine });
     expect(result.output).toBe(output);
     const { graph, info } = await openModel(output);
     expect(graph.outputs[0]?.type?.dims[1]).toBe(3);
     expect(info.classes).toEqual(['circle', 'square', 'star']);
-    await expect(train('vgg61', plan, options, { engine })).rejects.toThrow(/No network is called "vgg61"/);
+    await expect(train({ model: 'vgg61', plan, ...options, engine })).rejects.toThrow(/No network is called "vgg61"/);
   }, 120_000);
 });
 

@@ -79,7 +79,7 @@ describe('A data set with parts', () => {
     const { notes, context } = listening();
     const plan = finetuneSchema.parse({ train: '*', epochs: 1, learningRate: 1e-4 });
     const files = { data: at('photos'), work: at('work-train'), output: at('trained.onnx') };
-    const trained = await finetune(at('net.onnx'), plan, files, context);
+    const trained = await finetune({ model: at('net.onnx'), plan, ...files, ...context });
     expect(trained.parts).toEqual({ train: 'train', validation: 'val' });
     expect(trained.history[0]?.validationTop1).toBeDefined();
     expect(notes.join()).toContain('its part "val" is used for validation');
@@ -195,7 +195,7 @@ describe('Images without labels', () => {
     it('train a model to do as a teacher does, and no other', async () => {
       const { notes, context } = listening();
       const alone = finetuneSchema.parse({ train: '*' });
-      await expect(finetune(at('net.onnx'), alone, filesOf('alone'), context)).rejects.toThrow(
+      await expect(finetune({ model: at('net.onnx'), plan: alone, ...filesOf('alone'), ...context })).rejects.toThrow(
         /24 images without labels: a training needs them, or a model to learn from \(`teacher`\)/,
       );
       const plan = finetuneSchema.parse({
@@ -207,7 +207,7 @@ describe('Images without labels', () => {
         distill: { labels: 0 },
       });
       const files = { ...filesOf('taught'), teacher: at('net.onnx') };
-      const taught = await finetune(at('net.onnx'), plan, files, context);
+      const taught = await finetune({ model: at('net.onnx'), plan, ...files, ...context });
       expect(notes.join()).toContain('"many" has no labels: the predictions of the teacher stand in for them');
       // The student is the teacher to begin with.
       expect(taught.history[0]?.trainTop1).toBe(100);
@@ -241,7 +241,7 @@ describe('Data sets', () => {
     await expect(compare(at('two.onnx'), at('two.onnx'), { ...data, output: null }, { engine })).rejects.toThrow();
     await expect(explain(at('net.onnx'), ['nothing.png'], { ...data, output: null }, { engine })).rejects.toThrow();
     const plan = finetuneSchema.parse({ train: 'nothing.*' });
-    await expect(finetune(at('net.onnx'), plan, { ...data, work: at('work-none') }, { engine })).rejects.toThrow();
+    await expect(finetune({ model: at('net.onnx'), plan, ...data, work: at('work-none'), engine })).rejects.toThrow();
     const goal = { parameters: 2 };
     const given = { ...data, model: at('net.onnx'), work: at('w'), output: at('o.onnx'), engine };
     await expect(compress({ ...given, goal })).rejects.toThrow();

@@ -148,19 +148,22 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
     const context = { engine, onNote: (text: string) => void notes.push(text) };
     const plan = finetuneSchema.parse({ train: '*', epochs: 8, batch: 8, learningRate: 3e-3 });
     const files = { data: at('train'), preprocess, validation: { data: at('val') }, work: at(`ft-${batch}`) };
-    const trained = await finetune(file, plan, { ...files, output: at(`ft-${batch}.onnx`) }, context);
+    const trained = await finetune({ model: file, plan, ...files, output: at(`ft-${batch}.onnx`), ...context });
     // 27 images: 4 steps of 8, or 3 of 8 where a batch of 4 leaves 3 images out; the last step takes what is left.
     expect(trained.steps).toBe(8 * Math.ceil((27 - (27 % batch)) / 8));
     expect(notes.join()).toContain(`runs for batches of ${batch} alone: a step adds up the gradients of ${8 / batch}`);
     expect(trained.history.at(-1)?.trainLoss ?? Number.NaN).toBeLessThan(0.7 * (trained.history[0]?.trainLoss ?? 0));
     expect((await evaluate(at(`ft-${batch}.onnx`), data, { engine })).top1).toBeGreaterThan(60);
     const student = finetuneSchema.parse({ train: '*', epochs: 1, learningRate: 1e-4, distill: { labels: 0 } });
-    const taught = await finetune(
-      at('N.onnx'),
-      student,
-      { ...files, teacher: file, output: at(`taught-${batch}.onnx`), work: at(`taught-${batch}`) },
-      { engine },
-    );
+    const taught = await finetune({
+      model: at('N.onnx'),
+      plan: student,
+      ...files,
+      teacher: file,
+      output: at(`taught-${batch}.onnx`),
+      work: at(`taught-${batch}`),
+      engine,
+    });
     expect(taught.history).toHaveLength(1);
   });
 });
@@ -176,7 +179,7 @@ describe('Fixed batches', () => {
     writeFileSync(at('40.onnx'), writeOnnx({ graph: classifier(40), opset: 18, domains: {}, metadata: {} }));
     const files = { data: at('train'), preprocess, validation: { data: at('val') }, work: at('work-40') };
     const plan = finetuneSchema.parse({ train: '*' });
-    await expect(finetune(at('40.onnx'), plan, { ...files, output: at('x.onnx') }, { engine })).rejects.toThrow(
+    await expect(finetune({ model: at('40.onnx'), plan, ...files, output: at('x.onnx'), engine })).rejects.toThrow(
       /batches of 40 images alone, "train" has 27: expected at least 40/,
     );
     const images = { data: at('train'), validationData: at('val'), preprocess, engine };

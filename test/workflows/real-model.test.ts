@@ -14,7 +14,7 @@ import { readNpy } from '../../src/formats/npy.js';
 import { type Dataset, openDataset } from '../../src/images/open-dataset.js';
 import { type OpenedModel, openModel } from '../../src/io/models/model-file.js';
 import { saveModel } from '../../src/io/models/save-model.js';
-import { summarize } from '../../src/models/summary.js';
+import { summarizeGraph } from '../../src/models/summary.js';
 import { rankPlanSchema } from '../../src/recipes/recipe.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
@@ -72,7 +72,7 @@ describe('the study’s VGG16, a real PyTorch file', requires('shared data', has
     a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 
   it('is summarised to the digit', () => {
-    const summary = summarize(model.graph, { trains: (name) => name.includes('classifier') });
+    const summary = summarizeGraph(model.graph, { trains: (name) => name.includes('classifier') });
     expect(summary.parameters).toBe(27_927_560);
     expect(summary.frozen).toBe(14_714_688);
     expect((summary.multAdds / 1e9).toFixed(2)).toBe('1.27');

@@ -15,7 +15,7 @@ import { seeded } from '../../src/tensor/random.js';
 import { tensor } from '../../src/tensor/tensor.js';
 import { compress } from '../../src/workflows/compress.js';
 import { exportModel } from '../../src/workflows/export-model.js';
-import { summary } from '../../src/workflows/summarize.js';
+import { summarize } from '../../src/workflows/summarize.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'shibori-sizes-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -66,9 +66,9 @@ function write(): { whole: string; split: string } {
 describe('sizes are those of the file as it came', () => {
   it('summary reports bytes and element type, external data included', async () => {
     const { whole, split } = write();
-    expect((await summary(whole)).stored).toEqual({ bytes: statSync(whole).size, dtype: 'float16' });
+    expect((await summarize({ model: whole })).stored).toEqual({ bytes: statSync(whole).size, dtype: 'float16' });
     const bytes = statSync(split).size + statSync(`${split}.data`).size;
-    expect((await summary(split)).stored).toEqual({ bytes, dtype: 'float16' });
+    expect((await summarize({ model: split })).stored).toEqual({ bytes, dtype: 'float16' });
   });
 
   it('a share of the bytes is one of a float16 file, and holds for the file that is written', async () => {
@@ -101,7 +101,7 @@ describe('sizes are those of the file as it came', () => {
 describe('a file that is written from another', () => {
   it('has its float16 weights to the bit', async () => {
     const { whole } = write();
-    await exportModel(whole, at('again.onnx'), {}, { threads: 1 });
+    await exportModel({ model: whole, output: at('again.onnx'), threads: 1 });
     const stored = readOnnx(readFileSync(at('again.onnx')), 'again.onnx').graph.initializers;
     const again = new Map(Array.from(stored, ([{ name }, data]) => [name, data]));
     for (const [{ name }, data] of model.graph.initializers) {
@@ -113,7 +113,7 @@ describe('a file that is written from another', () => {
 
   it('has what that said about its model, and our version under our own key', async () => {
     const { whole } = write();
-    await exportModel(whole, at('about.onnx'), {}, { threads: 1 });
+    await exportModel({ model: whole, output: at('about.onnx'), threads: 1 });
     const again = readOnnx(readFileSync(at('about.onnx')), 'about.onnx');
     expect(again.about).toEqual(model.about);
     expect(again.metadata).toMatchObject({ ...model.metadata, 'shibori.version': readPackageVersion() });
@@ -125,7 +125,7 @@ describe('a file that is written from another', () => {
 
   it('names this package as its producer where nobody is', async () => {
     writeFileSync(at('own.onnx'), writeOnnx({ ...model, about: {} }));
-    await exportModel(at('own.onnx'), at('own-again.onnx'), {}, { threads: 1 });
+    await exportModel({ model: at('own.onnx'), output: at('own-again.onnx'), threads: 1 });
     expect(readOnnx(readFileSync(at('own-again.onnx')), 'x').producer).toBe(`shibori ${readPackageVersion()}`);
   });
 });

@@ -6,6 +6,7 @@ import { formatComparison } from '../comparison-text.js';
 import { SEED_HELP } from '../help.js';
 import { parseNonNegativeInteger } from '../option-parsers.js';
 import { addCommonOptions, type CommonOptions } from '../options.js';
+import { toRecipeReport } from '../recipe-report.js';
 import { startCommand } from '../start-command.js';
 
 /** `shibori demo` */
@@ -18,16 +19,14 @@ export function demoCommand(): Command {
     async (options: CommonOptions & { output?: string; seed?: number }) => {
       const { output, context, finish } = startCommand(command, options);
       const { demo } = await import('../../workflows/demo.js');
-      const result = await demo(
-        {
-          ...(options.output ? { output: options.output } : {}),
-          ...defined({ seed: options.seed }),
-        },
-        context,
-      );
+      const result = await demo({
+        ...context,
+        output: options.output ?? join('shibori-out', 'demo'),
+        ...defined({ seed: options.seed }),
+      });
       finish();
       output.result(
-        result,
+        toRecipeReport(result),
         (r) => `${formatComparison(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
       );
       if (output.json || !process.stdout.isTTY) return;

@@ -15,12 +15,13 @@ export function exportCommand(): Command {
     async (file: string, out: string, options: CommonOptions & ModelOptions & { execution?: ExecutionName }) => {
       const { output, context } = startCommand(command, options);
       const { exportModel } = await import('../../workflows/export-model.js');
-      const result = await exportModel(
-        file,
-        out,
-        { ...toOpenOptions(options), ...(options.execution ? { execution: toExecution(options.execution) } : {}) },
-        context,
-      );
+      const { model: _model, ...result } = await exportModel({
+        ...context,
+        ...toOpenOptions(options),
+        model: file,
+        output: out,
+        ...(options.execution ? { execution: toExecution(options.execution) } : {}),
+      });
       output.result(result, (r) => `Written to ${r.file} (${formatByteSize(r.sizeBytes)})`);
     },
   );

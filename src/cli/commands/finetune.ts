@@ -22,6 +22,6 @@ export function finetuneCommand(): Command {
     const { finetuneSchema } = await import('../../recipes/recipe.js');
     const plan = parseOptions(finetuneSchema, readStageOptions(options));
     const { finetune } = await import('../../workflows/finetune.js');
-    await runTraining(command, file, options, (own, context) => finetune(file, plan, own, context));
+    await runTraining(command, file, { ...options, outputSuffix: 'finetuned' }, (own) => finetune({ ...own, plan }));
   });
 }

@@ -1,7 +1,9 @@
 import { Command } from 'commander';
+import { defined } from '../../values.js';
 import { formatComparison } from '../comparison-text.js';
 import { getWorkFolder } from '../interruption.js';
 import { addCommonOptions, type CommonOptions } from '../options.js';
+import { toRecipeReport } from '../recipe-report.js';
 import { addRenamedOptions } from '../renamed-options.js';
 import { startCommand } from '../start-command.js';
 
@@ -35,23 +37,18 @@ export function runCommand(): Command {
     const saved = `What was done is in ${getWorkFolder('', file, options.output)}.`;
     const { output, context, finish } = startCommand(command, options, { resume: 'same', saved });
     const { model, weights, data, trainSplit, validationSplit, fresh } = options;
-    const { run } = await import('../../workflows/run.js');
-    const result = await run(
-      file,
-      {
-        ...(model ? { model } : {}),
-        ...(weights ? { weights } : {}),
-        ...(data ? { data } : {}),
-        ...(trainSplit ? { trainSplit } : {}),
-        ...(validationSplit ? { validationSplit } : {}),
-        ...(options.output ? { output: options.output } : {}),
-        ...(fresh ? { fresh } : {}),
-      },
-      context,
-    );
+    const { readYaml, recipeSchema } = await import('../../recipes/recipe.js');
+    const { output: declared } = await readYaml(file, 'recipe', recipeSchema);
+    const { runRecipe } = await import('../../workflows/run-recipe.js');
+    const result = await runRecipe({
+      ...context,
+      recipe: file,
+      ...defined({ model, weights, data, trainSplit, validationSplit, fresh }),
+      output: options.output ?? declared ?? getWorkFolder('', file, undefined),
+    });
     finish();
     output.result(
-      result,
+      toRecipeReport(result),
       (r) => `${formatComparison(r.comparison)}\n\n${r.seconds.toFixed(0)} s in all. Report: ${r.output}/report.html`,
     );
   });

@@ -32,8 +32,9 @@ export function summaryCommand(): Command {
       options: CommonOptions & ModelOptions & { train?: string[]; batch?: number; output?: string },
     ) => {
       const { output } = startCommand(command, options);
-      const { summary } = await import('../../workflows/summarize.js');
-      const result = await summary(file, {
+      const { summarize } = await import('../../workflows/summarize.js');
+      const result = await summarize({
+        model: file,
         ...toOpenOptions(options),
         ...defined({ outputName: options.output, train: options.train }),
         ...(options.batch ? { batch: options.batch } : {}),

@@ -65,6 +65,6 @@ export function trainCommand(): Command {
   }).action(async (model: string, options: TrainCommandOptions) => {
     const plan = await readTrainPlan(options);
     const { train } = await import('../../workflows/train.js');
-    await runTraining(command, model, options, (own, context) => train(model, plan, own, context));
+    await runTraining(command, model, { ...options, outputSuffix: 'trained' }, (own) => train({ ...own, plan }));
   });
 }

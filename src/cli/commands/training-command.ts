@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
-import type { RunContext } from '../../context/run-context.js';
 import { UsageError } from '../../errors.js';
 import { optimizers } from '../../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
-import type { TrainedEpoch, TrainedFile, TrainOptions } from '../../workflows/train.js';
+import type { TrainingSourceOptions, TrainResult } from '../../training-run/train-sources.js';
+import type { TrainedEpoch } from '../../training-run/training-outcome.js';
+import { defined } from '../../values.js';
 import { buildInterruptedFailure, EXIT } from '../failure.js';
 import { SEED_HELP, startRareGroup } from '../help.js';
 import { formatInterruption, getWorkFolder } from '../interruption.js';
@@ -201,39 +202,39 @@ export function addTrainingOptions(
   return addCommonOptions(addModelOptions(command), ...examples);
 }
 
-/** Runs a training and prints what it came to. */
+/** What a training prints: its figures without the model, and its files. */
+type TrainingReport = Omit<TrainResult, 'model' | 'output'> & { readonly output: string | null };
+
+/** Runs a training and prints what it did. */
 export async function runTraining(
   command: Command,
   model: string,
-  options: TrainingOptions,
-  training: (options: TrainOptions, context: RunContext) => Promise<TrainedFile>,
+  options: TrainingOptions & { readonly outputSuffix: string },
+  training: (options: TrainingSourceOptions) => Promise<TrainResult>,
 ): Promise<void> {
   const commandName = command.name();
   const work = getWorkFolder(commandName, model, options.work);
   const saved = `The checkpoint is in ${work}; no model was written.`;
   const { output, context, finish } = startCommand(command, options, { resume: 'option', saved });
-  const data = requireOption(options.data, '--data', `${commandName} needs images`);
-  const validationSource = options.validationData ?? (options.validationSplit === undefined ? undefined : data);
-  const result = await training(
-    {
-      ...toOpenOptions(options),
-      ...toDataOptions(options),
-      data,
-      ...(validationSource === undefined
-        ? {}
-        : {
-            validation: {
-              data: validationSource,
-              ...(options.validationSplit ? { split: options.validationSplit } : {}),
-            },
-          }),
-      ...(options.output ? { output: options.output } : {}),
-      ...(options.work ? { work: options.work } : {}),
-      ...(options.resume ? { resume: true } : {}),
-      ...(options.teacher ? { teacher: options.teacher } : {}),
-    },
-    context,
-  );
+  const { buildDefaultOutput, getModelExtension } = await import('../../io/models/model-file.js');
+  const {
+    model: _model,
+    output: written = null,
+    work: folder,
+    ...figures
+  } = await training({
+    ...context,
+    ...toOpenOptions(options),
+    ...toDataOptions(options),
+    model,
+    data: requireOption(options.data, '--data', `${commandName} needs images`),
+    ...defined({ validationData: options.validationData, validationSplit: options.validationSplit }),
+    output: options.output ?? buildDefaultOutput(model, options.outputSuffix, getModelExtension(model) || '.onnx'),
+    work,
+    resume: options.resume === true,
+    ...defined({ teacher: options.teacher }),
+  });
+  const result: TrainingReport = { ...figures, output: written, ...defined({ work: folder }) };
   if (result.interrupted) {
     clearProgress();
     const report = reportInterruption();
@@ -252,7 +253,7 @@ function formatValidationCells({ validationLoss: loss, validationTop1: top1 }: P
 }
 
 /** Which epoch is the result, and what it gained. */
-function describeKeptEpoch({ before, kept, top1Gain }: TrainedFile): string {
+function describeKeptEpoch({ before, kept, top1Gain }: TrainingReport): string {
   const name = kept.epoch === 0 ? 'epoch 0, the model before the training' : `epoch ${kept.epoch}`;
   const why = kept.by === 'best' ? 'the best on the validation images' : 'the last one';
   const change =
@@ -262,7 +263,7 @@ function describeKeptEpoch({ before, kept, top1Gain }: TrainedFile): string {
   return `Saved ${name}: ${why}.${change}`;
 }
 
-function formatTraining(result: TrainedFile): string {
+function formatTraining(result: TrainingReport): string {
   const { history, before } = result;
   const several = history.some(({ stage }) => stage > 1);
   return [
