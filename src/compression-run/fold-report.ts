@@ -7,7 +7,7 @@ export interface FoldReport {
   readonly text: string;
 }
 
-/** Converts a pass's note to the form of `compress --json`. */
+/** Converts a pass's note to the form that the result of `compress` has. */
 export function toFoldReport({ node = '', applied, text }: Note): FoldReport {
   return { node, folded: applied, text };
 }

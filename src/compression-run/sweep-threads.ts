@@ -49,7 +49,7 @@ export async function makePointsInThreads(
   const threads: Worker[] = [];
   const work = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(WORKER_ENTRY, { workerData, name: 'shibori sweep', execArgv: [] });
+      const worker = new Worker(WORKER_ENTRY, { workerData, name: 'sweep', execArgv: [] });
       threads.push(worker);
       let own: (typeof waiting)[number] | undefined;
       const next = () => {
