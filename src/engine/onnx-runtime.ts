@@ -56,7 +56,7 @@ export class RuntimeSession implements Session {
     const fetches: Record<string, OrtTensor | null> = {};
     for (const { name } of graph.outputs) {
       const target = into[name];
-      if (target?.data.buffer instanceof SharedArrayBuffer) {
+      if (target && isShared(target)) {
         throw new ShiboriError(
           `ONNX Runtime cannot write output "${name}" into shared memory. Give a tensor of its own.`,
           { code: 'engine-failed' },
@@ -98,12 +98,16 @@ export function checkDTypes(graph: Graph): void {
   }
 }
 
+/** Tells whether a tensor lies in shared memory, which pages without cross-origin isolation do not have at all. */
+const isShared = ({ data }: Tensor): boolean =>
+  typeof SharedArrayBuffer !== 'undefined' && data.buffer instanceof SharedArrayBuffer;
+
 /** The same elements as ONNX Runtime takes them: without a copy, except from shared memory, which it refuses. */
 function wrap(runtime: OnnxRuntime, source: Tensor): OrtTensor {
   const { dtype, dims } = source;
   if (dtype === 'bfloat16')
     throw new ShiboriError('ONNX Runtime takes no bfloat16 tensors in Node.', { code: 'engine-failed' });
-  const shared = source.data.buffer instanceof SharedArrayBuffer;
+  const shared = isShared(source);
   return new runtime.Tensor(dtype, shared ? source.data.slice() : source.data, [...dims]);
 }
 
