@@ -75,9 +75,16 @@ export { type FetchOptions, fetchNamed, type NamedDownload } from './io/named-do
 export type { Matrix, SingleMatrix } from './linalg/matrix.js';
 export type { MatrixProducts, ProductOptions } from './linalg/products.js';
 export type { SymmetricRoot } from './linalg/symmetric-root.js';
-export type { RecipeInput } from './recipes/recipe.js';
+export { type Recipe, type RecipeInput, recipeSchema } from './recipes/recipe.js';
 export type { RecipeDataOptions } from './recipes/recipe-data.js';
-export type { FinetunePlanInput, TrainPlanInput } from './recipes/training-schema.js';
+export {
+  type FinetunePlan,
+  type FinetunePlanInput,
+  finetuneSchema,
+  type TrainPlan,
+  type TrainPlanInput,
+  trainSchema,
+} from './recipes/training-schema.js';
 export type {
   Comparison,
   Flip,
