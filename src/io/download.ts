@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -7,6 +5,7 @@ import { z } from 'zod';
 import { ShiboriError } from '../errors.js';
 import { defined } from '../values.js';
 import { describeWriteError, findFreeBytes, formatBytes } from './disk-error.js';
+import { digestFile } from './file-hash.js';
 
 /** A checksum that a file must have, in lower-case hexadecimal. */
 export interface Digest {
@@ -40,13 +39,7 @@ const noteSchema = z.object({ url: z.string(), validator: z.string() });
 
 /** Whether a file has a digest. */
 export async function fileHasDigest(path: string, digest: Digest): Promise<boolean> {
-  return (await computeFileDigest(path, digest.algorithm)) === digest.hex;
-}
-
-async function computeFileDigest(path: string, algorithm: Digest['algorithm']): Promise<string> {
-  const hash = createHash(algorithm);
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
-  return hash.digest('hex');
+  return (await digestFile(path, digest.algorithm)).digest === digest.hex;
 }
 
 class Transfer {
@@ -200,7 +193,7 @@ class Transfer {
 
   async finish(): Promise<void> {
     const { digest, destination } = this.options;
-    const found = await computeFileDigest(this.#part, digest.algorithm);
+    const found = (await digestFile(this.#part, digest.algorithm)).digest;
     if (found !== digest.hex) {
       await this.discard();
       throw this.#fail(
