@@ -15,7 +15,7 @@
  * | `goal-unreachable`     | a goal of compression cannot be reached                                          |
  * | `slower`               | a compressed model runs slower than its original                                 |
  * | `not-finite`           | a number is NaN or infinite where it must not be                                 |
- * | `training-failed`      | a training cannot go on                                                          |
+ * | `training-failed`      | a training cannot continue                                                         |
  * | `write-failed`         | a file cannot be written; what was there is unchanged                            |
  * | `download-failed`      | a download failed or has the wrong content                                       |
  * | `engine-failed`        | ONNX Runtime refused a graph or failed to run it                                 |

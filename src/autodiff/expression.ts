@@ -14,7 +14,7 @@ export interface Expression {
   build(builder: GraphBuilder): Value;
 }
 
-/** Lists the axes of a value behind the batch axis. */
+/** Lists the axes of a value after the batch axis. */
 function listInnerAxes(value: Value): number[] {
   const rank = value.type?.dims.length ?? 0;
   if (rank === 0) {

@@ -8,11 +8,11 @@ export interface ProgressEvent {
   readonly phase: string;
   readonly done: number;
   readonly total: number;
-  /** What to show beside the bar: loss, accuracy, … */
+  /** What to show next to the bar: loss, accuracy, … */
   readonly fields?: Readonly<Record<string, string | number>>;
 }
 
-/** What every verb may be given beside its own options. */
+/** Lists what every workflow takes in addition to its own options. */
 export interface RunContext {
   /** Default: ONNX Runtime on the CPU. */
   readonly engine?: Engine;
@@ -23,15 +23,15 @@ export interface RunContext {
    * two cores, then one less than cores, at most 4; 0 for a handful of images.
    */
   readonly workers?: number;
-  /** Told how far a long job has come. Default: nobody is. */
+  /** Called with the progress of a long job. Default: not called. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Called when the phases of a long job are known, and again when they change. Default: not called. */
   readonly onPhases?: (plan: PhasePlan) => void;
-  /** Something is not as it should be, but work goes on (a corrupt image that is skipped). */
+  /** Something is not as it should be, but work continues (a corrupt image that is skipped). */
   readonly onWarning?: (text: string) => void;
   /** Something was changed or assumed that a person may want to know (a graph that was transposed). */
   readonly onNote?: (text: string) => void;
-  /** The command line that a verb was called by, as reports show it. Default: none, the verb was called as a function. */
+  /** The command line that the workflow was called by, as reports show it. Default: none, it was called as a function. */
   readonly command?: string;
   /** Stops long jobs; those that can be resumed save their state first. */
   readonly signal?: AbortSignal;

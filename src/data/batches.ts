@@ -24,9 +24,9 @@ export interface BatchOptions {
   /** Images to take, in this order. Default: all of the source. */
   readonly indices?: ArrayLike<number>;
   readonly batchSize: number;
-  /** Told of every image that is left out because it cannot be read or decoded, in order. */
+  /** Called with every image that is left out because it cannot be read or decoded, in order. */
   onBad(bad: BadImage): void;
-  /** Told after each batch how long it was waited for, in seconds. */
+  /** Called after each batch with the time spent waiting for it, in seconds. */
   onWait?(seconds: number): void;
 }
 

@@ -15,7 +15,7 @@ export const MAX_PIXELS = 100_000_000;
 /** The fewest bits with which a JPEG file can describe a block of 8×8 pixels: one code word of one bit. */
 const PIXELS_PER_BYTE = 64 * 8;
 /** Above this, the decoder's memory (which never shrinks) is given back after the image. */
-const PIXELS_WORTH_RELEASING = 16_000_000;
+const RELEASE_ABOVE_PIXELS = 16_000_000;
 
 /** What this file uses of the decoder's WebAssembly module. */
 interface JpegModule {
@@ -59,7 +59,7 @@ function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
  *
  * A truncated file is an error, as in PIL; other damage that libjpeg can decode through is not.
  *
- * @param loadWasm where `@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm` comes from. Default: fetched from beside its script.
+ * @param loadWasm where `@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm` comes from. Default: fetched from the folder of its script.
  */
 export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>): ImageDecoder {
   const complaints: string[] = [];
@@ -112,7 +112,7 @@ export function createJpegDecoder(loadWasm?: () => Promise<WebAssembly.Module>):
         code: 'invalid-data',
       });
     }
-    if (width * height > PIXELS_WORTH_RELEASING) loading = undefined;
+    if (width * height > RELEASE_ABOVE_PIXELS) loading = undefined;
     return { width: decoded.width, height: decoded.height, data: dropAlpha(decoded.data) };
   };
 }

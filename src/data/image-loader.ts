@@ -47,7 +47,7 @@ export interface ImageLoader {
   load(indices: readonly number[], view: number): Promise<LoadedImages>;
   /** How many batches it pays to ask for before they are needed. */
   readonly batchesAhead: number;
-  /** Threads beside the caller's that load. */
+  /** Threads that load, in addition to the caller's. */
   readonly workers: number;
   /** Ends what is still being loaded. The source stays open. */
   close(): Promise<void>;

@@ -17,7 +17,7 @@ export const IMAGENET_STD: readonly number[] = [0.229, 0.224, 0.225];
 /** The channels a model takes, in their order. `gray` is the luma of ITU-R 601 as Pillow's `convert('L')` rounds it. */
 export type Color = 'rgb' | 'bgr' | 'gray';
 
-/** What is done to an image before a model sees it. Plain data, so that it can be stored beside the model. */
+/** What is done to an image before a model sees it. Plain data, so that it can be stored next to the model. */
 export interface Preprocess {
   /** Height and width of the model's input, in pixels. An image that has them already is not touched. */
   readonly size: readonly [height: number, width: number];

@@ -1,5 +1,5 @@
 /*
- * Resampling as Pillow does it for 8-bit images, to the bit, because that is what the models were trained behind.
+ * Resampling as Pillow does it for 8-bit images, to the bit, because that is what the models were trained with.
  *
  * An output pixel x has its centre at c = box0 + (x + 1/2) s in the input, with s = box length / output length. It is the
  * weighted mean of the input pixels within a support of max(s, 1) times that of the filter (so shrinking blurs: that is

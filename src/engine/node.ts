@@ -22,7 +22,7 @@ export interface NodeEngineOptions {
 /** Finds the version of ONNX Runtime. */
 export const getRuntimeVersion = (): string => env.versions.node ?? env.versions.common;
 
-// Errors are thrown, with the same words: written to stderr as well, they would be said twice.
+// Errors are thrown, with the same words: written to stderr as well, they would appear twice.
 const FATAL_ONLY = 4;
 
 /**
@@ -60,7 +60,7 @@ function buildSessionOptions(options: NodeEngineOptions): InferenceSession.Sessi
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: options.optimization ?? 'all',
-    // Planning memory once for all runs takes a block of its own beside the arena: half as much again, no faster.
+    // Planning memory once for all runs takes a block of its own in addition to the arena: half as much again, no faster.
     enableMemPattern: false,
     logSeverityLevel: FATAL_ONLY,
   };

@@ -8,7 +8,7 @@ import { findImagenetNames } from '../models/imagenet-names.js';
 const LEVELS = 5;
 
 /**
- * The classes of the data set that an image file lies in (`…/train/n01443537/images/x.JPEG` beside a `words.txt`), when
+ * The classes of the data set that an image file lies in (`…/train/n01443537/images/x.JPEG` next to a `words.txt`), when
  * there are as many as the model tells apart; otherwise `undefined`.
  */
 export function findClassesNear(image: string, count: number): ImageClass[] | undefined {

@@ -12,7 +12,7 @@ import { range } from '../tensor/dims.js';
 import { defined } from '../values.js';
 import { type ExplainedImage, explainImages } from './explain-images.js';
 
-/** Images whose maps are compared unless told otherwise. */
+/** Images whose maps are compared by default. */
 const MAP_IMAGES = 64;
 
 /** Options of {@link compareMaps}. */

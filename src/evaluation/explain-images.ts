@@ -17,7 +17,7 @@ import { float32, type Tensor } from '../tensor/tensor.js';
 /** Images explained at a time. */
 const EXPLAIN_BATCH = 64;
 
-/** How many of the most probable classes are told of each image. */
+/** How many of the most probable classes are reported for each image. */
 const TOP_CLASSES = 5;
 
 /** A probability nearer to 1 than this has lost most digits of its own gradient in float32. */

@@ -1,5 +1,5 @@
 /*
- * Which axis of each activation holds its channels, told from what the graph does and never from sizes. Convolutions,
+ * Which axis of each activation holds its channels, read from what the graph does and never from sizes. Convolutions,
  * pools and batch norms have their channels in axis 1; layer norms and constants of one axis that are added or
  * multiplied (biases, scales) name theirs; a product with a weight matrix maps the last axis. From there it spreads,
  * forwards and backwards, through everything that leaves axes where they are, and through Transpose.

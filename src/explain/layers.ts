@@ -1,5 +1,5 @@
 /*
- * The layers that Grad-CAM can look at, and the one it looks at unless told otherwise.
+ * The layers that Grad-CAM can look at, and the one it looks at by default.
  */
 import { UsageError } from '../errors.js';
 import type { Graph, Value } from '../graph/model.js';
@@ -10,7 +10,7 @@ import { type ChannelAxes, findChannelAxes } from './channel-axis.js';
 import { reachesScores } from './reach.js';
 import { findGrids, type Grid, type Grids, isGrid } from './spatial.js';
 
-/** Operators whose output is an activation in the sense of Grad-CAM: features, neither pooled nor only laid out anew. */
+/** Operators whose output is an activation in the sense of Grad-CAM: features, neither pooled nor only laid out differently. */
 const activationOperators = new Set([
   'Add',
   'BatchNormalization',
@@ -171,7 +171,7 @@ export function findNamedLayer(graph: Graph, name: string): Omit<SpatialLayer, '
 }
 
 /**
- * Says in a sentence which layers behind the default one (all, where there is none) have no map because the graph does not
+ * Says in a sentence which layers downstream of the default one (all, where there is none) have no map because the graph does not
  * show where their tokens lie; `undefined` where there are none.
  */
 export function describeUnclearLayers(graph: Graph): string | undefined {

@@ -1,5 +1,5 @@
 /*
- * Whether the patches of an activation still count for the scores. Behind the last attention a class token no longer
+ * Whether the patches of an activation still count for the scores. Downstream of the last attention a class token no longer
  * depends on them: where it alone is read, their gradient is zero, and a map would be empty.
  */
 import type { Graph, Node, Value } from '../graph/model.js';

@@ -15,7 +15,7 @@ import {
   withAxis,
 } from './places.js';
 
-/** What a rule knows of its node. */
+/** Describes the node of a rule. */
 export interface TraceContext {
   readonly node: Node;
   readonly inputs: readonly TracedPlaces[];

@@ -46,7 +46,7 @@ export function divideDims(total: Dim, part: Dim): Dim | undefined {
   return formatDimProduct({ factor: numerator.factor / denominator.factor, symbols });
 }
 
-/** How many elements dimensions hold for each of a batch (`"17*N"`, 16 of `"N"`: 272); `undefined` where nobody knows. */
+/** How many elements dimensions hold for each of a batch (`"17*N"`, 16 of `"N"`: 272); `undefined` where it is not known. */
 export function countElementsPer(batch: Dim, dims: readonly Dim[]): number | undefined {
   const elements = divideDims(multiplyDims(dims), batch);
   return typeof elements === 'number' ? elements : undefined;

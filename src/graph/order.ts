@@ -7,7 +7,7 @@ import { listReads } from './reads.js';
  * already in order stay where they are. Linear in nodes and edges. What a graph inside of a node reads, the node reads.
  *
  * @param outer values from outside of the graph, where it lies inside of a node itself.
- * @throws ShiboriError naming a node on a cycle, or a node that reads a value nobody makes.
+ * @throws ShiboriError naming a node on a cycle, or a node that reads a value that no node gives.
  */
 export function sortTopologically(graph: Graph, outer: Iterable<Value> = []): Node[] {
   const available = new Set<Value>([...graph.inputs, ...graph.initializers.keys(), ...outer]);

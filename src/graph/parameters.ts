@@ -5,7 +5,7 @@ import type { Graph, Value } from './model.js';
 /** Names under this prefix are constants of the graph's own making (shapes, pooling matrices), not parameters. */
 export const CONSTANT_PREFIX = 'constant/';
 
-/** An initializer that a training could change, or that a model stores beside these. */
+/** An initializer that a training could change, or that a model stores next to these. */
 export interface Parameter {
   readonly value: Value;
   /** As in a state dict: `vgg16.features.0.weight`. */

@@ -1,6 +1,6 @@
 /*
  * A = L Lᵀ with L lower triangular, for symmetric positive definite A, a block of columns at a time (left-looking):
- *   panel = A[k…, k] − L[k…, <k] L[k, <k]ᵀ;   its top block is factored plainly, the rest is times its inverse transposed.
+ *   panel = A[k…, k] − L[k…, <k] L[k, <k]ᵀ;   its top block is factorised plainly, the rest is times its inverse transposed.
  * All work beyond n²·block is matrix products. Triangular systems are solved with the inverses of the diagonal blocks.
  * Source: Golub, Van Loan, Matrix Computations, 4th ed., §4.2.
  */

@@ -202,7 +202,7 @@ function diagonalize(d: Float64Array, e: Float64Array, q: Float64Array, n: numbe
   // e[i] couples i and i + 1 from here on.
   e.copyWithin(0, 1);
   e[n - 1] = 0;
-  // The floor ends the work on blocks that are pure rounding beside the rest of the matrix.
+  // The floor ends the work on blocks that are pure rounding compared with the rest of the matrix.
   let norm = 0;
   for (let i = 0; i < n; i++) norm = Math.max(norm, Math.abs(d[i] as number) + Math.abs(e[i] as number));
   const floor = Number.EPSILON * Number.EPSILON * norm;
@@ -242,7 +242,7 @@ function applyQlStep(d: Float64Array, e: Float64Array, first: number, last: numb
     const r = Math.sqrt(f * f + g * g);
     e[i + 1] = r;
     if (r === 0) {
-      // The block falls apart here: what is left of the bulge is folded back, and the next step starts anew.
+      // The block falls apart here: what is left of the bulge is folded back, and the next step starts again.
       d[i + 1] = (d[i + 1] as number) - carried;
       e[last] = 0;
       rotations.end();

@@ -12,7 +12,7 @@ const IMAGES_TO_COMPARE = 8;
 const SIGNIFICANCE = 0.01;
 /** A prediction says nothing when its entropy is at least this share of the uniform distribution's, ln(classes). */
 const NEARLY_UNIFORM = 0.98;
-/** All in one class is no reason for doubt where that is right for at least this share. */
+/** All in one class is no problem where that is right for at least this share. */
 const MOSTLY_RIGHT = 0.75;
 
 /** What is kept of predictions, batch by batch: see {@link addPredictions}. */

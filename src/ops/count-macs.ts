@@ -3,7 +3,7 @@ import type { Dim, Node } from '../graph/model.js';
 import { getSpec, readAttributes, readOp } from './table.js';
 
 /**
- * Multiply-adds of a node; 0 for operators that move or compare, and where dimensions are not known.
+ * Counts the MACs of a node; 0 for operators that move or compare, and where dimensions are not known.
  *
  * @param batch what symbol counts as one. Default: none, dimensions must be static.
  */

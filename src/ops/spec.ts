@@ -43,7 +43,7 @@ export const optionalTensor: AttributeSpec<Tensor | undefined> = {
   required: false,
 };
 
-/** What type inference knows about a node. */
+/** Describes what type inference reads of a node. */
 export interface InferContext<A> {
   readonly node: Node;
   readonly attributes: A;
@@ -59,14 +59,14 @@ export interface InferContext<A> {
   fail(message: string): ShiboriError;
 }
 
-/** Everything the system knows about one operator apart from how to run and differentiate it. */
+/** Describes one operator, apart from how to run and differentiate it. */
 export interface OpSpec<S extends AttributeSpecs = AttributeSpecs> {
   readonly attributes: S;
   /** Fewest and most inputs. */
   readonly inputs: readonly [number, number];
   /** Types of all outputs that the node may have (those beyond the node's own are ignored). */
   infer(context: InferContext<ParsedAttributes<S>>): readonly ValueType[];
-  /** Multiply-adds of one run, for static dimensions. Default: 0. */
+  /** MACs of one run, for static dimensions. Default: 0. */
   countOperatorMacs?(
     attributes: ParsedAttributes<S>,
     inputs: readonly (readonly number[])[],

@@ -32,7 +32,7 @@ export const ops = {
   ...resample,
 };
 
-/** An operator that this project knows, named as in ONNX. */
+/** An operator of the table, named as in ONNX. */
 export type Op = keyof typeof ops;
 
 /** The typed attributes of an operator, defaults filled in. */

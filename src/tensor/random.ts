@@ -5,7 +5,7 @@
  * that a seed means here what it means there: the same permutations, splits and initial weights.
  *
  * `seeded(...)` is xoshiro128** (Blackman and Vigna 2021, "Scrambled linear pseudorandom number generators") started
- * from a hash of its keys: the stream of (seed, epoch, image) needs no history, so interrupted work goes on from
+ * from a hash of its keys: the stream of (seed, epoch, image) needs no history, so interrupted work continues from
  * counters alone.
  */
 import { ShiboriError, UsageError } from '../errors.js';
@@ -84,7 +84,7 @@ export class MersenneTwister {
     for (let i = 0; i < count; i++) values[i] = this.uniform();
     for (let start = 0; start + NORMAL_BLOCK <= count; start += NORMAL_BLOCK) applyBoxMuller(values, start);
     if (count % NORMAL_BLOCK !== 0) {
-      // The last block overlaps the one before it and is drawn anew.
+      // The last block overlaps the one before it and is drawn again.
       const start = count - NORMAL_BLOCK;
       for (let i = start; i < count; i++) values[i] = this.uniform();
       applyBoxMuller(values, start);

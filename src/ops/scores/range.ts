@@ -1,6 +1,6 @@
 /*
  * Whether values are probabilities where no logits are found: the interval that an expression lies in, and what its
- * elements sum up to over the classes. Averages of several softmaxes, products of sigmoids, 1 − p beside p.
+ * elements sum up to over the classes. Averages of several softmaxes, products of sigmoids, 1 − p next to p.
  */
 import type { Node, Value } from '../../graph/model.js';
 import { readAttributes } from '../table.js';
