@@ -121,7 +121,7 @@ async function project(a: Matrix, truncation: Truncation, products: MatrixProduc
 /** The smallest rank up to `most` that keeps the error within the tolerance, and the energy it discards. */
 function chooseRank(spectrum: Spectrum, most: number, tolerance: number): { rank: number; discarded: number } {
   const { energies, restEnergy: rest } = spectrum;
-  // errors[k]: the energy beyond the first k, summed from the small end.
+  // discardedEnergies[k]: the energy beyond the first k, summed from the small end.
   const discardedEnergies = new Float64Array(energies.length + 1).fill(rest);
   for (let k = energies.length - 1; k >= 0; k--)
     discardedEnergies[k] = (discardedEnergies[k + 1] as number) + (energies[k] as number);
