@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { findLargestDifference } from '../support/differences.js';
 import { requires } from '../support/requires.js';
 import {
   at,
   caseFile,
   explainedMap,
   hasCases,
-  maxDifference,
   numberAt,
   PIXELS,
   runInOrt,
@@ -80,7 +80,7 @@ describe('inputs', requires('cases', hasCases), () => {
     const options = ['--mean', '.5,.5,.5', '--std', '.5,.5,.5', '--class', '1'];
     const twin = await explainedMap(file('nchw'), image, options);
     const nhwc = await explainedMap(file('std'), image, options);
-    expect(maxDifference(nhwc.map, twin.map)).toBeLessThanOrEqual(SAME_MAP);
+    expect(findLargestDifference(nhwc.map, twin.map)).toBeLessThanOrEqual(SAME_MAP);
     const probability = (result: typeof twin) => numberAt(result.result.json, 'images', 0, 'targetProbability');
     expect(Math.abs(probability(nhwc) - probability(twin))).toBeLessThanOrEqual(SAME_OUTPUT);
   });

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { findLargestDifference } from '../support/differences.js';
 import { requires } from '../support/requires.js';
 import {
   at,
   caseFile,
   explainedMap,
   hasCases,
-  maxDifference,
   numberAt,
   PIXELS,
   pixelsOf,
@@ -29,7 +29,7 @@ describe('scores', requires('cases', hasCases), () => {
       it(`${ending}.onnx: the logits are explained, class ${target} has the map of logits.onnx`, async () => {
         const logits = await explain('logits', '--class', target);
         const behind = await explain(ending, '--class', target);
-        expect(maxDifference(behind.map, logits.map)).toBeLessThanOrEqual(SAME_MAP);
+        expect(findLargestDifference(behind.map, logits.map)).toBeLessThanOrEqual(SAME_MAP);
       });
     }
     it(`${ending}.onnx: a note says that the logits are explained`, async () => {
@@ -61,7 +61,7 @@ describe('scores', requires('cases', hasCases), () => {
 
   it('logit.onnx: class 0 is explained by −y, class 1 by +y: the maps differ', async () => {
     const [zero, one] = [await explain('logit', '--class', '0'), await explain('logit', '--class', '1')];
-    expect(maxDifference(zero.map, one.map)).toBeGreaterThan(0.1);
+    expect(findLargestDifference(zero.map, one.map)).toBeGreaterThan(0.1);
   });
 
   it('logit.onnx: class 2 is refused', async () => {

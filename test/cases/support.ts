@@ -86,6 +86,7 @@ export async function runInOrt(
     const name = output ?? session.outputNames[0] ?? '';
     const data = results[name]?.data;
     if (!(data instanceof Float32Array)) throw new Error(`Output "${name}" of ${file} is not float32.`);
+    expect(data, `output "${name}" of ${file}`).not.toHaveLength(0);
     return data;
   } finally {
     await session.release();
@@ -116,17 +117,6 @@ export async function explainedMap(
   expect(result.code, result.stderr).toBe(0);
   const file = at(result.json, 'images', 0, 'map');
   const { data } = readNpy(new Uint8Array(readFileSync(resolve(folder, String(file)))), String(file));
+  expect(data, String(file)).not.toHaveLength(0);
   return { map: Float32Array.from(data, Number), result };
-}
-
-/** The largest absolute difference; NaN where any value is NaN or the lengths differ. */
-export function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  if (a.length !== b.length || a.length === 0) return Number.NaN;
-  let worst = 0;
-  for (let i = 0; i < a.length; i++) {
-    const difference = Math.abs((a[i] ?? Number.NaN) - (b[i] ?? Number.NaN));
-    if (Number.isNaN(difference)) return Number.NaN;
-    worst = Math.max(worst, difference);
-  }
-  return worst;
 }

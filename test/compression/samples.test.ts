@@ -26,6 +26,7 @@ import { plainProducts } from '../../src/linalg/products.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct, randomMatrix } from '../linalg/support.js';
+import { findLargestDifference } from '../support/differences.js';
 import { oneConvolution, onlyLayer, random } from './support.js';
 
 const engine = nodeEngine({ threads: 1 });
@@ -33,13 +34,7 @@ const engine = nodeEngine({ threads: 1 });
 const FLOAT32_ROUNDING = 1e-4;
 
 function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>): void {
-  expect(found.length).toBe(expected.length);
-  let worst = 0;
-  for (let i = 0; i < found.length; i++) {
-    const difference = Math.abs((found[i] ?? Number.NaN) - (expected[i] ?? Number.NaN));
-    if (!(difference <= worst)) worst = difference;
-  }
-  expect(worst).toBeLessThan(FLOAT32_ROUNDING);
+  expect(findLargestDifference(found, expected)).toBeLessThan(FLOAT32_ROUNDING);
 }
 
 /** A layer of a network, and the network over two batches of images. */

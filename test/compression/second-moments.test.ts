@@ -10,6 +10,7 @@ import { matrix } from '../../src/linalg/matrix.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { expectFloat32, float32 } from '../../src/tensor/tensor.js';
 import { naiveProduct } from '../linalg/support.js';
+import { findLargestDifference } from '../support/differences.js';
 import { oneConvolution, onlyLayer, random } from './support.js';
 
 const engine = nodeEngine({ threads: 1 });
@@ -17,14 +18,8 @@ const engine = nodeEngine({ threads: 1 });
 const FLOAT32_ROUNDING = 1e-4;
 
 const closeTo = (found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void => {
-  expect(found.length).toBe(expected.length);
   // One assertion: there may be millions of elements.
-  let worst = 0;
-  for (let i = 0; i < found.length; i++) {
-    const difference = Math.abs((found[i] ?? Number.NaN) - (expected[i] ?? Number.NaN));
-    if (!(difference <= worst)) worst = difference;
-  }
-  expect(worst).toBeLessThan(tolerance);
+  expect(findLargestDifference(found, expected)).toBeLessThan(tolerance);
 };
 
 /** A linear softmax classifier: its gradient at the scores is p − e(label). */

@@ -9,6 +9,7 @@ import type { Dim, Graph, Value } from '../../src/graph/model.js';
 import { GraphBuilder } from '../../src/ops/builder.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { random } from '../compression/support.js';
+import { findLargestDifference } from '../support/differences.js';
 
 const [IN, OUT] = [24, 12];
 /** Float32 sums of 24 products in another order. */
@@ -68,11 +69,6 @@ async function outputOf(graph: Graph, batch: number): Promise<Float32Array> {
   return expectFloat32(results.output, 'output').data;
 }
 
-function difference(a: Float32Array, b: Float32Array): number {
-  expect(a.length).toBe(b.length);
-  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
-}
-
 describe.each(Object.entries(ways))('%s', (_, way) => {
   const graph = graphOf(way);
 
@@ -92,7 +88,7 @@ describe.each(Object.entries(ways))('%s', (_, way) => {
     const replaced = replaceLinears(graph, [train], () => execution);
     expect(replaced.outputs[0]?.type?.dims).toEqual(graph.outputs[0]?.type?.dims);
     for (const batch of [1, 5]) {
-      expect(difference(await outputOf(replaced, batch), await outputOf(graph, batch))).toBeLessThan(SAME);
+      expect(findLargestDifference(await outputOf(replaced, batch), await outputOf(graph, batch))).toBeLessThan(SAME);
     }
   });
 });

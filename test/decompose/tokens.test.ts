@@ -13,6 +13,7 @@ import type { Graph } from '../../src/graph/model.js';
 import { openModel } from '../../src/io/models/model-file.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { random } from '../compression/support.js';
+import { findLargestDifference } from '../support/differences.js';
 
 const engine = nodeEngine({ threads: 1 });
 const folder = new URL('../golden/families/', import.meta.url);
@@ -32,9 +33,7 @@ async function difference(before: Graph, after: Graph): Promise<number> {
     );
     expect(b?.dims).toEqual(a?.dims);
     const most = a?.data.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) ?? Number.NaN;
-    for (const [i, value] of a?.data.entries() ?? []) {
-      worst = Math.max(worst, Math.abs(value - (b?.data[i] ?? Number.NaN)) / most);
-    }
+    worst = Math.max(worst, findLargestDifference(a?.data ?? [], b?.data ?? []) / most);
   }
   return worst;
 }

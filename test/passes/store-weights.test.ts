@@ -10,6 +10,7 @@ import { saveModel } from '../../src/io/models/save-model.js';
 import { type StorageType, storeWeights } from '../../src/passes/store-weights.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { random } from '../compression/support.js';
+import { findLargestDifference } from '../support/differences.js';
 
 const families = join(import.meta.dirname, '../golden/families');
 const engine = nodeEngine({ threads: 1 });
@@ -50,8 +51,7 @@ describe.each(['float16', 'int8'] as const)('weights stored as %s', (type: Exclu
       await scoresOf(again.graph),
     ];
     const largest = before.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    const difference = (a: Float32Array, b: Float32Array) =>
-      a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0) / largest;
+    const difference = (a: Float32Array, b: Float32Array) => findLargestDifference(a, b) / largest;
     expect(difference(before, stored)).toBeLessThan(ERRORS[type]);
     expect(difference(before, stored)).toBeGreaterThan(0);
     expect(difference(stored, reopened)).toBeLessThan(REOPENED);

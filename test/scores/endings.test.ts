@@ -8,6 +8,7 @@ import { computeLogProbabilities } from '../../src/metrics/accuracy.js';
 import { describeScores, findScores } from '../../src/ops/scores/scores.js';
 import { cutToScores } from '../../src/passes/scores-graph.js';
 import { expectFloat32, type Tensor } from '../../src/tensor/tensor.js';
+import { findLargestDifference } from '../support/differences.js';
 import { type Ending, logSigmoids, logSoftmaxes, network, noise, SIDE, sigmoids, softmaxes } from './networks.js';
 
 /** Two maps of one network differ by the rounding of one rescaling to 0…1 at most. */
@@ -44,7 +45,7 @@ async function mapsOf(graph: Graph, score?: 'logits' | 'output') {
 
 function farthest(a: readonly Float32Array[], b: readonly Float32Array[]): number {
   expect(a.length).toBe(b.length);
-  return Math.max(...a.flatMap((map, i) => Array.from(map, (value, k) => Math.abs(value - (b[i]?.[k] ?? Number.NaN)))));
+  return Math.max(...a.map((map, i) => findLargestDifference(map, b[i] ?? [])));
 }
 
 /** Probabilities as the verbs compute them. */
@@ -54,9 +55,6 @@ async function probabilitiesOf(graph: Graph): Promise<Float32Array> {
   expect(found.dims).toEqual([4, scores.columns]);
   return computeLogProbabilities(found, { kind: scores.source.kind, labels: scores.labels }).data.map(Math.exp);
 }
-
-const closest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  Math.max(...Array.from(a, (value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
 
 const families = [
   { name: 'softmax', endings: softmaxes, kind: 'probabilities', labels: 'single-label', link: 'Softmax' },
@@ -75,7 +73,7 @@ for (const { name, endings, kind, labels, link } of families) {
         expect(farthest(await mapsOf(graph, 'logits'), await mapsOf(network(plain)))).toBeLessThanOrEqual(SAME_MAP);
         const own = (await outputOf(referenceEngine(), graph)).data;
         const wanted = kind === 'probabilities' ? own : own.map(Math.exp);
-        expect(closest(await probabilitiesOf(graph), wanted)).toBeLessThanOrEqual(SAME_PROBABILITY);
+        expect(findLargestDifference(await probabilitiesOf(graph), wanted)).toBeLessThanOrEqual(SAME_PROBABILITY);
       });
     }
   });
@@ -120,7 +118,7 @@ describe('one output column', () => {
     expect(findScores(graph)).toMatchObject({ labels: 'binary', classes: 2, columns: 1 });
     const y = (await outputOf(referenceEngine(), network(plain, column))).data;
     const wanted = Array.from(y).flatMap((value) => [1 / (1 + Math.exp(value)), 1 / (1 + Math.exp(-value))]);
-    expect(closest(await probabilitiesOf(graph), wanted)).toBeLessThanOrEqual(SAME_PROBABILITY);
+    expect(findLargestDifference(await probabilitiesOf(graph), wanted)).toBeLessThanOrEqual(SAME_PROBABILITY);
     // −y and y as the two classes of a plain softmax have the same maps.
     const pair = network((b, z) => b.op('Concat', [b.op('Neg', [z]), z], { axis: 1 }), column);
     expect(farthest(await mapsOf(graph), await mapsOf(pair))).toBeLessThanOrEqual(SAME_MAP);
@@ -180,7 +178,7 @@ describe('probabilities without logits', () => {
     const found = await probabilitiesOf(graph);
     const own = (await outputOf(referenceEngine(), graph)).data;
     const wanted = scores.labels === 'binary' ? Array.from(own).flatMap((p) => [1 - p, p]) : own;
-    expect(closest(found, wanted)).toBeLessThanOrEqual(SAME_PROBABILITY);
+    expect(findLargestDifference(found, wanted)).toBeLessThanOrEqual(SAME_PROBABILITY);
     await expect(gradCam(nodeEngine(), graph, { score: 'logits' })).rejects.toThrow(/no logits/);
   });
 
@@ -194,7 +192,7 @@ describe('probabilities without logits', () => {
       expect(findScores(graph)).toMatchObject({ kind: 'probabilities', labels: 'multi-label', link });
       expect(farthest(await mapsOf(graph), await mapsOf(network(plain)))).toBeLessThanOrEqual(SAME_MAP);
       const own = (await outputOf(referenceEngine(), graph)).data;
-      expect(closest(await probabilitiesOf(graph), own)).toBeLessThanOrEqual(SAME_PROBABILITY);
+      expect(findLargestDifference(await probabilitiesOf(graph), own)).toBeLessThanOrEqual(SAME_PROBABILITY);
     },
   );
 
@@ -205,7 +203,7 @@ describe('probabilities without logits', () => {
     });
     expect(findScores(graph)).toMatchObject({ kind: 'probabilities', labels: 'single-label', link: 'Sigmoid' });
     const own = (await outputOf(referenceEngine(), graph)).data;
-    expect(closest(await probabilitiesOf(graph), own)).toBeLessThanOrEqual(SAME_PROBABILITY);
+    expect(findLargestDifference(await probabilitiesOf(graph), own)).toBeLessThanOrEqual(SAME_PROBABILITY);
   });
 });
 

@@ -13,7 +13,8 @@ import { fit } from '../../src/train/fit.js';
 import { sgd } from '../../src/train/optimizers.js';
 import { createStepper } from '../../src/train/training-step.js';
 import { createWeights } from '../../src/train/weights.js';
-import { largestDifference, numbersOf, tensorOf } from './golden.js';
+import { findLargestDifference } from '../support/differences.js';
+import { numbersOf, tensorOf } from './golden.js';
 
 interface Numbers {
   readonly dims: readonly number[];
@@ -89,7 +90,7 @@ describe('a student', () => {
         // One step of plain descent at rate 1 is the gradient.
         const before = golden.student[name]?.data ?? [];
         const gradient = Array.from(weights.parameters.get(name)?.data ?? [], (value, i) => (before[i] ?? 0) - value);
-        expect(largestDifference(gradient, data), name).toBeLessThan(TOLERANCE);
+        expect(findLargestDifference(gradient, data), name).toBeLessThan(TOLERANCE);
       }
     },
   );
@@ -175,7 +176,7 @@ describe('a student', () => {
     for (const name of trained) {
       const before = golden.student[name]?.data ?? [];
       const gradient = Array.from(after.get(name) ?? [], (value, i) => (before[i] ?? 0) - value);
-      expect(largestDifference(gradient, golden.gradients[name]?.data ?? []), name).toBeLessThan(TOLERANCE);
+      expect(findLargestDifference(gradient, golden.gradients[name]?.data ?? []), name).toBeLessThan(TOLERANCE);
     }
   });
 

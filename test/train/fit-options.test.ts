@@ -11,7 +11,8 @@ import { constant, cosine, warmUp } from '../../src/train/schedules.js';
 import { buildStepGraph, getGradientName, LOSS, TARGET } from '../../src/train/step-graph.js';
 import type { TrainingData } from '../../src/train/training-data.js';
 import type { CheckpointStore, TrainingState } from '../../src/train/training-state.js';
-import { golden, largestDifference, numbersOf, tensorOf } from './golden.js';
+import { findLargestDifference } from '../support/differences.js';
+import { golden, numbersOf, tensorOf } from './golden.js';
 
 /** float32 rounding of 20 steps, on numbers near 1. */
 const TRAINING_TOLERANCE = 1e-5;
@@ -83,7 +84,7 @@ const common = (): FitOptions => ({
 const parametersNear = (found: Graph, expected: Graph, tolerance: number) => {
   const numbers = numbersOf(found);
   for (const [name, values] of numbersOf(expected)) {
-    expect(largestDifference(numbers.get(name) ?? [], values), name).toBeLessThan(tolerance);
+    expect(findLargestDifference(numbers.get(name) ?? [], values), name).toBeLessThan(tolerance);
   }
 };
 
@@ -104,7 +105,7 @@ describe('the loss', () => {
     });
     expect(Number(results[LOSS]?.data[0])).toBeCloseTo(loss, 6);
     const found = Array.from(results[getGradientName('scores')]?.data ?? [], Number);
-    expect(largestDifference(found, gradient)).toBeLessThan(1e-7);
+    expect(findLargestDifference(found, gradient)).toBeLessThan(1e-7);
   });
 });
 
@@ -122,10 +123,10 @@ describe('fit', () => {
       epochs: losses.length,
     });
     const found = result.history.map(({ trainLoss }) => trainLoss);
-    expect(largestDifference(found, losses)).toBeLessThan(TRAINING_TOLERANCE);
+    expect(findLargestDifference(found, losses)).toBeLessThan(TRAINING_TOLERANCE);
     const numbers = numbersOf(result.graph);
     for (const [name, { data }] of Object.entries(end)) {
-      expect(largestDifference(numbers.get(name) ?? [], data), name).toBeLessThan(TRAINING_TOLERANCE);
+      expect(findLargestDifference(numbers.get(name) ?? [], data), name).toBeLessThan(TRAINING_TOLERANCE);
     }
   });
 
@@ -145,7 +146,7 @@ describe('fit', () => {
       expect(parts.steps).toBe(whole.steps);
       parametersNear(parts.graph, whole.graph, ACCUMULATION_TOLERANCE);
       const losses = ({ history }: typeof whole) => history.map(({ trainLoss }) => trainLoss);
-      expect(largestDifference(losses(parts), losses(whole))).toBeLessThan(ACCUMULATION_TOLERANCE);
+      expect(findLargestDifference(losses(parts), losses(whole))).toBeLessThan(ACCUMULATION_TOLERANCE);
     },
   );
 
@@ -179,7 +180,7 @@ describe('fit', () => {
     const averaged = await fit(mlp(random), { ...options, averaging: { decay: 0.5 } });
     let expected = Array.from(random('0.weight', [6, 4]).data, Number);
     for (const now of weights) expected = expected.map((old, i) => 0.5 * old + 0.5 * (now[i] ?? 0));
-    expect(largestDifference(numbersOf(averaged.graph).get('0.weight') ?? [], expected)).toBeLessThan(1e-6);
+    expect(findLargestDifference(numbersOf(averaged.graph).get('0.weight') ?? [], expected)).toBeLessThan(1e-6);
     expect(averaged.history[0]?.trainLoss).toBe(plain.history[0]?.trainLoss);
     expect(averaged.history[0]?.validationLoss).not.toBe(plain.history[0]?.validationLoss);
   });

@@ -13,7 +13,8 @@ import { adam, type Optimizer, sgd } from '../../src/train/optimizers.js';
 import { constant, cyclic } from '../../src/train/schedules.js';
 import type { TrainingData } from '../../src/train/training-data.js';
 import type { CheckpointStore, TrainingState } from '../../src/train/training-state.js';
-import { convolutionalGraph, golden, largestDifference, numbersOf } from './golden.js';
+import { findLargestDifference } from '../support/differences.js';
+import { convolutionalGraph, golden, numbersOf } from './golden.js';
 
 /** float32 rounding of 20 steps of Adam, on numbers near 1. */
 const TRAINING_TOLERANCE = 1e-5;
@@ -123,17 +124,17 @@ describe('fit', () => {
       epochs: losses.length,
     });
     expect(
-      largestDifference(
+      findLargestDifference(
         history.map(({ trainLoss }) => trainLoss),
         losses,
       ),
     ).toBeLessThan(TRAINING_TOLERANCE);
     const numbers = numbersOf(trained);
     for (const [name, expected] of Object.entries(end)) {
-      expect(largestDifference(numbers.get(name) ?? [], expected.data), name).toBeLessThan(TRAINING_TOLERANCE);
+      expect(findLargestDifference(numbers.get(name) ?? [], expected.data), name).toBeLessThan(TRAINING_TOLERANCE);
     }
     const { output } = await runOnce(engine, trained, { input: float32(images.data, images.dims) });
-    expect(largestDifference(expectFloat32(output, 'output').data, outputs)).toBeLessThan(TRAINING_TOLERANCE);
+    expect(findLargestDifference(expectFloat32(output, 'output').data, outputs)).toBeLessThan(TRAINING_TOLERANCE);
   });
 
   it('learns, and leaves everything but the trained numbers as it was', async () => {
@@ -148,7 +149,7 @@ describe('fit', () => {
     expect([...result.graph.initializers.keys()]).toEqual([...graph.initializers.keys()]);
     expect(numbersOf(graph)).toEqual(before);
     const changed = [...numbersOf(result.graph)].filter(
-      ([name, now]) => largestDifference(now, before.get(name) ?? []) > 0,
+      ([name, now]) => findLargestDifference(now, before.get(name) ?? []) > 0,
     );
     expect(changed.map(([name]) => name)).toEqual([
       'head.0.weight', 'head.0.bias', 'head.2.weight', 'head.2.bias', 'head.2.running_mean', 'head.2.running_var',

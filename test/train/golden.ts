@@ -121,18 +121,6 @@ export function convolutionalGraph(): Graph {
   return b.build('convolutional');
 }
 
-/** The largest difference of any two numbers. */
-export function largestDifference(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
-  let largest = 0;
-  for (let i = 0; i < found.length; i++) {
-    const difference = Math.abs((found[i] as number) - (expected[i] as number));
-    // NaN must not pass for small.
-    if (!(difference <= largest)) largest = difference;
-  }
-  return largest;
-}
-
 /** The initializers of a graph by name. */
 export function numbersOf(graph: Graph): Map<string, ArrayLike<number>> {
   return new Map([...graph.initializers].map(([{ name }, { data }]) => [name, Array.from(data, Number)]));

@@ -11,7 +11,8 @@ import {
   computeSquaredNorm,
 } from '../../src/train/gradients.js';
 import { computeDecay } from '../../src/train/step-settings.js';
-import { golden, largestDifference } from './golden.js';
+import { findLargestDifference } from '../support/differences.js';
+import { golden } from './golden.js';
 
 /** One rounding of float32 at numbers below 4, in either computation. */
 const ROUNDING = 1e-6;
@@ -44,7 +45,7 @@ describe('clipping', () => {
     ({ limit, before, after }) => {
       const scale = computeNormScale(Math.sqrt(computeSquaredNorm(Float32Array.from(before.flat()))), limit);
       expect(
-        largestDifference(
+        findLargestDifference(
           before.flat().map((value) => value * scale),
           after.flat(),
         ),
@@ -77,7 +78,7 @@ describe('moving averages', () => {
     const average = Float32Array.from(start);
     weights.forEach((values, i) => {
       addToAverage(average, Float32Array.from(values), computeDecay({ decay, warmUp }, i + 1));
-      expect(largestDifference(average, averages[i] ?? [])).toBeLessThan(ROUNDING);
+      expect(findLargestDifference(average, averages[i] ?? [])).toBeLessThan(ROUNDING);
     });
   });
 });

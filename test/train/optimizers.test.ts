@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.js';
 import { requireRow } from '../../src/train/named-options.js';
 import { adam, type Optimizer, optimizers, sgd } from '../../src/train/optimizers.js';
-import { golden, largestDifference } from './golden.js';
+import { findLargestDifference } from '../support/differences.js';
+import { golden } from './golden.js';
 
 /** PyTorch computes in float32, we in double: their rounding over 20 steps, relative to parameters near 1. */
 const TOLERANCE = 1e-6;
@@ -16,10 +17,12 @@ describe('adam', () => {
     run.gradients.forEach((gradient, step) => {
       const learningRate = run.rates[step] ?? 0;
       optimizer.update(parameter, Float32Array.from(gradient), state, { step: step + 1, learningRate });
-      expect(largestDifference(parameter, run.steps[step] ?? [])).toBeLessThan(TOLERANCE);
+      expect(findLargestDifference(parameter, run.steps[step] ?? [])).toBeLessThan(TOLERANCE);
     });
     for (const [i, expected] of run.m.entries()) expect(state.m?.[i]).toBeCloseTo(expected, 4);
-    expect(largestDifference(Float32Array.from(state.v ?? []).map(Math.sqrt), run.v.map(Math.sqrt))).toBeLessThan(1e-4);
+    expect(findLargestDifference(Float32Array.from(state.v ?? []).map(Math.sqrt), run.v.map(Math.sqrt))).toBeLessThan(
+      1e-4,
+    );
   });
 });
 
@@ -31,7 +34,7 @@ describe('optimizers', () => {
     expect(optimizer.name).toBe(name);
     run.gradients.forEach((gradient, step) => {
       optimizer.update(parameter, Float32Array.from(gradient), state, { step: step + 1, learningRate: run.rate });
-      expect(largestDifference(parameter, run.steps[step] ?? []), `step ${step + 1}`).toBeLessThan(TOLERANCE);
+      expect(findLargestDifference(parameter, run.steps[step] ?? []), `step ${step + 1}`).toBeLessThan(TOLERANCE);
     });
   });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { requireRow } from '../../src/train/named-options.js';
 import { constant, cyclic, oneCycle, schedules, warmUp } from '../../src/train/schedules.js';
-import { golden, largestDifference } from './golden.js';
+import { findLargestDifference } from '../support/differences.js';
+import { golden } from './golden.js';
 
 /** PyTorch goes on from the rate before, which rounds a little more at each of the 30 steps; rates are 0.3 at most. */
 const ROUNDING = 1e-14;
@@ -12,7 +13,7 @@ describe('schedules', () => {
     const alone = requireRow('schedule', schedules, name).create(options, learningRate, rates.length);
     const schedule = expected.warmUp ? warmUp(alone, expected.warmUp) : alone;
     expect(
-      largestDifference(
+      findLargestDifference(
         rates.map((_, step) => schedule(step)),
         rates,
       ),

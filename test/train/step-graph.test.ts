@@ -9,7 +9,8 @@ import { expectFloat32, float32, type Tensor } from '../../src/tensor/tensor.js'
 import { adam } from '../../src/train/optimizers.js';
 import { cyclic } from '../../src/train/schedules.js';
 import { buildStepGraph, getGradientName, getUpdatedName, LOSS, SCORES, TARGET } from '../../src/train/step-graph.js';
-import { golden, headGraph, largestDifference, tensorOf } from './golden.js';
+import { findLargestDifference } from '../support/differences.js';
+import { golden, headGraph, tensorOf } from './golden.js';
 
 /** float32 rounding of 20 steps of Adam, on numbers near 1. */
 const TRAINING_TOLERANCE = 1e-5;
@@ -54,14 +55,14 @@ describe('a training step', () => {
       for (const name of step.statistics) weights.set(name, expectFloat32(results[getUpdatedName(name)], name));
     }
     await session.dispose();
-    expect(largestDifference(found, losses)).toBeLessThan(TRAINING_TOLERANCE);
+    expect(findLargestDifference(found, losses)).toBeLessThan(TRAINING_TOLERANCE);
     for (const [name, { data }] of Object.entries(end)) {
-      expect(largestDifference(weights.get(name)?.data ?? [], data), name).toBeLessThan(TRAINING_TOLERANCE);
+      expect(findLargestDifference(weights.get(name)?.data ?? [], data), name).toBeLessThan(TRAINING_TOLERANCE);
     }
     // And the inference graph with these numbers is PyTorch's model in evaluation mode.
     const trained = rewrite(graph, { initializer: (value, data) => weights.get(value.name) ?? data });
     const { output } = await runOnce(engine, trained, { input: tensorOf(images) });
-    expect(largestDifference(expectFloat32(output, 'output').data, outputs)).toBeLessThan(TRAINING_TOLERANCE);
+    expect(findLargestDifference(expectFloat32(output, 'output').data, outputs)).toBeLessThan(TRAINING_TOLERANCE);
   });
 
   /** `input [N, 3] → output`, through a last operator. */

@@ -18,6 +18,7 @@ import { summarizeGraph } from '../../src/models/summary.js';
 import { rankPlanSchema } from '../../src/recipes/recipe.js';
 import { expectFloat32 } from '../../src/tensor/tensor.js';
 import { evaluateModel } from '../../src/workflows/evaluate.js';
+import { findLargestDifference } from '../support/differences.js';
 import { requires } from '../support/requires.js';
 import { hasSharedData, shared } from '../support/shared-data.js';
 
@@ -68,8 +69,6 @@ describe('the study’s VGG16, a real PyTorch file', requires('shared data', has
   };
   const compressed = (layers: Readonly<Record<string, object>>, execution: 'factored' | 'rebuilt' = 'rebuilt') =>
     compressModelWithRanks(model, rankPlanSchema.parse({ layers, execution }), { train: ['classifier.*'] });
-  const largestDifference = (a: Float32Array, b: Float32Array) =>
-    a.reduce((most, value, i) => Math.max(most, Math.abs(value - (b[i] ?? Number.NaN))), 0);
 
   it('is summarised to the digit', () => {
     const summary = summarizeGraph(model.graph, { trains: (name) => name.includes('classifier') });
@@ -105,7 +104,7 @@ describe('the study’s VGG16, a real PyTorch file', requires('shared data', has
     for (const [i, { map, predicted }] of images.entries()) {
       const golden = expectFloat32(readNpy(readFileSync(shared('reference', cases[i]?.map ?? ''))), 'map');
       expect(map.dims).toEqual([64, 64]);
-      expect(largestDifference(map.data, golden.data), cases[i]?.file).toBeLessThan(MAP_TOLERANCE);
+      expect(findLargestDifference(map.data, golden.data), cases[i]?.file).toBeLessThan(MAP_TOLERANCE);
       expect(predicted).toBe(cases[i]?.predicted);
     }
     const [first] = cases;
@@ -119,7 +118,7 @@ describe('the study’s VGG16, a real PyTorch file', requires('shared data', has
       const { model: squeezed, report } = await compressed(fullRank, execution);
       expect(report.after).toMatchObject({ parameters: 28_503_560, trainable: 13_788_872, frozen: 14_714_688 });
       expect(report.before).toMatchObject({ parameters: 27_927_560, trainable: 13_212_872, frozen: 14_714_688 });
-      expect(largestDifference(await outputOf(squeezed.graph, 3), await outputOf(model.graph, 3))).toBeLessThan(
+      expect(findLargestDifference(await outputOf(squeezed.graph, 3), await outputOf(model.graph, 3))).toBeLessThan(
         FLOAT32_ROUNDING,
       );
     },
@@ -130,7 +129,7 @@ describe('the study’s VGG16, a real PyTorch file', requires('shared data', has
     expect(report.after).toMatchObject({ parameters: 16_689_096, trainable: 1_974_408, frozen: 14_714_688 });
     for (const { error, bound } of report.layers) expect(error).toBeLessThanOrEqual(bound);
     const { model: factored } = await compressed(study, 'factored');
-    expect(largestDifference(await outputOf(factored.graph, 3), await outputOf(rebuilt.graph, 3))).toBeLessThan(
+    expect(findLargestDifference(await outputOf(factored.graph, 3), await outputOf(rebuilt.graph, 3))).toBeLessThan(
       FLOAT32_ROUNDING,
     );
   });
@@ -141,7 +140,7 @@ describe('the study’s VGG16, a real PyTorch file', requires('shared data', has
       'classifier.4': { layout: 'tt-matrix', in: [16, 32], out: [16, 32] },
     });
     expect(report.layers.map(({ error }) => error)).toEqual([0, 0]);
-    expect(largestDifference(await outputOf(squeezed.graph, 3), await outputOf(model.graph, 3))).toBeLessThan(
+    expect(findLargestDifference(await outputOf(squeezed.graph, 3), await outputOf(model.graph, 3))).toBeLessThan(
       FLOAT32_ROUNDING,
     );
   });
@@ -155,7 +154,7 @@ describe('the study’s VGG16, a real PyTorch file', requires('shared data', has
       ['vgg16.classifier.0', [16, 100, 150]],
       ['vgg16.classifier.4', [16, 100, 32]],
     ]);
-    expect(largestDifference(await outputOf(again.graph, 2), await outputOf(squeezed.graph, 2))).toBeLessThan(
+    expect(findLargestDifference(await outputOf(again.graph, 2), await outputOf(squeezed.graph, 2))).toBeLessThan(
       FLOAT32_ROUNDING,
     );
   });
