@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Engine } from '../../src/engine/engine.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { compress } from '../../src/workflows/compress.js';
@@ -17,20 +16,25 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Longer than any graph of the tiny network takes. */
-const DELAY_MS = 20;
+// The clock stands still but for what the engine below takes.
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
+afterEach(() => void vi.useRealTimers());
 
-/** An engine on which whatever holds a certain parameter runs slowly. */
-function slowEngine(isSlow: (parameter: string) => boolean): Engine {
+/** Milliseconds of a run. */
+const FAST_MS = 1;
+const SLOW_MS = 20;
+
+/** An engine on which each run takes a known time: longer for whatever holds a certain parameter. */
+function timedEngine(isSlow: (parameter: string) => boolean): Engine {
   const engine = nodeEngine({ threads: 1 });
   return {
     name: engine.name,
     async load(graph) {
       const session = await engine.load(graph);
-      if (![...graph.initializers.keys()].some(({ name }) => isSlow(name))) return session;
+      const time = [...graph.initializers.keys()].some(({ name }) => isSlow(name)) ? SLOW_MS : FAST_MS;
       return {
-        async run(...given) {
-          await setTimeout(DELAY_MS);
+        run(...given) {
+          vi.advanceTimersByTime(time);
           return session.run(...given);
         },
         dispose: () => session.dispose(),
@@ -51,15 +55,17 @@ const run = (name: string, isSlow: (parameter: string) => boolean, allowSlower: 
     inputSize: [8, 8],
     output: join(folder, `${name}.onnx`),
     work: join(folder, 'work'),
-    engine: slowEngine(isSlow),
+    engine: timedEngine(isSlow),
     workers: 0,
   });
+
+const SLOWER = { beforeMs: FAST_MS, afterMs: SLOW_MS, ratio: 20, ratioInterval: [20, 20] };
 
 describe('the verdict of speed', () => {
   it('refuses a model that runs slower, names the layer, and writes nothing', async () => {
     const slower = run('slow', (name) => name.includes('factor0'), false);
     await expect(slower).rejects.toThrow(
-      /runs slower than the original \(batch 1: .* ms, .*x the speed .*\).*Slower than they were: net\.classifier\.0 \(.*`allowSlower`.*Nothing was written/,
+      /runs slower than the original \(batch 1: 1\.00 ms → 20\.00 ms, 0\.050x the speed .*\)\. Slower than they were: net\.classifier\.0 \(20\.00 times\).*`allowSlower`.*Nothing was written/,
     );
     expect(existsSync(join(folder, 'slow.onnx'))).toBe(false);
   });
@@ -67,19 +73,24 @@ describe('the verdict of speed', () => {
   it('takes one that runs slower where that is allowed, and states it', async () => {
     const { speed, layers } = await run('allowed', (name) => name.includes('factor0'), true);
     expect(existsSync(join(folder, 'allowed.onnx'))).toBe(true);
-    for (const { ratio } of speed) expect(ratio).toBeGreaterThan(1);
-    expect(layers[0]?.speed?.ratio).toBeGreaterThan(1);
+    expect(speed).toMatchObject([
+      { batch: 1, beforeMs: FAST_MS, afterMs: SLOW_MS, ratio: 20, ratioInterval: [20, 20] },
+      { batch: 64, beforeMs: FAST_MS, afterMs: SLOW_MS, ratio: 20, ratioInterval: [20, 20] },
+    ]);
+    expect(layers.map((layer) => layer.speed)).toEqual([SLOWER]);
   });
 
   it('measures a layer to its end, all factors and the bias', async () => {
     // Only the last factor is slow: a measurement that ended at the first would not see it.
     const { layers } = await run('last', (name) => name.includes('factor1'), true);
-    expect(layers[0]).toMatchObject({ path: 'net.classifier.0', scheme: 'svd' });
-    expect(layers[0]?.speed?.afterMs).toBeGreaterThan(DELAY_MS / 2);
+    expect(layers).toMatchObject([{ path: 'net.classifier.0', scheme: 'svd', speed: SLOWER }]);
   });
 
   it('takes one that runs faster without being told to', async () => {
     const { speed } = await run('fast', (name) => name === 'net.classifier.0.weight', false);
-    for (const { ratio } of speed) expect(ratio).toBeLessThan(1);
+    expect(speed.map(({ batch, ratio, ratioInterval }) => [batch, ratio, ratioInterval])).toEqual([
+      [1, 1 / 20, [1 / 20, 1 / 20]],
+      [64, 1 / 20, [1 / 20, 1 / 20]],
+    ]);
   });
 });
