@@ -31,6 +31,8 @@ const json = async (...args: string[]) => {
 
 /** Conv 3→4 (3×3), two linear layers 64→12 and 12→3, one batch norm. */
 const PARAMETERS = 4 * 27 + 4 + 64 * 12 + 12 + 24 + 12 * 3 + 3;
+/** The convolution at each of 8×8 places, two linear layers and the batch norm between them. */
+const MULT_ADDS = 64 * 4 * 27 + 64 * 12 + 12 + 12 * 3;
 
 describe('shibori', () => {
   it('summary lists layers and totals', async () => {
@@ -48,7 +50,7 @@ describe('shibori', () => {
       outputShape: [1, 4, SIDE, SIDE],
       parameters: 112,
     });
-    expect(result.multAdds).toBeGreaterThan(0);
+    expect(result.multAdds).toBe(MULT_ADDS);
     expect(result.sizeBytes).toBeGreaterThan(4 * PARAMETERS);
     const text = await run('summary', 'net.pt');
     expect(text.stdout).toContain('classifier');
@@ -79,7 +81,7 @@ describe('shibori', () => {
     expect(result.images).toBe(36);
     expect(result.top1).toBeCloseTo((100 * result.top1Correct) / 36);
     expect(result.top5Correct).toBe(36);
-    expect(result.nll).toBeGreaterThan(0);
+    expect(result.nll).toBeCloseTo(0.99116, 4);
     expect(result.skipped).toMatchObject([{ path: expect.stringContaining('zz-corrupt.png') }]);
     expect(stderr).toContain('zz-corrupt.png');
   });
@@ -103,7 +105,7 @@ describe('shibori', () => {
     );
     const [first] = result.images;
     expect(first).toMatchObject({ file: image, target: 2 });
-    expect(first.probability).toBeGreaterThan(0);
+    expect(first.probability).toBeCloseTo(0.7701, 4);
     const map = readNpy(readFileSync(join(folder, first.map)));
     expect(map).toMatchObject({ dtype: 'float32', dims: [SIDE, SIDE] });
     const picture = await sharp(join(folder, first.picture)).metadata();
@@ -213,7 +215,7 @@ describe('shibori', () => {
     expect(lines.filter((line) => 'epoch/trainLoss' in line)).toHaveLength(3);
     expect(readdirSync(join(folder, 'work')).some((name) => name.includes('tfevents'))).toBe(true);
     const { multAdds } = await json('summary', 'tuned.onnx');
-    expect(multAdds).toBeGreaterThan(0);
+    expect(multAdds).toBe(MULT_ADDS);
   });
 
   it('run does a whole study, and a mistake in a recipe has its line', async () => {

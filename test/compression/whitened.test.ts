@@ -7,7 +7,11 @@ import {
   sumDiscardedEnergy,
 } from '../../src/compression/schemes/layer-metric.js';
 import { schemes } from '../../src/compression/schemes/scheme-table.js';
-import { createMatrixMoments, withDamping } from '../../src/compression/statistics/second-moment-matrix.js';
+import {
+  computeTrace,
+  createMatrixMoments,
+  withDamping,
+} from '../../src/compression/statistics/second-moment-matrix.js';
 import { matrix } from '../../src/linalg/matrix.js';
 import { plainProducts } from '../../src/linalg/products.js';
 import { symmetricRoot } from '../../src/linalg/symmetric-root.js';
@@ -58,7 +62,7 @@ describe('truncation in a metric', () => {
 });
 
 describe('damped', () => {
-  it('damps each input by its own scale: other units change nothing', () => {
+  it('adds to each variance its own share in any units, and a millionth of the share of their mean', () => {
     const gram = moments(6, 3);
     const units = [1, 1e3, 1e-2, 1, 30, 1e-3];
     const scaled = (a: typeof gram) =>
@@ -67,15 +71,21 @@ describe('damped', () => {
         6,
         a.data.map((value, at) => value * (units[Math.floor(at / 6)] ?? 0) * (units[at % 6] ?? 0)),
       );
-    const [found, expected] = [withDamping(scaled(gram), 0.01, 'moments'), scaled(withDamping(gram, 0.01, 'moments'))];
-    // What an input gets that never varied is a millionth of the share of the mean, here of units up to 1000.
-    for (let at = 0; at < 36; at++) expect(found.data[at]).toBeCloseTo(expected.data[at] ?? Number.NaN, 0);
-    expect((found.data[0] ?? 0) / (scaled(gram).data[0] ?? 1)).toBeGreaterThan(1.0099);
+    const [a, own] = [scaled(gram), scaled(withDamping(gram, 0.01, 'moments'))];
+    const found = withDamping(a, 0.01, 'moments');
+    const [mean, meanBefore] = [computeTrace(a) / 6, computeTrace(gram) / 6];
+    for (const [at, value] of found.data.entries()) {
+      const unit = units[at % 6] ?? Number.NaN;
+      const least = at % 7 === 0 ? 0.01 * 1e-6 * (mean - meanBefore * unit ** 2) : 0;
+      const expected = (own.data[at] ?? Number.NaN) + least;
+      expect(Math.abs(value - expected)).toBeLessThanOrEqual(1e-12 * Math.abs(expected));
+    }
   });
 
   it('gives inputs that never varied a price, and refuses what is not finite', () => {
     const dead = withDamping(matrix(2, 2, Float64Array.of(4, 0, 0, 0)), 1e-4, 'moments');
-    expect(dead.data[3]).toBeGreaterThan(0);
+    // A millionth of the share 1e-4 of the mean 2.
+    expect(dead.data[3]).toBeCloseTo(2e-10, 22);
     expect(withDamping(matrix(1, 1), 1e-4, 'moments').data[0]).toBe(1);
     expect(() => withDamping(matrix(1, 1, Float64Array.of(Number.NaN)), 1e-4, 'The moments')).toThrow(
       'The moments hold NaN or infinite values',

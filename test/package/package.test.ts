@@ -84,7 +84,8 @@ describe('the package, installed from its tarball as users do', options, () => {
     const [results, parameters] = JSON.parse(stdout) as [number[][], number];
     // d(x1² + x2²) = 2x.
     expect(results).toEqual([[25], [6, 8]]);
-    expect(parameters).toBeGreaterThan(0);
+    // Conv 3→4 (3×3), two linear layers 64→12 and 12→3, one batch norm.
+    expect(parameters).toBe(4 * 27 + 4 + 64 * 12 + 12 + 24 + 12 * 3 + 3);
   });
 
   it('is imported with types where neither the types of Node nor those of the charts are installed', async () => {
