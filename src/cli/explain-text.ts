@@ -1,9 +1,9 @@
-import type { ExplainedFiles, ExplainResult } from '../workflows/explain.js';
+import type { ExplainedImageJson, ExplainJson } from './explain-json.js';
 import { formatPercent } from './output.js';
 import { formatTable } from './terminal-table.js';
 
 /** What is odd about a map, in a word. */
-function describeMapProblem({ isZero, isSaturated }: ExplainResult): string {
+function describeMapProblem({ isZero, isSaturated }: ExplainedImageJson): string {
   if (isZero) return 'zero map';
   return isSaturated ? 'saturated' : '';
 }
@@ -11,7 +11,7 @@ function describeMapProblem({ isZero, isSaturated }: ExplainResult): string {
 const formatProbability = (value: number | null): string => (value === null ? '–' : formatPercent(100 * value));
 
 /** The explained images of a regression: no classes, the values themselves. */
-function formatRegressionTable(images: readonly ExplainResult[]): string {
+function formatRegressionTable(images: readonly ExplainedImageJson[]): string {
   return formatTable(
     ['image', 'output', 'value', 'map', 'picture'],
     images.map((row) => [
@@ -25,7 +25,7 @@ function formatRegressionTable(images: readonly ExplainResult[]): string {
 }
 
 /** Explained images for a terminal: what is predicted and explained, and the most probable classes of each. */
-export function formatExplanations({ layer, scores, images }: ExplainedFiles): string {
+export function formatExplanations({ layer, scores, images }: ExplainJson): string {
   const head = `Layer ${layer}, explained: ${scores.labels === 'none' ? 'the output' : scores.explained}`;
   if (scores.labels === 'none') return [head, formatRegressionTable(images)].join('\n');
   const rows = images.map((row) => [

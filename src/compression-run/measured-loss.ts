@@ -11,6 +11,7 @@ import { isLabelled } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
 import { warnIfLikeChance } from '../evaluation/chance-warning.js';
 import { compareMaps } from '../evaluation/compare-maps.js';
+import { scoreBatches } from '../evaluation/evaluate-model.js';
 import { listOutputNames, mapLabels } from '../evaluation/label-map.js';
 import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
@@ -26,7 +27,6 @@ import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
 import { findScores } from '../ops/scores/scores.js';
 import type { MapFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { scoreBatches } from '../workflows/evaluate.js';
 
 /** What a model says of the validation images. */
 export interface ValidationPredictions {

@@ -19,9 +19,9 @@ import {
 } from '../metrics/prediction-stats.js';
 import type { Comparison, Flip } from '../report/comparison.js';
 import { defined } from '../values.js';
-import { scoreBatches } from '../workflows/evaluate.js';
 import { warnIfLikeChance } from './chance-warning.js';
 import { formatPreprocess } from './collect-provenance.js';
+import { scoreBatches } from './evaluate-model.js';
 import { mapLabels } from './label-map.js';
 
 /** The two models that are compared, and what to call them. */

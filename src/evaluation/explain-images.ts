@@ -11,7 +11,6 @@ import { isConstantMap } from '../metrics/pearson.js';
 import { addPredictions, NO_PREDICTIONS, type PredictionStats } from '../metrics/prediction-stats.js';
 import type { ScoreChoice } from '../ops/scores/append.js';
 import type { OutputKind, Scores } from '../ops/scores/scores.js';
-import type { TriptychRow } from '../pictures/triptych.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 
 /** Images explained at a time. */
@@ -151,23 +150,5 @@ function describeExplanation(
     isSaturated: kind !== 'logits' && targetProbability !== null && 1 - targetProbability < SATURATED,
     map,
     image: entry.image,
-  };
-}
-
-/** The rows of a triptych figure for explained images. */
-export function buildTriptychRow(explained: ExplainedImage, note?: string): TriptychRow {
-  const { probability, targetProbability, targetScore, isZero } = explained;
-  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const why =
-    explained.target === explained.predicted || probability === null
-      ? ''
-      : ` · predicted: ${explained.predictedName} (${percent(probability)})`;
-  const score = targetProbability === null ? targetScore.toPrecision(4) : percent(targetProbability);
-  const remarks = [...(isZero ? ['the map is zero'] : []), ...(note === undefined ? [] : [note])];
-  return {
-    image: explained.image,
-    map: explained.map,
-    title: explained.targetName,
-    caption: [`${score}${why}`, ...remarks].join(' · '),
   };
 }

@@ -16,6 +16,28 @@ import { type Dataset, sampleImages } from './open-dataset.js';
 /** Images of a folder, a list or a data set that are explained unless a number is given. */
 const DEFAULT_LIMIT = 8;
 
+/** Names an image: a path, the bytes of an image file, or decoded pixels. */
+export type ImageChoice = string | Uint8Array | RgbImage;
+
+/** Names images: one or several. */
+export type ChosenImages = ImageChoice | readonly ImageChoice[];
+
+/** Lists the images that were chosen, one or several, as a list. */
+function toList(images: ChosenImages): readonly ImageChoice[] {
+  return typeof images === 'string' || images instanceof Uint8Array || 'data' in images ? [images] : images;
+}
+
+/** Lists the paths among chosen images. */
+export function listPaths(images: ChosenImages): readonly string[] {
+  return toList(images).filter((image) => typeof image === 'string');
+}
+
+/** Decodes an image that is given by its bytes, or takes one that is decoded. */
+async function decodeChoice(image: Uint8Array | RgbImage, position: number): Promise<NamedImage> {
+  const file = `image ${position + 1}`;
+  return { file, image: image instanceof Uint8Array ? await decodeImage(image, file) : image };
+}
+
 /** A decoded image and what to call it. */
 export interface NamedImage {
   readonly file: string;
@@ -63,18 +85,21 @@ function noteLimit(shown: number, total: number, name: string, context: RunConte
 /**
  * Reads the images that are to be explained.
  *
- * @param specs image files, folders of images, text files that list images; with a data set, positions or paths inside it.
+ * @param images image files, folders of images, text files that list images; with a data set, positions or paths inside it.
  *   None: images spread over the data set.
  * @param options.limit most images of a folder, a list or a data set. Default: 8.
  * @param options.seed decides which of a data set.
  * @throws UsageError for nothing to explain, and for a folder or list without images.
  */
 export async function readImages(
-  specs: readonly string[],
+  images: ChosenImages,
   dataset: Dataset | undefined,
   { limit, seed }: { readonly limit?: number; readonly seed?: number },
   context: RunContext,
 ): Promise<NamedImage[]> {
+  const given = toList(images).filter((image) => typeof image !== 'string');
+  if (given.length > 0) return Promise.all(given.map(decodeChoice));
+  const specs = listPaths(images);
   if (dataset) {
     const { items, name } = dataset.source;
     if (specs.length === 0) {

@@ -1,10 +1,10 @@
 import type { RunContext } from '../context/run-context.js';
 import { isLabelled } from '../data/image-items.js';
+import { scoreBatches } from '../evaluation/evaluate-model.js';
 import { listOutputNames } from '../evaluation/label-map.js';
 import { type Dataset, requireLabels } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { computePredictedClasses } from '../metrics/accuracy.js';
-import { scoreBatches } from '../workflows/evaluate.js';
 
 /**
  * Gives images without labels the classes that a teacher predicts, to be learnt from and to be counted; images with labels

@@ -1,139 +1,47 @@
-import { basename, join } from 'node:path';
-import { collectWarnings, getEngine, type RunContext, reportNotes } from '../context/run-context.js';
-import { UsageError } from '../errors.js';
-import { buildDataOrigin, collectProvenance, listModelFiles } from '../evaluation/collect-provenance.js';
-import { compareMaps, type MapOptions } from '../evaluation/compare-maps.js';
-import { comparePredictions } from '../evaluation/compare-predictions.js';
+import { basename } from 'node:path';
+import type { RunOptions } from '../context/run-context.js';
+import { listModelFiles } from '../evaluation/collect-provenance.js';
 import { planComparison } from '../evaluation/comparison-phases.js';
-import { listOutputNames } from '../evaluation/label-map.js';
-import { chooseTimedBatches, measureSpeed } from '../evaluation/measure-speed.js';
-import { measureModelSize } from '../evaluation/model-size.js';
-import {
-  countClasses,
-  type DataOptions,
-  type Dataset,
-  requirePreprocess,
-  withDataset,
-} from '../images/open-dataset.js';
-import { type LoadedModel, type OpenOptions, openModel, splitOpenOptions } from '../io/models/model-file.js';
-import { writeReport } from '../io/report-files.js';
-import { drawPictures } from '../pictures/comparison-pictures.js';
-import { drawScale } from '../pictures/panel.js';
+import { type DataSourceOptions, withDataset } from '../images/open-dataset.js';
+import { type OpenOptions, splitOpenOptions } from '../io/models/model-file.js';
+import { isOpenedModel, type ModelSource, openModelSource } from '../io/models/model-source.js';
+import { type ComparisonOptions, compareModels } from '../pictures/compare-models.js';
 import type { Comparison } from '../report/comparison.js';
-import { buildComparisonReport, type ReportExtras } from '../report/comparison-page.js';
-import { describeVerdict } from '../report/verdict.js';
-import { defined } from '../values.js';
 
-/** Options of `compare`. */
-export interface CompareOptions extends MapOptions {
-  /** Images that are drawn: half of them for the maps that agree least, half for changed predictions. Default: 8. */
-  readonly pictures?: number;
-  /** Positions in the data set of images to draw besides. */
-  readonly featured?: readonly number[];
-  readonly batch?: number;
-  /** Folder for `report.html`, `report.json` and `figures/`. Default: `shibori-out/compare`. `null` writes nothing. */
-  readonly output?: string | null;
-  /** Names of the two models in the report. */
-  readonly names?: readonly [before: string, after: string];
-  /** Files of the two models, whose hashes the report shows. */
-  readonly files?: readonly [before: readonly string[], after: readonly string[]];
-  /** What else the report shows: training curve, layers. */
-  readonly extras?: ReportExtras;
+/** Lists the options of {@link compare}. */
+export interface CompareOptions extends OpenOptions, DataSourceOptions, RunOptions, Omit<ComparisonOptions, 'files'> {
+  /** The original: path of a model file, or an opened model. */
+  readonly before: ModelSource;
+  /** What it became: path of a model file, or an opened model. */
+  readonly after: ModelSource;
 }
 
-/** Compares two loaded models on an opened data set, and writes the report. */
-export async function compareModels(
-  before: LoadedModel,
-  after: LoadedModel,
-  dataset: Dataset,
-  options: CompareOptions = {},
-  context: RunContext = {},
-): Promise<Comparison> {
-  const classes = countClasses(before);
-  if (countClasses(after) !== classes) {
-    throw new UsageError(
-      `The first model has ${classes} classes, the second ${countClasses(after)}: they cannot be compared.`,
-    );
-  }
-  const [first, second] = [before, after].map(({ graph, info }) => requirePreprocess(graph, info).size.join('×'));
-  if (first !== second) {
-    throw new UsageError(
-      `The first model takes images of ${first} pixels (height × width), the second of ${second}: their maps cannot be compared. Where a size is not in the file, \`inputSize\` states it.`,
-      { option: 'inputSize' },
-    );
-  }
-  const [firstName, secondName] = options.names ?? ['before', 'after'];
-  const models = { before, after, names: { before: firstName, after: secondName } };
-  const { warnings, context: listening } = collectWarnings(context);
-  const names = listOutputNames(before, dataset.source);
-  const found = await comparePredictions(models, dataset, names, options.batch ?? 64, listening);
-  context.onProgress?.({ phase: 'maps', done: 0, total: 1 });
-  const maps = await compareMaps(before, after, dataset, names, options, context);
-  const engine = getEngine(context);
-  const speed = [];
-  const timed = chooseTimedBatches(before.graph, after.graph);
-  for (const [i, batch] of timed.entries()) {
-    context.onProgress?.({ phase: 'speed', done: i, total: timed.length, fields: { batch } });
-    speed.push(await measureSpeed(engine, before.graph, after.graph, { batch }));
-  }
-  const data = buildDataOrigin('measured', dataset, found.predictions.images);
-  const reported = [
-    { name: firstName, model: before, files: options.files?.[0] ?? [] },
-    { name: secondName, model: after, files: options.files?.[1] ?? [] },
-  ];
-  const figures: Omit<Comparison, 'verdict'> = {
-    warnings,
-    models: models.names,
-    data: dataset.source.name,
-    part: dataset.source.part ?? null,
-    ...found,
-    size: { before: await measureModelSize(before), after: await measureModelSize(after) },
-    speed,
-    maps: maps.figures,
-    provenance: await collectProvenance({ models: reported, data: [data] }, context),
-  };
-  const comparison: Comparison = { verdict: describeVerdict(figures), ...figures };
-  const output = options.output === undefined ? join('shibori-out', 'compare') : options.output;
-  if (output !== null) {
-    const { featured = [], pictures: count = 8, extras = {} } = options;
-    const pictures = await drawPictures(models, dataset, { maps, flips: found.flips, featured, count }, names, context);
-    const pairs = maps.pairs.map(({ before: { file, targetName }, correlation }) => ({
-      file,
-      className: targetName,
-      ...defined({ correlation }),
-    }));
-    await writeReport(
-      output,
-      buildComparisonReport(comparison, extras, { pairs, pictures, scale: await drawScale() }),
-      comparison,
-    );
-  }
-  return comparison;
-}
+/** Holds what two models have in common on the same images. */
+export type CompareResult = Comparison;
+
+const getName = (source: ModelSource, other: string): string => (typeof source === 'string' ? basename(source) : other);
 
 /**
- * Compares two model files on a data set: accuracy, sizes, speed, maps, changed predictions; writes `report.html`,
- * `report.json` and `figures/`.
+ * Compares two models on a data set: accuracy, sizes, speed, Grad-CAM maps, changed predictions.
+ *
+ * Nothing is written unless `output` names a folder, for `report.html`, `report.json` and `figures/`.
+ *
+ * @throws UsageError for models whose classes or input sizes differ.
+ * @example
+ * ```ts
+ * const { verdict, maps } = await compare({ before: 'model.onnx', after: 'model.onnx', data: 'photos' });
+ * ```
  */
-export async function compare(
-  beforeFile: string,
-  afterFile: string,
-  options: CompareOptions & DataOptions & OpenOptions,
-  context: RunContext = {},
-): Promise<Comparison> {
-  const [forBefore, forAfter] = splitOpenOptions([beforeFile, afterFile], options);
-  const before = await openModel(beforeFile, forBefore);
-  const after = await openModel(afterFile, forAfter);
-  for (const model of [before, after]) reportNotes(model, context);
-  const names = options.names ?? ([basename(beforeFile), basename(afterFile)] as const);
-  return withDataset(options, 'measure', context, (dataset) => {
-    context.onPhases?.(planComparison(dataset.source.items.length, options.mapImages));
-    return compareModels(
-      before,
-      after,
-      dataset,
-      { ...options, names, files: [listModelFiles(before), listModelFiles(after)] },
-      context,
-    );
+export async function compare(options: CompareOptions): Promise<CompareResult> {
+  const paths = [options.before, options.after].map((source) => (typeof source === 'string' ? source : ''));
+  const [forBefore = options, forAfter = options] = splitOpenOptions(paths, options);
+  const before = await openModelSource(options.before, forBefore, options);
+  const after = await openModelSource(options.after, forAfter, options);
+  const names = options.names ?? ([getName(options.before, 'before'), getName(options.after, 'after')] as const);
+  const [filesBefore, filesAfter] = [before, after].map((model) => (isOpenedModel(model) ? listModelFiles(model) : []));
+  return withDataset(options, 'measure', options, (dataset) => {
+    options.onPhases?.(planComparison(dataset.source.items.length, options.mapImages));
+    const files = [filesBefore ?? [], filesAfter ?? []] as const;
+    return compareModels(before, after, dataset, { ...options, names, files }, options);
   });
 }

@@ -1,7 +1,8 @@
-import { type RunContext, reportNotes } from '../context/run-context.js';
+import type { RunOptions } from '../context/run-context.js';
 import { findSpatialLayers, type SpatialLayer } from '../explain/layers.js';
 import type { Dim } from '../graph/model.js';
-import { type OpenOptions, openModel } from '../io/models/model-file.js';
+import type { OpenOptions } from '../io/models/model-file.js';
+import { type ModelSource, openModelSource } from '../io/models/model-source.js';
 
 /** A layer that Grad-CAM can look at. */
 export interface ListedLayer {
@@ -17,15 +18,22 @@ export interface ListedLayer {
   readonly isDefault: boolean;
 }
 
-/** The layers of a model file that Grad-CAM can look at, in order of execution. */
-export async function listMapLayers(
-  file: string,
-  options: OpenOptions = {},
-  context: RunContext = {},
-): Promise<ListedLayer[]> {
-  const model = await openModel(file, options);
-  reportNotes(model, context);
-  const { graph } = model;
+/** Lists the options of {@link listLayers}. */
+export interface ListLayersOptions extends OpenOptions, RunOptions {
+  /** Path of a model file, or an opened model. */
+  readonly model: ModelSource;
+}
+
+/**
+ * Lists the layers of a model that Grad-CAM can look at, in order of execution.
+ *
+ * @example
+ * ```ts
+ * const layers = await listLayers({ model: 'model.onnx' });
+ * ```
+ */
+export async function listLayers(options: ListLayersOptions): Promise<ListedLayer[]> {
+  const { graph } = await openModelSource(options.model, options, options);
   return findSpatialLayers(graph).map(({ path, op, output, grid, isDefault }) => ({
     name: path,
     op,

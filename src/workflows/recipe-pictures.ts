@@ -1,10 +1,11 @@
 import type { RunContext } from '../context/run-context.js';
 import { findIndexByPath, getItem } from '../data/image-items.js';
-import { buildTriptychRow, explainImages } from '../evaluation/explain-images.js';
+import { explainImages } from '../evaluation/explain-images.js';
 import { listOutputNames } from '../evaluation/label-map.js';
 import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { renderTriptychs } from '../pictures/triptych.js';
+import { buildTriptychRow } from '../pictures/triptych-row.js';
 import type { Recipe } from '../recipes/recipe.js';
 import { range } from '../tensor/dims.js';
 import { defined } from '../values.js';

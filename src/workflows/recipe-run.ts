@@ -1,15 +1,15 @@
 import type { RankCompressionReport } from '../compression-run/compress-with-ranks.js';
 import type { RunContext } from '../context/run-context.js';
+import type { Evaluation } from '../evaluation/evaluate-model.js';
 import { writeFileAtomic } from '../io/atomic-file.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import { summarizeGraph } from '../models/summary.js';
+import { compareModels } from '../pictures/compare-models.js';
 import type { Recipe } from '../recipes/recipe.js';
 import type { Comparison } from '../report/comparison.js';
 import type { TrainingFigures } from '../training-run/run-training.js';
 import type { TrainingSets } from '../training-run/train-stage.js';
 import { defined } from '../values.js';
-import { compareModels } from './compare.js';
-import type { Evaluation } from './evaluate.js';
 import { drawRecipePictures, findRecipeImages } from './recipe-pictures.js';
 import { RecipeSteps } from './recipe-steps.js';
 

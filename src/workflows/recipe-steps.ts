@@ -3,6 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compressModelWithRanks, type RankCompressionReport } from '../compression-run/compress-with-ranks.js';
 import { getEngine, type RunContext } from '../context/run-context.js';
+import { type Evaluation, evaluateModel } from '../evaluation/evaluate-model.js';
 import type { Dataset } from '../images/open-dataset.js';
 import { makeFolder, writeFileAtomic } from '../io/atomic-file.js';
 import { computeCacheKey } from '../io/feature-cache.js';
@@ -11,7 +12,6 @@ import { saveModel } from '../io/models/save-model.js';
 import type { Recipe } from '../recipes/recipe.js';
 import { toTrainPlan } from '../recipes/training-schema.js';
 import { runTraining, type TrainingFigures } from '../training-run/run-training.js';
-import { type Evaluation, evaluateModel } from './evaluate.js';
 
 /** Holds the results of the steps that are complete, as `study.json` keeps them: an interrupted run resumes after them. */
 interface CompletedSteps {

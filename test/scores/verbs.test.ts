@@ -51,32 +51,36 @@ describe('explain', () => {
   it('takes a folder of images without labels: eight of them at most, which is reported', async () => {
     const notes: string[] = [];
     const context = { onNote: (note: string) => notes.push(note) };
-    const few = await explain(logits5(), [at('loose')], { ...RAW, output: null }, context);
+    const few = await explain({ model: logits5(), images: [at('loose')], ...RAW, ...context });
     expect(few.images.map(({ file }) => file)).toEqual(range(6).map((i) => at('loose', 'more', `${i}.png`)));
     expect(notes.join('\n')).not.toContain('`limit`');
-    const many = await explain(logits5(), [at('data')], { ...RAW, output: null }, context);
+    const many = await explain({ model: logits5(), images: [at('data')], ...RAW, ...context });
     expect(many.images).toHaveLength(8);
     expect(many.images.filter(({ file }) => file.includes('dogs'))).toHaveLength(4);
     expect(notes.join('\n')).toMatch(/8 of the 12 images.*`limit`/);
-    const two = await explain(logits5(), [at('data')], { ...RAW, output: null, limit: 2 });
+    const two = await explain({ model: logits5(), images: [at('data')], ...RAW, limit: 2 });
     expect(two.images.map(({ file }) => file)).toEqual([at('data', 'cats', '0.png'), at('data', 'dogs', '0.png')]);
   });
 
   it('takes a text file that lists images by paths from its own folder', async () => {
-    const { images } = await explain(logits5(), [at('list.txt')], { ...RAW, output: null });
+    const { images } = await explain({ model: logits5(), images: [at('list.txt')], ...RAW });
     expect(images.map(({ file }) => file)).toEqual([at('data', 'cats', '1.png'), at('data', 'dogs', '2.png')]);
   });
 
   it('refuses a folder and a list without images', async () => {
     mkdirSync(at('empty'), { recursive: true });
     writeFileSync(at('empty.txt'), '\n');
-    await expect(explain(logits5(), [at('empty')], RAW)).rejects.toThrow(/holds no images/);
-    await expect(explain(logits5(), [at('empty.txt')], RAW)).rejects.toThrow(/is empty/);
-    await expect(explain(logits5(), [], RAW)).rejects.toThrow(/folder of images/);
+    await expect(explain({ model: logits5(), images: [at('empty')], ...RAW })).rejects.toThrow(/holds no images/);
+    await expect(explain({ model: logits5(), images: [at('empty.txt')], ...RAW })).rejects.toThrow(/is empty/);
+    await expect(explain({ model: logits5(), images: [], ...RAW })).rejects.toThrow(/folder of images/);
   });
 
   it('gives the five most probable classes, which sum up to 1 of a softmax of five', async () => {
-    const { images, scores } = await explain(logits5(), [at('data', 'cats', '1.png')], { ...RAW, output: null });
+    const { images, scores } = await explain({
+      model: logits5(),
+      images: [at('data', 'cats', '1.png')],
+      ...RAW,
+    });
     const top = images[0]?.top ?? [];
     expect(top).toHaveLength(5);
     expect(top.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 6);
@@ -90,7 +94,12 @@ describe('explain', () => {
   it('reports guessed preprocessing, and not what options give', async () => {
     const notes: string[] = [];
     const context = { onNote: (note: string) => notes.push(note) };
-    const { preprocess } = await explain(logits5(), [at('data', 'cats', '1.png')], { ...RAW, output: null }, context);
+    const { preprocess } = await explain({
+      model: logits5(),
+      images: [at('data', 'cats', '1.png')],
+      ...RAW,
+      ...context,
+    });
     expect(preprocess.guessed).toEqual(['resize', 'filter', 'color']);
     expect(preprocess.normalization).toBe('pixels to 0…1');
     expect(notes.join('\n')).toMatch(/preprocessing is guessed: resize \(/);
@@ -99,7 +108,7 @@ describe('explain', () => {
   it('names the classes of ImageNet for 1,000 outputs that nothing else names, and the names beside the model first', async () => {
     const image = [at('data', 'cats', '1.png')];
     const file = write('thousand.onnx', network(plain, { columns: 1000 }));
-    const { images } = await explain(file, image, { ...RAW, output: null });
+    const { images } = await explain({ model: file, images: image, ...RAW });
     const [found] = images;
     expect(found?.predictedName).toBe(IMAGENET_NAMES[found?.predicted ?? -1]);
     mkdirSync(at('named'), { recursive: true });
@@ -110,11 +119,11 @@ describe('explain', () => {
         .map((i) => `n${i}\tname ${i}, synonym`)
         .join('\n'),
     );
-    const named = await explain(at('named', 'm.onnx'), image, { ...RAW, output: null });
+    const named = await explain({ model: at('named', 'm.onnx'), images: image, ...RAW });
     expect(named.images[0]?.predictedName).toBe(`name ${found?.predicted}`);
     const id2label = Object.fromEntries(range(1000).map((i) => [i, `label ${i}`]));
     writeFileSync(at('named', 'config.json'), JSON.stringify({ id2label }));
-    const labelled = await explain(at('named', 'm.onnx'), image, { ...RAW, output: null });
+    const labelled = await explain({ model: at('named', 'm.onnx'), images: image, ...RAW });
     expect(labelled.images[0]?.predictedName).toBe(`label ${found?.predicted}`);
   });
 
@@ -134,12 +143,12 @@ describe('explain', () => {
     const warnings: string[] = [];
     const context = { onWarning: (text: string) => warnings.push(text) };
     const image = [at('data', 'cats', '1.png')];
-    const { images, scores } = await explain(file, image, { ...RAW, output: null }, context);
+    const { images, scores } = await explain({ model: file, images: image, ...RAW, ...context });
     expect([images[0]?.isSaturated, images[0]?.isZero]).toEqual([true, true]);
     expect(scores.explained).toBe('log-probabilities');
     expect(warnings.join('\n')).toMatch(/leave no gradient.*`score: 'logits'`/);
     expect(warnings.join('\n')).toMatch(/zero everywhere/);
-    const better = await explain(file, image, { ...RAW, output: null, score: 'logits' }, {});
+    const better = await explain({ model: file, images: image, ...RAW, score: 'logits' });
     expect([better.images[0]?.isSaturated, better.scores.explained]).toEqual([false, 'logits']);
   });
 });
@@ -155,10 +164,10 @@ describe('one output column', () => {
     const described = await summarize({ model: file() });
     expect(described.classes).toEqual({ count: 2, names: null });
     expect(described.scores).toMatchObject({ kind: 'probabilities', labels: 'binary' });
-    const found = await evaluate(file(), { ...RAW, data: at('data') });
+    const found = await evaluate({ model: file(), ...RAW, data: at('data') });
     expect(found.images).toBe(12);
     expect(found.scores).toEqual({ kind: 'probabilities', labels: 'binary' });
-    const { images } = await explain(file(), [at('data')], { ...RAW, output: null, limit: 12 });
+    const { images } = await explain({ model: file(), images: [at('data')], ...RAW, limit: 12 });
     const right = images.filter(({ file: path, predicted }) => predicted === Number(path.includes('dogs'))).length;
     expect(found.top1Correct).toBe(right);
     const nll = images.reduce((sum, { file: path, top }) => {
@@ -181,10 +190,14 @@ describe('one output column', () => {
     const opened = await openModel(file(), { task: 'regression' });
     await saveModel(opened, at('regression.onnx'));
     expect((await summarize({ model: at('regression.onnx') })).classes).toBeNull();
-    await expect(evaluate(at('regression.onnx'), { ...RAW, data: at('data') })).rejects.toThrow(
+    await expect(evaluate({ model: at('regression.onnx'), ...RAW, data: at('data') })).rejects.toThrow(
       /regression.*no classes/,
     );
-    const { images } = await explain(at('regression.onnx'), [at('data', 'cats', '1.png')], { ...RAW, output: null });
+    const { images } = await explain({
+      model: at('regression.onnx'),
+      images: [at('data', 'cats', '1.png')],
+      ...RAW,
+    });
     expect(images[0]).toMatchObject({ probability: null, targetProbability: null, top: [], targetName: 'output 0' });
     const back = await summarize({ model: at('regression.onnx'), task: 'classification' });
     expect(back.classes?.count).toBe(2);
@@ -197,7 +210,12 @@ describe('classes', () => {
     cpSync(at('data', 'dogs'), at('animals', 'tabby'), { recursive: true });
     const file = write('animals.onnx', network(plain, { columns: 1000 }));
     const warnings: string[] = [];
-    const found = await evaluate(file, { ...RAW, data: at('animals') }, { onWarning: (text) => warnings.push(text) });
+    const found = await evaluate({
+      model: file,
+      ...RAW,
+      data: at('animals'),
+      onWarning: (text) => warnings.push(text),
+    });
     expect(found.labelsBy).toBe('name');
     expect(warnings.join('\n')).not.toContain('taken to be outputs');
   });

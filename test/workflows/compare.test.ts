@@ -8,6 +8,7 @@ import { nodeEngine } from '../../src/engine/node.js';
 import { saveModel } from '../../src/io/models/save-model.js';
 import { buildInitialVgg } from '../../src/models/initial-vgg.js';
 import type { Comparison } from '../../src/report/comparison.js';
+import { defined } from '../../src/values.js';
 import { compare } from '../../src/workflows/compare.js';
 import { evaluate } from '../../src/workflows/evaluate.js';
 import { tinyShape, writeImages } from '../support/tiny-recipe.js';
@@ -46,9 +47,17 @@ beforeAll(async () => {
     for (let i = 0; i < 6; i++) cpSync(at('labelled', name, `${i}.png`), at('loose', `${name}${i}.png`));
 });
 
-const compared = (data: string, output: string | null, more = {}) =>
+const compared = (data: string, output: string | undefined, more = {}) =>
   listen((context) =>
-    compare(at('first.onnx'), at('second.onnx'), { data: at(data), output, mapImages: 24, ...more }, context),
+    compare({
+      before: at('first.onnx'),
+      after: at('second.onnx'),
+      data: at(data),
+      ...defined({ output }),
+      mapImages: 24,
+      ...more,
+      ...context,
+    }),
   );
 
 describe('compare on classes that are not those of the model', () => {
@@ -58,7 +67,7 @@ describe('compare on classes that are not those of the model', () => {
   });
 
   it('warns as evaluate does, and keeps the warning with its results', async () => {
-    const evaluated = await listen((context) => evaluate(at('first.onnx'), { data: at('others') }, context));
+    const evaluated = await listen((context) => evaluate({ model: at('first.onnx'), data: at('others'), ...context }));
     expect(evaluated.warnings.join()).toMatch(/2 classes, the model 3/);
     expect(found.warnings).toEqual(expect.arrayContaining(evaluated.warnings));
     expect(found.result.warnings).toEqual(found.warnings);
@@ -84,7 +93,9 @@ describe('compare on labelled images', () => {
   });
 
   it('doubts an accuracy at the level of chance, as evaluate does', async () => {
-    const evaluated = await listen((context) => evaluate(at('first.onnx'), { data: at('labelled') }, context));
+    const evaluated = await listen((context) =>
+      evaluate({ model: at('first.onnx'), data: at('labelled'), ...context }),
+    );
     expect(evaluated.warnings).toHaveLength(1);
     expect(evaluated.warnings[0]).toMatch(/no better than guessing among 3 classes|predicted as class/);
     expect(warnings).toEqual(expect.arrayContaining(evaluated.warnings));
@@ -134,12 +145,15 @@ describe('compare on labelled images', () => {
   });
 
   it('says where its figures come from', async () => {
-    const again = await compare(
-      at('first.onnx'),
-      at('second.onnx'),
-      { data: at('labelled'), output: null, limit: 9, seed: 3 },
-      { engine, command: 'shibori compare first.onnx second.onnx' },
-    );
+    const again = await compare({
+      before: at('first.onnx'),
+      after: at('second.onnx'),
+      data: at('labelled'),
+      limit: 9,
+      seed: 3,
+      engine,
+      command: 'shibori compare first.onnx second.onnx',
+    });
     const sha256 = (name: string) =>
       createHash('sha256')
         .update(readFileSync(at(name)))
@@ -176,7 +190,12 @@ describe('compare of models that take images of different sizes', () => {
   it('is refused before anything is measured, with both sizes', async () => {
     const graph = buildInitialVgg({ ...tinyShape, inputSize: 16 }, 7);
     await saveModel({ graph, info: { architecture: 'vgg' } }, at('larger.onnx'), { engine });
-    const comparison = compare(at('first.onnx'), at('larger.onnx'), { data: at('labelled'), output: null }, { engine });
+    const comparison = compare({
+      before: at('first.onnx'),
+      after: at('larger.onnx'),
+      data: at('labelled'),
+      engine,
+    });
     await expect(comparison).rejects.toThrow(
       /images of 8×8 pixels \(height × width\), the second of 16×16: their maps cannot be compared/,
     );

@@ -51,27 +51,32 @@ function listening() {
 describe('A data set with parts', () => {
   it.each(['photos', 'photos.zip'])('is measured on test, with a note and in the result: %s', async (name) => {
     const { notes, context } = listening();
-    const result = await evaluate(at('net.onnx'), { data: at(name) }, context);
+    const result = await evaluate({ model: at('net.onnx'), data: at(name), ...context });
     expect(result).toMatchObject({ images: 12, part: 'test' });
     expect(notes.join()).toContain('has the parts "test", "train", "val": "test" is used (`part` takes another)');
   });
 
   it('is measured on the part of an option', async () => {
-    const result = await evaluate(at('net.onnx'), { data: at('photos'), part: 'val' }, { engine });
+    const result = await evaluate({ model: at('net.onnx'), data: at('photos'), part: 'val', engine });
     expect(result).toMatchObject({ images: 15, part: 'val' });
-    await expect(evaluate(at('net.onnx'), { data: at('photos'), part: 'vall' })).rejects.toThrow(
+    await expect(evaluate({ model: at('net.onnx'), data: at('photos'), part: 'vall' })).rejects.toThrow(
       /no such part\. Did you mean "val"\? It has "test", "train", "val"/,
     );
   });
 
   it('is explained and compared on test', async () => {
-    const explained = await explain(at('net.onnx'), [], { data: at('photos'), output: null }, { engine });
+    const explained = await explain({ model: at('net.onnx'), images: [], data: at('photos'), engine });
     expect(explained.part).toBe('test');
     // Eight images, spread over the three classes.
     const classes = explained.images.map(({ file }) => file.split('/')[1]);
     expect(classes.filter((name) => name === 'circle').length).toBeGreaterThanOrEqual(2);
     expect(new Set(classes).size).toBe(3);
-    const compared = await compare(at('net.onnx'), at('net.onnx'), { data: at('photos'), output: null }, { engine });
+    const compared = await compare({
+      before: at('net.onnx'),
+      after: at('net.onnx'),
+      data: at('photos'),
+      engine,
+    });
     expect(compared).toMatchObject({ part: 'test', data: 'photos (test)' });
   });
 
@@ -116,7 +121,7 @@ describe('A limit', () => {
     expect(await pathsOf()).toEqual(items);
     expect(await pathsOf({ seed: 7 })).not.toEqual(items);
     expect(notes[0]).toBe('"photos (train)": 9 of 30 images are used, the same share of every class (seed 42).');
-    const result = await evaluate(at('net.onnx'), options, { engine });
+    const result = await evaluate({ model: at('net.onnx'), ...options, engine });
     expect(result).toMatchObject({ images: 9, sample: { of: 30, seed: 42 } });
   });
 
@@ -142,7 +147,7 @@ describe('Images without labels', () => {
   it('are opened, and have no accuracy to measure', async () => {
     const dataset = await openDataset({ data: at('loose') });
     expect(dataset.source.items.map(({ label }) => label)).toEqual([-1, -1, -1, -1]);
-    await expect(evaluate(at('net.onnx'), { data: at('loose') }, { engine })).rejects.toThrow(
+    await expect(evaluate({ model: at('net.onnx'), data: at('loose'), engine })).rejects.toThrow(
       /"loose" has 4 images without labels: there is no accuracy to measure.*Expected a folder for each class/,
     );
   });
@@ -215,7 +220,7 @@ describe('Images without labels', () => {
   });
 
   it('are explained', async () => {
-    const { images } = await explain(at('net.onnx'), [], { data: at('loose'), output: null }, { engine });
+    const { images } = await explain({ model: at('net.onnx'), images: [], data: at('loose'), engine });
     expect(images).toHaveLength(4);
   });
 });
@@ -233,13 +238,13 @@ describe('Data sets', () => {
     const data = { data: at('photos.zip') };
     await openModel(at('net.onnx'));
     const before = openFiles();
-    await evaluate(at('net.onnx'), data, { engine });
-    await compare(at('net.onnx'), at('net.onnx'), { ...data, output: null }, { engine });
-    await explain(at('net.onnx'), [], { ...data, output: null }, { engine });
+    await evaluate({ model: at('net.onnx'), ...data, engine });
+    await compare({ before: at('net.onnx'), after: at('net.onnx'), ...data, engine });
+    await explain({ model: at('net.onnx'), images: [], ...data, engine });
     expect(openFiles()).toBe(before);
-    await expect(evaluate(at('two.onnx'), data, { engine })).rejects.toThrow(/3 classes/);
-    await expect(compare(at('two.onnx'), at('two.onnx'), { ...data, output: null }, { engine })).rejects.toThrow();
-    await expect(explain(at('net.onnx'), ['nothing.png'], { ...data, output: null }, { engine })).rejects.toThrow();
+    await expect(evaluate({ model: at('two.onnx'), ...data, engine })).rejects.toThrow(/3 classes/);
+    await expect(compare({ before: at('two.onnx'), after: at('two.onnx'), ...data, engine })).rejects.toThrow();
+    await expect(explain({ model: at('net.onnx'), images: ['nothing.png'], ...data, engine })).rejects.toThrow();
     const plan = finetuneSchema.parse({ train: 'nothing.*' });
     await expect(finetune({ model: at('net.onnx'), plan, ...data, work: at('work-none'), engine })).rejects.toThrow();
     const goal = { parameters: 2 };

@@ -95,7 +95,10 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
   });
 
   it('is evaluated as its twin of any batch is', async () => {
-    const [fixed, free] = [await evaluate(file, data, { engine }), await evaluate(at('N.onnx'), data, { engine })];
+    const [fixed, free] = [
+      await evaluate({ model: file, ...data, engine }),
+      await evaluate({ model: at('N.onnx'), ...data, engine }),
+    ];
     expect([fixed.images, fixed.top1Correct]).toEqual([15, free.top1Correct]);
     // The same products, summed by other kernels.
     expect(fixed.nll).toBeCloseTo(free.nll, 5);
@@ -104,9 +107,9 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
   it('is explained as its twin is', async () => {
     const images = ['0', '3', '7', '9', '14'];
     const maps = async (name: string) => {
-      const options = { ...data, output: null, maps: at(`maps-${name}`), layer: 'relu', target: '1' };
-      const { images: found } = await explain(at(`${name}.onnx`), images, options, { engine });
-      return found.map(({ map }) => readNpy(readFileSync(map ?? '')));
+      const options = { ...data, maps: at(`maps-${name}`), layer: 'relu', target: '1' };
+      const { images: found } = await explain({ model: at(`${name}.onnx`), images, ...options, engine });
+      return found.map(({ mapFile }) => readNpy(readFileSync(mapFile ?? '')));
     };
     const [fixed, free] = [await maps(`${batch}`), await maps('N')];
     expect(fixed).toHaveLength(5);
@@ -116,7 +119,7 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
   });
 
   it('is compared with its twin, and timed at the batch that both can do', async () => {
-    const result = await compare(at('N.onnx'), file, { ...data, output: null, layer: 'relu' }, { engine });
+    const result = await compare({ before: at('N.onnx'), after: file, ...data, layer: 'relu', engine });
     expect(result.accuracy?.top1Drop).toBe(0);
     expect(result.predictions.agreement).toBe(100);
     expect(result.speed.map((figures) => figures.batch)).toEqual([batch]);
@@ -138,7 +141,7 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
     expect(result.size.ratio.parameters).toBeLessThanOrEqual(0.5);
     expect(result.data.calibrationImages).toBe(27 - (27 % batch));
     expect(result.speed.map((figures) => figures.batch)).toEqual([batch]);
-    const again = await evaluate(at(`small-${batch}.onnx`), data, { engine });
+    const again = await evaluate({ model: at(`small-${batch}.onnx`), ...data, engine });
     expect(again.images).toBe(15);
     expect(again.top1Correct).toBe(result.accuracy?.after.top1Correct);
   });
@@ -153,7 +156,7 @@ describe.each([1, 4])('A model that a node holds to a batch of %i', (batch) => {
     expect(trained.steps).toBe(8 * Math.ceil((27 - (27 % batch)) / 8));
     expect(notes.join()).toContain(`runs for batches of ${batch} alone: a step adds up the gradients of ${8 / batch}`);
     expect(trained.history.at(-1)?.trainLoss ?? Number.NaN).toBeLessThan(0.7 * (trained.history[0]?.trainLoss ?? 0));
-    expect((await evaluate(at(`ft-${batch}.onnx`), data, { engine })).top1).toBeGreaterThan(60);
+    expect((await evaluate({ model: at(`ft-${batch}.onnx`), ...data, engine })).top1).toBeGreaterThan(60);
     const student = finetuneSchema.parse({ train: '*', epochs: 1, learningRate: 1e-4, distill: { labels: 0 } });
     const taught = await finetune({
       model: at('N.onnx'),

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Command } from 'commander';
 import { defined } from '../../values.js';
 import { formatComparison } from '../comparison-text.js';
@@ -24,6 +25,9 @@ interface CompareCommandOptions extends CommonOptions, ModelOptions, ImageOption
   readonly output?: string;
 }
 
+/** Where reports go unless a folder is named. */
+const DEFAULT_OUTPUT = join('shibori-out', 'compare');
+
 /** `shibori compare A B --data D` */
 export function compareCommand(): Command {
   const command = new Command('compare')
@@ -45,26 +49,21 @@ export function compareCommand(): Command {
   ).action(async (before: string, after: string, options: CompareCommandOptions) => {
     const { output, context, finish } = startCommand(command, options);
     const { compare } = await import('../../workflows/compare.js');
-    const result = await compare(
+    const result = await compare({
       before,
       after,
-      {
-        ...toOpenOptions(options),
-        ...toDataOptions(options),
-        data: requireOption(options.data, '--data', 'compare needs images'),
-        ...defined({
-          layer: options.layer,
-          mapImages: options.mapImages,
-          pictures: options.pictures,
-          output: options.output,
-        }),
-      },
-      context,
-    );
+      ...toOpenOptions(options),
+      ...toDataOptions(options),
+      data: requireOption(options.data, '--data', 'compare needs images'),
+      ...defined({
+        layer: options.layer,
+        mapImages: options.mapImages,
+        pictures: options.pictures,
+        output: options.output ?? DEFAULT_OUTPUT,
+      }),
+      ...context,
+    });
     finish();
-    output.result(
-      result,
-      (r) => `${formatComparison(r)}\n\nReport: ${options.output ?? 'shibori-out/compare'}/report.html`,
-    );
+    output.result(result, (r) => `${formatComparison(r)}\n\nReport: ${options.output ?? DEFAULT_OUTPUT}/report.html`);
   });
 }

@@ -34,17 +34,15 @@ export function evaluateCommand(): Command {
       const { output, context, finish } = startCommand(command, options);
       const data = requireOption(options.data, '--data', 'evaluate needs images');
       const { evaluate } = await import('../../workflows/evaluate.js');
-      const result = await evaluate(
-        file,
-        {
-          ...toOpenOptions(options),
-          ...defined({ outputName: options.output }),
-          ...toDataOptions(options),
-          data,
-          ...(options.batch ? { batch: options.batch } : {}),
-        },
-        context,
-      );
+      const result = await evaluate({
+        model: file,
+        ...toOpenOptions(options),
+        ...defined({ outputName: options.output }),
+        ...toDataOptions(options),
+        data,
+        ...(options.batch ? { batch: options.batch } : {}),
+        ...context,
+      });
       finish();
       output.result(result, (r) =>
         [

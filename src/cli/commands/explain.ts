@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { defined } from '../../values.js';
+import { toExplainJson } from '../explain-json.js';
 import { formatExplanations } from '../explain-text.js';
 import {
   addCommonOptions,
@@ -48,8 +50,8 @@ export function explainCommand(): Command {
   ).action(async (file: string, images: string[], options: ExplainCommandOptions) => {
     const { output, context, finish } = startCommand(command, options);
     if (options.layer === 'list') {
-      const { listMapLayers: listLayers } = await import('../../workflows/list-layers.js');
-      output.result(await listLayers(file, toOpenOptions(options), context), (layers) =>
+      const { listLayers } = await import('../../workflows/list-layers.js');
+      output.result(await listLayers({ model: file, ...toOpenOptions(options), ...context }), (layers) =>
         formatTable(
           ['layer', 'operator', 'activation', 'channels', 'grid', ''],
           layers.map(({ name, op, shape, grid, isDefault }) => [
@@ -65,10 +67,10 @@ export function explainCommand(): Command {
       return;
     }
     const { explain } = await import('../../workflows/explain.js');
-    const result = await explain(
-      file,
-      images,
-      {
+    const result = toExplainJson(
+      await explain({
+        model: file,
+        images,
         ...toOpenOptions(options),
         ...toDataOptions(options),
         ...defined({
@@ -78,9 +80,9 @@ export function explainCommand(): Command {
           score: options.score,
           maps: options.maps,
         }),
-        ...(options.picture ? (options.output === undefined ? {} : { output: options.output }) : { output: null }),
-      },
-      context,
+        ...(options.picture && { output: options.output ?? join('shibori-out', 'explain') }),
+        ...context,
+      }),
     );
     finish();
     output.result(result, formatExplanations);
