@@ -126,11 +126,11 @@ export function formatRankCompression(result: Omit<RankCompression, 'model'>): s
   const { before, after, layers, output } = result;
   return [
     formatTable(
-      ['layer', 'layout', 'bonds', 'parameters', 'error', 'bound', 'runs'],
+      ['layer', 'layout', 'ranks', 'parameters', 'error', 'bound', 'runs'],
       layers.map((layer) => [
         layer.name,
         layer.layout,
-        layer.bonds.join(','),
+        layer.ranks.join(','),
         `${formatInteger(layer.parametersBefore)} → ${formatInteger(layer.parametersAfter)}`,
         formatPercent(100 * layer.error),
         formatPercent(100 * layer.bound),

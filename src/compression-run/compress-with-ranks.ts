@@ -36,7 +36,7 @@ export interface DecomposedLayer {
   readonly layout: 'tt' | 'tt-matrix';
   readonly outModes: readonly number[];
   readonly inModes: readonly number[];
-  readonly bonds: readonly number[];
+  readonly ranks: readonly number[];
   /** Frobenius norm of the difference over that of the weight: measured, and as the discarded singular values bound it. */
   readonly error: number;
   readonly bound: number;
@@ -130,7 +130,7 @@ export async function compressModelWithRanks(
       layout,
       outModes,
       inModes,
-      bonds,
+      ranks: bonds,
       error,
       bound,
       clipped,

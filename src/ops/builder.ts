@@ -54,7 +54,10 @@ export class GraphBuilder {
    *
    * @example
    * ```ts
-   * const y = b.within('head.0', () => b.op('Relu', [b.op('MatMul', [x, w])]));
+   * const b = new GraphBuilder();
+   * const x = b.input('x', 'float32', ['N', 4]);
+   * const y = b.within('head.0', () => b.op('Relu', [x]));
+   * y.name; // 'head.0/output'
    * ```
    */
   within<T>(scope: string, build: () => T): T {

@@ -10,7 +10,7 @@ export interface LayerRow {
   readonly layout: string;
   readonly outModes: readonly number[];
   readonly inModes: readonly number[];
-  readonly bonds: readonly number[];
+  readonly ranks: readonly number[];
   readonly error: number;
   readonly bound: number;
   readonly parametersBefore: number;
@@ -52,7 +52,7 @@ export function buildLayersTable(layers: readonly LayerRow[]): Table {
       layer.name,
       layer.layout,
       `[${layer.outModes.join(', ')}] × [${layer.inModes.join(', ')}]`,
-      `[${layer.bonds.join(', ')}]`,
+      `[${layer.ranks.join(', ')}]`,
       `${formatInteger(layer.parametersBefore)} → ${formatInteger(layer.parametersAfter)}`,
       formatPercent(100 * layer.error),
       formatPercent(100 * layer.bound),

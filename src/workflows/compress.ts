@@ -34,8 +34,8 @@ export type CompressResult = GoalCompression | WeightCompression | RankCompressi
  * @example
  * ```ts
  * const { model, size, accuracy } = await compress({
- *   model: 'vgg16.pt',
- *   data: 'tiny-imagenet',
+ *   model: 'model.onnx',
+ *   data: 'photos',
  *   goal: { parameters: 0.1 },
  *   output: 'small.onnx',
  * });

@@ -1,8 +1,14 @@
 import { parseOption } from '../recipes/parse-option.js';
-import { type FinetunePlanInput, finetuneSchema, toTrainPlan } from '../recipes/training-schema.js';
+import {
+  DEFAULT_DISTILLATION,
+  type FinetunePlanInput,
+  finetuneSchema,
+  toTrainPlan,
+} from '../recipes/training-schema.js';
 import { type TrainingSourceOptions, type TrainResult, trainSources } from '../training-run/train-sources.js';
+import { defined } from '../values.js';
 
-/** Lists the options of `finetune`. */
+/** Lists the options of {@link finetune}. */
 export interface FinetuneOptions extends TrainingSourceOptions {
   /** How to train: one stage. What is left out has the defaults of docs/training.md; `train` is the model's head. */
   readonly plan: FinetunePlanInput;
@@ -15,5 +21,7 @@ export interface FinetuneOptions extends TrainingSourceOptions {
  *   continue.
  */
 export async function finetune(options: FinetuneOptions): Promise<TrainResult> {
-  return trainSources(options, toTrainPlan(parseOption('plan', finetuneSchema, options.plan)));
+  const plan = parseOption('plan', finetuneSchema, options.plan);
+  const distill = options.teacher === undefined ? undefined : DEFAULT_DISTILLATION;
+  return trainSources(options, toTrainPlan({ ...plan, ...defined({ distill: plan.distill ?? distill }) }));
 }

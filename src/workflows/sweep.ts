@@ -12,8 +12,8 @@ import { type SweepResult, sweepSizes } from '../compression-run/sweep-sizes.js'
  * @example
  * ```ts
  * const { points } = await sweep({
- *   model: 'vgg16.pt',
- *   data: 'tiny-imagenet',
+ *   model: 'model.onnx',
+ *   data: 'photos',
  *   limits: { parameters: [0.05, 0.1, 0.2] },
  *   output: 'curve',
  * });

@@ -105,7 +105,7 @@ describe('compress with given ranks', () => {
     expect(planned.layers.map(({ name }) => name)).toEqual(['net.classifier.0']);
     expect(planned.after.parameters).toBeLessThan(planned.before.parameters);
     const ranks = Object.fromEntries(
-      planned.layers.map(({ name, layout, inModes, outModes, bonds }) => [
+      planned.layers.map(({ name, layout, inModes, outModes, ranks: bonds }) => [
         name,
         { layout, in: inModes, out: outModes, ranks: bonds },
       ]),

@@ -257,7 +257,7 @@ describe('the command line', () => {
       shibori(['explain', file, at('data', 'cats', '1.png'), '--output-name', 'probability']),
     ]);
     expect(found.stdout).toMatch(/Note: Of its outputs, "probabilities" holds the scores .*kept: "features"/);
-    expect(found.stdout).toContain('Scores                "probabilities": probabilities, single-label');
+    expect(found.stdout).toMatch(/Scores +"probabilities": probabilities, single-label/);
     for (const { stdout } of [named, short]) {
       expect(JSON.parse(stdout).scores).toEqual({ output: 'features', kind: 'logits', labels: 'single-label' });
     }

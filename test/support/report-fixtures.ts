@@ -93,7 +93,7 @@ const extras: ReportExtras = {
     layout: 'tt-matrix',
     outModes: [16, 32],
     inModes: [112, 224],
-    bonds: [16, 100, 150],
+    ranks: [16, 100, 150],
     error: 0.1,
     bound: 0.11,
     parametersBefore: 102_760_448,

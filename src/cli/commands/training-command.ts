@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { UsageError } from '../../errors.js';
+import { DEFAULT_DISTILLATION } from '../../recipes/default-distillation.js';
 import { optimizers } from '../../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../../train/schedules.js';
 import type { TrainingSourceOptions, TrainResult } from '../../training-run/train-sources.js';
@@ -76,9 +77,6 @@ const DEFAULT_AUGMENTATION = {
   horizontalFlip: 0.5,
   colorJitter: { saturation: 0.2, hue: 0.1 },
 };
-
-/** What is learnt from a teacher unless a plan says otherwise: what it predicts, what it sees, and where it looks. */
-const DEFAULT_DISTILLATION = { labels: 0, features: 1, maps: 1 };
 
 /** A named choice with its options. */
 const toChoiceObject = (choice: NamedChoice) => (typeof choice === 'string' ? { name: choice } : choice);
