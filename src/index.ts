@@ -51,6 +51,7 @@ export { type NodeEngineOptions, nodeEngine } from './engine/node.js';
 export { type ErrorCode, type ErrorSubject, ShiboriError, UsageError } from './errors.js';
 export type { Evaluation } from './evaluation/evaluate-model.js';
 export type { ScoredClass } from './evaluation/explain-images.js';
+export type { ChosenImages, ImageChoice } from './images/chosen-images.js';
 export { decodeImage } from './images/decode-image.js';
 export {
   type DataOptions,
@@ -76,6 +77,7 @@ export { type FetchOptions, fetchNamed, type NamedDownload } from './io/named-do
 export type { Matrix, SingleMatrix } from './linalg/matrix.js';
 export type { MatrixProducts, ProductOptions } from './linalg/products.js';
 export type { SymmetricRoot } from './linalg/symmetric-root.js';
+export type { ImageExplanation } from './pictures/explain-chosen.js';
 export { type Recipe, type RecipeInput, recipeSchema } from './recipes/recipe.js';
 export type { RecipeDataOptions } from './recipes/recipe-data.js';
 export {

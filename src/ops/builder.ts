@@ -57,7 +57,7 @@ export class GraphBuilder {
    * const b = new GraphBuilder();
    * const x = b.input('x', 'float32', ['N', 4]);
    * const y = b.within('head.0', () => b.op('Relu', [x]));
-   * y.name; // 'head.0/output'
+   * y.name.startsWith('head.0'); // true
    * ```
    */
   within<T>(scope: string, build: () => T): T {

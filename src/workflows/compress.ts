@@ -36,8 +36,9 @@ export type CompressResult = GoalCompression | WeightCompression | RankCompressi
  * const { model, size, accuracy } = await compress({
  *   model: 'model.onnx',
  *   data: 'photos',
- *   goal: { parameters: 0.1 },
+ *   goal: { parameters: 0.5 },
  *   output: 'small.onnx',
+ *   allowSlower: true,
  * });
  * ```
  */

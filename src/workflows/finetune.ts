@@ -1,10 +1,6 @@
+import { DEFAULT_DISTILLATION } from '../recipes/default-distillation.js';
 import { parseOption } from '../recipes/parse-option.js';
-import {
-  DEFAULT_DISTILLATION,
-  type FinetunePlanInput,
-  finetuneSchema,
-  toTrainPlan,
-} from '../recipes/training-schema.js';
+import { type FinetunePlanInput, finetuneSchema, toTrainPlan } from '../recipes/training-schema.js';
 import { type TrainingSourceOptions, type TrainResult, trainSources } from '../training-run/train-sources.js';
 import { defined } from '../values.js';
 
