@@ -80,28 +80,30 @@ describe('a compression that was stopped', () => {
   });
 
   it('computes damaged files again', async () => {
-    const work = join(folder, 'whole-work');
+    await run('damaged');
+    const work = join(folder, 'damaged-work');
     for (const name of readdirSync(work).filter((each) => each.startsWith('layer-') || each.startsWith('squeezed-'))) {
       await writeFile(join(work, name), 'no longer what it was');
     }
-    const before = await readFile(join(folder, 'whole.onnx'));
-    const { events } = await run('whole');
+    const before = await readFile(join(folder, 'damaged.onnx'));
+    const { events } = await run('damaged');
     expect(events).toContain('curves net.features.0');
-    expect(await readFile(join(folder, 'whole.onnx'))).toEqual(before);
+    expect(await readFile(join(folder, 'damaged.onnx'))).toEqual(before);
   });
 
   it('starts over when asked to, and leaves the files of others', async () => {
-    const work = join(folder, 'whole-work');
+    await run('over');
+    const work = join(folder, 'over-work');
     await writeFile(join(work, 'notes.txt'), 'mine');
-    const { events } = await run('whole', {}, undefined, undefined, true);
+    const { events } = await run('over', {}, undefined, undefined, true);
     expect(events).toContain('curves net.features.0');
     expect(await readFile(join(work, 'notes.txt'), 'utf8')).toBe('mine');
   });
 
   it('begins a search at the size that was asked for before, without compressing to it again', async () => {
-    const { result: before } = await run('whole');
+    const { result: before } = await run('search');
     const refitted = (events: readonly string[]) => events.filter((stage) => stage === 'refit net.features.0').length;
-    const { result, events } = await run('whole', { goal: { accuracyDrop: 99 } });
+    const { result, events } = await run('search', { goal: { accuracyDrop: 99 } });
     const [first, ...others] = result.trials;
     expect(first?.share).toBeCloseTo(before.size.ratio.parameters, 10);
     expect(first?.top1Drop).toBe(before.accuracy?.top1Drop);
@@ -124,7 +126,7 @@ describe('a compression that was stopped', () => {
   });
 
   it('states the control, and draws a page', async () => {
-    const { result } = await run('whole', { baselinePlan: files.plan });
+    const { result } = await run('control', { baselinePlan: files.plan });
     expect(result.control?.accuracy?.images).toBe(result.accuracy?.after.images);
     expect(result.byHand?.size.ratio.parameters).toBe(716 / 955);
     const page = await readFile(result.page ?? '', 'utf8');

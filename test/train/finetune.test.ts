@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ProgressEvent } from '../../src/context/run-context.js';
 import { nodeEngine } from '../../src/engine/node.js';
 import { UsageError } from '../../src/errors.js';
@@ -261,10 +261,14 @@ describe('FeatureCache', () => {
     b.output(b.op('Mul', [b.input('input', 'float32', ['N', 3, SIDE, SIDE]), b.scalar(weight)]));
     return b.build('prefix');
   };
-  const stores = async () => readdir(join(root, 'home', 'features')).catch(() => []);
+  let home = '';
+  beforeEach(() => {
+    home = fresh();
+    vi.stubEnv('SHIBORI_HOME', home);
+  });
+  const stores = async () => readdir(join(home, 'features')).catch(() => []);
 
   it('keeps what is worth it on disk: found again for the same images, prefix and views, for others not', async () => {
-    vi.stubEnv('SHIBORI_HOME', join(root, 'home'));
     const open = async (data: Dataset, more: object = {}, weight = 2, elements = ELEMENTS) => {
       const storeFor = await new FeatureCache().prepareStore(data, { ...recipe, ...more }, 1);
       storeFor(elements, prefixOf(weight)).close();
@@ -284,7 +288,6 @@ describe('FeatureCache', () => {
   });
 
   it('never makes room for one store of a training by deleting its other one', async () => {
-    vi.stubEnv('SHIBORI_HOME', join(root, 'home'));
     const cache = new FeatureCache();
     const huge = 8e9 / IMAGES;
     const train = await cache.prepareStore(dataset, recipe, 1);
