@@ -38,7 +38,7 @@ function listSpectra(layers: readonly LayerOutcome[]): LayerSpectra[] {
     path,
     choice: scheme ? `${scheme} ${ranks.join(', ')}` : 'dense',
     spectra: spectra.map(({ bond, energies, rank }) => ({
-      bond: unfoldingNames[bond],
+      unfolding: unfoldingNames[bond],
       energies,
       ...defined({ rank }),
     })),

@@ -74,7 +74,7 @@ export function describeSweep(
       const agreement = maps?.pearson ? { maps: maps.pearson.mean } : {};
       const { parameters } = size.ratio;
       const top1 = accuracy ? { top1: accuracy.top1 } : {};
-      return { parameterShare: parameters, ...top1, ...agreement, kind: 'squeezed', label: formatShare(parameters) };
+      return { parameterShare: parameters, ...top1, ...agreement, kind: 'compressed', label: formatShare(parameters) };
     }),
     ...(byHand ? [buildBaselinePoint(byHand)] : []),
   ];

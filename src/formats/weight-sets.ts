@@ -107,9 +107,9 @@ export function describeSets(sets: readonly WeightSet[]): string {
 export function noteOthers(chosen: string, others: readonly WeightSet[]): string | undefined {
   const [first] = others;
   if (first === undefined) return undefined;
-  const verb = others.length === 1 ? 'is' : 'are';
+  const isOrAre = others.length === 1 ? 'is' : 'are';
   return (
-    `The weights are ${chosen}. The file also holds ${describeSets(others)}, which ${verb} not used: ` +
+    `The weights are ${chosen}. The file also holds ${describeSets(others)}, which ${isOrAre} not used: ` +
     `choose with \`weights: ${/^[\w.-]{1,100}$/.test(first.key) ? `'${first.key}'` : formatKey(first.key)}\`.`
   );
 }

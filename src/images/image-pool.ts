@@ -16,7 +16,7 @@ import { getDecoder } from './image-origin.js';
 import type { BatchAnswer, BatchRequest, ImageWorkerData } from './image-worker.js';
 
 /*
- * The compiled program of the threads, beside this compiled file: so in dist/ and in the installed package. Beside the
+ * The compiled program of the threads, next to this compiled file: so in dist/ and in the installed package. Next to the
  * TypeScript sources (run by a test runner) and in a bundle there is none; images are then loaded on the caller's
  * thread, with the same result.
  */
@@ -29,7 +29,7 @@ const BATCHES_READY = 1;
 /** More threads than this were never needed to feed an engine on one machine's processor. */
 const MOST_WORKERS = 4;
 
-/** Threads that load images where it is not said: 1 on up to two cores, then one less than cores, at most 4. */
+/** Counts the threads that load images by default: 1 on up to two cores, then one less than cores, at most 4. */
 export function countDefaultWorkers(cores: number = availableParallelism()): number {
   return cores <= 2 ? 1 : Math.min(MOST_WORKERS, cores - 1);
 }
@@ -82,7 +82,7 @@ class ImageThread {
  * A thread that dies (out of memory, say) is an error of every batch that is not there yet, and of all later ones.
  *
  * @param workers threads, 1 or more.
- * @param entry the threads' compiled program. Default: the one beside this file.
+ * @param entry the threads' compiled program. Default: the one next to this file.
  */
 export function openPooledLoader(
   source: ImageSource,

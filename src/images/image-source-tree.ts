@@ -48,7 +48,7 @@ export async function readFromFolder(folder: string, path: string): Promise<Uint
 /**
  * The files of a folder and its subfolders, links followed.
  *
- * @param only the one subfolder to look into, beside the files of the folder itself. Default: all.
+ * @param only the one subfolder to read, in addition to the files of the folder itself. Default: all.
  */
 export async function openFolder(folder: string, only?: string): Promise<FileTree> {
   const paths: string[] = [];

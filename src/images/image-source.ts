@@ -26,7 +26,7 @@ import { type FileTree, openFolder } from './image-source-tree.js';
 import { openZip } from './image-source-zip.js';
 
 export interface ImageSourceOptions {
-  /** For a split file: the folder or zip archive its images are in. Default: found from beside the split file. */
+  /** For a split file: the folder or zip archive its images are in. Default: searched next to the split file. */
   readonly root?: string;
   /** A split file: these images only, in its order. */
   readonly split?: string;
@@ -86,9 +86,9 @@ async function readDatasetText(
   for (const folder of [root, itemRoot]) {
     if (tree.paths.includes(`${folder}${name}`)) return new TextDecoder().decode(await tree.read(`${folder}${name}`));
   }
-  // Someone who names the `train` folder itself has the class names beside it.
-  const beside = join(tree.name, '..', name);
-  return root === '' && existsSync(beside) ? readFile(beside, 'utf8') : undefined;
+  // Where the `train` folder itself is named, the class names are next to it.
+  const sibling = join(tree.name, '..', name);
+  return root === '' && existsSync(sibling) ? readFile(sibling, 'utf8') : undefined;
 }
 
 /** Classes that a data set has by its `wnids.txt`, or those of the part that is for training. */

@@ -30,7 +30,7 @@ export type BatchAnswer = { readonly id: number } & (
 const { origin, recipe }: ImageWorkerData = workerData;
 const decodeBytes = getDecoder(origin);
 const opening = openOrigin(origin);
-// Told of with each batch.
+// The failure is reported with each batch.
 opening.catch(() => {});
 
 async function answerRequest({ id, images, view }: BatchRequest): Promise<void> {

@@ -23,7 +23,7 @@ import { readMnist } from './mnist.js';
 /** Data sets that are known by name. */
 export const builtInDatasets: readonly string[] = ['tiny-imagenet', 'cluttered-digits'];
 
-/** Which images a verb works on. */
+/** Names the purpose of the images of a workflow. */
 export interface DataOptions {
   /** A folder of class folders or of images without labels, a .zip of one, a split file, `tiny-imagenet`, `cluttered-digits`. */
   readonly data: string;
@@ -167,7 +167,7 @@ async function openAllImages(options: DataOptions, purpose: Purpose): Promise<Da
         { code: 'file-not-found', file: spec, option: 'data' },
       );
     }
-    // The study's split: 95 % for training, 5 % for validation.
+    // The split of the reference VGG16: 95 % for training, 5 % for validation.
     if (isDefaultSplit) randomSplit = { fractions: [0.95, 0.05], seed: 42, part: purpose === 'train' ? 0 : 1 };
   } else if (!existsSync(spec)) {
     throw new UsageError(
@@ -185,7 +185,7 @@ async function openAllImages(options: DataOptions, purpose: Purpose): Promise<Da
 }
 
 /**
- * Opens the images that a verb works on.
+ * Opens the images of a workflow.
  *
  * @param purpose chooses among the parts of a data set where no option says which. Default: `measure`.
  * @throws ShiboriError when there are none, UsageError for an unknown name or part.

@@ -8,7 +8,7 @@ import { describeWriteError, formatBytes, getErrorCode } from './disk-error.js';
 /** What a file is to hold: text (written as UTF-8), bytes, or bytes in chunks that never exist all at once. */
 export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
-/** The real path behind symbolic links, which are kept; `undefined` when nothing is there yet. */
+/** Resolves symbolic links, which are kept, to the real path; `undefined` when nothing is there yet. */
 async function findExistingFile(path: string): Promise<string | undefined> {
   try {
     // Renaming onto a device would replace it by a file: `-o /dev/null` as root must not.
@@ -46,7 +46,7 @@ async function syncFolder(folder: string): Promise<void> {
     handle = await open(folder, 'r');
     await handle.sync();
   } catch {
-    // The file itself is safe; only the moment of the rename is not.
+    // The file itself is safe; only its rename may be lost in a power failure.
   } finally {
     await handle?.close();
   }
@@ -87,8 +87,8 @@ function trackUnfinished(path: string): void {
 }
 
 /**
- * Writes a file so that at every moment, whatever is interrupted, `path` holds either what it held before or all of
- * `content`: into a temporary file beside it, forced to disk, then renamed. Missing folders are made.
+ * Writes a file so that at any time, whatever is interrupted, `path` holds either what it held before or all of
+ * `content`: into a temporary file next to it, forced to disk, then renamed. Missing folders are made.
  *
  * @returns The bytes written.
  * @throws ShiboriError when it cannot be written (disk full, permission denied, …), naming the path and the bytes
@@ -135,7 +135,7 @@ export async function writeFileAtomic(
     const needed = size === undefined ? `more than ${formatBytes(written)}` : formatBytes(size);
     throw new ShiboriError(
       `Saving ${path}: ${await describeWriteError(error, folder, needed)}. ` +
-        (previous === undefined ? 'Nothing was left behind.' : 'The file that was there before is untouched.'),
+        (previous === undefined ? 'No partial file is left.' : 'The file that was there before is untouched.'),
       { code: 'write-failed', file: path, cause: error },
     );
   } finally {

@@ -18,7 +18,7 @@ export interface DownloadOptions {
   readonly url: string;
   readonly digest: Digest;
   readonly sizeBytes: number;
-  /** The file; while it is incomplete it is called `<destination>.part`, with a note beside it for going on. */
+  /** The file; while it is incomplete it is called `<destination>.part`, with a note next to it for resuming. */
   readonly destination: string;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Stops the download; what has come stays for the next time. */
@@ -34,7 +34,7 @@ export interface DownloadOptions {
 /** A failure that another attempt may not meet: a broken connection, an overloaded server. */
 class RetryableError extends Error {}
 
-/** What is remembered beside a partial file: the server's word for the version that it is a part of. */
+/** Describes a partial file: the server's identifier of the version that it is a part of. */
 const noteSchema = z.object({ url: z.string(), validator: z.string() });
 
 /** Whether a file has a digest. */
@@ -94,7 +94,7 @@ class Transfer {
     }
   }
 
-  /** Fetches what is missing. Throws an Interruption when it is worth another try. */
+  /** Fetches what is missing. Throws an Interruption when another try may succeed. */
   async attempt(): Promise<void> {
     const { url, sizeBytes, signal } = this.options;
     const validator = await this.#validator();
@@ -163,7 +163,10 @@ class Transfer {
     } catch (error) {
       const folder = dirname(this.#part);
       const reason = await describeWriteError(error, folder, formatBytes(this.options.sizeBytes));
-      throw this.#fail(`writing ${this.#part}: ${reason}. What has come is kept: run it again to go on.`, error);
+      throw this.#fail(
+        `writing ${this.#part}: ${reason}. The part downloaded so far is kept: run it again to resume.`,
+        error,
+      );
     }
   }
 
@@ -228,7 +231,7 @@ function toRetryableError(error: unknown): RetryableError {
 }
 
 /**
- * Downloads a file: goes on where an earlier download of the same version stopped (HTTP ranges), tries again when the
+ * Downloads a file: resumes where an earlier download of the same version stopped (HTTP ranges), tries again when the
  * connection breaks, and checks the whole file's digest before it gets its name. A file of that name never is a half one.
  *
  * @throws ShiboriError when the server refuses, breaks off for good or sends another file, and when the disk is full;
@@ -253,7 +256,7 @@ export async function download(options: DownloadOptions): Promise<void> {
       if (failures >= attempts) {
         throw new ShiboriError(
           `Downloading ${url}: ${error.message} (${formatBytes(here)} of ${formatBytes(sizeBytes)} have come). ` +
-            'What has come is kept: run it again to go on.',
+            'The part downloaded so far is kept: run it again to resume.',
           { code: 'download-failed', cause: error },
         );
       }

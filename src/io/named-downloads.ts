@@ -52,7 +52,7 @@ export interface FetchOptions {
 }
 
 /**
- * Downloads a file by name unless it is there already, and checks its digest. An interrupted download goes on where it
+ * Downloads a file by name unless it is there already, and checks its digest. An interrupted download is resumed where it
  * stopped when it is asked for again.
  *
  * @returns The path of the file.

@@ -23,7 +23,7 @@ function parseProgress(text: string | undefined, file: string): TrainingProgress
 
 /**
  * Checkpoints in one safetensors file: parameters, statistics, optimizer state and progress. It is replaced as a whole,
- * so that at any moment the file is one complete checkpoint.
+ * so that at any time the file is one complete checkpoint.
  */
 export function openCheckpointFile(file: string): CheckpointStore {
   return {

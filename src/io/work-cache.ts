@@ -14,7 +14,7 @@ export interface CachedResult<T> {
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
-/** What a long job has found so far, so that one that was stopped goes on where it was. */
+/** Stores the results of a long job so far, so that a stopped one is resumed where it was. */
 export interface WorkCache {
   /** The folder that other files of the job go to; `undefined`: nothing is kept. */
   readonly folder: string | undefined;

@@ -11,14 +11,14 @@ export interface Architecture {
   /** The input size the published models of this family take, `[height, width]`. */
   getDefaultInputSize(tensors: StateDict): readonly [number, number];
   build(tensors: StateDict, options: BuildOptions): Graph;
-  /** What fine-tuning trains unless told otherwise. */
+  /** What fine-tuning trains by default. */
   readonly headPattern: string;
 }
 
 const vgg: Architecture = {
   name: 'vgg',
   recognises: (tensors) => findVggPrefix(tensors) !== undefined,
-  // The study's VGG16 has batch norms in its classifier and takes 64×64; torchvision's takes 224×224.
+  // The reference VGG16 has batch norms in its classifier and takes 64×64; torchvision's takes 224×224.
   getDefaultInputSize: (tensors) => (hasLogSoftmax(tensors, findVggPrefix(tensors) ?? '') ? [64, 64] : [224, 224]),
   build: buildVgg,
   headPattern: 'classifier.*',

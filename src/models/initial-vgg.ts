@@ -13,7 +13,7 @@ import {
 import type { StateDict } from './state-dict.js';
 import { buildVgg, findVggPrefix } from './vgg.js';
 
-/** The shape of a VGG-style network; its classifier is the study's (linear, ReLU, batch norm, dropout; LogSoftmax). */
+/** Describes a VGG-style network with the compact classifier (linear, ReLU, batch norm, dropout; LogSoftmax). */
 export interface VggShape {
   /** Channels of the convolutions of each block; a 2×2 max pooling ends a block. */
   readonly channels: readonly (readonly number[])[];
@@ -21,7 +21,7 @@ export interface VggShape {
   readonly batchNorm?: boolean;
   /** Whether a batch norm follows each hidden linear layer. Default: yes. */
   readonly classifierNorm?: boolean;
-  /** Whether Dropout(0.5) follows each hidden linear layer, as in the study, or only the last. Default: each. */
+  /** Whether Dropout(0.5) follows each hidden linear layer, as in the reference VGG16, or only the last. Default: each. */
   readonly dropout?: 'each' | 'last';
   /** Widths of the hidden linear layers. */
   readonly classifier: readonly number[];
@@ -126,14 +126,14 @@ export function buildInitialVgg(shape: VggShape, seed: number): Graph {
   return buildVgg(state, { inputSize: [shape.inputSize, shape.inputSize], getExecution: () => 'rebuilt' });
 }
 
-/** Widths of the study's hidden layers. */
+/** Lists the widths of the compact classifier's hidden layers. */
 const COMPACT_WIDTHS = [512, 512];
 
 /**
- * A VGG whose classifier is replaced by the study's, fresh: two hidden layers of 512, each with ReLU, batch norm and
+ * Builds a VGG with a new compact classifier: two hidden layers of 512, each with ReLU, batch norm and
  * Dropout(0.5), then the classes and LogSoftmax. Linear layers begin as PyTorch's `nn.Linear`.
  *
- * @param tensors state dict of the VGG that it goes on.
+ * @param tensors state dict of the VGG whose convolutions it keeps.
  * @throws ShiboriError when these are no VGG's.
  */
 export function withCompactHead(

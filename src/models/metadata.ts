@@ -31,7 +31,7 @@ export const modelInfoSchema = z.object({
   architecture: z.string().optional(),
   /** How images become the model's input. */
   preprocess: preprocessSchema.optional(),
-  /** The parts of `preprocess` that nobody said: they are guesses still. */
+  /** The parts of `preprocess` that are still guesses: no source states them. */
   guessed: z.array(z.enum(PREPROCESS_PARTS)).readonly().optional(),
   /** Whether the file that the model came from takes whole numbers 0…255: options of mean and std keep that range. */
   takesBytes: z.boolean().optional(),
@@ -57,7 +57,7 @@ export const modelInfoSchema = z.object({
     .optional(),
 });
 
-/** What a model file says about itself beside its graph and tensors. */
+/** Holds what a model file states in addition to its graph and tensors. */
 export type ModelInfo = z.infer<typeof modelInfoSchema> & {
   /** The file's metadata entries that are not ours: they are written back as they were. */
   readonly others?: Readonly<Record<string, string>>;

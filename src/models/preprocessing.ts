@@ -1,6 +1,6 @@
 /*
  * Which preprocessing a model gets, and where it comes from. Each part is taken from the first that says anything about it:
- * options, then what we wrote into the file, then the configuration beside the file, then a guess. The size is the
+ * options, then what we wrote into the file, then the configuration next to the file, then a guess. The size is the
  * exception: dimensions that the graph fixes are facts, which options alone may change.
  */
 
@@ -85,7 +85,7 @@ export function toPreprocessParts(preprocess: Preprocess, guessed: readonly Prep
 /** Pixels as whole numbers have them. */
 const BYTE_NORMALIZATION = { range: [0, 255], mean: [0], std: [1] } as const;
 
-/** What is likely, where nothing is said. */
+/** Returns the likely preprocessing where no source states any. */
 function guessParts({ channels, layout, takesBytes, rescales }: InputFacts): Required<Omit<PreprocessParts, 'size'>> {
   const rest = { resize: { resize: 'shorter-side' }, filter: 'bilinear' } as const;
   const color = channels === 1 ? 'gray' : 'rgb';
@@ -185,7 +185,7 @@ function checkPerChannel(values: readonly number[], channels: number, what: stri
 /**
  * Decides the preprocessing of a model; `undefined` when nothing says the size of its images.
  *
- * @param known what is said about it, the strongest source first.
+ * @param known what its sources state, the strongest source first.
  * @throws UsageError for options that contradict each other or the model.
  */
 export function resolvePreprocess(

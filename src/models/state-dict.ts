@@ -6,8 +6,8 @@ import { int64, type Tensor } from '../tensor/tensor.js';
 export type StateDict = ReadonlyMap<string, Tensor>;
 
 /**
- * The state dict of a graph: its parameters and running statistics by name. PyTorch's strict loading wants
- * `num_batches_tracked` beside running statistics, which inference does not need: it is written as 0.
+ * Returns the state dict of a graph: its parameters and running statistics by name. PyTorch's strict loading wants
+ * `num_batches_tracked` alongside running statistics, which inference does not need: it is written as 0.
  */
 export function buildStateDict(graph: Graph): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();

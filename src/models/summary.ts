@@ -20,7 +20,7 @@ export interface LayerSummary {
   /** Learned numbers, running statistics excluded. */
   readonly parameters: number;
   readonly trainable: number;
-  /** Multiply-adds of one forward pass at the summary's input dimensions. */
+  /** MACs of one forward pass at the summary's input dimensions. */
   readonly multAdds: number;
 }
 
@@ -40,7 +40,7 @@ export interface Summary {
   readonly layers: readonly LayerSummary[];
 }
 
-/** Multiply-adds of one run: nodes that compute constants from constants are folded at load and do not count. */
+/** Counts the MACs of one run: nodes that compute constants from constants are folded at load and do not count. */
 export function countGraphMacs(graph: Graph): number {
   const running = findReachable(graph, graph.inputs);
   let total = 0;
@@ -120,7 +120,7 @@ export function summarizeGraph(
   };
 }
 
-/** Summarises a model for one image: the multiply-adds of a graph of a fixed batch are shared by its images. */
+/** Summarises a model for one image: the MACs of a graph of a fixed batch are shared by its images. */
 export function summarizeImage(graph: Graph): Summary {
   const summary = summarizeGraph(graph);
   const images = findFixedBatch(graph) ?? 1;

@@ -57,7 +57,7 @@ export function findVggPrefix(tensors: StateDict): string | undefined {
   return plain && dense && all ? prefix : undefined;
 }
 
-/** Whether the classifier has batch norms, as the study's has: such models end in LogSoftmax. */
+/** Whether the classifier has batch norms, as the reference VGG16 has: such models end in LogSoftmax. */
 export function hasLogSoftmax(tensors: StateDict, prefix: string): boolean {
   return [...tensors.keys()].some((key) => key.startsWith(`${prefix}classifier.`) && key.endsWith('.running_mean'));
 }

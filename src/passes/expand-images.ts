@@ -112,8 +112,8 @@ export const cumulativeProduct: Upgrade = (node, inputs, b) => {
   const [reverse, exclusive] = ['reverse', 'exclusive'].map((name) => getNumberAttribute(node.attributes, name) === 1);
   const counts = (i: number, j: number) => (reverse ? i >= j : i <= j) && !(exclusive && i === j);
   const mask = Uint8Array.from({ length: size * size }, (_, at) => (counts(at % size, Math.floor(at / size)) ? 1 : 0));
-  const behind = dims.slice(axis + 1).map(() => 1);
-  const counted = b.initializer('constant/cumulative', tensor('bool', [size, size, ...behind], mask));
+  const trailing = dims.slice(axis + 1).map(() => 1);
+  const counted = b.initializer('constant/cumulative', tensor('bool', [size, size, ...trailing], mask));
   const own = { name: node.name };
   const factors = b.op(
     'Where',

@@ -11,7 +11,7 @@ import { countTensorBytes, type Tensor } from '../tensor/tensor.js';
 import type { PassResult } from './pass.js';
 import { rewrite } from './rewrite.js';
 
-/** A result this small is always worth keeping. */
+/** Limits the size of results that are always kept. */
 const ALWAYS_KEPT_BYTES = 1 << 20;
 /** A larger one is not, when it is that many times what it is computed from. */
 const GROWTH = 4;

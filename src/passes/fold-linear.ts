@@ -151,7 +151,7 @@ function replaceChain(graph: Graph, chain: AffineChain, found: { columns: Float3
 
 /**
  * Folds the affine operators between a smaller activation and a Gemm into the Gemm, at the input size that the graph
- * declares. In the study's VGG16 at 64×64, 2×2 features are averaged to 7×7: 25088×512 weights become 2048×512.
+ * declares. In the reference VGG16 at 64×64, 2×2 features are averaged to 7×7: 25088×512 weights become 2048×512.
  *
  * @param context `run` executes the chain on unit vectors.
  */

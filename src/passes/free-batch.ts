@@ -33,7 +33,7 @@ function computeFreedShape(
 const isBatched = (value: Value | undefined, batch: string): boolean => value?.type?.dims[0] === batch;
 
 /**
- * What is put beside a batch along another axis, as a class token beside the patches: constants of a batch of 1 are
+ * Returns what is concatenated along another axis, as a class token to the patches: constants of a batch of 1 are
  * repeated for every image. `undefined` when there is nothing to repeat.
  */
 function repeatForBatch(inputs: readonly (Value | undefined)[], batch: string, b: GraphBuilder): Value[] | undefined {
@@ -49,7 +49,7 @@ function repeatForBatch(inputs: readonly (Value | undefined)[], batch: string, b
   });
 }
 
-/** Whether a node still puts something beside the batch that is not of its size. */
+/** Returns whether a node still concatenates to the batch something that is not of its size. */
 function mixesBatch({ op, inputs, attributes }: Node, batch: string): boolean {
   if (op !== 'Concat' || getNumberAttribute(attributes, 'axis') === 0) return false;
   return inputs.some((input) => isBatched(input, batch)) && !inputs.every((input) => isBatched(input, batch));

@@ -30,7 +30,7 @@ function countElementsPerImage(value: Value, input: Value): number | undefined {
  * image and kept.
  *
  * The cut is the smallest value per image, of those through which alone the input reaches the trained part: in the
- * study's VGG16 the 2×2 maps of `features.30` (2,048 numbers), not the 25,088 that the adaptive pooling spreads them to.
+ * reference VGG16 the 2×2 maps of `features.30` (2,048 numbers), not the 25,088 that the adaptive pooling spreads them to.
  * Where frozen parameters are on several ways around the trained ones, the ways part after the cut, at the latest at the
  * input.
  *
@@ -57,7 +57,7 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kep
     });
   }
   const prefix = cut === input ? undefined : rewrite(graph, { outputs: [cut] });
-  // Flattening and scaling the images is not worth keeping apart: only frozen parameters are.
+  // Flattening and scaling the images alone saves too little: only frozen parameters make a cut useful.
   if (!prefix || listParameters(prefix).length === 0) {
     return {
       prefix: undefined,
@@ -74,7 +74,7 @@ export function splitFrozenPrefix(graph: Graph, trained: ReadonlySet<Value>, kep
  * follows goes through it.
  */
 function findSmallestCut(graph: Graph, input: Value, trained: ReadonlySet<Value>, kept: readonly Value[]): Value {
-  // The cut may be a value that is kept, but must not lie behind it.
+  // The cut may be a value that is kept, but must not lie downstream of it.
   const downstream = [...findReachable(graph, kept)].filter((value) => !kept.includes(value));
   const touched = new Set([...findReachable(graph, trained), ...downstream]);
   const fromInput = findReachable(graph, [input]);

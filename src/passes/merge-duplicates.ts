@@ -12,7 +12,7 @@ const isEqualTensor = (a: Tensor, b: Tensor): boolean => {
   return left.length === right.length && left.every((byte, i) => byte === right[i]);
 };
 
-/** Whether a tensor may be the same object as an equal one: constants, and weights that are worth it. */
+/** Returns whether a tensor may be the same object as an equal one: constants, and weights that are large enough. */
 const canMerge = (value: Value, { data }: Tensor): boolean =>
   value.name.startsWith(CONSTANT_PREFIX) || data.length >= SMALLEST_PARAMETER;
 

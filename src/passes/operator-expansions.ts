@@ -93,7 +93,7 @@ const groupNormalization: OperatorExpansion = (b, inputs, attributes, names = {}
   // Axis 0 is copied from the input (0); one other axis may be open (-1).
   const shape = dims.map((dim, axis) => (axis === 0 ? 0 : typeof dim === 'number' ? dim : -1));
   if (shape.filter((size) => size === -1).length > 1) {
-    throw fail(`of its dimensions [${dims.join(', ')}] more than one is open beside the batch. Fix the image size.`);
+    throw fail(`of its dimensions [${dims.join(', ')}] more than one is open besides the batch. Fix the image size.`);
   }
   const [length] = getKnownDims(scale, op, names);
   const perGroup = length === groups;

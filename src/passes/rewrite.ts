@@ -18,7 +18,7 @@ export interface Replacement {
 
 /** How `rewrite` changes a graph on its way through the builder. Everything left out stays as it is. */
 export interface RewriteOptions {
-  /** New dimensions of graph inputs, by name; types after them are inferred anew. */
+  /** New dimensions of graph inputs, by name; types after them are inferred again. */
   readonly inputDims?: Readonly<Record<string, readonly Dim[]>>;
   /** Old values whose computation is kept; the rest is dropped as dead. Default: the graph's outputs. */
   readonly outputs?: readonly Value[];
@@ -53,13 +53,13 @@ export interface Rewriting {
 /**
  * Copies a graph node by node into a new builder, changing what the options say. What is known before running (shapes
  * of fixed dimensions, and what is computed from them) becomes a constant on the way, unless it is an output. The
- * caller may go on building (a loss, gradients) before it calls `builder.build`.
+ * caller may continue building (a loss, gradients) before it calls `builder.build`.
  */
 export function startRewrite(graph: Graph, options: RewriteOptions = {}): Rewriting {
   const builder = new GraphBuilder();
   const moved = new Map<Value, Value>();
   const cut = new Set(options.cutAt);
-  // A replacement stands in for the node that it replaces, so that what is alive is told by what it reads.
+  // A replacement stands in for the node that it replaces, so that its inputs decide which values are alive.
   const standIns = new Map<Node, Replacement>();
   const withStandIns = graph.nodes.map((node) => {
     const output = node.outputs.find((value) => value && options.replace?.has(value));
@@ -151,7 +151,7 @@ export function rewrite(graph: Graph, options: RewriteOptions = {}): Graph {
   return builder.build(graph.name);
 }
 
-/** The graph with these input dimensions and every type after them inferred anew. */
+/** Returns the graph with these input dimensions and every type after them inferred again. */
 export function bindInputs(graph: Graph, inputDims: Readonly<Record<string, readonly Dim[]>> = {}): Graph {
   return rewrite(graph, { inputDims });
 }

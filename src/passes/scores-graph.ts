@@ -42,7 +42,7 @@ export function withScoresFirst(graph: Graph, output: Value): PassResult {
 /** The graph with outputs of these names in this order, as a file had them. */
 export function withOutputs(graph: Graph, names: readonly string[]): Graph {
   const outputs = names.map((name) => graph.outputs.find((output) => output.name === name));
-  // A model whose end was made anew has an output of its own.
+  // A model whose end was replaced has an output of its own.
   if (outputs.some((output) => output === undefined)) return graph;
   return rewrite(graph, { outputs: outputs.filter((output) => output !== undefined) });
 }

@@ -20,11 +20,11 @@ interface RenewedNode {
 type AttributeRecord = Readonly<Record<string, Attribute>>;
 type Renewal = (node: Node, inputs: Inputs, builder: GraphBuilder) => { attributes?: AttributeRecord; inputs?: Inputs };
 
-/** The second operand with axes of size 1 behind its own, so that its first axis lies under `axis` of the first one. */
+/** Appends axes of size 1 to the second operand, so that its first axis lies under `axis` of the first one. */
 function alignAxes(b: GraphBuilder, value: Value, rank: number, axis: number, name: string): Value {
   const own = value.type?.dims.length ?? 0;
-  const behind = rank - axis - own;
-  return behind > 0 ? b.op('Unsqueeze', [value, b.ints(range(behind).map((i) => own + i))], {}, { name }) : value;
+  const trailing = rank - axis - own;
+  return trailing > 0 ? b.op('Unsqueeze', [value, b.ints(range(trailing).map((i) => own + i))], {}, { name }) : value;
 }
 
 /** Where no axis is named the last ones are aligned, as they always are since set 7. */
@@ -44,7 +44,7 @@ const moveToInput =
     return values ? { attributes, inputs: [x, b.ints(values)] } : {};
   };
 
-/** What is told to train cannot be read as a model to be applied. */
+/** Refuses a node in training mode: it cannot be read as inference. */
 const refuseTraining: Renewal = (node) => {
   const { is_test: test, ...attributes } = node.attributes;
   // Further outputs are those of training, which are computed: see `upgrade-training.ts`.

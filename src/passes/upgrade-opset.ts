@@ -53,7 +53,7 @@ const softmax =
     return [b.op('Reshape', [soft, shape], {}, getNodeNames(node))];
   };
 
-/** A Split that says neither how many parts nor how long has as many as it has outputs: set 18 wants to be told. */
+/** Upgrades a Split without number or lengths of parts: it has one part per output, and set 18 requires that number. */
 const split: Upgrade = (node, inputs, b) => {
   const lengths = getIntsAttribute(node.attributes, 'split');
   if (lengths) return copyWithoutAttributes(node, [inputs[0], b.ints(lengths)], b, ['split']);

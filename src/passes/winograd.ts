@@ -38,7 +38,7 @@ const OUTPUT: TransformMatrix = [
 ];
 
 /**
- * With fewer channels the products that are saved are hardly worth the transforms, which write four times the input and
+ * With fewer channels the products that are saved hardly pay for the transforms, which write four times the input and
  * keep it for the backward pass. Forward and backward together, batch 32, one thread (AVX2), share of the time of Conv:
  * 512 channels at 4×4 0.66, at 8×8 0.57; 256 at 16×16 0.65; 128 at 32×32 0.85; 64 at 64×64 1.17. A whole step of VGG16
  * takes 0.73 of the time from 128 channels on and 0.77 from 256 on, with 180 MB less.

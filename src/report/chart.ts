@@ -17,7 +17,7 @@ export interface ChartContent extends Pick<Chart, 'name' | 'title' | 'note'> {
   readonly description?: string;
   readonly legend?: readonly LegendEntry[];
   readonly plot: Plot.PlotOptions;
-  /** The numbers behind it. */
+  /** The numbers that the chart shows. */
   readonly data: { readonly header: readonly string[]; readonly rows: readonly (readonly CsvCell[])[] };
 }
 

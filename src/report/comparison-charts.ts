@@ -24,7 +24,7 @@ export function drawSizeChart({ size: { before, after }, speed }: Comparison): C
     { what: 'parameters', share: share('parameters') },
     { what: 'file', share: share('onnxBytes') },
     { what: 'file, gzip', share: share('gzipBytes') },
-    { what: 'mult-adds', share: share('multAdds') },
+    { what: 'MACs', share: share('multAdds') },
     ...speed.map(({ batch, ratio, ratioInterval: [low, high] }) => ({
       what: `latency, batch ${batch}`,
       share: 100 * ratio,

@@ -59,7 +59,7 @@ export function buildLayersTable(layers: readonly LayerRow[]): Table {
       layer.execution,
     ]),
     notes: [
-      'Error and bound: Frobenius norm of the difference, in percent of the norm of the weight (Oseledets 2011). Rebuilt: the dense weight is contracted when the model is loaded.',
+      'Error and bound: Frobenius norm of the difference, in percent of the norm of the weight (Oseledets 2011). Reconstructed: the dense weight is contracted when the model is loaded.',
     ],
   });
 }

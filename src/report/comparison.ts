@@ -155,7 +155,7 @@ export function buildComparisonRows({ accuracy, size, speed }: Comparison): Comp
     buildAmountRow('parameters', 'count', (figures) => figures.parameters, formatInteger),
     buildAmountRow('ONNX file', 'bytes', (figures) => figures.onnxBytes, formatMegabytes),
     buildAmountRow('ONNX file, gzip', 'bytes', (figures) => figures.gzipBytes, formatMegabytes),
-    buildAmountRow('mult-adds per image', 'count', (figures) => figures.multAdds, formatInteger),
+    buildAmountRow('MACs per image', 'count', (figures) => figures.multAdds, formatInteger),
     ...speed.map((figures) =>
       buildRow(
         `latency, batch ${figures.batch}`,

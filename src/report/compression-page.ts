@@ -14,18 +14,18 @@ export interface CurvePoint {
   readonly top1?: number;
   /** Mean correlation of the maps with the original's. */
   readonly maps?: number;
-  readonly kind: 'original' | 'squeezed' | 'tried' | 'chosen' | 'by hand';
+  readonly kind: 'original' | 'compressed' | 'tried' | 'chosen' | 'by hand';
   readonly label?: string;
 }
 
-/** The singular spectra of a layer's bonds, and the ranks that they were cut to. */
+/** Holds the singular spectra of a layer's unfoldings, and the ranks that they were cut to. */
 export interface LayerSpectra {
   readonly path: string;
   /** `tucker2 24, 48`, or why it was left dense. */
   readonly choice: string;
   readonly spectra: readonly {
     /** `in | rest`. */
-    readonly bond: string;
+    readonly unfolding: string;
     /** Squared singular values in the metric of the data, the largest first. */
     readonly energies: readonly number[];
     readonly rank?: number;
@@ -48,7 +48,7 @@ export interface CompressionPage {
 
 const pointColours = {
   original: 'var(--ink, #1b2430)',
-  squeezed: SERIES[0],
+  compressed: SERIES[0],
   tried: MUTED,
   chosen: MARK,
   'by hand': SERIES[1],
@@ -56,7 +56,7 @@ const pointColours = {
 /** What kinds of points are called in a legend. */
 const pointKindNames = {
   original: 'original',
-  squeezed: 'compressed',
+  compressed: 'compressed',
   tried: 'tried',
   chosen: 'chosen',
   'by hand': 'ranks by hand',
@@ -130,15 +130,18 @@ const LEAST_ENERGY_SHARE = 1e-7;
 const toFileName = (path: string) => path.replace(/[^\w.-]+/g, '-');
 
 function drawSpectrumChart({ path, choice, spectra }: LayerSpectra): Chart {
-  const shares = spectra.map(({ bond, energies }) => {
+  const shares = spectra.map(({ unfolding, energies }) => {
     const [largest = 0] = energies;
-    return { bond, energies: energies.map((energy) => energy / largest) };
+    return { unfolding, energies: energies.map((energy) => energy / largest) };
   });
-  const rows = shares.flatMap(({ bond, energies }) =>
-    energies.flatMap((energy, k) => (energy > LEAST_ENERGY_SHARE ? [{ bond, rank: k + 1, energy }] : [])),
+  const rows = shares.flatMap(({ unfolding, energies }) =>
+    energies.flatMap((energy, k) => (energy > LEAST_ENERGY_SHARE ? [{ unfolding, rank: k + 1, energy }] : [])),
   );
-  const cuts = spectra.flatMap(({ bond, rank }) => (rank === undefined ? [] : [{ bond, rank }]));
-  const legend = spectra.map(({ bond }, k) => ({ label: bond, color: SERIES[k % SERIES.length] ?? SERIES[0] }));
+  const cuts = spectra.flatMap(({ unfolding, rank }) => (rank === undefined ? [] : [{ unfolding, rank }]));
+  const legend = spectra.map(({ unfolding }, k) => ({
+    label: unfolding,
+    color: SERIES[k % SERIES.length] ?? SERIES[0],
+  }));
   return drawChart({
     name: `spectrum-${toFileName(path)}`,
     title: path,
@@ -147,8 +150,8 @@ function drawSpectrumChart({ path, choice, spectra }: LayerSpectra): Chart {
     legend,
     data: {
       header: ['unfolding', 'rank', 'energy, of the largest', 'kept'],
-      rows: shares.flatMap(({ bond, energies }, k) =>
-        energies.map((energy, at) => [bond, at + 1, energy, at < (spectra[k]?.rank ?? energies.length) ? 1 : 0]),
+      rows: shares.flatMap(({ unfolding, energies }, k) =>
+        energies.map((energy, at) => [unfolding, at + 1, energy, at < (spectra[k]?.rank ?? energies.length) ? 1 : 0]),
       ),
     },
     plot: {
@@ -160,8 +163,8 @@ function drawSpectrumChart({ path, choice, spectra }: LayerSpectra): Chart {
       y: { type: 'log', label: '↑ energy / largest', ticks: 4, tickFormat: '~e', grid: true },
       color: { domain: legend.map(({ label }) => label), range: legend.map(({ color }) => color) },
       marks: [
-        Plot.line(rows, { x: 'rank', y: 'energy', stroke: 'bond', z: 'bond', strokeWidth: 1.5 }),
-        Plot.ruleX(cuts, { x: 'rank', stroke: 'bond', strokeDasharray: '4 3', strokeWidth: 1.5 }),
+        Plot.line(rows, { x: 'rank', y: 'energy', stroke: 'unfolding', z: 'unfolding', strokeWidth: 1.5 }),
+        Plot.ruleX(cuts, { x: 'rank', stroke: 'unfolding', strokeDasharray: '4 3', strokeWidth: 1.5 }),
       ],
     },
   });

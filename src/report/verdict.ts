@@ -16,7 +16,7 @@ function describeAccuracy({ accuracy }: Pick<Comparison, 'accuracy'>): string {
   return `Top-1 ${drop > 0 ? 'falls' : 'rises'} ${Math.abs(drop).toFixed(2)} points to ${formatPercent(after.top1)}.`;
 }
 
-/** What is to be said of the maps, in a sentence. */
+/** Describes the agreement of the maps in a sentence. */
 export function describeMaps(maps: MapFigures): string {
   const { pearson, lowest } = maps;
   if (!pearson) return `The agreement of the maps is ${formatAgreement(maps)}.`;

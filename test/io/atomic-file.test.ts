@@ -102,7 +102,7 @@ describe('writeFileAtomic', () => {
       expect(readFileSync(path, 'utf8')).toBe('before');
       expect(readdirSync(disk)).toEqual(['model.onnx']);
       await expect(writeFileAtomic(join(disk, 'other'), endless())).rejects.toThrow(
-        /other: the disk is full \(more than [\d,]+ bytes needed, [\d,]+ bytes free\)\. Nothing was left behind\./,
+        /other: the disk is full \(more than [\d,]+ bytes needed, [\d,]+ bytes free\)\. No partial file is left\./,
       );
       expect(readdirSync(disk)).toEqual(['model.onnx']);
     },

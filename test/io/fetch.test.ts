@@ -89,7 +89,7 @@ describe('download', () => {
   it('goes on in a later run where an earlier one stopped', async () => {
     handle = serving(content, { dropAfter: dropsOnce() });
     await expect(download(options({ attempts: 1 }))).rejects.toThrow(
-      /100,000 bytes of 300,000 bytes have come\). What has come is kept: run it again/,
+      /100,000 bytes of 300,000 bytes have come\). The part downloaded so far is kept: run it again/,
     );
     expect(readdirSync(folder).sort()).toEqual(['weights.bin.part', 'weights.bin.part.json']);
     await download(options());

@@ -190,8 +190,8 @@ export const squeezed: CompressionPage = {
       path: 'features.0',
       choice: 'tucker2 8, 16',
       spectra: [
-        { bond: 'in | rest', energies: energies(64, 0.1), rank: 8 },
-        { bond: 'rest | out', energies: energies(64, 0.2), rank: 16 },
+        { unfolding: 'in | rest', energies: energies(64, 0.1), rank: 8 },
+        { unfolding: 'rest | out', energies: energies(64, 0.2), rank: 16 },
       ],
     },
     { path: 'fc', choice: 'dense', spectra: [] },

@@ -2,7 +2,7 @@ import type { ShiboriError } from '../../errors.js';
 import type { StringEntryProto } from './proto.js';
 
 /**
- * Reads bytes of a file that lies beside the model. `location` is a relative path without `..`, `/`-separated; the
+ * Reads bytes of a file next to the model. `location` is a relative path without `..`, `/`-separated; the
  * reader must still make sure that linked folders do not lead out of that folder. Returns `length` bytes from `offset`.
  */
 export type ExternalReader = (location: string, offset: number, length: number) => Uint8Array;

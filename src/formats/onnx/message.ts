@@ -112,7 +112,7 @@ export const intsField = defineListField(...codecs.int);
 export const floatsField = defineListField(...codecs.float);
 export const stringsField = defineListField(...codecs.string);
 
-/** Numbers left encoded, as views: whoever knows the element type decodes them straight into a typed array. */
+/** Holds encoded numbers as views: a reader that has the element type decodes them directly into a typed array. */
 export function packedField(number: number): Field<Uint8Array[]> {
   return {
     number,

@@ -9,7 +9,7 @@ import { WireReader } from './wire-reader.js';
 
 /** Lists how an ONNX file is read. */
 export interface ReadOnnxOptions {
-  /** Reads the files beside the model that hold tensors. Default: such a model is refused. */
+  /** Reads the files next to the model that hold tensors. Default: such a model is refused. */
   readonly external?: ExternalReader;
 }
 

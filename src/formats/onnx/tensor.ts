@@ -14,7 +14,7 @@ import { type TensorProto, tensorFields } from './proto.js';
 import { toPlainBytes, WireReader } from './wire-reader.js';
 import { concatenate } from './wire-writer.js';
 
-/** Where tensors come from: the file, for errors, and the files beside it. */
+/** Describes where tensors come from: the file, for errors, and the files next to it. */
 export interface TensorSource {
   readonly file: string;
   readonly external?: ExternalReader | undefined;

@@ -41,7 +41,7 @@ export function writeGraph(graph: Graph, about: Partial<Omit<Model, 'graph'>> = 
 }
 
 /**
- * The model as an ONNX file and a data file beside it that holds the initializers above 1 KB, both in pieces.
+ * Writes an ONNX file and a data file next to it that holds the initializers above 1 KB, both in pieces.
  *
  * @param dataFileName the data file's path relative to the model's folder.
  */
@@ -101,7 +101,7 @@ function encodeOnnxModel(model: Model, place: Placement): Uint8Array[] {
   });
   if (writer.size > MAX_ONNX_BYTES) {
     throw new ShiboriError(
-      `The model takes ${writer.size} bytes, more than the 2 GiB that an ONNX file can hold. Save its weights in a file beside it.`,
+      `The model takes ${writer.size} bytes, more than the 2 GiB that an ONNX file can hold. Save its weights in a file next to it.`,
       { code: 'invalid-file' },
     );
   }

@@ -54,7 +54,7 @@ export function encodeVersionRecord(wallTime: number): Uint8Array {
   return frameRecord(Uint8Array.from([...encodeDouble(1, wallTime), ...encodeText(3, 'brain.Event:2')]));
 }
 
-/** The record of a training that begins, or goes on, at a step: readers forget what they saw of that step and later. */
+/** Encodes the start or resumption of a training at a step: readers drop the records of that step and later. */
 export function encodeRestartRecord(wallTime: number, step: number): Uint8Array {
   // SessionLog.START = 1.
   return frameRecord(

@@ -35,13 +35,13 @@ export class UnknownName {
   constructor(readonly name: string) {}
 }
 
-/** A `torch.dtype` or a storage class, which comes to the same. */
+/** Describes a `torch.dtype` or a storage class: both name an element type. */
 export class ElementType {
   constructor(
     readonly name: string,
     /** `undefined` where tensors here cannot hold such elements. */
     readonly dtype: DType | undefined,
-    /** Bytes of one element; `undefined` where nobody here knows. */
+    /** Counts the bytes of one element; `undefined` for an unknown type. */
     readonly bytes: number | undefined,
   ) {}
 }

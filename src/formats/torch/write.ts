@@ -5,7 +5,7 @@ import type { DType } from '../../tensor/dtype.js';
 import { getTensorBytes, type Tensor } from '../../tensor/tensor.js';
 import { PickleWriter } from './pickle-writer.js';
 
-/** Element types that every PyTorch since 1.6 knows. */
+/** Lists the element types that every PyTorch since 1.6 supports. */
 const storageClasses: Readonly<Partial<Record<DType, string>>> = {
   float32: 'FloatStorage',
   float64: 'DoubleStorage',

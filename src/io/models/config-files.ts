@@ -14,7 +14,7 @@ const parsers: Readonly<Record<string, (text: string, file: string) => ModelConf
   'config.json': parseModelConfig,
 };
 
-/** What the configuration files beside a model say. */
+/** Holds what the configuration files next to a model state. */
 export interface ModelConfigs {
   /** The strongest first. */
   readonly layers: readonly PreprocessSource[];

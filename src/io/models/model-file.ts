@@ -29,7 +29,7 @@ import { describeStoredFile, findMainDtype, type StoredFile } from './stored-fil
 export type { ModelFormat } from '../../formats/file-kind.js';
 export type { OpenOptions } from './open-options.js';
 
-/** A model as the verbs handle it: an inference graph with its parameters, and what else is known of it. */
+/** Holds a model for the workflows: an inference graph with its parameters, and the model's information. */
 export interface LoadedModel {
   /** Typed graph; the batch is symbolic, or a number where the file's graph runs for no other. */
   readonly graph: Graph;
@@ -197,12 +197,12 @@ export function getModelExtension(file: string): string {
   return extname(file.replace(/\.tar$/i, ''));
 }
 
-/** A name for a result beside its source: `defaultOutput('a/b.pt', 'compressed', '.onnx')` is `b-compressed.onnx`. */
+/** Names a result next to its source: `defaultOutput('a/b.pt', 'compressed', '.onnx')` is `b-compressed.onnx`. */
 export function buildDefaultOutput(file: string, suffix: string, extension = getModelExtension(file)): string {
   return join(process.cwd(), `${basename(file, extname(file))}-${suffix}${extension}`);
 }
 
-/** The parameters that fine-tuning trains unless told otherwise: the architecture's head. */
+/** Returns the parameters that fine-tuning trains by default: the architecture's head. */
 export function getHeadPattern(info: ModelInfo): string {
   return architectures.find(({ name }) => name === info.architecture)?.headPattern ?? '*';
 }

@@ -10,7 +10,7 @@ const MOST_LINKS = 40;
  * `snapshots/x/m.onnx` leads to `blobs/1`, and `config.json` is only next to the link.
  */
 export function listModelFolders(model: string): string[] {
-  // As it was given: what is found there is shown by a path that the person knows.
+  // As it was given: files found there are shown by the path that the user wrote.
   const folders = [dirname(model)];
   let path = resolve(model);
   for (let links = 0; links < MOST_LINKS && isLink(path); links++) {

@@ -10,7 +10,7 @@ import { describeScores } from '../../ops/scores/scores.js';
 import { defined } from '../../values.js';
 import type { ModelConfigs } from './config-files.js';
 
-/** Model information that holds preprocessing, and who said it. */
+/** Holds model information with preprocessing, and the source of each part. */
 export interface Preprocessed {
   readonly info: ModelInfo;
   /** Where each part of `info.preprocess` comes from. */
@@ -18,7 +18,7 @@ export interface Preprocessed {
 }
 
 /**
- * What is known of a model's preprocessing beside options, the strongest first. What was guessed when a file was written
+ * Lists the sources of a model's preprocessing other than options, the strongest first. A guess stored in a file
  * is a guess still, and comes last; but it is the same one, whatever the written graph looks like.
  */
 export function listKnownLayers(
@@ -34,7 +34,7 @@ export function listKnownLayers(
   ];
 }
 
-/** A model's information with its preprocessing and classes. Files that speak of another model are told of in `notes`. */
+/** A model's information with its preprocessing and classes. `notes` lists files that describe another model. */
 export function applyPreprocess(
   graph: Graph,
   info: ModelInfo,

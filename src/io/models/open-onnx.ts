@@ -1,5 +1,5 @@
 /*
- * From the bytes of an ONNX file to a classifier as the verbs handle it: one input of float32 images [N, C, H, W], one
+ * From the bytes of an ONNX file to a classifier for the workflows: one input of float32 images [N, C, H, W], one
  * first output [N, classes], ONNX's own operators of one version. What was changed on the way becomes notes.
  */
 

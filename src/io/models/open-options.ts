@@ -15,15 +15,15 @@ export interface OpenOptions {
    * architecture's usual size.
    */
   readonly inputSize?: readonly [number, number];
-  /** Channels of the images, where the graph leaves them open. Default: told from its first convolution, else 3. */
+  /** Channels of the images, where the graph leaves them open. Default: derived from its first convolution, else 3. */
   readonly channels?: number;
-  /** Order of the axes of the file's images. Default: told from their sizes, else from the nodes that read them. */
+  /** Order of the axes of the file's images. Default: derived from their sizes, else from the nodes that read them. */
   readonly layout?: 'nchw' | 'nhwc';
-  /** The output that holds the scores. Default: told from names, the end of the graph and what it is computed by. */
+  /** The output that holds the scores. Default: derived from names, the end of the graph and what it is computed by. */
   readonly outputName?: string;
   /** What the model is for; a graph of one output column cannot tell. Default: `classification`. */
   readonly task?: Task;
-  /** Preprocessing that is known better than the file knows it. */
+  /** Preprocessing that replaces the file's. */
   readonly preprocess?: PreprocessOptions;
   /** How tensor-train layers of a state dict run. Default: `rebuilt`. */
   readonly execution?: 'factored' | 'rebuilt';

@@ -7,7 +7,7 @@ import type { ModelConfigs } from './config-files.js';
 import type { OpenOptions } from './open-options.js';
 
 /**
- * A graph with its scores first, the model's information with what a person said of them, and notes. An option is stronger
+ * Returns a graph with its scores first, the model's information with the user's choice, and notes. An option is stronger
  * than what the file remembers of an earlier one.
  *
  * @throws UsageError for an output that is not there or can hold no scores.
