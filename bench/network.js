@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeTorch } from '../dist/formats/torch/write.js';
 import { buildVgg } from '../dist/models/vgg.js';
-import { sizeOf } from '../dist/tensor/dims.js';
+import { countElements } from '../dist/tensor/dims.js';
 import { seeded } from '../dist/tensor/random.js';
 import { tensor } from '../dist/tensor/tensor.js';
 
@@ -27,7 +27,7 @@ const PREFIX = 'vgg16.';
 /** Uniform numbers of a stream of their own. */
 export function uniform(dims, from, to, stream) {
   const random = seeded(SEED, stream);
-  const data = new Float32Array(sizeOf(dims));
+  const data = new Float32Array(countElements(dims));
   for (let i = 0; i < data.length; i++) data[i] = random.uniform(from, to);
   return tensor('float32', dims, data);
 }
@@ -47,7 +47,7 @@ function stateDict() {
   const add = (name, dims, from, to) => state.set(PREFIX + name, uniform(dims, from, to, state.size));
   // He et al. 2015, arXiv:1502.01852: activations keep their size through the layers.
   const layer = (path, dims) => {
-    const bound = Math.sqrt(6 / sizeOf(dims.slice(1)));
+    const bound = Math.sqrt(6 / countElements(dims.slice(1)));
     add(`${path}.weight`, dims, -bound, bound);
     add(`${path}.bias`, dims.slice(0, 1), -0.1, 0.1);
   };

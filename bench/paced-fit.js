@@ -1,4 +1,4 @@
-/** `fit` itself, held before each step until it is told to go on: what is timed is what training really does. */
+/** `fit` itself, held before each step until it is released: what is timed is what a training really does. */
 import { tensor } from '../dist/tensor/tensor.js';
 import { fit } from '../dist/train/fit.js';
 import { adam } from '../dist/train/optimizers.js';
@@ -49,8 +49,8 @@ export function pacedFit(graph, { engine, trains, inputs, labels, batch, learnin
     schedule: constant(learningRate),
     epochs: Number.MAX_SAFE_INTEGER,
     batch,
-    onProgress({ stage }) {
-      if (stage === 'train' && --stepsLeft === 0) finished();
+    onProgress({ phase }) {
+      if (phase === 'train' && --stepsLeft === 0) finished();
     },
   });
   // A failure is reported by whoever waits next, in `run` or `stop`.

@@ -4,11 +4,11 @@ import { int64, tensor, zeros } from '../dist/tensor/tensor.js';
 import { adam } from '../dist/train/optimizers.js';
 import {
   buildStepGraph,
-  gradientName,
-  initializersNamed,
+  findInitializers,
+  getGradientName,
+  getUpdatedName,
   LOSS,
   TARGET,
-  updatedName,
 } from '../dist/train/step-graph.js';
 import {
   agree,
@@ -68,14 +68,14 @@ function compareSteps(graph, names, { results, statistics }, theirs) {
   };
   note('loss', 'Loss', relativeDistance(results[LOSS].data, theirs.get('loss').data), MEAN_TOLERANCE);
   for (const name of statistics) {
-    const distance = relativeDistance(results[updatedName(name)].data, theirs.get(`updated/${name}`).data);
+    const distance = relativeDistance(results[getUpdatedName(name)].data, theirs.get(`updated/${name}`).data);
     note('statistics', `Running statistic ${name}`, distance, MEAN_TOLERANCE);
   }
   const optimizer = adam();
   for (const [{ name }, before] of graph.initializers) {
     if (!names.has(name)) continue;
     const gradient = theirs.get(`gradient/${name}`).data;
-    const distance = relativeDistance(results[gradientName(name)].data, gradient);
+    const distance = relativeDistance(results[getGradientName(name)].data, gradient);
     note('gradients', `Gradient of ${name}`, distance, GRADIENT_TOLERANCE);
     const parameter = before.data.slice();
     optimizer.update(parameter, gradient, optimizer.init(parameter.length), { step: 1, learningRate: LEARNING_RATE });
@@ -164,7 +164,7 @@ export const headEpoch = {
   prepare(context) {
     const { graph: whole } = context.network;
     const names = trainedNames(whole, '.classifier.');
-    const { suffix: graph } = splitFrozenPrefix(whole, new Set(initializersNamed(whole, names)));
+    const { suffix: graph } = splitFrozenPrefix(whole, new Set(findInitializers(whole, names)));
     return prepareTraining(context, {
       task: 'head-training',
       graph,

@@ -1,6 +1,6 @@
 /**
- * Tensor trains a second of the study's 512×25088 layer. Ours measures the error of the train as well, which rebuilds the
- * weight; the plain algorithm does not.
+ * Tensor trains a second of the 512×25088 layer. Ours measures the error of the train as well, which reconstructs
+ * the weight; the plain algorithm does not.
  */
 import { decomposeWeight } from '../dist/decompose/tt-weight.js';
 import { engineProducts } from '../dist/engine/matrix-products.js';
@@ -11,7 +11,7 @@ const REQUEST = { layout: 'tt', outModes: [16, 32], inModes: [112, 224], bonds: 
 
 export const ttSvd = {
   name: 'ttSvd',
-  title: 'TT-SVD of 512×25088, bonds 16, 100, 150',
+  title: 'TT-SVD of 512×25088, ranks 16, 100, 150',
   unit: 's',
   amount: 1,
   rounds: 3,

@@ -10,7 +10,7 @@ function formatMapFigures({ layer, images, pearson, lowest }: MapFigures): strin
   return `Maps at ${layer}, ${images} images: correlation ${formatDecimal(pearson.mean)} on average, median ${formatDecimal(pearson.median)}${least}`;
 }
 
-/** A comparison for a terminal: the verdict, and the table behind it. */
+/** Formats a comparison for a terminal: the verdict, then the table of figures. */
 export function formatComparison(comparison: Comparison): string {
   const { accuracy, maps, flips, models, predictions } = comparison;
   const changed = accuracy?.doubt === undefined ? predictions.changed : undefined;

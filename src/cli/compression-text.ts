@@ -49,7 +49,7 @@ function formatSizes({ before, after, ratio }: SizeChange): string {
       row('parameters', formatInteger(before.parameters), formatInteger(after.parameters), ratio.parameters),
       row('file', formatFileSize(before), formatFileSize(after), ratio.onnxBytes),
       row('file, gzipped', formatByteSize(before.gzipBytes), formatByteSize(after.gzipBytes), ratio.gzipBytes),
-      row('multiply-adds', formatEngineering(before.multAdds), formatEngineering(after.multAdds), ratio.multAdds),
+      row('MACs', formatEngineering(before.multAdds), formatEngineering(after.multAdds), ratio.multAdds),
     ],
   );
 }

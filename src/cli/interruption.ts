@@ -18,7 +18,7 @@ export interface InterruptionReport {
   readonly resume?: string;
 }
 
-/** The work folder of a command, as its verb chooses it. */
+/** Returns the work folder of a command, as its workflow chooses it. */
 export function getWorkFolder(command: string, model: string, wanted: string | undefined): string {
   return wanted ?? join('shibori-out', command, basename(model, extname(model)));
 }

@@ -28,7 +28,7 @@ function buildProgram(output: OutputConfiguration): Command {
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError('(add --help for what this command takes)')
     .addHelpText('after', '\nStart with: shibori demo');
-  // Each imports its verb when it runs: help and mistakes are answered without loading an engine.
+  // Each imports its workflow when it runs: help and mistakes are answered without loading an engine.
   for (const command of [
     summaryCommand(),
     evaluateCommand(),

@@ -2,7 +2,7 @@ import pc from 'picocolors';
 import { withOldKeys } from './json-keys.js';
 import { withFlags, withFlagsInMessages } from './option-names.js';
 
-/** What every command knows about where it prints. */
+/** Describes where a command prints. */
 export interface Output {
   /** Machine-readable output was asked for: one JSON document on standard output, nothing else. */
   readonly json: boolean;

@@ -13,7 +13,7 @@ import type { CommonOptions } from './options.js';
 import { createProcessOutput, type Output, printJson } from './output.js';
 import { createProgress } from './terminal/progress.js';
 
-/** Where a command prints, and the context its verb runs in: progress, warnings, Ctrl-C. */
+/** Describes where a command prints, and the context its workflow runs in: progress, warnings, Ctrl-C. */
 export interface RunningCommand {
   readonly output: Output;
   readonly context: RunContext;
@@ -21,7 +21,7 @@ export interface RunningCommand {
   finish(): void;
 }
 
-/** Time for a command that saves its results on the way to come to an end after Ctrl-C. */
+/** Sets the time in which a command that saves its results on the way must end after Ctrl-C. */
 const GRACE_MS = 4000;
 
 /** The command that runs in this process. */
@@ -71,7 +71,7 @@ export function startCommand(
     clear();
     output.note('Stopping … (Ctrl-C again: at once)');
     controller.abort();
-    // Results that are saved on the way are whole at any moment; only a training has something to save at the end.
+    // Results that are saved on the way are whole at any time; only a training has something to save at the end.
     if (interruption.resume === 'same') setTimeout(() => exitInterrupted(output.json), GRACE_MS).unref();
   };
   process.on('SIGINT', interrupt);

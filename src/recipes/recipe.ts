@@ -17,7 +17,7 @@ export {
 
 const positiveIntegerSchema = z.number().int().positive();
 
-/** How one layer is squeezed. */
+/** Describes how one layer is decomposed. */
 export const layerPlanSchema = z
   .strictObject({
     layout: z.enum(['tt', 'tt-matrix']).default('tt'),
@@ -69,7 +69,7 @@ const explainSchema = z.strictObject({
   images: z.array(z.union([z.number().int().nonnegative(), z.string()])).optional(),
 });
 
-/** A whole study. */
+/** Describes a whole recipe. */
 export const recipeSchema = z.strictObject({
   model: z.string().optional(),
   arch: z.string().optional(),
@@ -83,7 +83,7 @@ export const recipeSchema = z.strictObject({
   output: z.string().optional(),
 });
 
-/** A study, parsed and with its defaults. */
+/** Describes a recipe, parsed and with its defaults. */
 export type Recipe = z.infer<typeof recipeSchema>;
 /** Describes a recipe as it is written: what has a default may be left out. */
 export type RecipeInput = z.input<typeof recipeSchema>;
@@ -97,7 +97,7 @@ function unwrapSchema(schema: unknown): unknown {
   return unwrapSchema(schema.in instanceof z.ZodTransform ? schema.out : schema.in);
 }
 
-/** The keys that a schema knows at a path, for suggestions. */
+/** Lists the keys that a schema has at a path, for suggestions. */
 function listKnownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   let current = unwrapSchema(schema);
   for (const key of path) {

@@ -113,7 +113,7 @@ const partial: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
 );
 
 /**
- * A whole training: what the model begins as, and its stages one after the other. What stands beside `stages` holds for
+ * A whole training: what the model begins as, and its stages one after the other. What stands next to `stages` holds for
  * each of them that does not say otherwise; without `stages` there is one.
  */
 export const trainSchema = z
@@ -127,7 +127,7 @@ export const trainSchema = z
       // The old name.
       .transform((head) => (head === 'study' ? 'compact' : head))
       .optional(),
-    /** `scratch`: every parameter begins anew. */
+    /** `scratch`: every parameter is drawn again. */
     init: z.enum(['pretrained', 'scratch']).default('pretrained'),
     stages: z.array(z.strictObject(partial)).min(1).optional(),
   })

@@ -57,7 +57,7 @@ export function listComparedValues(student: Graph, distillation: Distillation | 
   return distillation && comparesActivations(distillation) ? [findTeacherLayer(student, 'student', distillation)] : [];
 }
 
-/** The value that is compared. Throws when a graph has none of that name, or nobody said which. */
+/** Returns the value that is compared. Throws when a graph has none of that name, or no name is given. */
 function findTeacherLayer(graph: Graph, which: 'teacher' | 'student', { layer }: Distillation): Value {
   if (!layer)
     throw new ShiboriError('Distillation of features or maps needs to know the layer.', { code: 'training-failed' });
@@ -113,7 +113,7 @@ function standardizeMaps(b: GraphBuilder, maps: Value): Value {
 }
 
 /**
- * Adds what a student loses against its teacher beside the targets: features and maps; `undefined` when neither counts.
+ * Adds what a student loses against its teacher in addition to the targets: features and maps; `undefined` when neither counts.
  *
  * @param student its inference graph, of which `of` tells the values in the graph that is built.
  */
@@ -187,7 +187,7 @@ function* iterateRecordSlices(
 const countRecordElements = (parts: readonly RecordPart[]): number =>
   parts.reduce((sum, [, dims]) => sum + countElements(dims), 0);
 
-/** Everything a batch was told, a record for each image. */
+/** Holds everything that is given for a batch, a record for each image. */
 function packRecords(parts: readonly RecordPart[], found: NamedTensors, count: number): Float32Array {
   const records = new Float32Array(count * countRecordElements(parts));
   for (const [[name], row, start, size] of iterateRecordSlices(parts, count)) {

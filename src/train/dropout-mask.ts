@@ -7,7 +7,7 @@ const NEGLIGIBLE = 2 ** -40;
 /**
  * Fills a mask with zeros, each with probability `ratio`, and 1 / (1 − ratio) elsewhere.
  *
- * A number is below the ratio as soon as its first differing bits are: a ratio of one half is told by one random bit an
+ * A number is below the ratio as soon as its first differing bits are: a ratio of one half is decided by one random bit an
  * element, others by eight, and one element in 256 needs eight more.
  */
 export function fillDropoutMask(mask: Float32Array, ratio: number, random: RandomStream): void {

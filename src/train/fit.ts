@@ -4,7 +4,7 @@
  * The graph is split where the first trained parameter acts. The frozen prefix runs once for each image and view and is
  * kept; a step is one run of a graph that holds forward, loss and gradients of the suffix, and one optimizer update in
  * place. Everything random is drawn from streams keyed by (seed, epoch or step), so that a training that was interrupted
- * goes on to the same result, bit for bit.
+ * continues to the same result, bit for bit.
  */
 
 import type { Engine } from '../engine/engine.js';
@@ -58,12 +58,12 @@ export interface FitOptions extends Omit<StepSettings, 'seed'> {
   readonly store?: (elements: number, prefix: Graph) => FeatureStore;
   /** The same for the validation images, view 0 only. */
   readonly validationStore?: (elements: number, prefix: Graph) => FeatureStore;
-  /** A training that is found there is gone on with. */
+  /** A training that is found there is resumed. */
   readonly checkpoint?: CheckpointStore;
   /** Seconds between checkpoints; one is written after each epoch, too. Default: 30. */
   readonly checkpointSeconds?: number;
   /**
-   * What makes this training different from another beside the model's numbers, the trained names and the options that
+   * What makes this training different from another, apart from the model's numbers, the trained names and the options that
    * are numbers or names, which are compared anyway: a checkpoint of another training is refused.
    */
   readonly fingerprint?: string;
@@ -81,9 +81,9 @@ export interface FitOptions extends Omit<StepSettings, 'seed'> {
   readonly before?: ValidationResult | 'skip';
   /** Called with what the model measures before the training. */
   readonly onBefore?: (measured: ValidationResult) => void | Promise<void>;
-  /** Told after each step, and as features and validation go on. */
+  /** Called after each step, and as features and validation proceed. */
   readonly onProgress?: (progress: FitProgress) => void;
-  /** Told after each epoch, before its checkpoint is written. */
+  /** Called after each epoch, before its checkpoint is written. */
   readonly onEpoch?: (record: EpochRecord) => void | Promise<void>;
   /** Ends the training after the step at hand, with a checkpoint saved. */
   readonly signal?: AbortSignal;

@@ -35,7 +35,7 @@ export function requireRow<Row>(what: string, table: Readonly<Record<string, Row
 }
 
 /**
- * The schema of a choice as people write it: `sgd`, or `{ name: sgd, momentum: 0.9 }`. An unknown name or option is told
+ * The schema of a choice as people write it: `sgd`, or `{ name: sgd, momentum: 0.9 }`. An unknown name or option is reported
  * of with the nearest known one.
  */
 export function buildChoiceSchema(what: string, table: Readonly<Record<string, NamedOptions<unknown, never>>>) {

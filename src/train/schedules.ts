@@ -1,6 +1,6 @@
 /*
  * Learning rates over the steps of a training, as torch.optim.lr_scheduler gives them. All are closed formulas of the
- * step, so that an interrupted training needs no state to go on.
+ * step, so that an interrupted training needs no state to be resumed.
  */
 import { z } from 'zod';
 import { UsageError } from '../errors.js';

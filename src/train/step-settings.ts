@@ -37,7 +37,7 @@ export interface StepSettings {
   readonly batchNorm?: BatchNormMode;
   /** `false`: Dropout passes everything on. Default: true. */
   readonly dropout?: boolean;
-  /** Who is learnt from beside the labels. Default: nobody. */
+  /** The teacher that is learnt from in addition to the labels. Default: none. */
   readonly distillation?: Distillation;
 }
 

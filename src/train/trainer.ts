@@ -20,7 +20,7 @@ import { collectResultWeights, listNamedArrays, restoreArrays, type Weights, wit
 /** Second key of the random streams that the order of images is drawn from. */
 const ORDER_STREAM = 1;
 
-/** Told of as a training goes on. */
+/** Describes the progress of a training. */
 export interface FitProgress {
   /** `features`: the frozen prefix is being computed; `train`: steps; `validate`. */
   readonly phase: 'features' | 'train' | 'validate';
@@ -39,7 +39,7 @@ export interface FitProgress {
   readonly waitingShare?: number;
 }
 
-/** What decides how a training goes, beside the graph and the data. */
+/** Lists what decides how a training runs, apart from the graph and the data. */
 export interface TrainerOptions extends StepSettings {
   readonly engine: Engine;
   readonly schedule: Schedule;
@@ -53,7 +53,7 @@ export interface TrainerOptions extends StepSettings {
   readonly patience?: number;
   /** Which weights are the result: of the best epoch on the validation images, or of the last. */
   readonly keep: 'best' | 'last';
-  /** What the model measures before the training; `skip`: nothing that is worth keeping. Default: it is measured. */
+  /** What the model measures before the training; `skip`: its results are of no use. Default: it is measured. */
   readonly before?: ValidationResult | 'skip';
   readonly onProgress?: (progress: FitProgress) => void;
   readonly onBefore?: (measured: ValidationResult) => void | Promise<void>;
@@ -273,7 +273,7 @@ export class Trainer {
       history: [...p.history, record],
       ...defined({ best }),
     };
-    // Told of first: if the process dies in between, the epoch is done and told of once more, and none is left out.
+    // Reported first: if the process dies in between, the epoch is done and reported again, and none is left out.
     await this.#options.onEpoch?.(record);
     await this.#save();
     return true;

@@ -31,7 +31,7 @@ export interface Features {
   /**
    * Computes what is missing of a view.
    *
-   * @param onProgress told how many images are done, and how long and in which share of the time images were waited for.
+   * @param onProgress receives how many images are done, and how long and in which share of the time images were waited for.
    * @returns false when the signal ended it; what was computed by then is kept.
    */
   fill(view: number, onProgress: (done: number, wait: ImageWait) => void, signal?: AbortSignal): Promise<boolean>;
@@ -40,7 +40,7 @@ export interface Features {
   dispose(): Promise<void>;
 }
 
-/** The images themselves, loaded anew for each batch: every epoch has a view of its own. */
+/** Returns the images themselves, loaded again for each batch: every epoch has a view of its own. */
 export function createImageFeatures(data: TrainingData): Features {
   return {
     data,
@@ -71,7 +71,7 @@ export function createCachedFeatures(
   let session: Session | undefined;
 
   // Chunks are the same whatever is missing of them: a runtime may round a batch of another size differently, and an
-  // interrupted training could not go on to the same bits.
+  // interrupted training could not be resumed to the same bits.
   const chunks = range(Math.ceil(data.count / PREFIX_BATCH)).map((i) =>
     range(Math.min(PREFIX_BATCH, data.count - i * PREFIX_BATCH)).map((k) => i * PREFIX_BATCH + k),
   );

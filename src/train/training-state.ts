@@ -40,7 +40,7 @@ export type EpochRecord = z.infer<typeof epochSchema>;
 /** The numbers of a checkpoint. */
 export type TrainingProgress = z.infer<typeof progressSchema>;
 
-/** A training that can be gone on with. */
+/** Holds a training that can be resumed. */
 export interface TrainingState {
   readonly progress: TrainingProgress;
   /** Parameters, statistics, optimizer state (`adam/m/NAME`) and best parameters (`best/NAME`), by name. */

@@ -58,7 +58,7 @@ export interface Stepper {
 interface CompiledStep {
   readonly built: StepGraph;
   readonly session: Session;
-  /** Filled anew for each batch. */
+  /** Filled again for each batch. */
   readonly masks: readonly Tensor<'float32'>[];
 }
 
@@ -108,7 +108,7 @@ function countCorrect(scores: Tensor<'float32'>, labels: readonly number[], clas
  * @param weights its parameters and running statistics; fed without a copy.
  */
 export function createStepper(engine: Engine, graph: Graph, weights: Weights, settings: StepSettings): Stepper {
-  const { parameters, statistics, optimizerStates: moments, averages } = weights;
+  const { parameters, statistics, optimizerStates, averages } = weights;
   const { optimizer, seed, clip = {}, labelSmoothing = 0, averaging, distillation } = settings;
   const teacher = distillation && openTeacher(engine, distillation);
   const inputName = graph.inputs[0]?.name ?? '';
@@ -186,7 +186,7 @@ export function createStepper(engine: Engine, graph: Graph, weights: Weights, se
       for (const [name, { data, dims }] of parameters) {
         const gradient = pending.get(name);
         const { rate = 1, weightDecay } = settings.groups?.({ name, dims }) ?? {};
-        optimizer.update(data, gradient?.data ?? new Float32Array(data.length), moments.get(name) ?? {}, {
+        optimizer.update(data, gradient?.data ?? new Float32Array(data.length), optimizerStates.get(name) ?? {}, {
           step: step + 1,
           learningRate: learningRate * rate,
           gradientScale,

@@ -17,7 +17,7 @@ const VALIDATION_BATCH = 256;
 /**
  * Mean negative log-likelihood (nats) and top-1 (percent) of an inference graph on features of view 0.
  *
- * @param onProgress told how many images are done, of how many, and how long they were waited for.
+ * @param onProgress receives how many images are done, of how many, and how long they were waited for.
  * @returns `undefined` when the signal ended it.
  */
 export async function validate(

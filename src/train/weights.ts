@@ -47,13 +47,13 @@ export function collectResultWeights({ parameters, statistics, averages }: Weigh
 
 /** Every array of a training under the name that checkpoints give it: `NAME`, `adam/m/NAME`, `average/NAME`. */
 export function listNamedArrays(
-  { parameters, statistics, optimizerStates: moments, averages }: Weights,
+  { parameters, statistics, optimizerStates, averages }: Weights,
   optimizer: Optimizer,
 ): Map<string, Float32Array> {
   const all = new Map<string, Float32Array>();
   for (const [name, { data }] of [...parameters, ...statistics]) all.set(name, data);
   for (const [name, { data }] of averages) all.set(`average/${name}`, data);
-  for (const [name, state] of moments) {
+  for (const [name, state] of optimizerStates) {
     for (const [key, values] of Object.entries(state)) all.set(`${optimizer.name}/${key}/${name}`, values);
   }
   return all;

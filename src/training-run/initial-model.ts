@@ -35,7 +35,7 @@ export async function openOrCreateModel(
   const [height = 224, width = 224] = options.inputSize ?? [];
   if (height !== width) throw new UsageError(`${name} is made for square images, found ${height}×${width}.`);
   const shape = findVggShape(name, countHeadClasses(head, dataset), height);
-  // Hidden layers that another head is going to replace are not worth a hundred million random numbers.
+  // Hidden layers that another head is going to replace do not need a hundred million random numbers.
   const graph = buildInitialVgg(head === 'compact' ? { ...shape, classifier: [] } : shape, seed);
   const classes = dataset.source.classes.map((found) => found.name);
   return { graph, info: { architecture: 'vgg', classes }, notes: [], isFresh: true };

@@ -10,7 +10,7 @@ import { computePredictedClasses } from '../metrics/accuracy.js';
  * Gives images without labels the classes that a teacher predicts, to be learnt from and to be counted; images with labels
  * stay as they are. An image that cannot be read keeps no label.
  *
- * @throws UsageError for images without labels where nobody teaches.
+ * @throws UsageError for images without labels where there is no teacher.
  */
 export async function labelByTeacher(
   dataset: Dataset,

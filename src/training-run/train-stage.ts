@@ -34,13 +34,13 @@ const STEPS_PER_RECORD = 20;
 export const getCheckpointFile = (folder: string, stage: number): string =>
   join(folder, stage === 0 ? 'checkpoint.safetensors' : `checkpoint-${stage + 1}.safetensors`);
 
-/** The checkpoint of a stage, which is only looked at in order to go on. */
+/** Holds the checkpoint of a stage, which is only read to resume it. */
 export interface StageCheckpoint extends CheckpointStore {
-  /** The step it was found at; 0 for a stage that starts anew. */
+  /** The step it was found at; 0 for a stage that starts from the beginning. */
   resumedAt(): number;
 }
 
-/** @param onFirstSave called before the first checkpoint of a stage that starts anew is written. */
+/** @param onFirstSave called before the first checkpoint of a stage that starts from the beginning is written. */
 export function openStageCheckpoint(
   folder: string,
   stage: number,
@@ -85,7 +85,7 @@ export interface StagePlace {
   readonly teacher?: Graph;
   /** What the model measures before the stage, where that is known; `skip` for fresh parameters. */
   readonly before?: ValidationResult | 'skip';
-  /** Told of the path of each image that cannot be read. */
+  /** Called with the path of each image that cannot be read. */
   readonly onSkipped: (path: string) => void;
 }
 
@@ -199,7 +199,7 @@ export async function trainStage(
     });
     await log?.flush();
   };
-  // More epochs than before is the same training, gone on with. So is one with other patience, but not one that had none:
+  // More epochs than before is the same training, continued. So is one with other patience, but not one that had none:
   // it did not keep its best parameters.
   const { epochs: _, patience, ...rest } = plan;
   const same = { ...rest, stopsEarly: patience !== undefined };

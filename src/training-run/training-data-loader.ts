@@ -26,9 +26,9 @@ export interface LoadedTrainingData extends TrainingData {
 }
 
 /**
- * Decodes, augments and normalises a data set's images. One that cannot be read loses its label and is told of once.
+ * Decodes, augments and normalises a data set's images. One that cannot be read loses its label and is reported once.
  *
- * @param workers threads that load images, as in `VerbContext`.
+ * @param workers threads that load images, as in `RunContext`.
  */
 export function openTrainingData(
   dataset: Dataset,
@@ -66,7 +66,7 @@ export async function listFeatureKeyParts(
   const count = source.items.length;
   const sampled = range(Math.min(count, SAMPLED_IMAGES)).map((i) => Math.floor((i * count) / SAMPLED_IMAGES) % count);
   const bytes = await Promise.all(
-    // One that cannot be read is told of when its turn comes.
+    // One that cannot be read is reported when its turn comes.
     sampled.map((index) => source.read(index).catch(() => new Uint8Array(0))),
   );
   return [
@@ -78,7 +78,7 @@ export async function listFeatureKeyParts(
   ];
 }
 
-/** Opens the stores of one training's frozen features: on disk where that is worth it, otherwise in memory. */
+/** Opens the stores of one training's frozen features: on disk where that saves time, otherwise in memory. */
 export class FeatureCache {
   readonly #root = join(getCacheFolder(), 'features');
   /** Bytes of this training's stores, by folder: none makes room for the other. */

@@ -38,7 +38,7 @@ async function readKeptLines(file: string, lastStep: number): Promise<string> {
  * Opens a log when its first line comes: a training that is refused leaves the files of the one before untouched.
  *
  * @param file `metrics.jsonl`; the event files go into its folder.
- * @param resumedAt the step that the training goes on from, 0 for a new one.
+ * @param resumedAt the step that the training is resumed from, 0 for a new one.
  */
 export function openMetricsLog(file: string, resumedAt: () => number): MetricsLog {
   const folder = dirname(file);
@@ -66,7 +66,7 @@ export function openMetricsLog(file: string, resumedAt: () => number): MetricsLo
   return {
     add(step, scalars) {
       inLine = inLine.then(() => write(step, scalars));
-      // Told of by the next `flush`.
+      // Reported by the next `flush`.
       inLine.catch(() => {});
     },
     flush: () => inLine,

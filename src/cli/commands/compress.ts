@@ -148,7 +148,7 @@ export function compressCommand(): Command {
     .optionsGroup('Goal (one of them):')
     .option('--params <amount>', 'parameters that may be left, such as 10% or 2.8M')
     .option('--size <amount>', 'bytes of the ONNX file, such as 4MB or 25%')
-    .option('--macs <amount>', 'multiply-adds of one image, such as 40% or 1.2G')
+    .option('--macs <amount>', 'MACs of one image, such as 40% or 1.2G')
     .option('--max-accuracy-drop <points>', 'points of top-1 that may be lost')
     .option('--max-error <share>', 'relative error of the outputs, such as 1%')
     .optionsGroup('Output:')

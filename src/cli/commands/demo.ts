@@ -12,7 +12,7 @@ import { startCommand } from '../start-command.js';
 /** `shibori demo` */
 export function demoCommand(): Command {
   const command = new Command('demo')
-    .description('run the whole study in miniature, in under two minutes: train a small network, compress it, compare')
+    .description('run the whole recipe in miniature, in under two minutes: train a small network, compress it, compare')
     .option('-o, --output <folder>', 'where everything goes (default: shibori-out/demo)')
     .option('--seed <n>', SEED_HELP, parseNonNegativeInteger);
   return addCommonOptions(command, 'shibori demo').action(

@@ -20,7 +20,7 @@ interface RunCommandOptions extends CommonOptions {
 /** `shibori run RECIPE.yaml` */
 export function runCommand(): Command {
   const command = new Command('run')
-    .description('run a study that a recipe declares: evaluate, explain, compress, fine-tune, compare')
+    .description('run the steps that a recipe declares: evaluate, explain, compress, fine-tune, compare')
     .argument('<recipe>', 'YAML file, such as recipes/tiny-imagenet-vgg16.yaml')
     .option('--model <file>', "use this model instead of the recipe's")
     .option('--weights <key>', 'weights of a checkpoint to use, such as model_ema')

@@ -17,7 +17,7 @@ function formatNameList(names: readonly string[]): string {
 /** `shibori summary MODEL` */
 export function summaryCommand(): Command {
   const command = new Command('summary')
-    .description('list layers: output shapes, parameters, multiply-adds, sizes')
+    .description('list layers: output shapes, parameters, MACs, sizes')
     .argument('<model>', '.onnx, .pt/.pth/.ckpt/.th or .safetensors file')
     .option(
       '--train <patterns>',

@@ -32,7 +32,7 @@ export function sweepCommand(): Command {
     .optionsGroup('Sizes (of one kind):')
     .option('--params <amounts>', 'parameters, such as 5%,10%,20% (default: 3% to 60%, eight of them)', parsePatterns)
     .option('--size <amounts>', 'bytes of the ONNX file, such as 2MB,4MB', parsePatterns)
-    .option('--macs <amounts>', 'multiply-adds of one image, such as 20%,40%', parsePatterns)
+    .option('--macs <amounts>', 'MACs of one image, such as 20%,40%', parsePatterns)
     .optionsGroup('Output:')
     .option('-o, --output <folder>', 'models, report.html, report.json (default: shibori-out/sweep/MODEL)')
     .option('--jobs <n>', 'models made at the same time (default: by cores and memory)', parsePositiveInteger);

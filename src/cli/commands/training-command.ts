@@ -71,7 +71,7 @@ export interface TrainingOptions extends CommonOptions, ModelOptions, ImageOptio
   readonly output?: string;
 }
 
-/** The study's: crops of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered. */
+/** Lists the defaults: crops of 56 of 64 pixels at the least, mirrored half of the time, saturation and hue jittered. */
 const DEFAULT_AUGMENTATION = {
   randomResizedCrop: { scale: [(56 / 64) ** 2, 1], ratio: [3 / 4, 4 / 3] },
   horizontalFlip: 0.5,

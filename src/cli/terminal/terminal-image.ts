@@ -5,11 +5,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Ways to show a picture in a terminal. */
 export type TerminalGraphics = 'kitty' | 'iterm2' | 'blocks' | 'none';
 
-/** What the terminal of this environment can show. A guess from what terminals say of themselves; `none` if in doubt. */
+/** Guesses what the terminal can show from the environment variables that terminals set; `none` if they do not tell. */
 export function detectTerminalGraphics(env: Environment = process.env): TerminalGraphics {
   const term = env.TERM ?? '';
   if (term === 'dumb') return 'none';
-  // Multiplexers swallow pictures unless told otherwise, but pass colours on. Their variables outlive the terminal's own.
+  // Multiplexers swallow pictures unless configured otherwise, but pass colours on. Their variables outlive the terminal's own.
   const multiplexed = env.TMUX !== undefined || env.STY !== undefined || /^(screen|tmux)/.test(term);
   if (!multiplexed) {
     if (env.KITTY_WINDOW_ID !== undefined || term === 'xterm-kitty' || term === 'xterm-ghostty') return 'kitty';
