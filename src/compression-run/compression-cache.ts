@@ -5,6 +5,7 @@ import type { LayerOutcome } from '../compression/layer-outcome.js';
 import { schemeNames } from '../compression/schemes/decomposition-scheme.js';
 import { schemes } from '../compression/schemes/scheme-table.js';
 import type { SensitivityCache } from '../compression/sensitivity-analysis.js';
+import type { OriginalMaps } from '../evaluation/original-maps.js';
 import type { WorkCache } from '../io/work-cache.js';
 import { type Matrix, matrix } from '../linalg/matrix.js';
 import { expectFloat32, type Tensor, tensor } from '../tensor/tensor.js';
@@ -150,6 +151,30 @@ export async function readOrComputePredictions(
   const tensors = new Map<string, Tensor>(made.logProbabilities.map((batch, i) => [`${i}`, batch]));
   await memory.write(name, { images: made.images, accuracy: made.accuracy, batches: tensors.size }, tensors);
   return made;
+}
+
+const mapsSchema = z.object({
+  layer: z.string(),
+  images: z.array(z.object({ index: z.number(), file: z.string(), target: z.number() })),
+});
+
+/** Reads the maps that were kept under a name, or computes and keeps them. */
+export async function readOrComputeMaps(
+  memory: WorkCache,
+  name: string,
+  compute: () => Promise<OriginalMaps>,
+): Promise<OriginalMaps> {
+  const found = await memory.read(name, mapsSchema);
+  if (found) {
+    const { layer, images } = found.value;
+    const getMap = (i: number) => expectFloat32(found.tensors.get(`${i}`), `Map ${i}`);
+    return { layer, images: images.map((image, i) => ({ ...image, map: getMap(i) })) };
+  }
+  const { layer, images } = await compute();
+  const tensors = new Map<string, Tensor>(images.map(({ map }, i) => [`${i}`, map]));
+  const plain = images.map(({ index, file, target }) => ({ index, file, target }));
+  await memory.write(name, { layer, images: plain }, tensors);
+  return { layer, images };
 }
 
 /** What a candidate lost, kept under a name or measured now. */

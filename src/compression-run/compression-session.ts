@@ -13,6 +13,7 @@ import { getEngine, type RunContext } from '../context/run-context.js';
 import type { Engine } from '../engine/engine.js';
 import { formatSuggestion, ShiboriError, UsageError } from '../errors.js';
 import { measureModelSize } from '../evaluation/model-size.js';
+import { computeOriginalMaps, type OriginalMaps } from '../evaluation/original-maps.js';
 import { findSpatialLayers } from '../explain/layers.js';
 import type { Graph } from '../graph/model.js';
 import { matchesPattern } from '../graph/module-path.js';
@@ -26,7 +27,12 @@ import type { Tensor } from '../tensor/tensor.js';
 import { computeWeightsDigest } from '../train/weights.js';
 import { listFeatureKeyParts } from '../training-run/training-data-loader.js';
 import { defined } from '../values.js';
-import { createSensitivityCache, readOrComputePredictions, readOrMeasureLoss } from './compression-cache.js';
+import {
+  createSensitivityCache,
+  readOrComputeMaps,
+  readOrComputePredictions,
+  readOrMeasureLoss,
+} from './compression-cache.js';
 import { type CompressionDatasets, loadCalibrationImages } from './compression-images.js';
 import type { CompressionPlan } from './compression-plan.js';
 import { type FoldReport, toFoldReport } from './fold-report.js';
@@ -57,6 +63,8 @@ export interface CompressionSession {
   readonly mapImages: number | undefined;
   /** What the original says of the validation images. */
   getOriginalPredictions(): Promise<ValidationPredictions>;
+  /** Reads or computes the original's maps, once for all candidates; `undefined` where no layer has a map. */
+  readonly getOriginalMaps: (() => Promise<OriginalMaps>) | undefined;
   /**
    * What another model loses on them; kept by a key of what decides the model.
    *
@@ -178,6 +186,15 @@ export async function openCompressionSession(
   );
   const hasMaps = findSpatialLayers(original.graph).some(({ isDefault }) => isDefault);
   const mapImages = hasMaps ? (plan.mapImages ?? DEFAULT_MAP_IMAGES) : undefined;
+  const mapsKey = computeCacheKey([predictionsKey, `${mapImages}`]);
+  const getMaps =
+    mapImages === undefined
+      ? undefined
+      : memoize(() =>
+          readOrComputeMaps(memory, `maps-${mapsKey}`, () =>
+            computeOriginalMaps(original, sets.validation, mapImages, context),
+          ),
+        );
   return {
     engine,
     original,
@@ -192,9 +209,15 @@ export async function openCompressionSession(
     key,
     mapImages,
     getOriginalPredictions: before,
+    getOriginalMaps: getMaps,
     measureLoss: (own, make) =>
       readOrMeasureLoss(memory, `loss-${computeCacheKey([own, predictionsKey, `${mapImages}`])}`, async () =>
-        measureModelLoss(original, await before(), await make(), sets.validation, mapImages, context),
+        measureModelLoss(
+          { model: original, predictions: await before(), getMaps },
+          await make(),
+          sets.validation,
+          context,
+        ),
       ),
     measureOriginalSize: memoize(() => measureModelSize(original)),
     loadCalibrationImages: calibration,

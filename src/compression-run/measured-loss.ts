@@ -10,9 +10,9 @@ import type { RunContext } from '../context/run-context.js';
 import { isLabelled } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
 import { warnIfLikeChance } from '../evaluation/chance-warning.js';
-import { compareMaps } from '../evaluation/compare-maps.js';
 import { scoreBatches } from '../evaluation/evaluate-model.js';
-import { listOutputNames, mapLabels } from '../evaluation/label-map.js';
+import { mapLabels } from '../evaluation/label-map.js';
+import { compareWithOriginal, type OriginalMaps } from '../evaluation/original-maps.js';
 import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
 import {
@@ -124,18 +124,25 @@ export function computeOutputError(before: readonly Tensor<'float32'>[], after: 
   return difference === 0 ? 0 : Math.sqrt(difference / size);
 }
 
-/** Measures a squeezed model against the original. */
+/** Holds the original that candidates are measured against, and what is computed of it once. */
+export interface MeasuredOriginal {
+  readonly model: LoadedModel;
+  readonly predictions: ValidationPredictions;
+  /** Reads or computes its maps; `undefined` for a model of which no layer has a map. */
+  readonly getMaps: (() => Promise<OriginalMaps>) | undefined;
+}
+
+/** Measures a compressed model against the original on the validation images. */
 export async function measureModelLoss(
-  original: LoadedModel,
-  before: ValidationPredictions,
+  original: MeasuredOriginal,
   compressed: LoadedModel,
   dataset: Dataset,
-  mapImages: number | undefined,
   context: RunContext,
 ): Promise<MeasuredLoss> {
+  const { predictions: before, getMaps } = original;
   const after = await computePredictions(compressed, dataset, false, context);
   // A pair of log-probabilities stands for two classes: it is compared as any two classes are.
-  const { labels } = findScores(original.graph);
+  const { labels } = findScores(original.model.graph);
   const kinds = { kind: 'log-probabilities', labels: labels === 'binary' ? 'single-label' : labels } as const;
   let divergence = 0;
   let same = 0;
@@ -155,10 +162,9 @@ export async function measureModelLoss(
     error: computeOutputError(before.logProbabilities, after.logProbabilities),
     divergence: divergence / after.images,
   };
-  if (mapImages === undefined) return loss;
+  if (getMaps === undefined) return loss;
   context.onProgress?.({ phase: 'maps', done: 0, total: 1 });
-  const names = listOutputNames(original, dataset.source);
-  const { figures } = await compareMaps(original, compressed, dataset, names, { mapImages }, context);
+  const maps = await compareWithOriginal(await getMaps(), compressed, dataset, context);
   context.onProgress?.({ phase: 'maps', done: 1, total: 1 });
-  return { ...loss, maps: figures };
+  return { ...loss, maps };
 }

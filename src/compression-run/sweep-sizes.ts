@@ -106,6 +106,7 @@ export async function sweepSizes(options: SweepOptions): Promise<SweepResult> {
     options.onPhases?.(planSweep(options, counts, goals.length));
     // Everything that points have in common is computed here, once.
     const { accuracy: before, images } = await session.getOriginalPredictions();
+    await session.getOriginalMaps?.();
     await session.getAnalysedNetwork();
     tracked.start();
     if (planned.jobs === 1) await makePointsInOrder(session, planned, tracked.onPoint);

@@ -9,7 +9,7 @@ import { correlateMaps, measureAgreement } from '../metrics/agreement.js';
 import { pointingGame } from '../metrics/pointing-game.js';
 import type { MapFigures } from '../report/comparison.js';
 import { range } from '../tensor/dims.js';
-import { defined } from '../values.js';
+import { at, defined } from '../values.js';
 import { type ExplainedImage, explainImages } from './explain-images.js';
 
 /** Images whose maps are compared by default. */
@@ -30,20 +30,63 @@ export interface MapTarget {
   readonly target?: number;
 }
 
-/** The maps of both models for one image and class. */
-export interface MapPair {
+/** Holds the map of one image, and the class that it explains. */
+export type ImageMap = Pick<ExplainedImage, 'file' | 'target' | 'map'>;
+
+/** Holds the maps of both models for one image and class. */
+interface ComparedImage {
   /** Position in the data set. */
   readonly index: number;
-  readonly before: ExplainedImage;
-  readonly after: ExplainedImage;
-  /** None where a map is constant. */
+  readonly before: ImageMap;
+  readonly after: ImageMap;
+  /** Pearson correlation; none where a map is constant. */
   readonly correlation: number | undefined;
 }
 
-/** Maps of both models for the same images and classes, and how well they agree. */
+/** Holds the explanations of both models for one image and class. */
+export interface MapPair extends ComparedImage {
+  readonly before: ExplainedImage;
+  readonly after: ExplainedImage;
+}
+
+/** Holds the maps of both models for the same images and classes, and how well they agree. */
 export interface ComparedMaps {
   readonly figures: MapFigures;
   readonly pairs: readonly MapPair[];
+}
+
+/** Holds an image of a data set that is to be explained. */
+interface ImageEntry extends MapTarget {
+  readonly file: string;
+  readonly image: RgbImage;
+}
+
+/** Reads images of a data set. Images that cannot be read are left out; the predictions' loop warns of them. */
+export async function readTargets(dataset: Dataset, targets: readonly MapTarget[]): Promise<readonly ImageEntry[]> {
+  const entries: ImageEntry[] = [];
+  for (const target of targets) {
+    const { path } = getItem(dataset.source, target.index);
+    try {
+      const image = await dataset.decode(await dataset.source.read(target.index), path);
+      entries.push({ ...target, file: path, image });
+    } catch {
+      // The loop over the predictions has reported it.
+    }
+  }
+  return entries;
+}
+
+/** Chooses positions that are spread over a data set, which may be sorted by class. */
+export function chooseMapTargets({ source }: Dataset, mapImages = MAP_IMAGES): readonly MapTarget[] {
+  const total = source.items.length;
+  const count = Math.min(mapImages, total);
+  return range(count).map((i) => ({ index: Math.floor((i * total) / count) }));
+}
+
+/** Correlates the maps of the same images, in the same order. */
+export function correlateImages(before: readonly ImageMap[], after: readonly ImageMap[]): (number | undefined)[] {
+  const pixels = (images: readonly ImageMap[]) => images.map(({ map }) => map.data);
+  return correlateMaps(pixels(before), pixels(after));
 }
 
 /** Explains the same images and classes with both models. Images that cannot be read are left out. */
@@ -55,31 +98,23 @@ export async function explainWithBoth(
   options: { readonly layer: string; readonly names: readonly string[] },
   context: RunContext,
 ): Promise<{ readonly layer: string; readonly pairs: readonly MapPair[] }> {
-  const entries: (MapTarget & { file: string; image: RgbImage })[] = [];
-  for (const target of targets) {
-    const { path } = getItem(dataset.source, target.index);
-    try {
-      const image = await dataset.decode(await dataset.source.read(target.index), path);
-      entries.push({ ...target, file: path, image });
-    } catch {
-      // A warning was given when the predictions were compared.
-    }
-  }
+  const entries = await readTargets(dataset, targets);
   const silent = { ...context, onProgress: () => {} };
   const first = await explainImages(before, entries, options, silent);
-  const targeted = entries.map((entry, i) => ({ ...entry, target: first.images[i]?.target as number }));
+  const targeted = entries.map((entry, i) => ({ ...entry, target: at(first.images, i).target }));
   const second = await explainImages(after, targeted, options, silent);
-  const pixels = (images: readonly ExplainedImage[]) => images.map(({ map }) => map.data);
-  const correlations = correlateMaps(pixels(first.images), pixels(second.images));
-  const pairs = entries.map(({ index }, i) => {
-    const [a, b] = [first.images[i], second.images[i]];
-    if (!a || !b) throw new Error('unreachable: both models explained every image');
-    return { index, before: a, after: b, correlation: correlations[i] };
-  });
+  const correlations = correlateImages(first.images, second.images);
+  const pairs = entries.map(({ index }, i) => ({
+    index,
+    before: at(first.images, i),
+    after: at(second.images, i),
+    correlation: correlations[i],
+  }));
   return { layer: first.layer, pairs };
 }
 
-function findLowest(pairs: readonly MapPair[]): MapFigures['lowest'] {
+/** Finds the image whose maps agree least. */
+function findLowest(pairs: readonly ComparedImage[]): MapFigures['lowest'] {
   let lowest: MapFigures['lowest'];
   for (const { correlation, before } of pairs) {
     if (correlation !== undefined && !(lowest && lowest.correlation <= correlation)) {
@@ -87,6 +122,26 @@ function findLowest(pairs: readonly MapPair[]): MapFigures['lowest'] {
     }
   }
   return lowest;
+}
+
+/** Computes how well the maps of two models agree, and how often their peaks are inside the object's box. */
+export function computeMapFigures(
+  layer: string,
+  pairs: readonly ComparedImage[],
+  { box }: Pick<Dataset, 'box'>,
+): MapFigures {
+  const inside = (which: 'before' | 'after') =>
+    pairs.filter((pair) => box && pointingGame(pair[which].map, box(pair.index))).length / pairs.length;
+  const lowest = findLowest(pairs);
+  return {
+    layer,
+    ...measureAgreement(
+      pairs.map((pair) => pair.before.map.data),
+      pairs.map((pair) => pair.after.map.data),
+    ),
+    ...defined({ lowest }),
+    ...(box ? { pointingGame: { images: pairs.length, before: inside('before'), after: inside('after') } } : {}),
+  };
 }
 
 /** Compares the maps of both models at one layer, on images spread over a data set. */
@@ -99,25 +154,9 @@ export async function compareMaps(
   context: RunContext,
 ): Promise<ComparedMaps> {
   const wanted = options.layer ?? findDefaultLayer(before.graph).path;
-  // The same layer must be there to look at in both.
+  // Both models must have the same layer.
   findLayer(after.graph, findLayer(before.graph, wanted).path);
-  // Spread over the data set, which may be sorted by class.
-  const total = dataset.source.items.length;
-  const count = Math.min(options.mapImages ?? MAP_IMAGES, total);
-  const targets = range(count).map((i) => ({ index: Math.floor((i * total) / count) }));
+  const targets = chooseMapTargets(dataset, options.mapImages);
   const { layer, pairs } = await explainWithBoth(before, after, dataset, targets, { layer: wanted, names }, context);
-  const { box } = dataset;
-  const inside = (which: 'before' | 'after') =>
-    pairs.filter((pair) => box && pointingGame(pair[which].map, box(pair.index))).length / pairs.length;
-  const lowest = findLowest(pairs);
-  const figures: MapFigures = {
-    layer,
-    ...measureAgreement(
-      pairs.map((pair) => pair.before.map.data),
-      pairs.map((pair) => pair.after.map.data),
-    ),
-    ...defined({ lowest }),
-    ...(box ? { pointingGame: { images: pairs.length, before: inside('before'), after: inside('after') } } : {}),
-  };
-  return { figures, pairs };
+  return { figures: computeMapFigures(layer, pairs, dataset), pairs };
 }
