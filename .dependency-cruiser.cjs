@@ -13,7 +13,7 @@ const allowed = {
   decompose: ['tensor', 'linalg', 'graph', 'ops', 'passes', 'engine'],
   compression: ['tensor', 'linalg', 'graph', 'ops', 'passes', 'engine', 'autodiff', 'decompose'],
   data: ['tensor'],
-  metrics: ['tensor'],
+  metrics: ['tensor', 'ops'],
   models: ['tensor', 'graph', 'ops', 'formats', 'passes', 'decompose', 'data'],
   train: ['tensor', 'graph', 'ops', 'passes', 'engine', 'autodiff', 'data', 'metrics'],
   explain: ['tensor', 'graph', 'ops', 'passes', 'engine', 'autodiff', 'data'],

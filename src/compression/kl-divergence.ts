@@ -5,15 +5,13 @@
 import { ShiboriError } from '../errors.js';
 import { LEAST_PROBABILITY } from '../ops/scores/append.js';
 import type { ScoreKinds, Scores } from '../ops/scores/scores.js';
+import { softplus } from '../tensor/softplus.js';
 import { expectFloat32, type Tensor } from '../tensor/tensor.js';
 
 /** What the tensors hold that probabilities are computed from. */
 export function describeScoreSource({ source, labels }: Scores): ScoreKinds {
   return { kind: source.kind, labels };
 }
-
-/** log(1 + exp(x)) without overflow and without losing small numbers. */
-const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 
 /** log p and log(1 − p) of one score. */
 function computeBothLogarithms(score: number, kind: ScoreKinds['kind']): readonly [yes: number, no: number] {

@@ -1,6 +1,7 @@
 import type { activation as specs } from '../ops/activation.js';
 import type { Op } from '../ops/table.js';
 import { countElements, normalizeAxis } from '../tensor/dims.js';
+import { softplus } from '../tensor/softplus.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { makeFoldingKernel, makeUnaryKernel } from './elementwise.js';
 import { expectEntry, fromNumbers, type Kernels, readNumbers, type TensorType } from './kernel.js';
@@ -32,9 +33,6 @@ function computeLogSumExp(line: Float64Array): number {
   const most = line.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   return most + Math.log(line.reduce((sum, x) => sum + Math.exp(x - most), 0));
 }
-
-/** log(1 + exp(x)); the larger of x and 0 is taken out, so that nothing overflows. */
-const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 
 const hardSigmoid = (x: number, alpha: number, beta: number): number => Math.max(0, Math.min(1, alpha * x + beta));
 

@@ -1,13 +1,8 @@
 import { ShiboriError } from '../errors.js';
+import { LEAST_PROBABILITY } from '../ops/scores/append.js';
+import type { LabelKind, OutputKind, ScoreKinds } from '../ops/scores/scores.js';
+import { softplus } from '../tensor/softplus.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-
-/** What scores are: see `Scores` of `ops/`, whose kinds these are. */
-type OutputKind = 'logits' | 'probabilities' | 'log-probabilities';
-/** Says how the classes of a model belong together. */
-export type LabelKind = 'single-label' | 'binary' | 'multi-label' | 'none';
-
-/** Keeps the logarithm of a probability that was rounded to 0 finite. */
-const LEAST_PROBABILITY = 1e-30;
 
 /** Sums over images, which batches can add up: see {@link countAccuracy}. */
 export interface AccuracyCounts {
@@ -131,9 +126,6 @@ export function computePredictedClasses(scores: Tensor<'float32'>): Int32Array {
   });
 }
 
-/** log(1 + exp(x)) without overflow and without losing small numbers. */
-const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
-
 /** log p of one class that has a probability of its own. */
 function computeLogOfEach(score: number, kind: OutputKind): number {
   if (kind === 'logits') return -softplus(-score);
@@ -160,10 +152,7 @@ function logSoftmax(row: Float32Array, out: Float32Array): void {
  * Computes log-probabilities `[N, classes]` of whatever scores `[N, columns]` a classifier gives. One column is two
  * classes: log(1 − p) and log p.
  */
-export function computeLogProbabilities(
-  scores: Tensor<'float32'>,
-  { kind, labels }: { readonly kind: OutputKind; readonly labels: LabelKind },
-): Tensor<'float32'> {
+export function computeLogProbabilities(scores: Tensor<'float32'>, { kind, labels }: ScoreKinds): Tensor<'float32'> {
   const [rows = 0, columns = 1] = scores.dims;
   if (labels === 'none') throw new ShiboriError('A regression has no probabilities.', { code: 'invalid-data' });
   if (labels === 'binary') {
