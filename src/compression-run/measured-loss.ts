@@ -7,23 +7,14 @@
 
 import { sumDivergence } from '../compression/kl-divergence.js';
 import type { RunContext } from '../context/run-context.js';
-import { isLabelled } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
 import { warnIfLikeChance } from '../evaluation/chance-warning.js';
-import { scoreBatches } from '../evaluation/evaluate-model.js';
+import { evaluatePredictions } from '../evaluation/evaluator.js';
 import { mapLabels } from '../evaluation/label-map.js';
 import { compareWithOriginal, type OriginalMaps } from '../evaluation/original-maps.js';
 import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import {
-  type Accuracy,
-  addCounts,
-  computeAccuracy,
-  computePredictedClasses,
-  countAccuracy,
-  NO_IMAGES,
-} from '../metrics/accuracy.js';
-import { addPredictions, NO_PREDICTIONS } from '../metrics/prediction-stats.js';
+import { type Accuracy, computeAccuracy, computePredictedClasses } from '../metrics/accuracy.js';
 import { findScores } from '../ops/scores/scores.js';
 import type { MapFigures } from '../report/comparison.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -67,25 +58,18 @@ export async function computePredictions(
   const { warning } = mapLabels(model, dataset.source);
   if (warning && isFirst) context.onWarning?.(warning);
   const logProbabilities: Tensor<'float32'>[] = [];
-  const total = dataset.source.items.length;
-  const phase = isFirst ? 'evaluate original' : 'evaluate';
-  const labelled = isLabelled(dataset.source);
-  let images = 0;
-  let counts = NO_IMAGES;
-  let stats = NO_PREDICTIONS;
-  const onBad = ({ path, reason }: { path: string; reason: string }) => {
-    if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
-  };
-  for await (const found of scoreBatches(model, dataset, { batch: 64, onBad }, context)) {
-    logProbabilities.push(found.logProbabilities);
-    images += found.labels.length;
-    if (labelled) counts = addCounts(counts, countAccuracy(found.logProbabilities, found.labels, found.labelKind));
-    stats = addPredictions(stats, found.logProbabilities, labelled ? found.labels : undefined);
-    const fields = labelled ? { top1: `${computeAccuracy(counts).top1.toFixed(2)} %` } : {};
-    context.onProgress?.({ phase, done: images, total, fields });
-  }
+  const { images, counts, stats } = await evaluatePredictions(
+    model,
+    dataset,
+    {
+      phase: isFirst ? 'evaluate original' : 'evaluate',
+      warnsOfSkipped: isFirst,
+      onBatch: (batch) => logProbabilities.push(batch.logProbabilities),
+    },
+    context,
+  );
   if (isFirst) warnIfLikeChance(stats, model, context);
-  return { images, ...(labelled && { accuracy: computeAccuracy(counts) }), logProbabilities };
+  return { images, ...(counts && { accuracy: computeAccuracy(counts) }), logProbabilities };
 }
 
 /** Each row less its mean. */

@@ -3,25 +3,18 @@ import { getItem, isLabelled } from '../data/image-items.js';
 import { ShiboriError } from '../errors.js';
 import type { Dataset } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
-import {
-  type Accuracy,
-  addCounts,
-  computeAccuracy,
-  computePredictedClasses,
-  countAccuracy,
-  NO_IMAGES,
-} from '../metrics/accuracy.js';
-import {
-  addPredictions,
-  findPredictionProblem,
-  NO_PREDICTIONS,
-  type PredictionStats,
-} from '../metrics/prediction-stats.js';
+import { computeAccuracy, computePredictedClasses } from '../metrics/accuracy.js';
+import { findPredictionProblem, type PredictionStats } from '../metrics/prediction-stats.js';
 import type { Comparison, Flip } from '../report/comparison.js';
-import { defined } from '../values.js';
+import { at, defined } from '../values.js';
 import { warnIfLikeChance } from './chance-warning.js';
 import { formatPreprocess } from './collect-provenance.js';
-import { scoreBatches } from './evaluate-model.js';
+import {
+  type EvaluatedPredictions,
+  type EvaluatePredictionsOptions,
+  evaluatePredictions,
+  type ScoredBatch,
+} from './evaluator.js';
 import { mapLabels } from './label-map.js';
 
 /** The two models that are compared, and what to call them. */
@@ -37,50 +30,25 @@ interface Prediction {
   readonly probability: number;
 }
 
-interface MeasuredPredictions {
-  /** None for images without labels. */
-  readonly accuracy: Accuracy | undefined;
-  readonly stats: PredictionStats;
-}
-
-/** Runs a model over the data set, and hands each prediction on. */
-async function evaluateOne(
+/** Runs a model over the data set, and calls `onImage` with the prediction for each image. */
+async function evaluateImages(
   model: LoadedModel,
   dataset: Dataset,
-  options: { readonly batch: number; readonly phase: string; readonly isFirst: boolean },
+  options: EvaluatePredictionsOptions & {
+    onImage(image: { index: number; label: number; predicted: number; row: Float32Array }): void;
+  },
   context: RunContext,
-  onImage: (image: { index: number; label: number; predicted: number; row: Float32Array }) => void,
-): Promise<MeasuredPredictions> {
-  const { batch, phase, isFirst } = options;
-  const total = dataset.source.items.length;
-  let counts = NO_IMAGES;
-  let stats = NO_PREDICTIONS;
-  let done = 0;
-  const labelled = isLabelled(dataset.source);
-  const onBad = ({ path, reason }: { path: string; reason: string }) => {
-    done++;
-    if (isFirst) context.onWarning?.(`skipped ${path}: ${reason}`);
-  };
-  for await (const { logProbabilities, labels, labelKind, indices } of scoreBatches(
-    model,
-    dataset,
-    { batch, onBad },
-    context,
-  )) {
-    done += labels.length;
-    if (labelled) counts = addCounts(counts, countAccuracy(logProbabilities, labels, labelKind));
-    stats = addPredictions(stats, logProbabilities, labelled ? labels : undefined);
-    const [, classes = 0] = logProbabilities.dims;
+): Promise<EvaluatedPredictions> {
+  const onBatch = ({ logProbabilities, labels, indices }: ScoredBatch) => {
+    const classes = Number(logProbabilities.dims[1]);
     for (const [i, predicted] of computePredictedClasses(logProbabilities).entries()) {
       const row = logProbabilities.data.subarray(i * classes, (i + 1) * classes);
-      onImage({ index: indices[i] as number, label: labels[i] as number, predicted, row });
+      options.onImage({ index: at(indices, i), label: at(labels, i), predicted, row });
     }
-    const fields = labelled ? { top1: `${computeAccuracy(counts).top1.toFixed(2)} %` } : {};
-    context.onProgress?.({ phase, done, total, fields });
-  }
-  if (stats.images === 0)
-    throw new ShiboriError(`Comparing on "${dataset.source.name}": no image could be read.`, { code: 'invalid-data' });
-  return { accuracy: labelled ? computeAccuracy(counts) : undefined, stats };
+  };
+  const found = await evaluatePredictions(model, dataset, { ...options, onBatch }, context);
+  if (found.images > 0) return found;
+  throw new ShiboriError(`Comparing on "${dataset.source.name}": no image could be read.`, { code: 'invalid-data' });
 }
 
 /** Warns of what speaks against believing the accuracies; returns why the first model's says nothing, if it does not. */
@@ -117,48 +85,57 @@ export async function comparePredictions(
   const flips: Flip[] = [];
   let same = 0;
   const getClassName = (output: number) => classNames[output] ?? String(output);
-  const before = await evaluateOne(
+  const before = await evaluateImages(
     models.before,
     dataset,
-    { batch, phase: 'evaluate before', isFirst: true },
+    {
+      batch,
+      phase: 'evaluate before',
+      onImage: ({ index, predicted, row }) =>
+        firsts.set(index, { predicted, probability: Math.exp(at(row, predicted)) }),
+    },
     context,
-    ({ index, predicted, row }) => firsts.set(index, { predicted, probability: Math.exp(row[predicted] as number) }),
   );
-  const after = await evaluateOne(
+  const after = await evaluateImages(
     models.after,
     dataset,
-    { batch, phase: 'evaluate after', isFirst: false },
-    context,
-    ({ index, label, predicted, row }) => {
-      const first = firsts.get(index);
-      if (first === undefined) return;
-      if (first.predicted === predicted) {
-        same++;
-        return;
-      }
-      flips.push({
-        file: getItem(dataset.source, index).path,
-        ...(labelled ? { label, labelName: getClassName(label) } : {}),
-        before: first.predicted,
-        beforeName: getClassName(first.predicted),
-        after: predicted,
-        afterName: getClassName(predicted),
-        probability: { before: first.probability, after: Math.exp(row[first.predicted] as number) },
-      });
+    {
+      batch,
+      phase: 'evaluate after',
+      warnsOfSkipped: false,
+      onImage: ({ index, label, predicted, row }) => {
+        const first = firsts.get(index);
+        if (first === undefined) return;
+        if (first.predicted === predicted) {
+          same++;
+          return;
+        }
+        flips.push({
+          file: getItem(dataset.source, index).path,
+          ...(labelled ? { label, labelName: getClassName(label) } : {}),
+          before: first.predicted,
+          beforeName: getClassName(first.predicted),
+          after: predicted,
+          afterName: getClassName(predicted),
+          probability: { before: first.probability, after: Math.exp(at(row, first.predicted)) },
+        });
+      },
     },
+    context,
   );
+  const accuracies = before.counts &&
+    after.counts && { before: computeAccuracy(before.counts), after: computeAccuracy(after.counts) };
   const problem = findAccuracyProblem(models, dataset, [before.stats, after.stats], context);
   const { images } = after.stats;
   const lost = flips.filter((flip) => flip.before === flip.label).length;
   const gained = flips.filter((flip) => flip.after === flip.label).length;
   const computeProbabilityLoss = ({ probability }: Flip) => probability.before - probability.after;
   return {
-    ...(before.accuracy && after.accuracy
+    ...(accuracies
       ? {
           accuracy: {
-            before: before.accuracy,
-            after: after.accuracy,
-            top1Drop: before.accuracy.top1 - after.accuracy.top1,
+            ...accuracies,
+            top1Drop: accuracies.before.top1 - accuracies.after.top1,
             ...defined({ doubt: problem }),
           },
         }

@@ -1,6 +1,6 @@
 import type { RunContext } from '../context/run-context.js';
 import { isLabelled } from '../data/image-items.js';
-import { scoreBatches } from '../evaluation/evaluate-model.js';
+import { scoreBatches } from '../evaluation/evaluator.js';
 import { listOutputNames } from '../evaluation/label-map.js';
 import { type Dataset, requireLabels } from '../images/open-dataset.js';
 import type { LoadedModel } from '../io/models/model-file.js';
