@@ -70,7 +70,7 @@ function buildFileStem(file: string, target: number, taken: Set<string>): string
   return name;
 }
 
-/** Says which parts of the preprocessing nobody stated. */
+/** Describes the parts of the preprocessing that are guesses. */
 function reportPreprocess(model: LoadedModel, context: RunContext): ExplainResult['preprocess'] {
   const words = describePreprocess(requirePreprocess(model.graph, model.info));
   const guessed = model.info.guessed ?? [];
