@@ -30,7 +30,7 @@ export interface SizeSummary {
   readonly multAdds: number;
 }
 
-/** How one layer was squeezed. */
+/** How one layer was compressed. */
 export interface DecomposedLayer {
   readonly name: string;
   readonly layout: 'tt' | 'tt-matrix';
@@ -81,13 +81,13 @@ async function measureFasterExecution(
   const [factorised, reconstructed] = [buildLayerGraph(train, 'factored'), buildLayerGraph(train, 'rebuilt')];
   let logRatio = 0;
   for (const batch of [1, 64]) {
-    // rebuilt over factored: above 1 the factored one is faster.
+    // reconstructed over factorised: above 1 the factorised one is faster.
     logRatio += Math.log((await measureSpeed(engine, factorised, reconstructed, { batch, seconds: 0.3 })).ratio) / 2;
   }
   return { execution: logRatio > 0 ? 'factored' : 'rebuilt', advantage: Math.exp(Math.abs(logRatio)) };
 }
 
-/** Squeezes the layers of a plan in a loaded model. The model itself is not changed. */
+/** Compresses the layers of a plan in a loaded model. The model itself is not changed. */
 export async function compressModelWithRanks(
   model: LoadedModel,
   plan: RankPlan,

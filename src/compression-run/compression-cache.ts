@@ -1,4 +1,4 @@
-/** What a squeeze keeps of its work, so that it can be gone on with: schemas of what is read back, and the way there. */
+/** What a compression keeps of its work, so that it can be resumed: schemas of what is read back, and the way there. */
 
 import { z } from 'zod';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
@@ -101,7 +101,7 @@ function toMatrix(found: Tensor | undefined): Matrix | undefined {
 
 const toFloat64Tensor = ({ rows, cols, data }: Matrix): Tensor => tensor('float64', [rows, cols], data);
 
-/** What is known of the layers of one study. */
+/** What is known of the layers of one analysis. */
 export function createSensitivityCache(memory: WorkCache, key: string): SensitivityCache {
   const buildName = (path: string) => `layer-${key}-${path.replace(/[^\w.-]/g, '_')}`;
   return {

@@ -1,4 +1,4 @@
-/** One squeezed model: made within a limit, trained a little, stored small, and measured. */
+/** One compressed model: made within a limit, trained a little, stored small, and measured. */
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ import { type Cost, type CostedModel, compressWithinLimit } from './cost-limit.j
 import type { MeasuredLoss } from './measured-loss.js';
 import { getStorage, storeAndImport } from './weight-storage.js';
 
-/** A squeezed model and what it came to. */
+/** A compressed model and what it amounted to. */
 export interface CompressionCandidate {
   /** As it is written: weights in their small form. */
   readonly stored: LoadedModel;
@@ -44,7 +44,7 @@ export function toCostedModel({ original, simplified: folded, layers, plan }: Co
 }
 
 /**
- * How a squeezed model is trained: at a low rate, to labels and to what the original predicts and looks at. The refit is a
+ * How a compressed model is trained: at a low rate, to labels and to what the original predicts and looks at. The refit is a
  * minimum already: Dropout, and higher rates, lose more than an epoch wins back.
  */
 const RECOVERY_TRAINING = {
@@ -57,7 +57,7 @@ const RECOVERY_TRAINING = {
 const RECOVERY_TARGETS = { labels: 0.7, maps: 2 } as const;
 
 /**
- * The parameters of the convolutions on the grid of the maps that are compared, and of everything behind: in a VGG or ResNet
+ * The parameters of the convolutions on the grid of the maps that are compared, and of everything after: in a VGG or ResNet
  * the last stage and the classifier. What is before them is computed once for each image, and stays as it was fitted.
  */
 function listRecoveryParameters(graph: Graph): string[] {
@@ -110,7 +110,7 @@ async function trainCandidate(session: CompressionSession, model: LoadedModel, k
   };
 }
 
-/** Trains, stores and measures a squeezed graph. */
+/** Trains, stores and measures a compressed graph. */
 async function finishCandidate(
   session: CompressionSession,
   graph: Graph,
@@ -138,7 +138,7 @@ async function finishCandidate(
   return { stored, model, layers, loss, trainTop1, ...defined({ finetuning: outcome }) };
 }
 
-/** The squeezed graph of a limit: made, or as it was kept. */
+/** The compressed graph of a limit: made, or as it was kept. */
 async function readOrMakeCompressed(
   session: CompressionSession,
   cost: Cost,
@@ -189,7 +189,7 @@ export async function measureTrainedControl(
   );
 }
 
-/** The candidate of exact savings alone. */
+/** The candidate of lossless simplification alone. */
 export async function makeDenseCandidate(session: CompressionSession, reason: string): Promise<CompressionCandidate> {
   const layers = session.layers.map((layer) => {
     const sensitivity = buildDenseSensitivity(layer, 'parameters', reason);

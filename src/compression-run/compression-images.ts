@@ -1,4 +1,4 @@
-/** The images of a squeeze: those that it learns from, and those that measure what it came to. */
+/** The images of a compression: those that it learns from, and those that measure what it amounted to. */
 
 import type { CompressibleLayer } from '../compression/compressible-layers.js';
 import type { RunContext } from '../context/run-context.js';
@@ -18,12 +18,12 @@ import { countElements } from '../tensor/dims.js';
 import { randomSplit, seeded } from '../tensor/random.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 
-/** Share of the images that is held out where no others measure. */
+/** Share of the images that is kept for validation where no others measure. */
 const VALIDATION_SHARE = 0.1;
 /** Fewer images than this leave hardly one to measure with. */
 const FEWEST_TO_SPLIT = 20;
 
-/** Images to learn from beside images that measure. */
+/** Images to learn from alongside images that measure. */
 export interface CompressionDatasets {
   readonly train: Dataset;
   readonly validation: Dataset;
@@ -77,7 +77,7 @@ const CALIBRATION_BATCH = 50;
 /**
  * Calibration images as a model takes them, drawn from a data set by the seed, in batches of 50.
  *
- * @param layers those that are squeezed.
+ * @param layers those that are compressed.
  * @param wanted Default: 2000, for linear layers alone 5000, fewer where they would take more than 256 MB.
  */
 export async function loadCalibrationImages(

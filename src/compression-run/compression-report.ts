@@ -9,7 +9,7 @@ import type { GivenRanksBaseline } from './given-ranks-baseline.js';
 import type { GoalTrial } from './reach-goal.js';
 import type { LayerFigures, SizeChange } from './size-figures.js';
 
-/** What a squeeze made, with or without images. Without any, a layer's `predicted` is half of its relative squared error. */
+/** What a compression made, with or without images. Without any, a layer's `predicted` is half of its relative squared error. */
 export interface CompressionShape {
   readonly goal: CompressionGoal;
   readonly store: StorageType;

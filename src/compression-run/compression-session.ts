@@ -1,4 +1,4 @@
-/** What every squeezed model of one original is made from: learnt when it is first asked for, and kept. */
+/** What every compressed model of one original is made from: learnt when it is first asked for, and kept. */
 
 import { analyseNetwork, type CompressToBudgetOptions } from '../compression/compress-to-budget.js';
 import {
@@ -47,17 +47,17 @@ import {
 export interface CompressionSession {
   readonly engine: Engine;
   readonly original: LoadedModel;
-  /** The original after exact savings, any batch. */
+  /** The original after lossless simplification, any batch. */
   readonly simplified: Graph;
   readonly folds: readonly FoldReport[];
-  /** The layers that may be squeezed, and those that no scheme takes. */
+  /** The layers that may be compressed, and those that no scheme takes. */
   readonly layers: readonly CompressibleLayer[];
   readonly refused: readonly RefusedLayer[];
   readonly sets: CompressionDatasets;
   readonly plan: CompressionPlan;
   readonly context: RunContext;
   readonly memory: WorkCache;
-  /** Tells this study from others: model, images, plan. */
+  /** Tells this analysis from others: model, images, plan. */
   readonly key: string;
   /** Images whose maps are compared; `undefined` for a model of which no layer has a map. */
   readonly mapImages: number | undefined;
@@ -77,7 +77,7 @@ export interface CompressionSession {
   loadCalibrationImages(): Promise<readonly Tensor[]>;
   /** Counts them. */
   countCalibrationImages(): Promise<number>;
-  /** What each layer is worth. */
+  /** What each layer contributes. */
   getAnalysedNetwork(): Promise<AnalysedNetwork>;
 }
 
@@ -151,7 +151,7 @@ async function computeImagesKey(model: LoadedModel, dataset: Dataset): Promise<s
 }
 
 /**
- * Prepares squeezing a model: exact savings, and the layers to squeeze.
+ * Prepares compression a model: lossless simplification, and the layers to compress.
  *
  * @param memory where the work is kept. Default: nowhere.
  * @throws UsageError for patterns that fit no layer and labels that do not fit the model.

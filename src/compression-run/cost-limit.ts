@@ -1,4 +1,4 @@
-/** What a squeezed model costs, and squeezing within a limit of it. */
+/** What a compressed model costs, and compression within a limit of it. */
 
 import { BudgetUnreachable } from '../compression/budget-allocation.js';
 import { type CompressibleLayer, countDenseMacs, type RefusedLayer } from '../compression/compressible-layers.js';
@@ -19,7 +19,7 @@ export type Cost = CostKind;
 /** What costs are counted of. */
 export interface CostedModel {
   readonly original: LoadedModel;
-  /** The original after exact savings. */
+  /** The original after lossless simplification. */
   readonly simplified: Graph;
   readonly layers: readonly CompressibleLayer[];
   readonly store: StorageType;
@@ -45,7 +45,7 @@ export class LimitUnreachable extends ShiboriError {
   }
 }
 
-/** What a goal comes to, and what the original costs: of a size, what its file takes. */
+/** What a goal amounts to, and what the original costs: of a size, what its file takes. */
 export async function computeLimit(costed: CostedModel, goal: Extract<CompressionGoal, { kind: Cost }>) {
   const stored = goal.kind === 'size' ? findStoredFile(costed.original) : undefined;
   const whole = stored?.bytes ?? (await measureCost(costed.original.graph, goal.kind, { ...costed, store: 'float32' }));
@@ -94,11 +94,11 @@ export async function measureCost(graph: Graph, cost: Cost, { original, store }:
 /** Tries until what a file really takes, headers and small tensors included, is within its limit. */
 const LIMIT_ATTEMPTS = 4;
 
-/** Spends an amount of what the core counts: parameters of the graph, or multiply-adds of its layers. */
+/** Spends an amount of what the core counts: parameters of the graph, or MACs of its layers. */
 export type DecomposeToAmount = (amount: number) => Promise<Pick<DecomposedGraph, 'graph' | 'layers'>>;
 
 /**
- * Squeezes until the graph's own cost is within the limit.
+ * Compresses until the graph's own cost is within the limit.
  *
  * @throws OutOfReach when it cannot be made so small.
  */
@@ -111,7 +111,7 @@ export async function compressWithinLimit(
   const { simplified, layers, store } = costed;
   const width = cost === 'size' ? BYTES_PER_WEIGHT[store] : 1;
   const dense = await measureCost(simplified, cost === 'size' ? 'params' : cost, costed);
-  // What the budget of the core does not count: headers, and multiply-adds of what is not squeezed.
+  // What the budget of the core does not count: headers, and MACs of what is not compressed.
   const rest =
     cost === 'size'
       ? (await measureCost(simplified, cost, costed)) - width * dense

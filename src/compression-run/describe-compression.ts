@@ -19,7 +19,7 @@ import type { GivenRanksBaseline } from './given-ranks-baseline.js';
 import { formatLayerCells, formatShare, LAYER_COLUMNS, sumPredictedDivergence } from './layer-cells.js';
 import type { LayerFigures, SizeChange } from './size-figures.js';
 
-/** What the bonds of `tails.ts` divide. */
+/** What the ranks of `tails.ts` divide. */
 const unfoldingNames = { input: 'in | rest', middle: 'height | width', output: 'rest | out' } as const;
 
 /** A goal in words. */

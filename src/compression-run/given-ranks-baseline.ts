@@ -8,7 +8,7 @@ import { compressModelWithRanks } from './compress-with-ranks.js';
 import type { CompressionSession } from './compression-session.js';
 import { measureSizeChange, type SizeChange } from './size-figures.js';
 
-/** What tensor trains with ranks that a person chose come to, without any training: something to compare with. */
+/** What tensor trains with ranks that a person chose amount to, without any training: something to compare with. */
 export interface GivenRanksBaseline {
   readonly name: string;
   readonly size: SizeChange;
@@ -16,7 +16,7 @@ export interface GivenRanksBaseline {
   readonly maps?: MapFigures;
 }
 
-/** Squeezes the original by a plan file and measures it on the same images. */
+/** Compresses the original by a plan file and measures it on the same images. */
 export async function measureGivenRanksBaseline(
   session: CompressionSession,
   file: string,

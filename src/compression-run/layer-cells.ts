@@ -21,7 +21,7 @@ export function formatLayerCells({ size: { before, after, ratio }, speed, scheme
   ];
 }
 
-/** What the layers of a squeeze are predicted to lose together, in nats, before any training. */
+/** What the layers of a compression are predicted to lose together, in nats, before any training. */
 export function sumPredictedDivergence(layers: readonly Pick<LayerFigures, 'predicted'>[]): number {
   return layers.reduce((sum, { predicted }) => sum + predicted, 0);
 }

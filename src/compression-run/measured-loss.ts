@@ -1,7 +1,7 @@
 /*
- * What a squeezed model lost, on images: accuracy, and how far its predictions went. With z = log p less its mean over
+ * What a compressed model lost, on images: accuracy, and how far its predictions went. With z = log p less its mean over
  * the classes (which is the same for logits, probabilities and log-probabilities),
- *   error = √(Σ ‖ẑ − z‖² / Σ ‖z‖²)    over all images, ^ the squeezed model
+ *   error = √(Σ ‖ẑ − z‖² / Σ ‖z‖²)    over all images, ^ the compressed model
  *   KL    = mean Σ p (log p − log p̂)   in nats
  */
 
@@ -28,7 +28,7 @@ export interface ValidationPredictions {
   readonly logProbabilities: readonly Tensor<'float32'>[];
 }
 
-/** How a squeezed model compares with the original on the validation images. */
+/** How a compressed model compares with the original on the validation images. */
 export interface MeasuredLoss {
   readonly images: number;
   /** Absent where the images have no labels, as is what follows. */
@@ -47,7 +47,7 @@ export interface MeasuredLoss {
 /**
  * Runs a model over the validation images and keeps what it says.
  *
- * @param isFirst whether this is the original: what is wrong with images and labels is told of once.
+ * @param isFirst whether this is the original: what is wrong with images and labels is reported once.
  */
 export async function computePredictions(
   model: LoadedModel,

@@ -41,13 +41,13 @@ export interface GoalTrial {
   readonly mapSimilarity?: number;
 }
 
-/** What a goal came to. */
+/** What a goal amounted to. */
 export interface ReachedGoal {
   readonly candidate: CompressionCandidate;
   readonly trials: readonly GoalTrial[];
 }
 
-/** Squeezes that a search may take, and how many more to name the nearest goal that can be met. */
+/** Compresses that a search may take, and how many more to name the nearest goal that can be met. */
 const TRIAL_LIMITS = { search: 6, nearest: 3 } as const;
 /** No search looks below this share of the original's cost. */
 const SMALLEST_SEARCHED_SHARE = 0.01;

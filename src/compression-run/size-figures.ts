@@ -1,4 +1,4 @@
-/** What a model and each of its layers take before and after a squeeze: numbers, bytes, multiply-adds, time. */
+/** What a model and each of its layers take before and after a compression: numbers, bytes, MACs, time. */
 
 import { gzipSync } from 'node:zlib';
 import type { LayerOutcome } from '../compression/layer-outcome.js';
@@ -29,7 +29,7 @@ export interface SizeChange {
 /** A layer with what it takes. Its bytes are those of its weights, as they are stored. */
 export interface LayerFigures extends LayerOutcome {
   readonly size: SizeChange;
-  /** Latency at batch 1, of a layer that was squeezed. */
+  /** Latency at batch 1, of a layer that was compressed. */
   readonly speed?: LayerSpeed;
 }
 
@@ -53,7 +53,7 @@ export async function measureSizeChange(
   return buildSizeChange(before, { ...after, parameters: summarizeGraph(float.graph).parameters });
 }
 
-/** The tensors that the nodes of a module are made of, also those behind what widens them. */
+/** The tensors that the nodes of a module are made of, also those after what widens them. */
 function listModuleTensors(graph: Graph, isOwn: (path: string) => boolean): Tensor[] {
   const uses = findUses(graph);
   const running = findReachable(graph, graph.inputs);
@@ -72,7 +72,7 @@ function listModuleTensors(graph: Graph, isOwn: (path: string) => boolean): Tens
   return [...found];
 }
 
-/** What a layer takes: numbers and multiply-adds in `float`, bytes in `stored`, the same graph as it is written. */
+/** What a layer takes: numbers and MACs in `float`, bytes in `stored`, the same graph as it is written. */
 function measureLayerSize(stored: Graph, float: Summary, path: string): SizeFigures {
   const isOwn = (name: string) => name === path || name.startsWith(`${path}.`);
   const own = float.layers.filter(({ name }) => isOwn(name));
@@ -91,7 +91,7 @@ function toStorageType(dtype: DType | undefined): StorageType {
   return dtype === 'int8' || dtype === 'uint8' ? 'int8' : 'float32';
 }
 
-/** What each layer takes before and after, and how fast those are that were squeezed. */
+/** What each layer takes before and after, and how fast those are that were compressed. */
 export async function measureLayerFigures(
   engine: Engine,
   model: LoadedModel,

@@ -1,4 +1,4 @@
-/** Looking for the smallest size that holds a promise, when every look costs a whole squeeze. */
+/** Looking for the smallest size that holds a promise, when every look costs a whole compress. */
 
 /** A size that was tried. `result` is `undefined` where nothing can be made that small. */
 export interface SizeTrial<T> {
@@ -8,7 +8,7 @@ export interface SizeTrial<T> {
 }
 
 /**
- * Sizes this near to each other are not told apart: on a VGG16 of a tenth of its size 5 % more are about 0.04 points of top-1,
+ * Sizes this near to each other are not distinguished: on a VGG16 of a tenth of its size 5 % more are about 0.04 points of top-1,
  * two of 5,000 images.
  */
 const NEAR_RATIO = 1.05;

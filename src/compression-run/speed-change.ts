@@ -1,4 +1,4 @@
-/** Whether a squeezed model runs slower than the original, and which of its layers do. */
+/** Whether a compressed model runs slower than the original, and which of its layers do. */
 
 import type { Engine } from '../engine/engine.js';
 import { ShiboriError } from '../errors.js';
@@ -8,12 +8,12 @@ import { rewrite } from '../passes/rewrite.js';
 import { describeSpeed, formatMilliseconds, type SpeedFigures } from '../report/comparison.js';
 
 /**
- * Ratios vary by about this much between two measurements, because each loads its sessions anew; the interval holds for the
+ * Ratios vary by about this much between two measurements, because each loads its sessions again; the interval holds for the
  * runs of one measurement.
  */
 const RATIO_NOISE = 0.05;
 
-/** Measures the latency of the squeezed model against the original at the batches that both can do. */
+/** Measures the latency of the compressed model against the original at the batches that both can do. */
 export async function measureSpeedChange(
   engine: Engine,
   before: Graph,
@@ -44,7 +44,7 @@ function cutBetween(graph: Graph, from: string, to: string): Graph | undefined {
 /** Latency of one layer, alone at the smallest batch: medians of interleaved runs. */
 export type LayerSpeed = Pick<SpeedFigures, 'beforeMs' | 'afterMs' | 'ratio' | 'ratioInterval'>;
 
-/** A layer that was squeezed, and the names of the values that it lies between. */
+/** A layer that was compressed, and the names of the values that it lies between. */
 export interface PlacedLayer {
   readonly path: string;
   readonly from: string;

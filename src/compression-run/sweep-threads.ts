@@ -78,7 +78,7 @@ export async function makePointsInThreads(
   try {
     await Promise.race([Promise.all(Array.from({ length: jobs }, work)), stop]);
   } finally {
-    // What they keep in the work folder is whole at any moment.
+    // What they keep in the work folder is whole at any second moment.
     await Promise.all(threads.map((thread) => thread.terminate()));
   }
 }

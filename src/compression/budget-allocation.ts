@@ -1,5 +1,5 @@
 /*
- * Minimise Σ loss(l, p(l)) over one option p(l) for each layer l, subject to Σ cost(l, p(l)) ≤ budget. With a price λ on
+ * Minimise Σ loss(l, p(l)) over one option p(l) for each layer l, subject to Σ cost(l, p(l)) ≤ budget. With a loss estimate λ on
  * cost every layer chooses for itself; the choices for all λ are the corners of the lower convex hulls of the layers'
  * options (Shoham, Gersho 1988, doi:10.1109/29.90373). Walking them from the cheapest upwards, always the step that gains
  * most per cost, gives the optimum at every budget that a step ends at. What is left in between goes to options off the

@@ -1,8 +1,8 @@
 /*
- * The smallest loss for a budget: fold what is free, learn what each layer is worth, spend the budget, fit what is left.
- *   1. exact savings                                            fold-exact.ts
+ * The smallest loss for a budget: fold what is free, learn what each layer contributes, spend the budget, fit what is left.
+ *   1. lossless simplification                                            fold-exact.ts
  *   2. second moments of gradients and inputs                   statistics/
- *   3. a curve for each layer, measured at a few points         study.ts, curves.ts, schemes/
+ *   3. a curve for each layer, measured at a few points         analysis.ts, curves.ts, schemes/
  *   4. one Lagrangian for all layers                            spend.ts, allocation.ts
  *   5. layer after layer fitted to the original's outputs       refit.ts
  */
@@ -25,13 +25,13 @@ import { analyseLayers, type SensitivityOptions } from './sensitivity-analysis.j
 import type { BudgetUnit } from './sensitivity-curves.js';
 import { simplifyLosslessly } from './simplify-losslessly.js';
 
-/** What a squeezed model may cost: parameters, or multiply-adds of one image. */
+/** What a compressed model may cost: parameters, or MACs of one image. */
 export interface Budget {
   readonly unit: BudgetUnit;
   readonly amount: number;
 }
 
-/** How far a squeeze has come. */
+/** How far a compression has come. */
 export interface CompressionProgress {
   readonly phase: 'fold' | 'gradients' | 'curves' | 'refit';
   readonly done: number;
@@ -43,22 +43,22 @@ export interface CompressionProgress {
 export interface CompressToBudgetOptions
   extends Omit<SensitivityOptions, 'onLayer'>,
     Omit<DecompositionOptions, 'onFit'> {
-  /** Layers to squeeze, patterns as in `fitsPattern`. Default: all. */
+  /** Layers to compress, patterns as in `fitsPattern`. Default: all. */
   readonly layers?: readonly string[];
   /** Told before each layer. */
   onProgress?(progress: CompressionProgress): void;
 }
 
-/** A squeezed graph, and why it is as it is. */
+/** A compressed graph, and why it is as it is. */
 export interface CompressedGraph extends DecomposedGraph {
   readonly refused: readonly RefusedLayer[];
   readonly folds: readonly Note[];
 }
 
 /**
- * Learns what every layer is worth to a goal.
+ * Learns what every layer contributes to a goal.
  *
- * @param graph of any batch, after exact savings.
+ * @param graph of any batch, after lossless simplification.
  * @param layers of this graph.
  * @param chunks calibration images: batches `[n, C, H, W]` as the model takes them.
  * @throws ShiboriError when there is no image, or when statistics are not finite.
@@ -95,7 +95,7 @@ export async function analyseNetwork(
 }
 
 /**
- * Squeezes a classifier to a budget without a gradient step. The same images, options and seed give the same graph.
+ * Compresses a classifier to a budget without a gradient step. The same images, options and seed give the same graph.
  *
  * @param calibration some hundred to a few thousand training images: batches `[n, C, H, W]` as the model takes them.
  * @returns the graph, what became of each layer and why.

@@ -45,7 +45,7 @@ export function countDenseParameters({ weight, bias, sharesBias }: CompressibleL
   return weight.data.length + (sharesBias ? 0 : (bias?.length ?? 0));
 }
 
-/** Multiply-adds of one image. */
+/** MACs of one image. */
 export function countDenseMacs({ weight, outputSize }: CompressibleLayer): number {
   return weight.data.length * countElements(outputSize);
 }
@@ -137,7 +137,7 @@ function readsParameter(graph: Graph, node: Node): boolean {
 }
 
 /**
- * The layers of a graph that can be squeezed, in order of execution: Conv with one group and two spatial axes, and Gemm,
+ * The layers of a graph that can be compressed, in order of execution: Conv with one group and two spatial axes, and Gemm,
  * MatMul or Einsum with a constant matrix, of float32 weights that no other node reads.
  *
  * @returns also those that look like such layers and are left alone, with the reason.

@@ -1,7 +1,7 @@
 /*
- * A budget spent on a network that was studied: options chosen by one price for all layers (`allocation.ts`), and layer after
+ * A budget spent on a network that was analysed: options chosen by one loss estimate for all layers (`allocation.ts`), and layer after
  * layer fitted to the original's outputs (`refit.ts`). What is lost together is not the sum of what is lost alone, so the
- * whole may be measured, and the choice made again with another price (`rounds`).
+ * whole may be measured, and the choice made again with another loss estimate (`rounds`).
  */
 import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
@@ -31,7 +31,7 @@ import { SampleBuffer } from './statistics/layer-samples.js';
 
 /** How a budget is spent. */
 export interface DecompositionOptions {
-  /** `false`: layers are fitted at the original's inputs, each as if it were squeezed alone. */
+  /** `false`: layers are fitted at the original's inputs, each as if it were compressed alone. */
   readonly refit?: RefitOptions | false;
   /**
    * How many ways of sharing the budget among layers are tried, each fitted and measured on the whole network; the one
@@ -40,13 +40,13 @@ export interface DecompositionOptions {
   readonly rounds?: number;
   /** Told before each layer is fitted, of all rounds. */
   readonly onFit?: (path: string, done: number, total: number) => void;
-  /** Told what each of several rounds came to: mean KL in nats on calibration images. */
+  /** Called with what each of several rounds amounted to: mean KL in nats on calibration images. */
   readonly onRound?: (round: number, divergence: number, isBest: boolean) => void;
   /** Stops between layers. */
   readonly signal?: AbortSignal;
 }
 
-/** A network of which it is known what every layer is worth: any number of budgets may be spent on it. */
+/** A network of which it is known what every layer contributes: any number of budgets may be spent on it. */
 export interface AnalysedNetwork {
   readonly graph: Graph;
   readonly chunks: readonly Tensor[];
@@ -62,7 +62,7 @@ export interface DecomposedGraph {
   readonly multiplier: number;
 }
 
-/** How choices are fitted, and who is told. */
+/** How choices are fitted, and who is reported. */
 interface FitChoicesOptions extends Pick<DecompositionOptions, 'refit' | 'signal'> {
   onLayer?(path: string, done: number): void;
 }
@@ -100,7 +100,7 @@ async function fitChoices(
   return rewrite(graph, { replace: replacements });
 }
 
-/** The options that an amount of the study's goal is best spent on. Throws `BudgetUnreachable` when it is too small. */
+/** The options that an amount of the compact head's goal is best spent on. Throws `BudgetUnreachable` when it is too small. */
 export function chooseLayerOptions(
   network: Pick<AnalysedNetwork, 'graph' | 'layers' | 'unit'>,
   amount: number,
@@ -115,7 +115,7 @@ export function chooseLayerOptions(
   return { chosen, price: allocation.multiplier };
 }
 
-/** The graph's cost that no squeezing changes. */
+/** The graph's cost that no compression changes. */
 function countFixedCost({ graph, layers, unit }: Pick<AnalysedNetwork, 'graph' | 'layers' | 'unit'>): number {
   if (unit === 'multiplyAdds') return 0;
   const all = listParameters(graph).reduce(
@@ -134,7 +134,7 @@ interface AllocationRound {
   readonly divergence: number;
 }
 
-/** How far the price is changed at a time, and how far at the most. */
+/** How far the loss estimate is changed at a time, and how far at the most. */
 const LOSS_LEFT_STEP = 0.05;
 const LEAST_LOSS_LEFT_PER_FIT = 0.5;
 const MOST_LOSS_LEFT_PER_FIT = 1.25;
@@ -147,7 +147,7 @@ const hasSameRanks = (a: AllocationRound['chosen'], b: AllocationRound['chosen']
     return other?.scheme === scheme && other?.ranks.join() === ranks.join();
   });
 
-/** The best of several ways: to one side of the usual price as long as less is lost, or else to the other. */
+/** The best of several ways: to one side of the usual loss estimate as long as less is lost, or else to the other. */
 async function findBestRound(
   engine: Engine,
   network: AnalysedNetwork,

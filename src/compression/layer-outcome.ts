@@ -6,7 +6,7 @@ import type { UnfoldingEnergies } from './schemes/truncation-errors.js';
 import type { LayerSensitivity } from './sensitivity-analysis.js';
 import type { LayerOption, MeasuredPoint } from './sensitivity-curves.js';
 
-/** The spectrum of a bond; `rank` where the scheme that was chosen cuts it. */
+/** The spectrum of a rank; `rank` where the scheme that was chosen cuts it. */
 export interface TruncatedSpectrum extends UnfoldingEnergies {
   readonly rank?: number;
 }
@@ -21,11 +21,11 @@ export interface LayerOutcome {
   readonly parameters: number;
   readonly multiplyAddsBefore: number;
   readonly multiplyAdds: number;
-  /** KL in nats by the moments, and what replacing it alone loses by the points measured. */
+  /** KL in nats by the second moments, and what replacing it alone loses by the points measured. */
   readonly predicted: number;
   readonly alone: number;
   readonly measured: readonly MeasuredPoint[];
-  /** What its bonds are worth, and the rank that each was cut to. */
+  /** What its ranks contribute, and the rank that each was cut to. */
   readonly spectra: readonly TruncatedSpectrum[];
   /** Why it was left dense. */
   readonly reason?: string;

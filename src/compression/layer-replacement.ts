@@ -9,11 +9,11 @@ import type { CompressibleLayer } from './compressible-layers.js';
 import type { FittedLayer, LayerParameter } from './schemes/decomposition-scheme.js';
 import { withDamping } from './statistics/second-moment-matrix.js';
 
-/** Share of its own that is added to each variance of a gradient, whose small directions are told by few images. */
+/** Share of its own that is added to each variance of a gradient, whose small directions are reported by few images. */
 const GRADIENT_DAMPING = 0.1;
 
 /**
- * Roots of the moments of the loss gradient at a layer's output `[O, O]`: what whitens its outputs.
+ * Roots of the second moments of the loss gradient at a layer's output `[O, O]`: what whitens its outputs.
  *
  * @throws ShiboriError naming the layer when they are not finite.
  */

@@ -1,8 +1,8 @@
 /*
- * A squeezed layer sees other inputs than the original did, and its own errors go on to the next. So layers are fitted in
- * order of execution, each to the original's outputs y from the squeezed network's inputs x:
+ * A compressed layer sees other inputs than the original did, and its own errors continue to the next. So layers are fitted in
+ * order of execution, each to the original's outputs y from the compressed network's inputs x:
  *   minimise E ‖(y − T̂ᵀ x − b) M^½‖²  over trains T̂ and biases b.
- * With centred moments G = Cov(x), H = Cov(x, y) the best dense map is T* = (G + λ)⁻¹ (H + λ T), pulled to the original T
+ * With centred second moments G = Cov(x), H = Cov(x, y) the best dense map is T* = (G + λ)⁻¹ (H + λ T), pulled to the original T
  * where the images say nothing, and what is left is the truncation of T* in the metric (G, M): see `chain-fit.ts`.
  */
 
@@ -34,7 +34,7 @@ import { computeDamping } from './statistics/second-moment-matrix.js';
 
 /** How layers are refitted. */
 export interface RefitOptions {
-  /** Samples (images times positions) for the moments of one layer. Default: 4 for each of its inputs, at least 16384. */
+  /** Samples (images times positions) for the second moments of one layer. Default: 4 for each of its inputs, at least 16384. */
   readonly samples?: number;
   /**
    * Pull to the original weights, λ = ridge · n / samples · the mean variance of an input: what Bayes' rule gives where
@@ -62,10 +62,10 @@ const LARGEST_POSITION_SHARE = 1 / 64;
 const FEWEST_SAMPLES_PER_INPUT = 4;
 /** The least pull, however many samples. */
 const LEAST_RIDGE = 1e-4;
-/** Share of each input's variance that is added to the pull: keeps the moments definite, whatever the number of samples. */
+/** Share of each input's variance that is added to the pull: keeps the second moments definite, whatever the number of samples. */
 const REFIT_DAMPING = 1e-4;
 
-/** The network as it is, and as it is squeezed so far. */
+/** The network as it is, and as it is compressed so far. */
 export interface ActivationStreams {
   readonly original: ActivationStream;
   readonly compressed: ActivationStream;
@@ -115,7 +115,7 @@ export async function computeRectifiedTargets(
  * Fits one layer that is not yet replaced in `squeezed`; both streams are moved to it.
  *
  * @param next which layer is fitted next: the original moves on to it while it tells the targets.
- * @param output roots of the damped moments of the loss gradient at its output.
+ * @param output roots of the damped second moments of the loss gradient at its output.
  * @returns what computes the layer's output from now on.
  */
 export async function refitLayer(

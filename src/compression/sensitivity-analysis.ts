@@ -1,5 +1,5 @@
 /*
- * What every layer of a network is worth: its curve of cost against loss, predicted by the moments of its input and of the
+ * What every layer of a network contributes: its curve of cost against loss, predicted by the second moments of its input and of the
  * loss gradient, and put right by replacing the layer alone at a few points and measuring the predictions.
  */
 import type { Engine } from '../engine/engine.js';
@@ -36,13 +36,13 @@ import { computeDamping } from './statistics/second-moment-matrix.js';
 export interface SensitivityOptions {
   /** Default: svd, tucker2 and tt-conv. */
   readonly schemes?: readonly SchemeName[];
-  /** Images for a layer's moments, and samples (images times positions) of them. Default: 512 and 8192. */
+  /** Images for a layer's second moments, and samples (images times positions) of them. Default: 512 and 8192. */
   readonly curveImages?: number;
   readonly curveSamples?: number;
-  /** Images for the moments of gradients. Default: 300. */
+  /** Images for the second moments of gradients. Default: 300. */
   readonly gradientImages?: number;
   /**
-   * Images on which points of the curves are measured, fewer for layers that hardly count; others than those of the moments
+   * Images on which points of the curves are measured, fewer for layers that hardly count; others than those of the second moments
    * where there are enough. Default: 200.
    */
   readonly measuredImages?: number;
@@ -67,12 +67,12 @@ export interface SensitivityCache {
 /** A layer with all that was learnt about it. */
 export interface LayerSensitivity {
   readonly layer: CompressibleLayer;
-  /** Roots of the damped moments of the loss gradient at its output; `undefined` where it was not studied. */
+  /** Roots of the damped second moments of the loss gradient at its output; `undefined` where it was not analysed. */
   readonly output: SymmetricRoot | undefined;
   /** Cheapest first; the last leaves it dense. */
   readonly options: readonly LayerOption[];
   readonly measured: readonly MeasuredPoint[];
-  /** What its bonds are worth, to be looked at. */
+  /** What its ranks contribute, to be looked at. */
   readonly spectra: readonly UnfoldingEnergies[];
   /** Why it was not studied. */
   readonly reason?: string;
@@ -82,7 +82,7 @@ export interface LayerSensitivity {
 export const DEFAULT_SCHEMES: readonly SchemeName[] = ['svd', 'tucker2', 'tt-conv'];
 /** Share of each input's variance that is added to it. */
 const INPUT_DAMPING = 1e-4;
-/** A layer below this share of the whole cost is not worth its measuring. */
+/** A layer below this share of the whole cost is not use its measuring. */
 const NEGLIGIBLE_COST_SHARE = 1e-3;
 /** From this share of the whole cost on, a layer is measured on all of the images; below it on a part. */
 const LARGE_COST_SHARE = 0.05;

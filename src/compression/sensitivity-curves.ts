@@ -1,5 +1,5 @@
 /*
- * What a layer is predicted to cost at every rank, in every scheme: ½ of the sum of what its bonds discard (a bound on
+ * What a layer is predicted to cost at every rank, in every scheme: ½ of the sum of what its ranks discard (a bound on
  * what the train loses, in the metric of `whitened.ts`), and what replacing it alone costs by a few points measured. On
  * linear layers the two agree almost to the digit; on convolutions the second is several times the first, since K-FAC takes
  * the positions of one image for independent. What makes the difference is an error that all positions have in common, and
@@ -17,7 +17,7 @@ export interface LayerOption extends CostedOption {
   readonly ranks: readonly number[];
   readonly parameters: number;
   readonly multiplyAdds: number;
-  /** What replacing the layer alone is expected to lose, nothing fitted anew: the prediction, put right by measuring. */
+  /** What replacing the layer alone is expected to lose, nothing fitted again: the prediction, put right by measuring. */
   readonly alone: number;
 }
 
@@ -32,7 +32,7 @@ export function buildDenseOption(layer: CompressibleLayer, unit: BudgetUnit): La
   return { scheme: undefined, ranks: [], parameters, multiplyAdds: macs, cost, loss: 0, alone: 0 };
 }
 
-/** Share of a weight's mass that float32 rounding of its elements makes of an exactly low rank: (6e-8)², a few times. */
+/** Share of a weight's energy that float32 rounding of its elements makes of an exactly low rank: (6e-8)², a few times. */
 const ROUNDING_ENERGY_SHARE = 1e-13;
 
 /**
@@ -78,7 +78,7 @@ export interface MeasuredPoint {
 /**
  * The options with what they lose alone put right: between measured points the logarithms are interpolated, below the smallest
  * prediction measured the ratio stays as it is there. Options that are predicted to lose more than the worst point
- * measured are dropped: nobody knows how much they would. What is predicted to lose nothing loses nothing, unless more was
+ * measured are dropped: no one has how much they would. What is predicted to lose nothing loses nothing, unless more was
  * measured of such an option: then the images of the statistics do not show what the layer does.
  */
 export function correctOptions(options: readonly LayerOption[], points: readonly MeasuredPoint[]): LayerOption[] {
@@ -111,21 +111,21 @@ export function correctOptions(options: readonly LayerOption[], points: readonly
 /**
  * What an option is compared by with those of other layers.
  *
- * @param behind number of layers that come after it.
+ * @param after number of layers that come after it.
  */
 export type LossEstimate = (option: LayerOption, behind: number) => number;
 
-/** What a layer loses alone: the price where layers are not fitted one after another. */
+/** What a layer loses alone: the loss estimate where layers are not fitted one after another. */
 export const estimateLossAlone: LossEstimate = ({ alone }) => alone;
 
-/** What is left of a layer's loss by each layer that is fitted behind it, unless rounds tell better; and at the least. */
+/** What is left of a layer's loss by each layer that is fitted after it, unless rounds tell better; and at the least. */
 export const LOSS_LEFT_PER_FIT = 0.9;
 const LEAST_LOSS_LEFT = 0.2;
 
 /**
- * The price where layers are fitted one after another: the prediction, less what the fits behind make good. Measured on a
+ * The loss estimate where layers are fitted one after another: the prediction, less what the fits after make good. Measured on a
  * VGG16 at a tenth of its size: the predictions add up to 0.034 nats, what the layers lose alone to 0.15, and the fitted
- * network loses 0.0207 when it is allocated by this price, with maps that correlate at 0.953; by the plain prediction 0.0216
+ * network loses 0.0207 when it is allocated by this loss estimate, with maps that correlate at 0.953; by the plain prediction 0.0216
  * and 0.939, by what layers lose alone 0.0232 and 0.938.
  */
 export function createFittedLossEstimate(lossLeft: number): LossEstimate {

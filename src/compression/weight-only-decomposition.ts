@@ -1,7 +1,7 @@
 /*
- * Squeezing without images: every direction counts alike, G = 1 and M = 1 in `whitened.ts`, and a layer loses the relative
+ * Compression without images: every direction counts alike, G = 1 and M = 1 in `whitened.ts`, and a layer loses the relative
  * squared error ‖T̂ − T‖² / ‖T‖² of its weight. It is what singular values alone can say; how much of it the predictions
- * feel, nobody knows without images.
+ * feel, no one has without images.
  */
 import type { Engine } from '../engine/engine.js';
 import { engineProducts } from '../engine/matrix-products.js';
@@ -22,7 +22,7 @@ import { DEFAULT_SCHEMES, type LayerSensitivity } from './sensitivity-analysis.j
 import { type BudgetUnit, estimateLossAlone, type LayerOption, predictOptions } from './sensitivity-curves.js';
 import { createMatrixMoments } from './statistics/second-moment-matrix.js';
 
-/** How weights are squeezed. */
+/** How weights are compressed. */
 export interface WeightOnlyOptions {
   /** Default: svd, tucker2 and tt-conv. */
   readonly schemes?: readonly SchemeName[];
@@ -83,7 +83,7 @@ export type AnalysedWeights = Pick<AnalysedNetwork, 'graph' | 'unit' | 'layers'>
 /**
  * Learns what every weight loses at every size.
  *
- * @param graph of any batch, after exact savings.
+ * @param graph of any batch, after lossless simplification.
  * @param layers of this graph.
  * @throws ShiboriError for a weight that is not finite.
  */
@@ -120,7 +120,7 @@ export function findOptionsWithinError({ layers }: AnalysedWeights, error: numbe
 }
 
 /**
- * Spends an amount of the study's goal, or takes options that were chosen. `predicted` of each layer is half of its
+ * Spends an amount of the compact head's goal, or takes options that were chosen. `predicted` of each layer is half of its
  * relative squared error.
  *
  * @throws BudgetUnreachable when the amount is too small.

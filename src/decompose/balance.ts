@@ -1,5 +1,5 @@
 /*
- * A bond is a gauge: Gk(·, α) may be multiplied and G(k+1)(α, ·) divided by any number. Adam moves every parameter by
+ * A rank is a gauge: Gk(·, α) may be multiplied and G(k+1)(α, ·) divided by any number. Adam moves every parameter by
  * about the same absolute step, so a pair with entries of 1e-4 and 1e3 is torn apart. What counts is the size of the
  * entries, not of the cores: at equal norms a core of a million numbers has far smaller ones than a core of a hundred.
  * Cyclic balancing (Osborne 1960): each step lowers the summed mean square of the cores, whose minimum is unique. The
@@ -7,11 +7,11 @@
  */
 import type { Core, TensorTrain } from './tensor-train.js';
 
-/** Sweeps over all bonds; trains settle within about ten. */
+/** Sweeps over all ranks; trains settle within about ten. */
 const MAX_SWEEPS = 100;
 
 /**
- * The same tensor with, at every index of every bond, the root mean squares of the two adjoining slices within a factor
+ * The same tensor with, at every index of every rank, the root mean squares of the two adjoining slices within a factor
  * of two of each other. Slices of zeros stay as they are. The cores are new; the products of their entries are exactly the same.
  */
 export function balance<T extends TensorTrain>(train: T): T {
@@ -27,7 +27,7 @@ export function balance<T extends TensorTrain>(train: T): T {
   return { ...train, cores };
 }
 
-/** Balances one bond in place. Returns whether anything changed. */
+/** Balances one rank in place. Returns whether anything changed. */
 function balanceNeighbours(left: Core, right: Core): boolean {
   const rank = left.dims[2];
   const rowLength = right.data.length / rank;

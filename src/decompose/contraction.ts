@@ -28,7 +28,7 @@ export interface ContractionStep {
   readonly contracted: readonly string[];
   /** Indices of the right operand that stay, in its order. */
   readonly rightFree: readonly string[];
-  /** Multiply-adds at run time; 0 between constants. */
+  /** MACs at run time; 0 between constants. */
   readonly macs: number;
   /** Elements of both operands and the result. */
   readonly peakElements: number;
@@ -37,7 +37,7 @@ export interface ContractionStep {
 /** An order of contraction. */
 export interface ContractionPlan {
   readonly steps: readonly ContractionStep[];
-  /** Multiply-adds at run time. */
+  /** MACs at run time. */
   readonly macs: number;
   /** The largest `peak` of a step, in elements. */
   readonly peakElements: number;
@@ -59,7 +59,7 @@ interface PartialContraction {
 type ElementCounter = (indices: Iterable<string>) => number;
 
 /**
- * The order of contraction with the fewest multiply-adds: exact up to 14 tensors; of longer networks, the cheapest
+ * The order of contraction with the fewest MACs: exact up to 14 tensors; of longer networks, the cheapest
  * neighbours are contracted first until that many are left.
  *
  * @param tensors at least one; those that are not constant, and among equals the first, are kept on the left of each
@@ -240,7 +240,7 @@ function buildContractionPlan(
   return { steps, macs: cost, peakElements: peak };
 }
 
-/** Which tensors a tensor-train layer consists of, by index names: `n` the batch, `o*`, `i*` modes, `r*` bonds. */
+/** Which tensors a tensor-train layer consists of, by index names: `n` the batch, `o*`, `i*` modes, `r*` ranks. */
 export interface LayerNetwork {
   readonly input: NetworkTensor;
   readonly cores: readonly NetworkTensor[];

@@ -68,7 +68,7 @@ function findLinearLayer(graph: Graph, name: string): LinearLayer & { readonly p
  * Decomposes the weight of a linear layer. Neighbouring cores are balanced: training destroys unbalanced ones.
  *
  * @param name module path or unique suffix.
- * @throws UsageError for modes or bonds that do not fit, ShiboriError when the layer is not linear.
+ * @throws UsageError for modes or ranks that do not fit, ShiboriError when the layer is not linear.
  */
 export async function decomposeLinear(
   graph: Graph,
@@ -118,7 +118,7 @@ export function replaceLinears(
 /**
  * The graph with these tensor-train layers running as they say; cores and biases stay as they are.
  *
- * @param aim what the order of factored layers is chosen for. Default: inference.
+ * @param aim what the order of factorised layers is chosen for. Default: inference.
  */
 export function withExecution(graph: Graph, layers: readonly TtLayer[], aim?: ContractionAim): Graph {
   const byName = new Map([...graph.initializers.keys()].map((value) => [value.name, value]));

@@ -3,7 +3,7 @@
  *   tt:         modes o1 … op, i1 … iq: the weight reshaped, one core a mode.
  *   tt-matrix:  modes o1·i1, …, od·id: rows and columns paired, one core [r(k−1), o(k), i(k), r(k)] a pair.
  * Source of the second: Novikov, Podoprikhin, Osokin, Vetrov 2015, "Tensorizing Neural Networks" (arXiv:1509.06569).
- * Stored cores drop the outer bonds, which are 1: for tt the first and the last core are matrices.
+ * Stored cores drop the outer ranks, which are 1: for tt the first and the last core are matrices.
  */
 import { ShiboriError, UsageError } from '../errors.js';
 import { countElements, range } from '../tensor/dims.js';
@@ -19,11 +19,11 @@ export interface TtShape {
   readonly outModes: readonly number[];
   /** Product: the input features. As many as `outModes` for `tt-matrix`. */
   readonly inModes: readonly number[];
-  /** Inner bond dimensions r(1) … r(d−1), one less than there are cores. */
+  /** Inner ranks r(1) … r(d−1), one less than there are cores. */
   readonly bonds: readonly number[];
 }
 
-/** What is asked for: bonds left out mean full rank. */
+/** What is asked for: ranks left out mean full rank. */
 export interface TtRequest extends Omit<TtShape, 'bonds'> {
   readonly bonds?: readonly number[];
 }
@@ -84,7 +84,7 @@ export function countCores(shape: TtRequest): number {
   return shape.layout === 'tt' ? shape.outModes.length + shape.inModes.length : shape.outModes.length;
 }
 
-/** Dimensions of core `k` (from 0) with both bonds: `[r, n, r′]` for tt, `[r, o, i, r′]` for tt-matrix. */
+/** Dimensions of core `k` (from 0) with both ranks: `[r, n, r′]` for tt, `[r, o, i, r′]` for tt-matrix. */
 export function getCoreDims(shape: TtShape, k: number): number[] {
   const last = countCores(shape) - 1;
   if (!Number.isInteger(k) || k < 0 || k > last)
@@ -98,7 +98,7 @@ export function getCoreDims(shape: TtShape, k: number): number[] {
   return [before, ...modes, after];
 }
 
-/** Dimensions core `k` is stored with: `coreDims` without the outer bonds of 1. The elements are the same. */
+/** Dimensions core `k` is stored with: `coreDims` without the outer ranks of 1. The elements are the same. */
 export function getStoredCoreDims(shape: TtShape, k: number): number[] {
   const dims = getCoreDims(shape, k);
   return dims.slice(k === 0 ? 1 : 0, k === countCores(shape) - 1 ? -1 : undefined);
@@ -113,7 +113,7 @@ export function getCoreName(k: number): string {
 export const BIAS_NAME = 'B';
 
 /**
- * The shape behind stored cores, the inverse of `storedShape`. Layout tt-matrix shows in its first core (three axes, or
+ * The shape after stored cores, the inverse of `storedShape`. Layout tt-matrix shows in its first core (three axes, or
  * a single core in all).
  *
  * @param dims stored dimensions of the cores, in order.

@@ -1,7 +1,7 @@
 /*
  * A(i1, …, id) = G1(i1) G2(i2) … Gd(id), Gk(ik) an r(k−1) × r(k) matrix, r(0) = r(d) = 1.
- * TT-SVD, left to right: unfold to [r(k−1) n(k), n(k+1)…n(d)], truncate, keep the orthonormal left factor as core k, go on
- * with the rest. Then ‖A − TT‖² ≤ sum over the bonds of the discarded singular values squared (theorem 2.2).
+ * TT-SVD, left to right: unfold to [r(k−1) n(k), n(k+1)…n(d)], truncate, keep the orthonormal left factor as core k, continue
+ * with the rest. Then ‖A − TT‖² ≤ sum over the ranks of the discarded singular values squared (theorem 2.2).
  * Source: Oseledets 2011, algorithm 1 (doi:10.1137/090752286).
  */
 import { ShiboriError } from '../errors.js';
@@ -20,12 +20,12 @@ export interface Core {
 export interface TensorTrain {
   /** n(1) … n(d). */
   readonly modes: readonly number[];
-  /** The inner bond dimensions r(1) … r(d−1). */
+  /** The inner ranks r(1) … r(d−1). */
   readonly ranks: readonly number[];
   readonly cores: readonly Core[];
 }
 
-/** A bond dimension that was larger than its unfolding allows. */
+/** A ranks that was larger than its unfolding allows. */
 export interface ClippedRank {
   /** Position k of r(k), from 1. */
   readonly bond: number;
@@ -52,14 +52,14 @@ export interface TruncatedTrain extends TensorTrain {
  */
 const GRAM_ROUNDING = 64 * Number.EPSILON;
 
-/** Elements that are rebuilt at a time when the error is measured (32 MiB). */
+/** Elements that are reconstructed at a time when the error is measured (32 MiB). */
 const RECONSTRUCTION_BLOCK = 2 ** 22;
 
 /**
- * The bond dimensions cut to what the unfoldings allow, r(k) ≤ min(r(k−1) n(k), n(k+1)…n(d)), and which were cut.
+ * The ranks cut to what the unfoldings allow, r(k) ≤ min(r(k−1) n(k), n(k+1)…n(d)), and which were cut.
  * Without `bonds`: full rank.
  *
- * @throws ShiboriError when a mode or a bond is not a positive integer or the number of bonds is not one less than d.
+ * @throws ShiboriError when a mode or a rank is not a positive integer or the number of ranks is not one less than d.
  */
 export function clipRanks(
   modes: readonly number[],
@@ -98,8 +98,8 @@ function expectCounts(what: string, counts: readonly number[]): void {
 }
 
 /**
- * The tensor train of a row-major tensor, its cores left-orthonormal except the last. Bonds larger than possible are
- * clipped and reported; a bond that is not truncated costs nothing (its core is an identity, the rest is reshaped).
+ * The tensor train of a row-major tensor, its cores left-orthonormal except the last. Ranks larger than possible are
+ * clipped and reported; a rank that is not truncated costs nothing (its core is an identity, the rest is reshaped).
  *
  * @param values the `n(1)…n(d)` elements; neither kept nor changed.
  * @param ranks r(1) … r(d−1). `undefined`: full rank.
@@ -160,7 +160,7 @@ export async function ttSvd(
   };
 }
 
-/** The trivial factors of unfolding `k` where its bond is full, otherwise `undefined`. */
+/** The trivial factors of unfolding `k` where its rank is full, otherwise `undefined`. */
 function findTrivialSplit(
   unfolding: Matrix,
   modes: readonly number[],

@@ -1,7 +1,7 @@
 /**
  * A linear layer y = x Wᵀ + b whose weight is a tensor train, as stock ONNX nodes.
  *
- * `factored`: the order of contraction that needs the fewest multiply-adds at run time (Reshape, Transpose, MatMul).
+ * `factored`: the order of contraction that needs the fewest MACs at run time (Reshape, Transpose, MatMul).
  * `rebuilt`: the cores are contracted to the dense weight first. They are constants in a finished model, so a runtime
  * folds that part when it loads: the file stays small and the layer runs at dense speed.
  */
@@ -30,9 +30,9 @@ export interface TtLayer extends TtDescriptor {
 }
 
 /**
- * Reads a layer's layout, modes and bonds off the shapes that its cores and its bias are stored with.
+ * Reads a layer's layout, modes and ranks off the shapes that its cores and its bias are stored with.
  *
- * Which modes of layout `tt` are outputs is told by the bias, shaped `[out modes…]`, or else by the number of inputs.
+ * Which modes of layout `tt` are outputs is shown by the bias, shaped `[out modes…]`, or else by the number of inputs.
  *
  * @param inFeatures number of inputs, used when there is no bias; `undefined`: any that is `channels` times a square.
  * @throws ShiboriError when the shapes do not fit together.
@@ -68,7 +68,7 @@ function findOutputModeCount(
   return undefined;
 }
 
-/** What a factored layer's order of contraction is chosen for. */
+/** What a factorised layer's order of contraction is chosen for. */
 export interface ContractionAim {
   /** Images at a time. */
   readonly batch: number;
@@ -158,7 +158,7 @@ class ContractionEmitter {
  * @param x `[N, product(in modes)]`.
  * @param cores as stored: `[n1, r1]`, `[r, n, r]` …, `[r, nd]` (tt-matrix with two modes each).
  * @param bias `[out modes…]`, or `undefined`.
- * @param aim what the order of a factored layer is chosen for. Default: inference.
+ * @param aim what the order of a factorised layer is chosen for. Default: inference.
  * @returns `[N, product(out modes)]`.
  */
 export function emitTtLinear(

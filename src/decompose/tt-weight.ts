@@ -53,7 +53,7 @@ export function fromTrainOrder<T extends Floats>(values: T, shape: TtRequest): T
 
 /** A weight as a tensor train. */
 export interface TtWeight {
-  /** The request with the bonds that the train really has. */
+  /** The request with the ranks that the train really has. */
   readonly shape: TtShape;
   readonly train: TruncatedTrain;
 }
@@ -63,7 +63,7 @@ export interface TtWeight {
  * only reorder it.
  *
  * @param layer name of the layer, for messages.
- * @throws UsageError when the modes or bonds do not fit the weight.
+ * @throws UsageError when the modes or ranks do not fit the weight.
  */
 export async function decomposeWeight(
   layer: string,

@@ -1,10 +1,10 @@
 /*
  * Fits a train of cores over the modes n(1) … n(d−1) | O to a map in the metric of `whitened.ts`: minimise
  *   ‖G^½ (T̂ − T)‖²  over the cores of T̂.
- * Cores are chosen from the input on, each bond in the Kronecker approximation; what follows is always the best map from
- * what the cores so far keep, and the bond to the outputs, where there is one, is exact (reduced-rank regression, Izenman
+ * Cores are chosen from the input on, each rank in the Kronecker approximation; what follows is always the best map from
+ * what the cores so far keep, and the rank to the outputs, where there is one, is exact (reduced-rank regression, Izenman
  * 1975). Then the cores are improved in turn: the objective is quadratic in one core, whose normal equations are solved by
- * conjugate gradients, preconditioned by G_left, from where it stands; everything behind it is solved anew.
+ * conjugate gradients, preconditioned by G_left, from where it stands; everything after it is solved again.
  */
 
 import type { Core, TensorTrain } from '../../decompose/tensor-train.js';
@@ -35,7 +35,7 @@ export interface FittedChain extends TensorTrain {
 export interface ChainFitOptions {
   /** Rounds of improving all cores after they were chosen. Default: 0. */
   readonly sweeps?: number;
-  /** Inner cores to start from, of a fit to a similar map at the same ranks. Default: chosen by their bonds. */
+  /** Inner cores to start from, of a fit to a similar map at the same ranks. Default: chosen by their ranks. */
   readonly startCores?: readonly Matrix[];
 }
 
@@ -49,15 +49,15 @@ interface CoreChain {
   readonly innerCores: readonly Matrix[];
   /** Everything from the last inner core on, without `outputs`: `[r, rest of the modes · s]`, s = O or the last rank. */
   readonly tail: Matrix;
-  /** U `[O, r]` of the bond to the outputs, orthonormal; `undefined` where the last core reaches them itself. */
+  /** U `[O, r]` of the rank to the outputs, orthonormal; `undefined` where the last core reaches them itself. */
   readonly outputs: Matrix | undefined;
   readonly loss: number;
 }
 
-/** Whether the last mode is the outputs alone: then the bond before it is chosen exactly. */
+/** Whether the last mode is the outputs alone: then the rank before it is chosen exactly. */
 const hasOutputMode = (modes: readonly number[], outputs: number): boolean => modes.at(-1) === outputs;
 
-/** The best ending behind these inner cores. */
+/** The best ending after these inner cores. */
 async function completeChain(
   inner: readonly Matrix[],
   regression: MapRegression,
@@ -87,7 +87,7 @@ async function completeChain(
 }
 
 /**
- * The quadratic problem of one inner core, those before it in its stage and those behind it fixed: push a core to the whole
+ * The quadratic problem of one inner core, those before it in its stage and those after it fixed: push a core to the whole
  * map, pull a gradient back.
  */
 class CoreProblem {
@@ -95,7 +95,7 @@ class CoreProblem {
     readonly moments: SecondMoments,
     /** `[r, right of the core · s]`. */
     readonly after: Matrix,
-    /** Of the core's side of the moments: preconditions. */
+    /** Of the core's side of the second moments: preconditions. */
     readonly factor: Cholesky,
     readonly products: MatrixProducts,
   ) {}

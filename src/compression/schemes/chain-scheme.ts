@@ -1,6 +1,6 @@
 /*
  * A weight T[in, height, width, out] as a tensor train over groups of these four axes, in this order. Every core is then a
- * convolution of its own (or a Gemm): its channels are the bonds beside it (or the layer's at the ends), its kernel the
+ * convolution of its own (or a Gemm): its channels are the ranks alongside it (or the layer's at the ends), its kernel the
  * spatial axes in its group.
  */
 import { balance } from '../../decompose/balance.js';
@@ -30,7 +30,7 @@ export interface ChainGroups {
   readonly name: SchemeName;
   /** The axes of each core. */
   readonly groups: readonly (readonly WeightAxis[])[];
-  /** Which tails bound the bonds between them. */
+  /** Which truncation errors bound the ranks between them. */
   readonly unfoldings: readonly (keyof TruncationErrors)[];
   findRefusal(layer: LayerShape): string | undefined;
 }
@@ -68,7 +68,7 @@ function buildFactor({ groups }: ChainGroups, layer: CompressibleLayer, core: Co
   }
   const data = new Float32Array(core.data.length);
   let at = 0;
-  // Of bond and channel one is 1 at either end, so that their pairs count in the order of the core.
+  // Of rank and channel one is 1 at either end, so that their pairs count in the order of the core.
   for (let c = 0; c < inChannels; c++) {
     for (let h = 0; h < height; h++) {
       for (let w = 0; w < width; w++) {
@@ -83,7 +83,7 @@ function buildFactor({ groups }: ChainGroups, layer: CompressibleLayer, core: Co
 }
 
 /**
- * Ranks worth looking at: nobody needs to tell 200 from 201. Channels of convolutions are laid out in eights; rows of a
+ * ranks to look at: no one needs to tell 200 from 201. Channels of convolutions are laid out in eights; rows of a
  * matrix are not.
  */
 function listRanks(most: number, kind: LayerShape['kind']): number[] {

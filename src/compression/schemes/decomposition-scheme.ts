@@ -18,13 +18,13 @@ export type SchemeName = (typeof schemeNames)[number];
 /** What of a layer its cost depends on. */
 export type LayerShape = Pick<CompressibleLayer, 'kind' | 'inputs' | 'outputs' | 'kernel' | 'inputSize' | 'outputSize'>;
 
-/** A parameter of a layer that was taken apart: its name below the layer's path, and its numbers. */
+/** A parameter of a layer that was decomposed: its name below the layer's path, and its numbers. */
 export interface LayerParameter {
   readonly name: string;
   readonly tensor: Tensor<'float32'>;
 }
 
-/** A layer taken apart. */
+/** A layer decomposed. */
 export interface FittedLayer {
   readonly path: string;
   readonly scheme: DecompositionScheme;
@@ -49,7 +49,7 @@ export interface RankPrediction {
 export interface SchemeInput {
   readonly layer: CompressibleLayer;
   readonly regression: MapRegression;
-  /** Roots of the moments of the loss gradient at its output `[O, O]`: `outputMetric`. */
+  /** Roots of the second moments of the loss gradient at its output `[O, O]`: `outputMetric`. */
   readonly output: SymmetricRoot;
   readonly truncationErrors: TruncationErrors;
   readonly products: MatrixProducts;
@@ -58,7 +58,7 @@ export interface SchemeInput {
 /** One way of taking a weight apart. */
 export interface DecompositionScheme {
   readonly name: SchemeName;
-  /** The bonds of `tails.ts` that its ranks are of, in order; none where its bonds are others. */
+  /** The ranks of `tails.ts` that its ranks are of, in order; none where its ranks are others. */
   readonly unfoldings: readonly (keyof TruncationErrors)[];
   /** Why the scheme makes no sense for a layer; `undefined` when it does. */
   findRefusal(layer: LayerShape): string | undefined;
@@ -66,15 +66,15 @@ export interface DecompositionScheme {
   limitRanks(layer: LayerShape, ranks?: readonly number[]): number[];
   /** Number of weights of all factors, the bias not counted. */
   countParameters(layer: LayerShape, ranks: readonly number[]): number;
-  /** Multiply-adds of one image. */
+  /** MACs of one image. */
   countMacs(layer: LayerShape, ranks: readonly number[]): number;
-  /** The ranks worth looking at. */
+  /** The ranks to look at. */
   predict(subject: SchemeInput): Promise<readonly RankPrediction[]>;
   /**
    * Takes a layer apart.
    *
    * @param stage the map to come near to, its outputs whitened by `output`.
-   * @param ranks one a bond; more than the unfoldings allow are cut.
+   * @param ranks one for each unfolding; more than the unfoldings allow are cut.
    */
   fit(
     layer: CompressibleLayer,

@@ -4,9 +4,9 @@
  *
  *   ½ ‖G^½ (T̂ − T) M^½‖²   (K-FAC; Martens, Grosse 2015, arXiv:1503.05671; for convolutions Grosse, Martens 2016)
  *
- * `loss` below is this sum of squares without the ½, T times M^½ already. At the bond to the outputs the best truncation
- * needs no root of G: with the Gram matrix Tᵀ G T = U Λ Uᵀ, T̂ = T U Uᵀ, and the discarded mass is the sum of the other λ.
- * At inner bonds G is taken as a Kronecker product of its marginals, G ≈ G_left ⊗ G_right / tr G, G_left = L Lᵀ: the
+ * `loss` below is this sum of squares without the ½, T times M^½ already. At the rank to the outputs the best truncation
+ * needs no root of G: with the Gram matrix Tᵀ G T = U Λ Uᵀ, T̂ = T U Uᵀ, and the discarded energy is the sum of the other λ.
+ * At inner ranks G is taken as a Kronecker product of its marginals, G ≈ G_left ⊗ G_right / tr G, G_left = L Lᵀ: the
  * singular directions V of Lᵀ T (G_right / tr G)^½, unfolded left | right·out, give the core L^−ᵀ V.
  */
 import { backSolve, type Cholesky, choleskySolve } from '../../linalg/cholesky.js';
@@ -18,7 +18,7 @@ import { symmetricRoot } from '../../linalg/symmetric-root.js';
 import { range } from '../../tensor/dims.js';
 import { contractCore, factorSemidefinite, type SecondMoments } from '../statistics/second-moment-matrix.js';
 
-/** A map seen from behind its first cores: z = what they make of x, and the best linear map from z to the targets t. */
+/** A map seen from after its first cores: z = what they make of x, and the best linear map from z to the targets t. */
 export interface MapRegression {
   /** Of z, of size m. */
   readonly secondMoments: SecondMoments;
@@ -30,7 +30,7 @@ export interface MapRegression {
   readonly energy: number;
 }
 
-/** Directions of one bond and what each is worth. */
+/** Directions of one rank and what each contributes. */
 export interface UnfoldingSpectrum {
   /** Squared singular values in the metric, descending. */
   readonly energies: Float64Array;
@@ -89,14 +89,14 @@ export interface ChosenCore extends UnfoldingSpectrum {
   readonly factor: Cholesky;
 }
 
-/** Directions of an inner bond in the metric, and what brings them back. */
+/** Directions of an inner rank in the metric, and what brings them back. */
 interface UnfoldingDirections extends UnfoldingSpectrum {
   readonly directions: Matrix;
   /** Of G_left. */
   readonly factor: Cholesky;
 }
 
-/** What was computed for all ranks at once of a stage, by the size right of the bond. */
+/** What was computed for all ranks at once of a stage, by the size right of the rank. */
 const directionsCache = new WeakMap<MapRegression, Map<number, Promise<UnfoldingDirections>>>();
 
 /** @param rank how many directions are needed; `undefined`: all. */
@@ -115,7 +115,7 @@ async function computeDirections(
   return { factor, ...(await computeLeftDirections(whitened, rank, products)) };
 }
 
-/** The core of an inner bond of rank `rank`, left | right·out, in the Kronecker approximation of the metric. */
+/** The core of an inner rank of rank `rank`, left | right·out, in the Kronecker approximation of the metric. */
 export async function chooseInnerCore(
   regression: MapRegression,
   right: number,
@@ -180,7 +180,7 @@ type OutputSpectrum = UnfoldingSpectrum & { readonly directions: Matrix };
 /** What was computed of a stage: the curve and all points of it that are measured ask for the same. */
 const outputSpectrumCache = new WeakMap<MapRegression, Promise<OutputSpectrum>>();
 
-/** The Gram matrix of the bond to the outputs, UΛUᵀ. */
+/** The Gram matrix of the rank to the outputs, UΛUᵀ. */
 export function computeOutputSpectrum(regression: MapRegression, products: MatrixProducts): Promise<OutputSpectrum> {
   const known = outputSpectrumCache.get(regression) ?? diagonalizeOutputs(regression, products);
   outputSpectrumCache.set(regression, known);
@@ -200,7 +200,7 @@ async function diagonalizeOutputs(regression: MapRegression, products: MatrixPro
   return { directions: vectors, energies: values.map((value) => Math.max(0, value)), restEnergy: 0 };
 }
 
-/** What a bond of each rank discards: `tails[r]`, from r = 0 on. */
+/** What a rank of each rank discards: `tails[r]`, from r = 0 on. */
 export function sumDiscardedEnergy({ energies, restEnergy: rest }: UnfoldingSpectrum): Float64Array {
   const discarded = new Float64Array(energies.length + 1).fill(rest);
   for (let k = energies.length - 1; k >= 0; k--) discarded[k] = (discarded[k + 1] as number) + (energies[k] as number);

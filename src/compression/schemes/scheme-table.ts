@@ -1,5 +1,5 @@
 /*
- * The ways of taking a layer's weight apart. Over its own axes T[in, height, width, out] (one bond: a singular value
+ * The ways of taking a layer's weight apart. Over its own axes T[in, height, width, out] (one rank: a singular value
  * decomposition):
  *   svd        in·height·width | out           k×k to r channels, 1×1        (Denton et al. 2014, arXiv:1404.0736)
  *   svd-input  in | height·width·out           1×1 to r channels, k×k

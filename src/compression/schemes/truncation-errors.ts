@@ -1,4 +1,4 @@
-/* What the bonds of a layer's weight T[in, height, width, out] discard at every rank, in the metric of `whitened.ts`. */
+/* What the ranks of a layer's weight T[in, height, width, out] discard at every rank, in the metric of `whitened.ts`. */
 import { selectColumns } from '../../linalg/matrix.js';
 import type { MatrixProducts } from '../../linalg/products.js';
 import { countElements, range } from '../../tensor/dims.js';
@@ -11,7 +11,7 @@ import {
   sumDiscardedEnergy,
 } from './layer-metric.js';
 
-/** Mass discarded by a bond of each rank, from 0 on. */
+/** Mass discarded by a rank of each rank, from 0 on. */
 export interface TruncationErrors {
   /** in | height·width·out */
   readonly input?: Float64Array;
@@ -21,10 +21,10 @@ export interface TruncationErrors {
   readonly output: Float64Array;
 }
 
-/** Channels kept on either side while the spectrum of the bond between a kernel's axes is computed. */
+/** Channels kept on either side while the spectrum of the rank between a kernel's axes is computed. */
 const KEPT_CHANNELS = 160;
 
-/** The tails of a layer's bonds; those between the axes of a kernel where it has such. */
+/** The truncation errors of a layer's ranks; those between the axes of a kernel where it has such. */
 export async function computeTruncationErrors(
   layer: CompressibleLayer,
   regression: MapRegression,
@@ -53,13 +53,13 @@ export async function computeTruncationErrors(
   return { input, middle: middle.map((mass) => mass + lost), output };
 }
 
-/** A bond and the squared singular values of its unfolding in the metric, the largest first. */
+/** A rank and the squared singular values of its unfolding in the metric, the largest first. */
 export interface UnfoldingEnergies {
   readonly bond: keyof TruncationErrors;
   readonly energies: readonly number[];
 }
 
-/** What each rank of each bond adds: the steps of its tails. */
+/** What each rank of each rank adds: the steps of its truncation errors. */
 export function computeEnergies(truncationErrors: TruncationErrors): UnfoldingEnergies[] {
   const unfoldings = ['input', 'middle', 'output'] as const;
   return unfoldings.flatMap((bond) => {

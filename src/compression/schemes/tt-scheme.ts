@@ -1,6 +1,6 @@
 /*
- * A linear layer's weight as the tensor train of `decompose/`: modes of its inputs and outputs, in either layout. Bonds
- * are cut at the same share of the whitened weight's mass each; what the metric of `whitened.ts` says of a choice is
+ * A linear layer's weight as the tensor train of `decompose/`: modes of its inputs and outputs, in either layout. Ranks
+ * are cut at the same share of the whitened weight's energy each; what the metric of `whitened.ts` says of a choice is
  * computed, since the Kronecker products over the modes (`whitened-train.ts`) are coarser than those of the other schemes.
  */
 import { balance } from '../../decompose/balance.js';
@@ -37,7 +37,7 @@ import { type WhitenedWeight, whitenWeight } from './whitened-weight.js';
 
 /** Modes on either side. */
 const MODES_PER_SIDE = 2;
-/** Shares of the whole mass that a bond may discard, one after the other: a curve of this many points. */
+/** Shares of the whole energy that a rank may discard, one after the other: a curve of this many points. */
 const DISCARDED_SHARES = [0.5, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01, 0.005, 0.002, 1e-3, 3e-4];
 
 /** What the train needs to know of a layer, whitened. */

@@ -1,5 +1,5 @@
 /*
- * The tensor train of a linear layer's weight in the metric of its data. The moments of `whitened.ts` are taken as
+ * The tensor train of a linear layer's weight in the metric of its data. The second moments of `whitened.ts` are taken as
  * Kronecker products over the modes, G ≈ tr G · ⊗ G(k) / tr G with G(k) the partial trace on mode k, and M alike. With
  * Cholesky factors L of these, TT-SVD truncates the weight times Lᵀ along every mode, and each core goes back by L^−ᵀ.
  * ½ of the squared error so measured is the predicted rise of the loss, as far as the Kronecker products hold.
@@ -83,9 +83,9 @@ async function unwhiten(
 
 /** A linear layer's weight, whitened along its modes. */
 export interface WhitenedWeight {
-  /** The smallest bonds that discard this share of its squared norm each, or less. */
+  /** The smallest ranks that discard this share of its squared norm each, or less. */
   findRanks(share: number): Promise<number[]>;
-  /** The train with these bonds, its cores in the layer's own coordinates; norm, error and bound are the whitened weight's. */
+  /** The train with these ranks, its cores in the layer's own coordinates; norm, error and bound are the whitened weight's. */
   truncate(bonds: readonly number[] | undefined): Promise<TtWeight>;
 }
 
@@ -94,7 +94,7 @@ export interface WhitenedWeight {
  *
  * @param layer name of the layer, for messages.
  * @param weight `[out, in]`.
- * @throws UsageError when the modes do not fit the weight, ShiboriError when moments are not positive definite.
+ * @throws UsageError when the modes do not fit the weight, ShiboriError when second moments are not positive definite.
  */
 export async function whitenWeight(
   layer: string,
@@ -117,7 +117,7 @@ export async function whitenWeight(
   }
   const whitened = matrix(weight.rows, weight.cols, data);
   const modes = getTrainModes(request);
-  // Each bond's discarded mass by its rank: needed for a curve only.
+  // Each rank's discarded energy by its rank: needed for a curve only.
   let discardedEnergies: Promise<Float64Array[]> | undefined;
   const computeDiscardedEnergies = async (): Promise<Float64Array[]> => {
     const ordered = toTrainOrder(data, request);

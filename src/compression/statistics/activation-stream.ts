@@ -1,6 +1,6 @@
 /*
  * A network run over calibration images as far as someone wants to see, and no further than once: what is still alive in
- * front of a node (its frontier) is kept, and what comes behind is run from there.
+ * front of a node (its frontier) is kept, and what comes after is run from there.
  */
 import type { Engine, NamedTensors, Session } from '../../engine/engine.js';
 import { ShiboriError } from '../../errors.js';
@@ -17,22 +17,22 @@ import type { Tensor } from '../../tensor/tensor.js';
 /** Bytes that a frontier may take at the most. */
 const FRONTIER_BYTES = 1.5 * 2 ** 30;
 /**
- * Bytes that are always worth keeping; of more, each must spare so many multiply-adds. To fetch a gigabyte into fresh memory
- * takes about 3 seconds, in which two cores compute some 200 multiply-adds for each of its bytes.
+ * Bytes that are always kept; of more, each must spare so many MACs. To fetch a gigabyte into fresh memory
+ * takes about 3 seconds, in which two cores compute some 200 MACs for each of its bytes.
  */
 const ALWAYS_KEPT_FRONTIER_BYTES = 2 ** 28;
 const LEAST_MACS_PER_BYTE = 200;
-/** What is usually left of the multiply-adds of a layer that was replaced. */
+/** What is usually left of the MACs of a layer that was replaced. */
 const MACS_LEFT_SHARE = 0.25;
 
 /** Something that is computed of a value where it arises: a few numbers are fetched instead of all of them. */
 export interface Probe {
   readonly value: Value;
-  /** Inputs beside the value that it reads, for a batch of this number. */
+  /** Inputs alongside the value that it reads, for a batch of this number. */
   buildFeeds(batch: number): NamedTensors;
   /** Adds its nodes to the graph, and graph inputs of the names that it feeds. */
   append(b: GraphBuilder, value: Value): Value;
-  /** Where it is written for a batch of so many images: what was told of a batch is gone with the next. */
+  /** Where it is written for a batch of so many images: what was reported a batch is gone with the next. */
   getTarget(images: number): Tensor;
 }
 
@@ -51,7 +51,7 @@ export interface StreamRequest {
 export class ActivationStream {
   readonly #replace = new Map<Value, Replacement>();
   #frontier: readonly Value[];
-  /** The first node behind the frontier. */
+  /** The first node after the frontier. */
   #from = 0;
   #chunks: readonly (readonly Tensor[])[];
   /** Images of each chunk: values in between may hold several rows of an image. */
@@ -100,7 +100,7 @@ export class ActivationStream {
     return count;
   }
 
-  /** From now on these values are computed in another way; they must come behind the frontier. */
+  /** From now on these values are computed in another way; they must come after the frontier. */
   replace([value, replacement]: readonly [Value, Replacement]): void {
     this.#replace.set(value, replacement);
   }
@@ -113,7 +113,7 @@ export class ActivationStream {
   /**
    * Moves to `node` as `moveTo` does, once all chunks were read, and tells values on the way.
    *
-   * @param images of so many images values are told (to the end of the chunk). Default: all.
+   * @param images of so many images values are reported (to the end of the chunk). Default: all.
    */
   async *runWhileMovingTo(
     node: Node,
@@ -122,7 +122,7 @@ export class ActivationStream {
   ): AsyncGenerator<readonly Tensor[]> {
     const live = findLiveValues(this.graph, node);
     const batch = this.graph.inputs[0]?.type?.dims[0] ?? 'N';
-    // Without dimensions nobody can say how much it would be.
+    // Without dimensions no one can say how much it would be.
     const elements = live.map(({ type }) => countElementsPer(batch, type?.dims ?? ['?']) ?? Number.POSITIVE_INFINITY);
     const bytes = 4 * elements.reduce((sum, each) => sum + each, 0) * this.images;
     const until = this.graph.nodes.indexOf(node);
@@ -144,7 +144,7 @@ export class ActivationStream {
     this.#from = until;
   }
 
-  /** Multiply-adds of one image from the frontier to a node. */
+  /** MACs of one image from the frontier to a node. */
   #countMacs(until: number, batch: Dim): number {
     let sum = 0;
     for (const node of this.graph.nodes.slice(this.#from, until)) {

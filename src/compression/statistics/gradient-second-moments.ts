@@ -142,7 +142,7 @@ function buildGradientGraph(
  * scores through operators without a gradient alone (ArgMax) has none.
  *
  * @param chunks Images in batches; a session is loaded for each size of batch among them.
- * @throws ShiboriError naming the layer whose moments are not finite.
+ * @throws ShiboriError naming the layer whose second moments are not finite.
  */
 export async function computeGradientSecondMoments(
   engine: Engine,

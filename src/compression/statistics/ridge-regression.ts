@@ -1,8 +1,8 @@
 /*
- * Ridge regression on samples: X with (G + pull) X = B, where G = X Xᵀ / S + diag(damping) are the moments of samples
+ * Ridge regression on samples: X with (G + pull) X = B, where G = X Xᵀ / S + diag(damping) are the second moments of samples
  * X [n, S]. Where there are fewer samples than inputs G is never formed; with D = damping + pull
  *   (X Xᵀ / S + D)⁻¹ = D⁻¹ − D⁻¹ X (S + Xᵀ D⁻¹ X)⁻¹ Xᵀ D⁻¹   (Woodbury; Golub, Van Loan, 4th ed., §2.1.4)
- * asks for a system of size S only: 25,088 inputs of a VGG16 at 224×224 would be moments of 5 GB.
+ * asks for a system of size S only: 25,088 inputs of a VGG16 at 224×224 would be second moments of 5 GB.
  */
 import { cholesky, choleskySolve } from '../../linalg/cholesky.js';
 import { type Matrix, matrix, toDouble } from '../../linalg/matrix.js';
@@ -11,7 +11,7 @@ import type { Samples } from './layer-samples.js';
 import { computeSampleCovariance, createSampleMoments } from './sample-second-moments.js';
 import { addToDiagonal, createMatrixMoments, type SecondMoments } from './second-moment-matrix.js';
 
-/** Moments G of samples, and the solution of a regression on them. */
+/** Second moments G of samples, and the solution of a regression on them. */
 export interface RidgeRegression {
   readonly secondMoments: SecondMoments;
   /** (G + pull)⁻¹ B for B `[n, O]`. */
@@ -20,7 +20,7 @@ export interface RidgeRegression {
 
 /** Fewer samples than this share of the inputs: the system of their size is the cheaper one. */
 const FEW_SAMPLES = 0.5;
-/** The moments of more inputs than these are never formed (12,288² float64 are 1.2 GB), and as many samples are enough. */
+/** The second moments of more inputs than these are never formed (12,288² float64 are 1.2 GB), and as many samples are enough. */
 const MANY_INPUTS = 12_288;
 const SAMPLES_OF_MANY = 8192;
 

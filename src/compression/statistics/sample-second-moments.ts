@@ -91,7 +91,7 @@ export function computeSampleCovariance({ columns }: Samples, products: MatrixPr
 }
 
 /**
- * Moments of samples.
+ * Second moments of samples.
  *
  * @param damping added to the diagonal `[n]`: damping, and what pulls a regression to where it came from.
  */

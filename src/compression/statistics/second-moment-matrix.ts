@@ -8,7 +8,7 @@ import { type Matrix, matrix, toDouble, toSingle, transpose } from '../../linalg
 import type { MatrixProducts } from '../../linalg/products.js';
 import { range } from '../../tensor/dims.js';
 
-/** Moments of z = (left, right) seen from either side: G_left `[left, left]`, and G_right / tr G `[right, right]`. */
+/** Second moments of z = (left, right) seen from either side: G_left `[left, left]`, and G_right / tr G `[right, right]`. */
 export interface Marginals {
   readonly left: Matrix;
   readonly right: Matrix;
@@ -28,7 +28,7 @@ export interface SecondMoments {
   computeMarginals(right: number): Promise<Marginals>;
   /** G A for a map A `[m, s]`. */
   multiply(map: Matrix): Promise<Matrix>;
-  /** Moments of z′ = (coreᵀ ⊗ 1) z for a core `[left, r]`. */
+  /** Second moments of z′ = (coreᵀ ⊗ 1) z for a core `[left, r]`. */
   project(core: Matrix): Promise<SecondMoments>;
 }
 
@@ -44,9 +44,9 @@ const DEAD_INPUT_DAMPING = 1e-6;
 
 /**
  * What is added to variances: `share` of each. Statistics of fewer samples than dimensions become definite, and directions
- * that hardly occurred keep a price. Each input is damped by its own scale: variances of rectified features differ by orders
+ * that hardly occurred keep a loss estimate. Each input is damped by its own scale: variances of rectified features differ by orders
  * of magnitude, and weights make up for it, so that a share of the mean would drown what matters (on the classifier of a
- * VGG16 squeezed to 224,328 parameters a share of 1e-3 of the mean loses 0.0064 nats, of each its own 0.0007).
+ * VGG16 compressed to 224,328 parameters a share of 1e-3 of the mean loses 0.0064 nats, of each its own 0.0007).
  *
  * @throws ShiboriError when one is NaN or infinite: names what they are of.
  */
@@ -85,7 +85,7 @@ export function withDamping(a: Matrix, share: number, what: string): Matrix {
 /** Shares of each variance that are added to it until rounding no longer matters: of float64 sums, and of float32 ones. */
 const ROUNDING_DAMPING = [1e-12, 1e-9, 1e-6, 1e-4];
 
-/** The factor of moments that may be nearly singular: layers with dead or equal channels, cores with dependent columns. */
+/** The factor of second moments that may be nearly singular: layers with dead or equal channels, cores with dependent columns. */
 export async function factorSemidefinite(
   gram: Matrix,
   products: MatrixProducts,
@@ -99,7 +99,7 @@ export async function factorSemidefinite(
   }
 }
 
-/** The marginals of a matrix of moments. */
+/** The marginals of a matrix of second moments. */
 function computeMatrixMarginals(gram: Matrix, right: number): Marginals {
   const size = gram.rows;
   const left = matrix(size / right, size / right);
@@ -135,7 +135,7 @@ export async function contractCore(core: Matrix, a: Matrix, products: MatrixProd
 }
 
 /**
- * Moments held as one matrix.
+ * Second moments held as one matrix.
  *
  * @param times how G A is computed: `float32` suffices where G is an estimate, and is faster. Default: float64.
  */
