@@ -19,7 +19,7 @@ const [{ openModel }, { openDataset }, { appendGradients }, { nodeEngine }] = aw
 );
 const [
   { compressModelWithRanks },
-  { planSchema, readYaml },
+  { rankPlanSchema, readYaml },
   { computePredictions, measureModelLoss },
   { loadCalibrationImages },
 ] = await Promise.all(
@@ -37,7 +37,7 @@ const [
   { decomposeNetwork },
   weights,
   { bindSymbolicBatch },
-  { summarize },
+  { summarizeImage },
 ] = await Promise.all(
   [
     'compression/simplify-losslessly.js',
@@ -45,7 +45,7 @@ const [
     'compression/compress-to-budget.js',
     'compression/decompose-network.js',
     'compression/weight-only-decomposition.js',
-    'passes/rewrite.js',
+    'passes/free-batch.js',
     'models/summary.js',
   ].map(load),
 );
@@ -67,7 +67,7 @@ const train = await openDataset({ data, split: trainSplit });
 const limit = values.limit ? { limit: Number(values.limit) } : {};
 const validation = await openDataset({ data, split: validationSplit, ...limit });
 const before = await computePredictions(model, validation, true, {});
-const whole = summarize(model.graph).parameters;
+const whole = summarizeImage(model.graph).parameters;
 console.error(
   `${cpus()[0]?.model}, ${cpus().length} cores; ${before.accuracy.images} images, top-1 ${before.accuracy.top1}`,
 );
@@ -81,7 +81,7 @@ async function print(method, graph, seconds) {
     200,
     {},
   );
-  const { parameters, multAdds } = summarize(graph);
+  const { parameters, multAdds } = summarizeImage(graph);
   const figures = { method, parameters, share: parameters / whole, multAdds, top1: accuracy.top1, nll: accuracy.nll };
   console.log(JSON.stringify({ ...figures, divergence, maps: maps?.pearson.mean, seconds }));
 }
@@ -91,11 +91,11 @@ async function timed(work) {
   return [await work(), (performance.now() - start) / 1000];
 }
 
-const plan = { ...(await readYaml(planFile, 'plan', planSchema)), execution: 'rebuilt' };
+const plan = { ...(await readYaml(planFile, 'plan', rankPlanSchema)), execution: 'rebuilt' };
 const [byHand, handSeconds] = await timed(() => compressModelWithRanks(model, plan));
 await print('ranks by hand', byHand.model.graph, handSeconds);
 
-const { graph: folded } = await simplifyLosslessly(engine, bindSymbolicBatch(model.graph));
+const { graph: folded } = await simplifyLosslessly(engine, bindSymbolicBatch(model.graph).graph);
 const names = Object.keys(plan.layers);
 const inPlan = ({ path }) => names.some((name) => path === name || path.endsWith(`.${name}`));
 const layers = findCompressibleLayers(folded).layers.filter((layer) => !values['plan-layers'] || inPlan(layer));
