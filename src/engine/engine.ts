@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Graph } from '../graph/model.js';
 import type { Tensor } from '../tensor/tensor.js';
 

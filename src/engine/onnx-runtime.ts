@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { InferenceSession as OrtSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { ShiboriError } from '../errors.js';
 import { writeGraph } from '../formats/onnx/write.js';

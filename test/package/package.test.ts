@@ -89,7 +89,10 @@ describe('the package, installed from its tarball as users do', options, () => {
   });
 
   it('is imported with types where neither the types of Node nor those of the charts are installed', async () => {
-    await writeFile(join(folder, 'page.ts'), "export { gradient } from 'shibori';");
+    await writeFile(
+      join(folder, 'page.ts'),
+      "export { gradient } from 'shibori/autodiff';\nexport { gradCam } from 'shibori/web';",
+    );
     const options = [
       '--target',
       'es2023',
