@@ -52,7 +52,11 @@ describe('a file where a folder is to be made is an error in words', () => {
   ])('%s', async (_, args) => {
     const result = await shibori([...args, '--json', '-q'], { cwd: folder });
     const { error } = json(result.stdout);
-    expect(error).toEqual({ code: 'failed', message: expect.stringMatching(/taken.*: .*file/) });
+    expect(error).toEqual({
+      code: 'failed',
+      file: expect.stringMatching(/^taken\b/),
+      message: expect.stringMatching(/taken.*: .*file/),
+    });
     expect(result.code).toBe(1);
     expect(await readFile(join(folder, 'taken'), 'utf8')).toBe('a file');
   });
