@@ -2,6 +2,8 @@ import pc from 'picocolors';
 import { withOldKeys } from './json-keys.js';
 import { withFlags, withFlagsInMessages } from './option-names.js';
 
+export { formatInteger, formatPercent } from '../report/format.js';
+
 /** Describes where a command prints. */
 export interface Output {
   /** Machine-readable output was asked for: one JSON document on standard output, nothing else. */
@@ -54,19 +56,9 @@ export function createProcessOutput(
   };
 }
 
-/** `27,927,560`. */
-export function formatInteger(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
-}
-
 /** `111.7 MB` (millions of bytes). */
 export function formatByteSize(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 1)} MB`;
-}
-
-/** `40.10 %` of a number that is in percent already. */
-export function formatPercent(value: number, digits = 2): string {
-  return `${value.toFixed(digits)} %`;
 }
 
 /** `1.27 G`, `13.8 M`. */

@@ -23,7 +23,7 @@ const VALIDATION_SHARE = 0.1;
 /** Fewer images than this leave hardly one to measure with. */
 const FEWEST_TO_SPLIT = 20;
 
-/** Images to learn from alongside images that measure. */
+/** Images to learn from, and validation images. */
 export interface CompressionDatasets {
   readonly train: Dataset;
   readonly validation: Dataset;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { formatSuggestion, UsageError } from '../errors.js';
 import { defined } from '../values.js';
 import { describeOldNames } from './old-names.js';
-import { finetuneSchema } from './training-schema.js';
+import { finetuneSchema, positiveIntegerSchema } from './training-schema.js';
 
 export {
   type FinetunePlan,
@@ -14,8 +14,6 @@ export {
   type TrainPlanInput,
   trainSchema,
 } from './training-schema.js';
-
-const positiveIntegerSchema = z.number().int().positive();
 
 /** Describes how one layer is decomposed. */
 export const layerPlanSchema = z

@@ -3,7 +3,8 @@ import { buildChoiceSchema } from '../train/named-options.js';
 import { optimizers } from '../train/optimizers.js';
 import { DEFAULT_LEARNING_RATE, schedules } from '../train/schedules.js';
 
-const positiveIntegerSchema = z.number().int().positive();
+/** Checks a whole number of at least 1. */
+export const positiveIntegerSchema = z.number().int().positive();
 const fractionSchema = z.number().min(0).lt(1);
 
 /** A schema that takes a bare number for its most important key: `clip: 1` is `clip: { norm: 1 }`. */
